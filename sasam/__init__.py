@@ -1,0 +1,1 @@
+"""SA-SAM and its relatives for PyTorch, and the curvature measurements that go with them."""

@@ -1,0 +1,1 @@
+"""The HTTP service, its page, its command line and its client."""
