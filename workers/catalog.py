@@ -1,0 +1,208 @@
+"""What can be swept: named optimizers, models and data sets.
+
+The catalog knows names and a few facts, and loads an entry's code only when a trial needs it: the
+service reads it without torch. A package adds its own entries through the entry-point groups
+``sasam.optimizers``, ``sasam.models`` and ``sasam.datasets``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Literal
+
+__all__ = ["Catalog", "Entry", "LearningRateRole", "datasets", "models", "optimizers"]
+
+LearningRateRole = Literal["step_size", "initial_step_size"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that can be swept.
+
+    Args:
+        name: Its name in a specification.
+        title: Its name in tables and figures.
+        target: ``module:attribute`` of its factory.
+        summary: One sentence.
+        facts: What a client may want to know before it submits, such as the number of classes.
+    """
+
+    name: str
+    title: str
+    target: str
+    summary: str
+    facts: Mapping[str, Any]
+
+
+class Catalog:
+    """Named entries of one kind: built-in ones, those of installed packages, and families.
+
+    A family is an entry whose name ends in a colon, such as ``timm:``; it stands for every name
+    that begins so, and its library resolves the rest.
+    """
+
+    def __init__(self, kind: str, entries: list[Entry]) -> None:
+        self.kind = kind
+        self._built_in = {entry.name: entry for entry in entries}
+
+    def entries(self) -> dict[str, Entry]:
+        """All entries by name; a built-in name cannot be taken by a package."""
+        return {**_plugins(f"sasam.{self.kind}s"), **self._built_in}
+
+    def require(self, name: str) -> str:
+        """Return ``name`` if it can be swept.
+
+        Raises:
+            ValueError: It cannot; the message lists what can, and the nearest name.
+        """
+        self.entry(name)
+        return name
+
+    def entry(self, name: str) -> Entry:
+        """The entry of ``name``, or of its family.
+
+        Raises:
+            ValueError: There is none; the message lists what there is, and the nearest name.
+        """
+        entries = self.entries()
+        family, colon, member = name.partition(":")
+        found = entries.get(f"{family}:" if colon and member else name)
+        if found is None or (found.name.endswith(":") and not member):
+            near = difflib.get_close_matches(name, entries, n=1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            known = (f"{key}<name>" if key.endswith(":") else key for key in sorted(entries))
+            raise ValueError(f"unknown {self.kind} {name!r}{guess} (known: {', '.join(known)})")
+        return found
+
+    def title(self, name: str) -> str:
+        """How tables and figures call ``name``."""
+        entry = self.entry(name)
+        return name if entry.name.endswith(":") else entry.title
+
+    def load(self, name: str) -> Callable[..., Any]:
+        """Import the factory of ``name``."""
+        module, _, attribute = self.entry(name).target.partition(":")
+        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        return factory
+
+
+@cache
+def _plugins(group: str) -> dict[str, Entry]:
+    """Entries of installed packages."""
+    return {
+        point.name: Entry(
+            point.name,
+            point.name,
+            point.value,
+            f"From {point.dist.name}." if point.dist else "",
+            {},
+        )
+        for point in entry_points(group=group)
+    }
+
+
+def _optimizer(
+    name: str, title: str, summary: str, evaluations: int, role: LearningRateRole = "step_size"
+) -> Entry:
+    facts = {"gradient_evaluations_per_step": evaluations, "learning_rate_role": role}
+    return Entry(name, title, f"workers.optimizers:build_{name.replace('-', '_')}", summary, facts)
+
+
+optimizers = Catalog(
+    "optimizer",
+    [
+        _optimizer(
+            "sa-sam",
+            "SA-SAM",
+            "Smoothness-adaptive sharpness-aware minimization.",
+            3,
+            "initial_step_size",
+        ),
+        _optimizer("sam", "SAM", "Sharpness-aware minimization.", 2),
+        _optimizer(
+            "sa-sgd", "SA-SGD", "SGD with a smoothness-adaptive step size.", 2, "initial_step_size"
+        ),
+        _optimizer("msgd", "MSGD", "SGD with momentum.", 1),
+        _optimizer("adam", "Adam", "Adam with PyTorch's defaults.", 1),
+    ],
+)
+
+models = Catalog(
+    "model",
+    [
+        Entry(
+            "cnn-tiny",
+            "Tiny CNN",
+            "workers.models.cnn:cnn_tiny",
+            "Two convolutions with BatchNorm and one linear layer, for small images.",
+            {"kwargs": ("width",)},
+        ),
+        Entry(
+            "vgg19",
+            "VGG-19",
+            "workers.models.vgg:vgg19",
+            "VGG-19 for CIFAR: 16 convolutions with BatchNorm, one linear layer; 20.0 M weights.",
+            {"kwargs": ("width",)},
+        ),
+        Entry(
+            "vgg11-slim",
+            "VGG-11 slim",
+            "workers.models.vgg:vgg11_slim",
+            "VGG-11 at a quarter of its width, for small machines.",
+            {"kwargs": ("width",)},
+        ),
+        Entry(
+            "vit-small",
+            "ViT-Small",
+            "workers.models.vit:vit_small",
+            "ViT with shifted patch tokenisation and locality self-attention; 9.6 M weights.",
+            {"kwargs": ("patch_size", "dim", "depth", "heads", "mlp_dim")},
+        ),
+        Entry(
+            "timm:",
+            "timm",
+            "workers.models.timm_models:build",
+            "Any model of timm, with the keyword arguments of timm.create_model.",
+            {},
+        ),
+    ],
+)
+
+datasets = Catalog(
+    "dataset",
+    [
+        Entry(
+            "digits",
+            "Digits",
+            "workers.datasets:load_dataset",
+            "1,797 hand-written digits of 8x8 pixels, shipped with scikit-learn.",
+            {"classes": 10, "train_images": 1297, "image_size": 8},
+        ),
+        Entry(
+            "cifar10",
+            "CIFAR-10",
+            "workers.datasets:load_dataset",
+            "60,000 colour images of 32x32 pixels in 10 classes.",
+            {"classes": 10, "train_images": 50_000, "image_size": 32},
+        ),
+        Entry(
+            "cifar100",
+            "CIFAR-100",
+            "workers.datasets:load_dataset",
+            "60,000 colour images of 32x32 pixels in 100 classes.",
+            {"classes": 100, "train_images": 50_000, "image_size": 32},
+        ),
+        Entry(
+            "image-folder",
+            "Image folder",
+            "workers.datasets:load_dataset",
+            "Any folder with train/ and test/, one folder of images a class in each.",
+            {},
+        ),
+    ],
+)

@@ -1,0 +1,77 @@
+"""Names, units and directions of everything a trial measures.
+
+A trial reports one flat record an epoch. The names here are the keys of that record and of MLflow's
+metrics; a suffix after a dot tells splits (``hessian_trace.ood``) and corruptions
+(``ood_accuracy.fog``) apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+__all__ = ["METRICS", "SPLITS", "Metric", "Outcome", "is_metric"]
+
+SPLITS: tuple[str, ...] = ("validation", "ood")
+
+
+class Outcome(StrEnum):
+    """How a trial ended."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+    """The loss became NaN or infinite: a result."""
+    PRUNED = "pruned"
+    """Early stopping ended it."""
+    FAILED = "failed"
+    """It raised or ran out of memory, and its retries are spent."""
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One measured quantity.
+
+    Args:
+        name: Its key.
+        title: Its name in tables and figures.
+        better: The direction of better values, None where there is none.
+        when: Measured after every epoch, or at the end (and where asked for, every few epochs).
+        unit: Unit; empty for pure numbers.
+    """
+
+    name: str
+    title: str
+    better: Literal["higher", "lower"] | None
+    when: Literal["epoch", "end"]
+    unit: str = ""
+
+
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("train_loss", "Training loss", "lower", "epoch"),
+        Metric("train_accuracy", "Training accuracy", "higher", "epoch"),
+        Metric("val_loss", "Validation loss", "lower", "epoch"),
+        Metric("val_accuracy", "Validation accuracy", "higher", "epoch"),
+        Metric("step_size", "Step size", None, "epoch"),
+        Metric("perturbation_radius", "Perturbation radius", None, "epoch"),
+        Metric("smoothness", "Local smoothness", None, "epoch"),
+        Metric("gradient_evaluations", "Gradient evaluations", "lower", "epoch"),
+        Metric("skipped_steps", "Skipped steps", "lower", "epoch"),
+        Metric("images_per_second", "Throughput", "higher", "epoch", "images/s"),
+        Metric("ood_accuracy", "OOD accuracy", "higher", "end"),
+        Metric("ood_loss", "OOD loss", "lower", "end"),
+        Metric("hessian_trace", "Tr(H)", "lower", "end"),
+        Metric("hessian_trace_stderr", "Standard error of Tr(H)", "lower", "end"),
+        Metric("hessian_lambda_max", "λmax(H)", "lower", "end"),
+        Metric("hessian_lambda_max_residual", "Residual of λmax(H)", "lower", "end"),
+        Metric("hessian_matvecs", "Hessian-vector products", "lower", "end"),
+    )
+}
+
+
+def is_metric(key: str) -> bool:
+    """Whether ``key`` of a record is a metric, with or without a suffix."""
+    return key.partition(".")[0] in METRICS

@@ -1,0 +1,38 @@
+"""The specification of a sweep: read, checked, and expanded to trials.
+
+Nothing here imports torch or Ray: the service and the cluster read the same model.
+"""
+
+from workers.spec.fields import duration_seconds
+from workers.spec.loading import SpecError, SpecProblem, load_spec, parse_spec, validate_spec
+from workers.spec.search import GridSearch
+from workers.spec.sections import (
+    CurvatureSpec,
+    DatasetSpec,
+    LimitsSpec,
+    ModelSpec,
+    OodSpec,
+    ResourcesSpec,
+    TrainingSpec,
+)
+from workers.spec.sweep import SweepSpec
+from workers.spec.trial import TrialConfig
+
+__all__ = [
+    "CurvatureSpec",
+    "DatasetSpec",
+    "GridSearch",
+    "LimitsSpec",
+    "ModelSpec",
+    "OodSpec",
+    "ResourcesSpec",
+    "SpecError",
+    "SpecProblem",
+    "SweepSpec",
+    "TrainingSpec",
+    "TrialConfig",
+    "duration_seconds",
+    "load_spec",
+    "parse_spec",
+    "validate_spec",
+]

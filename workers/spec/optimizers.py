@@ -1,0 +1,127 @@
+"""The optimizers a specification can name, with their options.
+
+A plain name stands for an optimizer with its defaults: ``sam`` is ``{name: sam}``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+
+from workers.spec.fields import Label, NonNegative, Positive, Probability, Section
+
+__all__ = ["MSGD", "SAM", "SASAM", "SASGD", "Adam", "OptimizerSpec", "PluginOptimizer"]
+
+Radius = Literal["sqrt-lr"] | Positive
+
+
+class _Optimizer(Section):
+    """What all optimizers share."""
+
+    label: Label | None = None
+    """How tables and figures call this variant; the name where absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_plain_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for the optimizer, without those left at their default."""
+        return self.model_dump(exclude={"name", "label"}, exclude_none=True)
+
+
+class _SmoothnessAdaptive(_Optimizer):
+    """Options of the step-size rule, eq. (5) of the paper."""
+
+    preset: Literal["paper", "reference"] = "paper"
+    """Values of the options left out: the paper's, or those of the authors' code."""
+    delta: NonNegative | None = None
+    """Growth of the step size: at most sqrt(1 + delta * theta) a step."""
+    damping: Positive | None = None
+    """The smoothness term is ||dw|| / (damping * ||dg||)."""
+    theta_init: Positive | None = None
+    """theta_0; infinite in the paper."""
+    max_lr: Positive | None = None
+    """Upper bound of the step size."""
+
+
+class SASAM(_SmoothnessAdaptive):
+    """Smoothness-adaptive sharpness-aware minimization; the learning rate is eta_0."""
+
+    name: Literal["sa-sam"]
+    rho: Radius = "sqrt-lr"
+    """Perturbation radius: the root of the step size, or a fixed number."""
+
+
+class SASGD(_SmoothnessAdaptive):
+    """SGD with the smoothness-adaptive step size; the learning rate is eta_0."""
+
+    name: Literal["sa-sgd"]
+
+
+class SAM(_Optimizer):
+    """Sharpness-aware minimization."""
+
+    name: Literal["sam"]
+    rho: Radius = "sqrt-lr"
+    """Perturbation radius: the root of the learning rate, or a fixed number."""
+    momentum: Probability = 0.0
+
+
+class MSGD(_Optimizer):
+    """SGD with momentum."""
+
+    name: Literal["msgd"]
+    momentum: Probability = 0.9
+    nesterov: bool = False
+
+
+class Adam(_Optimizer):
+    """Adam with PyTorch's defaults."""
+
+    name: Literal["adam"]
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+
+class PluginOptimizer(_Optimizer):
+    """An optimizer from the entry-point group ``sasam.optimizers``."""
+
+    name: str = Field(min_length=1)
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check_name(self) -> PluginOptimizer:
+        from workers.catalog import optimizers
+
+        optimizers.require(self.name)
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for the optimizer."""
+        return dict(self.kwargs)
+
+
+_BUILT_IN = {"sa-sam", "sam", "sa-sgd", "msgd", "adam"}
+
+
+def _variant(value: object) -> str:
+    name = value if isinstance(value, str) else None
+    if isinstance(value, dict):
+        name = value.get("name")
+    elif isinstance(value, _Optimizer):
+        name = getattr(value, "name", None)
+    return name if isinstance(name, str) and name in _BUILT_IN else "plugin"
+
+
+OptimizerSpec = Annotated[
+    Annotated[SASAM, Tag("sa-sam")]
+    | Annotated[SAM, Tag("sam")]
+    | Annotated[SASGD, Tag("sa-sgd")]
+    | Annotated[MSGD, Tag("msgd")]
+    | Annotated[Adam, Tag("adam")]
+    | Annotated[PluginOptimizer, Tag("plugin")],
+    Discriminator(_variant),
+]

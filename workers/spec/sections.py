@@ -1,0 +1,195 @@
+"""The sections of a specification: what to train, on what, how, and what to measure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, field_validator, model_validator
+
+from workers.catalog import datasets, models
+from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS
+from workers.spec.fields import (
+    Count,
+    Duration,
+    NonNegative,
+    Positive,
+    Probability,
+    Section,
+    Seed,
+    Unique,
+)
+
+__all__ = [
+    "CurvatureSpec",
+    "DatasetSpec",
+    "LimitsSpec",
+    "ModelSpec",
+    "OodSpec",
+    "ResourcesSpec",
+    "TrainingSpec",
+]
+
+Split = Literal["validation", "ood"]
+
+
+class _Named(Section):
+    """A section that a plain name can stand for."""
+
+    name: str = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_plain_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class DatasetSpec(_Named):
+    """The images, and which of them validate."""
+
+    validation: Literal["test", "split"] = "test"
+    """Validate on the test set (the paper's reading) or on a split of the training set."""
+    validation_fraction: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.2
+    """Share of the training set that a split takes."""
+    train_size: Count | None = None
+    """Use so many training images, class-balanced; all where absent."""
+    test_size: Count | None = None
+    """Use so many test images, class-balanced; all where absent."""
+    seed: Seed = 0
+    """Seed of the split and of the subsets."""
+    placement: Literal["auto", "device", "host"] = "auto"
+    """Keep the images on the accelerator, on the host, or on the accelerator when they fit."""
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of the data set, such as ``image_size`` of an image folder."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return datasets.require(value)
+
+
+class OodSpec(Section):
+    """The corrupted test set."""
+
+    corruptions: Literal["all", "benchmark"] | Unique[str] = "all"
+    """All 19 corruptions, the 15 of the benchmark, or some by name."""
+    severities: Unique[Annotated[int, Field(ge=1, le=5, strict=True)]] = (1, 2, 3, 4, 5)
+    images: Count | None = None
+    """Corrupt so many test images, class-balanced; all where absent."""
+    source: Literal["auto", "official", "generated"] = "auto"
+    """Official files, images generated here, or the official files when they are there."""
+
+    @field_validator("corruptions")
+    @classmethod
+    def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        unknown = [name for name in value if name not in CORRUPTIONS]
+        if isinstance(value, tuple) and unknown:
+            known = ", ".join(CORRUPTIONS)
+            raise ValueError(f"unknown corruption {unknown[0]!r} (known: {known})")
+        return value
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The corruptions by name."""
+        if isinstance(self.corruptions, tuple):
+            return self.corruptions
+        return CORRUPTIONS if self.corruptions == "all" else BENCHMARK_CORRUPTIONS
+
+
+class ModelSpec(_Named):
+    """The network."""
+
+    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of the model, such as ``width``."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return models.require(value)
+
+    @model_validator(mode="after")
+    def _known_kwargs(self) -> ModelSpec:
+        allowed: tuple[str, ...] | None = models.entry(self.name).facts.get("kwargs")
+        unknown = [key for key in self.kwargs if allowed is not None and key not in allowed]
+        if allowed is not None and unknown:
+            raise ValueError(
+                f"unknown keyword {unknown[0]!r} of model {self.name} "
+                f"(known: {', '.join(allowed) or 'none'})"
+            )
+        return self
+
+
+class TrainingSpec(Section):
+    """How one trial trains."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 200
+    batch_size: Annotated[int, Field(ge=2, le=65_536, strict=True)] = 256
+    augmentation: Literal["none", "crop", "crop-flip", "randaugment"] = "crop"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """``auto``: bf16 on a GPU that has it, fp32 elsewhere."""
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    """Schedule of the learning rate; the smoothness-adaptive methods allow ``constant`` alone."""
+    warmup_epochs: Annotated[int, Field(ge=0, strict=True)] = 0
+    label_smoothing: Probability = 0.0
+    gradient_clipping: Positive | None = None
+    """Largest norm of the gradient that the base step takes."""
+    channels_last: bool = True
+    compile: bool = False
+    """Compile the model with ``torch.compile``."""
+    checkpoint_every: Count = 1
+    """Epochs between two checkpoints."""
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> TrainingSpec:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(
+                f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})"
+            )
+        return self
+
+
+class CurvatureSpec(Section):
+    """How the Hessian of the mean cross-entropy is measured."""
+
+    metrics: Unique[Literal["trace", "lambda_max"]] = ("trace", "lambda_max")
+    splits: Unique[Split] = ("validation", "ood")
+    images: Count = 2048
+    """Images of each split, class-balanced and fixed."""
+    every: Literal["end"] | Count = "end"
+    """At the end, or every so many epochs too."""
+    at_best: bool = False
+    """Measure at the epoch of the best validation accuracy too."""
+    trace_method: Literal["xtrace", "hutchpp", "hutchinson"] = "xtrace"
+    trace_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
+    """Stop at this relative standard error."""
+    eigenvalue_method: Literal["lanczos", "power"] = "lanczos"
+    eigenvalue_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 1e-3
+    max_matvecs: Annotated[int, Field(ge=2, le=100_000, strict=True)] = 200
+    """Most Hessian-vector products a quantity may cost."""
+
+
+class ResourcesSpec(Section):
+    """What one trial occupies; what the cluster suggests where absent."""
+
+    gpu: NonNegative | None = None
+    """GPUs of a trial; a fraction shares one."""
+    cpu: NonNegative | None = None
+    max_concurrent: Count | None = None
+    """Most trials of this sweep at the same time."""
+
+    @field_validator("gpu")
+    @classmethod
+    def _whole_above_one(cls, value: float | None) -> float | None:
+        if value is not None and value > 1 and value != int(value):
+            raise ValueError("a fraction of one GPU, or a whole number of GPUs")
+        return value
+
+
+class LimitsSpec(Section):
+    """When to give up."""
+
+    trial_retries: Annotated[int, Field(ge=0, le=100, strict=True)] = 2
+    """How often a crashed trial is tried again."""
+    consecutive_failures: Count = 10
+    """The sweep fails after so many failed trials in a row."""
+    wall_clock: Duration | None = None
+    """The sweep is cancelled after this time, such as ``24h``."""

@@ -1,0 +1,68 @@
+"""One trial of a sweep and its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from workers.spec.fields import NonNegative, Positive, Section, Seed
+from workers.spec.optimizers import OptimizerSpec
+from workers.spec.sections import CurvatureSpec, DatasetSpec, ModelSpec, OodSpec, TrainingSpec
+
+__all__ = ["TrialConfig"]
+
+
+class TrialConfig(Section):
+    """All that determines a trial's result.
+
+    What only decides where and when it runs (resources, limits, priority) is not part of it.
+    """
+
+    optimizer: OptimizerSpec
+    learning_rate: Positive
+    weight_decay: NonNegative
+    seed: Seed
+    dataset: DatasetSpec
+    ood: OodSpec | None
+    model: ModelSpec
+    training: TrainingSpec
+    curvature: CurvatureSpec | None
+
+    @property
+    def key(self) -> str:
+        """Identity: the first 64 bits of the SHA-256 of the canonical configuration, in hex.
+
+        How a variant is called (``optimizer.label``), where its images lie and how often it is
+        saved do not change its result and are left out.
+        """
+        canonical = self.model_dump(
+            mode="json",
+            exclude={
+                "optimizer": {"label"},
+                "dataset": {"placement"},
+                "training": {"checkpoint_every"},
+            },
+        )
+        text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def optimizer_label(self) -> str:
+        """How tables and figures call the optimizer."""
+        return self.optimizer.label or self.optimizer.name
+
+    def describe(self) -> dict[str, Any]:
+        """The configuration as a flat mapping of dotted names to plain values."""
+        return dict(_flatten(self.model_dump(mode="json")))
+
+
+def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Dotted names and leaves of a nested mapping."""
+    if isinstance(value, dict) and value:
+        return [
+            leaf
+            for name, child in value.items()
+            for leaf in _flatten(child, f"{prefix}.{name}" if prefix else str(name))
+        ]
+    return [(prefix, value)]
