@@ -1,0 +1,1 @@
+"""Makes what is wanted real: Ray jobs, MLflow results, the reconciler."""

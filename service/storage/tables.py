@@ -1,0 +1,105 @@
+"""The tables: sweeps and their trials.
+
+A sweep's row is the truth of what is wanted and how far it is. A trial's row is a read model of its
+MLflow run and can be rebuilt from it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    String,
+    TypeDecorator,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+__all__ = ["SweepRow", "Table", "TrialRow"]
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC time; SQLite forgets the zone, this puts it back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        return value
+
+
+class Table(DeclarativeBase):
+    """Base of all tables."""
+
+    type_annotation_map = {datetime: Moment, dict[str, Any]: JSON}  # noqa: RUF012
+
+
+class SweepRow(Table):
+    """One sweep."""
+
+    __tablename__ = "sweeps"
+
+    sweep_id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), index=True)
+    specification: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    reason: Mapped[str | None]
+    """Why the sweep is in its state, or what it waits for."""
+    priority: Mapped[int]
+    attempt: Mapped[int]
+    """Number of the current driver; 0 before the first."""
+    failures: Mapped[int]
+    """Drivers that died since the sweep last made progress."""
+    not_before: Mapped[datetime | None]
+    """Earliest start of the next driver."""
+    trial_count: Mapped[int]
+    idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    body_hash: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    mlflow_experiment_id: Mapped[str | None] = mapped_column(String(64))
+    mlflow_run_id: Mapped[str | None] = mapped_column(String(64))
+    synced_at: Mapped[datetime | None]
+    """End time of the newest run that the trials table has taken in."""
+    classes: Mapped[int | None]
+    """Number of classes, which gives the accuracy of chance; known once the driver has read it."""
+
+
+class TrialRow(Table):
+    """One trial of a sweep."""
+
+    __tablename__ = "trials"
+    __table_args__ = (Index("ix_trials_outcome", "sweep_id", "outcome"),)
+
+    sweep_id: Mapped[str] = mapped_column(
+        ForeignKey("sweeps.sweep_id", ondelete="CASCADE"), primary_key=True
+    )
+    key: Mapped[str] = mapped_column(String(16), primary_key=True)
+    position: Mapped[int]
+    optimizer: Mapped[str] = mapped_column(String(64))
+    """Its label."""
+    optimizer_name: Mapped[str] = mapped_column(String(64))
+    learning_rate: Mapped[float] = mapped_column(Double)
+    weight_decay: Mapped[float] = mapped_column(Double)
+    seed: Mapped[int] = mapped_column(BigInteger)
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    epoch: Mapped[int]
+    """Last epoch that was recorded; 0 before the first."""
+    metrics: Mapped[dict[str, Any]]
+    """Latest value of every metric."""
+    error: Mapped[str | None]
+    """Last line of the traceback of a failed trial."""
+    mlflow_run_id: Mapped[str | None] = mapped_column(String(64))
+    attempt: Mapped[int]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]

@@ -1,0 +1,1 @@
+"""Sweeps: submit, look up, command."""

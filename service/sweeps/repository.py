@@ -1,0 +1,81 @@
+"""Queries on sweeps; never commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from service.storage.tables import SweepRow
+from service.sweeps.lifecycle import LIVE, SweepState
+
+__all__ = ["SweepRepository"]
+
+
+class SweepRepository:
+    """Sweeps in one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, row: SweepRow) -> None:
+        """Store a new sweep."""
+        self._session.add(row)
+        self._session.flush()
+
+    def get(self, sweep_id: str) -> SweepRow | None:
+        """The sweep of that id."""
+        return self._session.get(SweepRow, sweep_id)
+
+    def find_by_idempotency_key(self, key: str) -> SweepRow | None:
+        """The sweep that was submitted with that key."""
+        return self._session.scalar(select(SweepRow).where(SweepRow.idempotency_key == key))
+
+    def page(
+        self,
+        *,
+        states: Iterable[SweepState] = (),
+        name: str | None = None,
+        before: tuple[datetime, str] | None = None,
+        limit: int,
+    ) -> Sequence[SweepRow]:
+        """Newest sweeps first.
+
+        Args:
+            states: Only sweeps in these states; all where empty.
+            name: Only sweeps of this name.
+            before: Creation time and id of the last sweep of the previous page.
+            limit: At most so many.
+        """
+        query = select(SweepRow).order_by(SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
+        wanted = list(states)
+        if wanted:
+            query = query.where(SweepRow.state.in_(wanted))
+        if name is not None:
+            query = query.where(SweepRow.name == name)
+        if before is not None:
+            moment, sweep_id = before
+            query = query.where(
+                or_(
+                    SweepRow.created_at < moment,
+                    (SweepRow.created_at == moment) & (SweepRow.sweep_id < sweep_id),
+                )
+            )
+        return self._session.scalars(query.limit(limit)).all()
+
+    def live(self) -> Sequence[SweepRow]:
+        """Sweeps that the reconciler must look after, by priority, then first come."""
+        query = select(SweepRow).where(SweepRow.state.in_(LIVE))
+        order = (SweepRow.priority.desc(), SweepRow.created_at, SweepRow.sweep_id)
+        return self._session.scalars(query.order_by(*order)).all()
+
+    def count_by_state(self) -> dict[SweepState, int]:
+        """How many sweeps each state has."""
+        query = select(SweepRow.state, func.count()).group_by(SweepRow.state)
+        return {SweepState(state): count for state, count in self._session.execute(query)}
+
+    def remove(self, sweep_id: str) -> None:
+        """Delete a sweep and its trials."""
+        self._session.execute(delete(SweepRow).where(SweepRow.sweep_id == sweep_id))

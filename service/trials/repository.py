@@ -1,0 +1,110 @@
+"""Queries on trials; never commits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
+
+from service.storage.tables import TrialRow
+from workers.metrics import Outcome
+from workers.spec import TrialConfig
+
+__all__ = ["TrialRepository"]
+
+
+class TrialRepository:
+    """Trials in one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def plan(self, sweep_id: str, trials: Iterable[TrialConfig]) -> None:
+        """Store the trials of a new sweep."""
+        rows = [
+            {
+                "sweep_id": sweep_id,
+                "key": trial.key,
+                "position": position,
+                "optimizer": trial.optimizer_label,
+                "optimizer_name": trial.optimizer.name,
+                "learning_rate": trial.learning_rate,
+                "weight_decay": trial.weight_decay,
+                "seed": trial.seed,
+                "epoch": 0,
+                "metrics": {},
+                "attempt": 0,
+            }
+            for position, trial in enumerate(trials)
+        ]
+        self._session.execute(insert(TrialRow), rows)
+
+    def get(self, sweep_id: str, key: str) -> TrialRow | None:
+        """One trial."""
+        return self._session.get(TrialRow, (sweep_id, key))
+
+    def of_sweep(
+        self,
+        sweep_id: str,
+        *,
+        outcome: str | None = None,
+        after: int = -1,
+        limit: int | None = None,
+    ) -> Sequence[TrialRow]:
+        """Trials in the order of the specification.
+
+        Args:
+            sweep_id: Their sweep.
+            outcome: Only those with this outcome; ``running`` and ``pending`` are those without.
+            after: Only those behind this position.
+            limit: At most so many.
+        """
+        query = (
+            select(TrialRow)
+            .where(TrialRow.sweep_id == sweep_id, TrialRow.position > after)
+            .order_by(TrialRow.position)
+            .limit(limit)
+        )
+        if outcome == "running":
+            query = query.where(TrialRow.outcome.is_(None), TrialRow.mlflow_run_id.is_not(None))
+        elif outcome == "pending":
+            query = query.where(TrialRow.outcome.is_(None), TrialRow.mlflow_run_id.is_(None))
+        elif outcome is not None:
+            query = query.where(TrialRow.outcome == outcome)
+        return self._session.scalars(query).all()
+
+    def count(self, sweep_ids: Sequence[str]) -> dict[str, Counter[str]]:
+        """Trials of each sweep by outcome, with ``running`` and ``pending`` for those without."""
+        started = TrialRow.mlflow_run_id.is_not(None)
+        query = (
+            select(TrialRow.sweep_id, TrialRow.outcome, started, func.count())
+            .where(TrialRow.sweep_id.in_(sweep_ids))
+            .group_by(TrialRow.sweep_id, TrialRow.outcome, started)
+        )
+        counts: dict[str, Counter[str]] = {sweep_id: Counter() for sweep_id in sweep_ids}
+        for sweep_id, outcome, has_run, count in self._session.execute(query):
+            counts[sweep_id][outcome or ("running" if has_run else "pending")] += count
+        return counts
+
+    def record(self, sweep_id: str, key: str, values: Mapping[str, Any]) -> None:
+        """Write what its MLflow run says of a trial."""
+        self._session.execute(
+            update(TrialRow)
+            .where(TrialRow.sweep_id == sweep_id, TrialRow.key == key)
+            .values(**values)
+        )
+
+    def forget_unsuccessful(self, sweep_id: str) -> int:
+        """Make failed and cancelled trials pending again; returns how many."""
+        keys = self._session.scalars(
+            select(TrialRow.key).where(
+                TrialRow.sweep_id == sweep_id,
+                TrialRow.outcome.in_([Outcome.FAILED, Outcome.CANCELLED]),
+            )
+        ).all()
+        for key in keys:
+            self.record(sweep_id, key, {"outcome": None, "error": None, "ended_at": None})
+        return len(keys)
