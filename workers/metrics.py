@@ -51,6 +51,7 @@ class Metric:
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
+        Metric("epoch", "Epoch", None, "epoch"),
         Metric("train_loss", "Training loss", "lower", "epoch"),
         Metric("train_accuracy", "Training accuracy", "higher", "epoch"),
         Metric("val_loss", "Validation loss", "lower", "epoch"),

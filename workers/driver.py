@@ -1,0 +1,163 @@
+"""Entry point of a sweep's Ray job: runs what is left of the sweep with Ray Tune.
+
+    plan = trials of the specification - trials that have ended, by the journal
+    Tune runs the plan on reused actors; its callback journals, the writer delivers to MLflow
+
+Tune's own state is not needed again: a restarted driver goes by the journal, and an unfinished
+trial by its own checkpoint.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import ray
+from ray import tune
+
+from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
+from workers.journal import Journal
+from workers.metrics import Outcome
+from workers.spec import ResourcesSpec, SpecError, TrialConfig
+from workers.tracking import TUNE_KEY, ConsecutiveFailures, JournalCallback, MlflowWriter
+from workers.trainable import SweepTrial
+from workers.training import preflight
+
+__all__ = ["main", "remaining_trials", "run"]
+
+log = logging.getLogger("workers.driver")
+
+_ENVIRONMENT = {
+    # The tracking client must not repeat a request by itself: a repeated "create" is a ghost run.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Tune writes no files of its own: results go to the journal, checkpoints are the trials'.
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+
+
+def main() -> int:
+    """Run the job that the environment describes; returns the exit status."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    job = DriverJob.model_validate_json(os.environ[JOB_VARIABLE])
+    try:
+        return run(job)
+    except SpecError as error:
+        for problem in error.problems:
+            print(f"sasam: {problem}", file=sys.stderr)  # noqa: T201 - the job's log
+        return EXIT_INVALID
+
+
+def run(job: DriverJob) -> int:
+    """Run what is left of a sweep.
+
+    Raises:
+        SpecError: The sweep cannot run here: its data are missing, its model does not fit them.
+    """
+    home = Path(job.storage_path) / "sweeps" / job.sweep_id
+    facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
+    journal = Journal(home / "journal.jsonl")
+    plan = remaining_trials(job, journal)
+    log.info(
+        "attempt %d: %d of %d trials left", job.attempt, len(plan), job.specification.trial_count
+    )
+    writer = MlflowWriter(job, journal, _environment_tags())
+    writer.start()
+    try:
+        journal.append("sweep_started", tags={f"sasam.{name}": str(v) for name, v in facts.items()})
+        given_up = bool(plan) and _tune(job, plan, journal, home)
+        journal.append("sweep_ended", status="FAILED" if given_up else "FINISHED")
+    finally:
+        writer.close()
+        journal.close()
+    return EXIT_TOO_MANY_FAILURES if given_up else 0
+
+
+def remaining_trials(job: DriverJob, journal: Journal) -> list[TrialConfig]:
+    """The trials that must still run: those without an end, and failed ones, in order."""
+    ended = {key for key, outcome in journal.outcomes.items() if outcome is not Outcome.FAILED}
+    return [trial for trial in job.specification.trials if trial.key not in ended]
+
+
+def _tune(job: DriverJob, plan: list[TrialConfig], journal: Journal, home: Path) -> bool:
+    """Run the trials; returns whether too many failed in a row."""
+    if not ray.is_initialized():
+        ray.init(logging_level=logging.WARNING)
+    limits = job.specification.limits
+    callback = JournalCallback(journal, job.attempt)
+    tuner = tune.Tuner(
+        tune.with_resources(SweepTrial, _resources(job.specification.resources)),
+        param_space={
+            "trial": tune.grid_search([trial.model_dump(mode="json") for trial in plan]),
+            TUNE_KEY: tune.sample_from(lambda config: TrialConfig(**config["trial"]).key),
+            "data_dir": job.data_dir,
+            "cache_dir": str(home / "data"),
+            "checkpoint_dir": str(home / "checkpoints"),
+        },
+        tune_config=tune.TuneConfig(
+            reuse_actors=True,
+            max_concurrent_trials=job.specification.resources.max_concurrent,
+            trial_name_creator=lambda trial: trial.config[TUNE_KEY],
+            trial_dirname_creator=lambda trial: trial.config[TUNE_KEY],
+        ),
+        run_config=tune.RunConfig(
+            name=f"attempt-{job.attempt}",
+            storage_path=str(home / "tune"),
+            callbacks=[callback],
+            failure_config=tune.FailureConfig(max_failures=limits.trial_retries),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
+            stop=ConsecutiveFailures(callback, limits.consecutive_failures),
+            verbose=0,
+        ),
+    )
+    tuner.fit()
+    return callback.consecutive_failures >= limits.consecutive_failures
+
+
+def _resources(wanted: ResourcesSpec) -> dict[str, float]:
+    """What a trial occupies: as specified, or one CPU, and one GPU where the cluster has any."""
+    gpu = wanted.gpu
+    if gpu is None:
+        gpu = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
+    cpu = 1.0 if wanted.cpu is None else wanted.cpu
+    return {"CPU": cpu, "GPU": gpu} if gpu else {"CPU": cpu}
+
+
+def _environment_tags() -> Mapping[str, str]:
+    """What a result depends on besides its configuration."""
+    tags = {f"sasam.version.{name}": version(name) for name in ("sasam", "torch", "ray", "mlflow")}
+    tags["sasam.version.python"] = platform.python_version()
+    commit = _git_commit()
+    if commit:
+        tags["mlflow.source.git.commit"] = commit
+    return tags
+
+
+def _git_commit() -> str:
+    """The commit of this checkout, with a mark when files differ; empty outside one."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        answer = subprocess.run(  # noqa: S603 - a fixed command
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,28 @@
+"""What the service hands to a driver, as data in an environment variable."""
+
+from __future__ import annotations
+
+from workers.spec.fields import Section
+from workers.spec.sweep import SweepSpec
+
+__all__ = ["ENTRYPOINT", "EXIT_INVALID", "EXIT_TOO_MANY_FAILURES", "JOB_VARIABLE", "DriverJob"]
+
+ENTRYPOINT = "python -m workers.driver"
+JOB_VARIABLE = "SASAM_JOB"
+EXIT_INVALID = 65
+"""The specification cannot run on this cluster; another attempt would not help."""
+EXIT_TOO_MANY_FAILURES = 69
+"""``limits.consecutive_failures`` trials failed in a row."""
+
+
+class DriverJob(Section):
+    """One driver: a sweep, the number of the attempt, and where things are."""
+
+    sweep_id: str
+    attempt: int
+    specification: SweepSpec
+    mlflow_tracking_uri: str
+    storage_path: str
+    """Folder for the journal, the checkpoints and Tune's files."""
+    data_dir: str
+    """Folder with the data sets on the nodes."""

@@ -1,0 +1,126 @@
+"""The driver's journal: what happened to the trials, in order, on disk before anywhere else.
+
+The journal is what a restarted driver goes by (which trials have ended, which epochs are recorded)
+and what the writer delivers to MLflow. An entry is one line of JSON; its time is fixed when it is
+written, so delivering it twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from workers.metrics import Outcome
+
+__all__ = ["Entry", "Journal"]
+
+Kind = Literal["sweep_started", "trial_started", "epoch", "trial_ended", "sweep_ended"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened.
+
+    Args:
+        kind: What.
+        trial: Key of the trial; empty for the sweep.
+        time_ms: When, in milliseconds since 1970.
+        data: More, as plain JSON.
+    """
+
+    kind: Kind
+    trial: str
+    time_ms: int
+    data: Mapping[str, Any]
+
+
+class Journal:
+    """An append-only file of entries.
+
+    One process writes it. Readers wait for entries with ``wait`` and page on with ``read``.
+
+    Args:
+        path: The file; made when absent. A torn last line, left by a killed writer, is cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.epochs: dict[str, int] = {}
+        """Last recorded epoch of each trial."""
+        self.outcomes: dict[str, Outcome] = {}
+        """Outcome of each trial that has ended."""
+        self._grown = threading.Condition()
+        self._end = self._recover()
+        self._file = path.open("ab")
+
+    def append(self, kind: Kind, trial: str = "", **data: Any) -> None:
+        """Add an entry; it is on disk when this returns."""
+        entry = Entry(kind, trial, time.time_ns() // 1_000_000, data)
+        line = json.dumps(asdict(entry), allow_nan=False).encode() + b"\n"
+        with self._grown:
+            self._file.write(line)
+            self._file.flush()
+            self._end += len(line)
+            self._remember(entry)
+            self._grown.notify_all()
+
+    def read(self, offset: int, *, limit: int) -> tuple[list[Entry], int]:
+        """Entries from ``offset`` on, at most ``limit``, and the offset behind them."""
+        entries: list[Entry] = []
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            while len(entries) < limit and offset < self._end:
+                line = file.readline()
+                offset += len(line)
+                entries.append(Entry(**json.loads(line)))
+        return entries, offset
+
+    def wait(self, offset: int, timeout_seconds: float) -> bool:
+        """Wait until there is something behind ``offset``; returns whether there is."""
+        with self._grown:
+            return self._grown.wait_for(lambda: self._end > offset, timeout_seconds)
+
+    def is_recorded(self, trial: str, epoch: int) -> bool:
+        """Whether that epoch of the trial is in the journal already."""
+        return epoch <= self.epochs.get(trial, 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _recover(self) -> int:
+        """Read what an earlier driver wrote; returns the length of the valid part."""
+        if not self.path.exists():
+            return 0
+        end = 0
+        with self.path.open("rb+") as file:
+            for entry, behind in _complete_lines(file.read()):
+                self._remember(entry)
+                end = behind
+            file.truncate(end)
+        return end
+
+    def _remember(self, entry: Entry) -> None:
+        """Keep the index of epochs and outcomes up to date."""
+        if entry.kind == "trial_started":
+            self.outcomes.pop(entry.trial, None)
+        elif entry.kind == "epoch":
+            self.epochs[entry.trial] = max(self.epochs.get(entry.trial, 0), entry.data["epoch"])
+        elif entry.kind == "trial_ended":
+            self.outcomes[entry.trial] = Outcome(entry.data["outcome"])
+
+
+def _complete_lines(content: bytes) -> Iterator[tuple[Entry, int]]:
+    """The entries of all complete lines, each with the offset behind it."""
+    end = 0
+    for line in content.splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            return
+        end += len(line)
+        yield Entry(**json.loads(line)), end
