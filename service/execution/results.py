@@ -1,0 +1,192 @@
+"""What MLflow says of a sweep's trials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
+from mlflow.exceptions import MlflowException
+
+from workers.metrics import Outcome
+
+__all__ = ["MlflowResults", "MlflowUnavailableError", "SweepRun", "TrialRun"]
+
+
+class MlflowUnavailableError(RuntimeError):
+    """MLflow does not answer, or refuses to."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRun:
+    """The MLflow run of a sweep."""
+
+    experiment_id: str
+    run_id: str
+    classes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """The MLflow run of a trial.
+
+    Args:
+        key: The trial's key.
+        run_id: MLflow's id.
+        values: Columns of the trial's row.
+        ended_at: When it ended, None while it runs.
+    """
+
+    key: str
+    run_id: str
+    values: dict[str, Any]
+    ended_at: datetime | None
+
+
+class MlflowResults:
+    """Reads the runs of sweeps.
+
+    Args:
+        tracking_uri: MLflow's address.
+    """
+
+    def __init__(self, tracking_uri: str) -> None:
+        self._uri = tracking_uri
+        self._client = MlflowClient(tracking_uri)
+
+    def ping(self) -> None:
+        """Ask for a sign of life.
+
+        Raises:
+            MlflowUnavailableError: There is none.
+        """
+        try:
+            self._client.search_experiments(max_results=1)
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+
+    def sweep_run(self, name: str, sweep_id: str) -> SweepRun | None:
+        """The run of a sweep; None before its driver has made it.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        try:
+            experiment = self._client.get_experiment_by_name(name)
+            if experiment is None:
+                return None
+            condition = f"tags.`sasam.sweep` = '{sweep_id}' and tags.`sasam.kind` = 'sweep'"
+            runs = self._client.search_runs([experiment.experiment_id], condition, max_results=1)
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+        if not runs:
+            return None
+        classes = runs[0].data.tags.get("sasam.classes")
+        return SweepRun(
+            experiment.experiment_id, runs[0].info.run_id, int(classes) if classes else None
+        )
+
+    def trial_runs(
+        self, experiment_id: str, sweep_id: str, *, since: datetime | None = None
+    ) -> Iterator[TrialRun]:
+        """Runs that go on, and those that ended at ``since`` or later.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        mine = f"tags.`sasam.sweep` = '{sweep_id}' and tags.`sasam.kind` = 'trial'"
+        if since is None:
+            yield from map(_trial_run, self._search(experiment_id, mine))
+            return
+        moment = int(since.timestamp() * 1000)
+        ended = f"{mine} and attributes.end_time >= {moment}"
+        running = f"{mine} and attributes.status = 'RUNNING'"
+        yield from map(_trial_run, self._search(experiment_id, ended))
+        yield from map(_trial_run, self._search(experiment_id, running))
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """(epoch, value) of a metric of a run.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        try:
+            values = self._client.get_metric_history(run_id, metric)
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+        return sorted((value.step, value.value) for value in values)
+
+    def artifact_text(self, run_id: str, name: str) -> str | None:
+        """A text artifact of a run; None when it has none of that name.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        from mlflow.artifacts import load_text
+
+        try:
+            present = {artifact.path for artifact in self._client.list_artifacts(run_id)}
+            if name not in present:
+                return None
+            return str(load_text(f"{self._uri}/{run_id}/{name}"))
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+
+    def close_runs(self, experiment_id: str, sweep_id: str) -> None:
+        """Mark the runs that a stopped driver left open as cancelled.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        condition = f"tags.`sasam.sweep` = '{sweep_id}' and attributes.status = 'RUNNING'"
+        try:
+            for run in self._search(experiment_id, condition):
+                if run.data.tags.get("sasam.kind") == "trial":
+                    self._client.set_tag(run.info.run_id, "sasam.outcome", Outcome.CANCELLED)
+                self._client.set_terminated(run.info.run_id, "KILLED")
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+
+    def _search(self, experiment_id: str, condition: str) -> Iterator[Run]:
+        token = None
+        while True:
+            try:
+                page = self._client.search_runs(
+                    [experiment_id], condition, ViewType.ACTIVE_ONLY, 1_000, page_token=token
+                )
+            except MlflowException as error:
+                raise self._unavailable(error) from error
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _unavailable(self, error: MlflowException) -> MlflowUnavailableError:
+        reason = str(error).splitlines()[0][:300]
+        return MlflowUnavailableError(f"MLflow does not answer at {self._uri}: {reason}")
+
+
+def _trial_run(run: Run) -> TrialRun:
+    """A run as the columns of a trial's row."""
+    tags = run.data.tags
+    is_over = run.info.status != "RUNNING"
+    ended_at = _moment(run.info.end_time) if is_over else None
+    metrics = dict(run.data.metrics)
+    values = {
+        "mlflow_run_id": run.info.run_id,
+        "outcome": tags.get("sasam.outcome") if is_over else None,
+        "error": tags.get("sasam.error") if is_over else None,
+        "epoch": int(metrics.pop("epoch", 0)),
+        "metrics": metrics,
+        "attempt": int(tags.get("sasam.attempt", 0)),
+        "started_at": _moment(run.info.start_time),
+        "ended_at": ended_at,
+    }
+    return TrialRun(tags["sasam.trial"], run.info.run_id, values, ended_at)
+
+
+def _moment(time_ms: int | None) -> datetime | None:
+    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC)
