@@ -1,0 +1,25 @@
+"""Image corruptions: the 19 of CIFAR-10-C at 5 severities, for images of any size.
+
+Importing this package imports no third-party module, so that names can be checked anywhere;
+`corrupt` and what it needs load on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS, SEVERITIES
+
+if TYPE_CHECKING:
+    from workers.corruptions.apply import GENERATOR_VERSION, corrupt
+
+__all__ = ["BENCHMARK_CORRUPTIONS", "CORRUPTIONS", "GENERATOR_VERSION", "SEVERITIES", "corrupt"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load the generator on first use (PEP 562)."""
+    if name in {"GENERATOR_VERSION", "corrupt"}:
+        from workers.corruptions import apply
+
+        return getattr(apply, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,106 @@
+"""Applies a corruption by name; draws depend on seed, corruption, severity and image alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import MappingProxyType
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.corruptions import blur, digital, noise, weather
+from workers.corruptions.names import CORRUPTIONS, SEVERITIES
+from workers.corruptions.pixels import Corruption, Images
+
+__all__ = ["GENERATOR_VERSION", "corrupt"]
+
+GENERATOR_VERSION = 1
+"""Rises when any corruption's pixels change, so that caches of older ones are not taken for new."""
+
+MIN_SIDE_PIXELS = 8
+# Values worked on at once: about 16 MB a float32 array, small enough to stay near the cache.
+_BATCH_VALUES = 2**19
+
+_FUNCTIONS: MappingProxyType[str, Corruption] = MappingProxyType(
+    {
+        "gaussian_noise": noise.gaussian_noise,
+        "shot_noise": noise.shot_noise,
+        "impulse_noise": noise.impulse_noise,
+        "speckle_noise": noise.speckle_noise,
+        "gaussian_blur": blur.gaussian_blur,
+        "defocus_blur": blur.defocus_blur,
+        "glass_blur": blur.glass_blur,
+        "motion_blur": blur.motion_blur,
+        "zoom_blur": blur.zoom_blur,
+        "snow": weather.snow,
+        "frost": weather.frost,
+        "fog": weather.fog,
+        "brightness": weather.brightness,
+        "spatter": weather.spatter,
+        "contrast": digital.contrast,
+        "saturate": digital.saturate,
+        "jpeg_compression": digital.jpeg_compression,
+        "pixelate": digital.pixelate,
+        "elastic_transform": digital.elastic_transform,
+    }
+)
+
+
+def corrupt(
+    images: Images,
+    name: str,
+    severity: int,
+    *,
+    seed: int,
+    indices: Sequence[int] | npt.NDArray[np.integer] | None = None,
+) -> Images:
+    """Corrupt images as CIFAR-10-C does, at any size of at least 8 × 8.
+
+    Args:
+        images: uint8, shape (n, height, width, channels), channels 1 or 3.
+        name: One of `CORRUPTIONS`.
+        severity: 1 (weak) to 5 (strong).
+        seed: Non-negative. The result for one image depends on (seed, name, severity, its index)
+            alone, not on the images beside it.
+        indices: Each image's index in its data set; 0 .. n - 1 by default.
+
+    Returns:
+        New uint8 images, same shape and order.
+
+    Raises:
+        ValueError: A name, severity, seed, index, shape or type is not one of the above.
+
+    Source: Hendrycks & Dietterich 2019 (arXiv 1903.12261); constants in `constants`. Lengths grow
+    with the shorter side over 32, and are kept in smaller images. Grey images get the luma of
+    what colour images get.
+    """
+    if name not in _FUNCTIONS:
+        raise ValueError(f"corruption {name!r} does not exist; allowed: {', '.join(CORRUPTIONS)}")
+    if severity not in SEVERITIES:
+        raise ValueError(f"severity {severity!r} does not exist; allowed: 1, 2, 3, 4, 5")
+    if seed < 0:
+        raise ValueError(f"seed {seed} is negative; allowed: 0 and more")
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            f"images are {images.dtype} of shape {images.shape}; "
+            "allowed: uint8 (n, height, width, 1 or 3)"
+        )
+    if min(images.shape[1:3]) < MIN_SIDE_PIXELS:
+        raise ValueError(
+            f"images are {images.shape[1]} x {images.shape[2]} pixels; "
+            f"allowed: {MIN_SIDE_PIXELS} x {MIN_SIDE_PIXELS} and more"
+        )
+    numbers = range(len(images)) if indices is None else [int(i) for i in indices]
+    if len(numbers) != len(images):
+        raise ValueError(f"{len(numbers)} indices for {len(images)} images; allowed: one each")
+
+    out = np.empty_like(images)
+    stream = (seed, CORRUPTIONS.index(name), severity)
+    batch = max(1, _BATCH_VALUES // int(np.prod(images.shape[1:])))
+    for start in range(0, len(images), batch):
+        span = slice(start, start + batch)
+        generators = [
+            np.random.Generator(np.random.SFC64((*stream, index))) for index in numbers[span]
+        ]
+        out[span] = _FUNCTIONS[name](np.asarray(images[span]), severity, generators)
+    return out
