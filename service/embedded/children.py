@@ -1,0 +1,196 @@
+"""The command lines and environments of the three children."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.embedded.ports import WORKER_PORTS, Ports
+from service.embedded.process import ChildSpec
+from service.settings import Settings
+
+__all__ = ["EmbeddedSettings", "mlflow_child", "ray_child", "service_child"]
+
+_LOOPBACK = "127.0.0.1"
+_JOBS_SECONDS = 3.0
+_LIVE_JOBS = frozenset({"PENDING", "RUNNING"})
+# An operator's cluster or server must not answer for ours, nor their token open it.
+_FOREIGN_VARIABLES = frozenset({"RAY_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI"})
+
+
+class EmbeddedSettings(BaseSettings):
+    """What only the embedded mode reads, each from ``SASAM_<NAME>``."""
+
+    model_config = SettingsConfigDict(env_prefix="SASAM_", extra="ignore", frozen=True)
+
+    mlflow_port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port of MLflow; chosen when absent."""
+    ray_port: int | None = Field(default=None, ge=1024, le=65535)
+    """Port of Ray's dashboard and Jobs API; chosen when absent."""
+    cpus: int | None = Field(default=None, ge=1)
+    """Processor cores trials may use; all when absent."""
+    gpus: int | None = Field(default=None, ge=0)
+    """GPUs trials may use; all when absent."""
+    object_store_bytes: int = Field(default=200_000_000, ge=80_000_000)
+    """Shared memory of Ray's object store; trials send little through it."""
+    start_seconds: float = Field(default=120.0, gt=0)
+    """Longest time a child may take to become healthy."""
+
+
+def service_child(
+    settings: Settings, ports: Ports, ray_token: Path, command: tuple[str, ...]
+) -> ChildSpec:
+    """Describe uvicorn with the service, told of its neighbours by ``SASAM_`` variables."""
+    explicit = settings.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    addresses = {
+        "home": str(settings.home.expanduser().absolute()),
+        "host": settings.host,
+        "port": ports.service,
+        "ray_address": f"http://{_LOOPBACK}:{ports.ray_dashboard}",
+        "ray_token_path": str(ray_token),
+        "mlflow_tracking_uri": f"http://{_LOOPBACK}:{ports.mlflow}",
+    }
+    variables = {
+        f"SASAM_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in (explicit | addresses).items()
+    }
+    probe = _LOOPBACK if settings.host in {"0.0.0.0", "::", ""} else settings.host  # noqa: S104
+    return ChildSpec(
+        name="service",
+        command=(
+            *command,
+            *("--host", settings.host, "--port", str(ports.service)),
+            # An open event stream ends with its client; nobody waits for that.
+            *("--timeout-graceful-shutdown", "1"),
+        ),
+        environment=_environment(variables),
+        health=(f"http://{_bracketed(probe)}:{ports.service}/healthz",),
+    )
+
+
+def mlflow_child(folder: Path, ports: Ports) -> ChildSpec:
+    """Describe MLflow's server on SQLite, with artifacts in a folder, for this machine alone."""
+    return ChildSpec(
+        name="mlflow",
+        command=(
+            *(sys.executable, "-m", "mlflow", "server"),
+            *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+            *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
+            *("--host", _LOOPBACK, "--port", str(ports.mlflow), "--workers", "1"),
+            *("--allowed-hosts", f"{_LOOPBACK}:{ports.mlflow},localhost:{ports.mlflow}"),
+            *("--uvicorn-opts", "--no-access-log --timeout-graceful-shutdown 1"),
+        ),
+        environment=_environment(
+            {
+                # Jobs run prompts and scorers; no sweep needs them, and they start more processes.
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "PYTHONWARNINGS": "ignore::DeprecationWarning",
+            }
+        ),
+        health=(f"http://{_LOOPBACK}:{ports.mlflow}/health",),
+    )
+
+
+def ray_child(
+    settings: EmbeddedSettings, ports: Ports, token: Path, folder: Path, client: httpx.Client
+) -> ChildSpec:
+    """Describe a Ray head that listens on loopback alone and asks for a token."""
+    options = {
+        "node-ip-address": _LOOPBACK,
+        "port": ports.ray_gcs,
+        "ray-client-server-port": ports.ray_client,
+        "node-manager-port": ports.ray_node_manager,
+        "object-manager-port": ports.ray_object_manager,
+        "dashboard-host": _LOOPBACK,
+        "dashboard-port": ports.ray_dashboard,
+        "dashboard-agent-listen-port": ports.ray_agent_http,
+        "dashboard-agent-grpc-port": ports.ray_agent_grpc,
+        "runtime-env-agent-port": ports.ray_runtime_env_agent,
+        "metrics-export-port": ports.ray_metrics,
+        "min-worker-port": ports.ray_workers,
+        "max-worker-port": ports.ray_workers + WORKER_PORTS - 1,
+        "temp-dir": folder,
+        "object-store-memory": settings.object_store_bytes,
+        "num-cpus": settings.cpus,
+        "num-gpus": settings.gpus,
+    }
+    dashboard = f"http://{_LOOPBACK}:{ports.ray_dashboard}"
+    headers = {"Authorization": f"Bearer {token.read_text().strip()}"}
+    return ChildSpec(
+        name="ray",
+        command=(
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
+            # One node does not scale: without the autoscaler a process and a second are saved.
+            *("--no-monitor", "--disable-usage-stats"),
+            *(f"--{name}={value}" for name, value in options.items() if value is not None),
+        ),
+        environment=_environment(
+            {
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN_PATH": str(token),
+                # Ray replaces 127.0.0.1 by an address other machines can reach, and then listens
+                # on all of them, unless it believes that no cluster is wanted.
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+                "DASHBOARD_METRIC_PORT": str(ports.ray_dashboard_metrics),
+                "RAY_USAGE_STATS_ENABLED": "0",
+                # Ray waits 30 s for replicas of Serve to drain; there are none.
+                "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
+                # Ray's processes rename themselves over their environment, which holds our mark.
+                "SPT_NOENV": "1",
+                "NO_COLOR": "1",
+            }
+        ),
+        # A job needs the agent, which comes seconds after the dashboard.
+        health=(
+            f"{dashboard}/api/version",
+            f"http://{_LOOPBACK}:{ports.ray_agent_http}/api/local_raylet_healthz",
+        ),
+        headers=headers,
+        before_stop=lambda: _stop_jobs(client, f"{dashboard}/api/jobs/", headers),
+    )
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return this process's environment, made fit for a child, with ``variables``."""
+    inherited = {
+        name: value for name, value in os.environ.items() if name not in _FOREIGN_VARIABLES
+    }
+    # A job's `python` is the first on the path of its node: let it be this one.
+    path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
+    direct = ",".join(filter(None, [inherited.get("NO_PROXY"), _LOOPBACK, "localhost"]))
+    return inherited | {"PATH": path, "NO_PROXY": direct, "no_proxy": direct} | dict(variables)
+
+
+def _bracketed(host: str) -> str:
+    """Write an address as a URL does."""
+    return f"[{host}]" if ":" in host else host
+
+
+def _stop_jobs(client: httpx.Client, url: str, headers: Mapping[str, str]) -> None:
+    """Let the drivers of jobs end by themselves, for a few seconds, while MLflow still answers."""
+    deadline = time.monotonic() + _JOBS_SECONDS
+    asked: set[str] = set()
+    with suppress(httpx.HTTPError):  # a dead Ray has no jobs
+        while time.monotonic() < deadline:
+            jobs = client.get(url, headers=headers).raise_for_status().json()
+            live = {
+                job["submission_id"]
+                for job in jobs
+                if job["status"] in _LIVE_JOBS and job["submission_id"]
+            }
+            if not live:
+                return
+            for submission_id in live - asked:
+                client.post(f"{url}{submission_id}/stop", headers=headers)
+            asked |= live
+            time.sleep(0.1)

@@ -1,0 +1,130 @@
+"""The folder that holds everything the embedded mode writes, and the lock on it."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from service.embedded.errors import HomeError
+
+__all__ = ["Home", "occupy", "runtime_folder"]
+
+# AF_UNIX paths hold 107 bytes; below its folder Ray needs
+# "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store" and some for its own names.
+_SOCKET_PATH_BYTES = 107 - 75
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An occupied ``SASAM_HOME``.
+
+    Attributes:
+        path: The folder, absolute.
+        identity: Short name of the folder, the same at every start; names other folders and
+            marks processes.
+    """
+
+    path: Path
+    identity: str
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the children's logs."""
+        return self.path / "logs"
+
+    def token(self, path: Path | None) -> Path:
+        """Return the file with Ray's token, ``path`` or one in the home; made when missing.
+
+        Raises:
+            HomeError: There is none and none can be written.
+        """
+        path = (path or self.path / "ray-token").absolute()
+        if not path.is_file() or not path.read_text().strip():
+            try:
+                path.touch(mode=0o600)
+                path.write_text(secrets.token_hex(32))
+            except OSError as error:
+                raise HomeError(
+                    f"Ray's token {path} cannot be written: {error.strerror}."
+                ) from error
+        return path
+
+    @contextmanager
+    def ray_folder(self) -> Iterator[Path]:
+        """Give Ray an empty folder with a short name, removed at the end."""
+        path = runtime_folder() / self.identity
+        shutil.rmtree(path, ignore_errors=True)  # left by a supervisor that was killed
+        path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def occupy(path: Path) -> Iterator[Home]:
+    """Make the home where it is missing and hold it alone.
+
+    The lock ends with this process, however it ends, and no child inherits it.
+
+    Raises:
+        HomeError: The folder cannot be written, or another supervisor holds it.
+    """
+    path = path.expanduser().absolute()
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (path / "logs").mkdir(exist_ok=True)
+        lock = (path / "supervisor.lock").open("a+")
+    except OSError as error:
+        raise HomeError(
+            f"SASAM_HOME {path} cannot be written ({error.strerror}): {error.filename}. "
+            "Make it writable or set another folder."
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise HomeError(
+                f"SASAM_HOME {path} is in use by {lock.read().strip() or 'another supervisor'}. "
+                "Stop that one, or set another SASAM_HOME."
+            ) from error
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, started {datetime.now().astimezone():%F %T}\n")
+        lock.flush()
+        yield Home(path, _identity(path))
+
+
+def _identity(path: Path) -> str:
+    """Name a folder; the same path on another file system, as in a container, differs."""
+    return hashlib.sha256(f"{path.resolve()}:{path.stat().st_dev}".encode()).hexdigest()[:10]
+
+
+def runtime_folder() -> Path:
+    """Return this user's folder for sockets and locks, in the system's temporary folder.
+
+    Raises:
+        HomeError: The folder exists and is not this user's alone.
+    """
+    name = f"sasam-{os.getuid()}"
+    path = Path(tempfile.gettempdir()) / name
+    if len(os.fsencode(path / "0123456789")) > _SOCKET_PATH_BYTES:
+        path = Path("/tmp") / name  # noqa: S108 - checked below
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise HomeError(
+            f"{path} must be a folder of user {os.getuid()} with mode 0700, got owner "
+            f"{status.st_uid} and mode {stat.S_IMODE(status.st_mode):04o}. Remove it."
+        )
+    return path

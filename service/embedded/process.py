@@ -1,0 +1,260 @@
+"""One supervised child: started, watched, started again when it dies, ended with its whole tree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from service.embedded.errors import ChildError
+from service.embedded.marks import MARK_VARIABLE, end_marked
+
+__all__ = ["Child", "ChildSpec", "StackEvent"]
+
+_MAX_RESTARTS = 5
+_BURST_SECONDS = 60.0
+_HEALTH_POLL_SECONDS = 0.1
+_LOG_POLL_SECONDS = 10.0
+_MAX_LOG_BYTES = 10 * 2**20
+_TAIL_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class StackEvent:
+    """One thing that happened to the stack, for people to read.
+
+    Attributes:
+        child: Whom it happened to; ``stack`` for all of them.
+        kind: What happened.
+        message: One line that says it.
+    """
+
+    child: str
+    kind: Literal["starting", "healthy", "died", "stopped", "notice"]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to run a child.
+
+    Attributes:
+        name: Its name; names its log too.
+        command: Program and arguments.
+        environment: All of its environment.
+        health: URLs that answer 200 when it is ready.
+        headers: Headers of the health requests.
+        before_stop: Called before it is asked to end.
+        stop_seconds: Time to end after SIGTERM; then its tree is killed.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    health: tuple[str, ...]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    before_stop: Callable[[], None] = lambda: None
+    stop_seconds: float = 4.0
+
+
+class Child:
+    """Runs a child in a thread of its own until ``stop``.
+
+    A child that dies before it was ever healthy is not started again: the cause is its command or
+    its surroundings. Later it is, after a pause that doubles, at most 5 times in 60 seconds.
+
+    Attributes:
+        ready: Done when the child is healthy for the first time.
+        over: Done when the child is stopped; fails when it is given up.
+    """
+
+    def __init__(
+        self,
+        spec: ChildSpec,
+        *,
+        mark: str,
+        folder: Path,
+        log: Path,
+        client: httpx.Client,
+        start_seconds: float,
+        emit: Callable[[StackEvent], None],
+    ) -> None:
+        self.spec = spec
+        self.ready: Future[None] = Future()
+        self.over: Future[None] = Future()
+        self._mark = f"{mark}.{spec.name}"
+        self._folder = folder
+        self._log = log
+        self._client = client
+        self._start_seconds = start_seconds
+        self._emit = emit
+        self._log_offset = 0
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()  # between a start and a stop
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._supervise, name=spec.name, daemon=True)
+
+    def start(self) -> None:
+        """Start the child and return at once; wait for ``ready``."""
+        if self._log.exists():
+            self._log.replace(self._log.with_suffix(".log.1"))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the child and all it started."""
+        with self._lock:
+            self._stopping.set()
+            process = self._process
+        if process is not None and process.poll() is None:
+            self.spec.before_stop()
+            process.terminate()
+        if self._thread.ident is not None:
+            self._thread.join(self.spec.stop_seconds)
+        end_marked(self._mark, grace_seconds=0)
+        if self._thread.ident is not None:
+            self._thread.join()
+            self._tell("stopped", "stopped")
+
+    def _supervise(self) -> None:
+        """Keep the child running; settle ``ready`` and ``over``."""
+        try:
+            self._keep_running()
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            end_marked(self._mark, self.spec.stop_seconds)
+            for future in (self.ready, self.over):
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for future in (self.ready, self.over):
+                if not future.done():
+                    future.set_result(None)
+
+    def _keep_running(self) -> None:
+        """Start the child again and again until it is stopped.
+
+        Raises:
+            ChildError: It died before it was ever healthy, or too often.
+        """
+        deaths: deque[float] = deque(maxlen=_MAX_RESTARTS)
+        while (reason := self._run_once()) is not None:
+            end_marked(self._mark, self.spec.stop_seconds)  # what a dead root left of its tree
+            if not self.ready.done():
+                raise ChildError(f"{self.spec.name} {reason}. {self._tail()}")
+            now = time.monotonic()
+            if len(deaths) == _MAX_RESTARTS and now - deaths[0] < _BURST_SECONDS:
+                raise ChildError(
+                    f"{self.spec.name} {reason} and died {_MAX_RESTARTS + 1} times within "
+                    f"{_BURST_SECONDS:.0f} s; it is not started again. {self._tail()}"
+                )
+            recent = sum(now - death < _BURST_SECONDS for death in deaths)
+            deaths.append(now)
+            pause_seconds = 0.0 if recent == 0 else 0.5 * 2.0 ** (recent - 1)
+            self._tell("died", f"{reason}; it is started again in {pause_seconds:g} s")
+            if self._stopping.wait(pause_seconds):
+                return
+
+    def _run_once(self) -> str | None:
+        """Run the child until it ends; return why it did, or nothing when it was stopped."""
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            process = self._process = self._spawn()
+        self._tell("starting", f"started as process {process.pid}")
+        reason = self._await_health(process) or self._await_end(process)
+        return None if self._stopping.is_set() else reason
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process with its mark and its log."""
+        self._trim_log()
+        self._log_offset = self._log.stat().st_size if self._log.exists() else 0
+        with self._log.open("ab") as log:  # appended to, so that it can be truncated under way
+            try:
+                return subprocess.Popen(  # noqa: S603
+                    self.spec.command,
+                    cwd=self._folder,
+                    env={**self.spec.environment, MARK_VARIABLE: self._mark},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,  # a terminal's Ctrl-C is the supervisor's to hear
+                )
+            except OSError as error:
+                raise ChildError(
+                    f"{self.spec.name} cannot be started: {error.strerror}: {error.filename}."
+                ) from error
+
+    def _await_health(self, process: subprocess.Popen[bytes]) -> str | None:
+        """Wait until all health URLs answer; return why they never will."""
+        start = time.monotonic()
+        open_urls = list(self.spec.health)
+        while open_urls:
+            if process.poll() is not None:
+                return _cause(process)
+            if time.monotonic() - start > self._start_seconds:
+                process.kill()
+                process.wait()
+                return f"was not healthy after {self._start_seconds:g} s ({open_urls[0]})"
+            if self._is_healthy(open_urls[0]):
+                open_urls.pop(0)
+            elif self._stopping.wait(_HEALTH_POLL_SECONDS):
+                process.wait()
+        self._tell("healthy", f"healthy after {time.monotonic() - start:.1f} s")
+        if not self.ready.done():
+            self.ready.set_result(None)
+        return None
+
+    def _is_healthy(self, url: str) -> bool:
+        """Tell whether a URL answers 200."""
+        try:
+            return self._client.get(url, headers=self.spec.headers).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def _await_end(self, process: subprocess.Popen[bytes]) -> str:
+        """Wait for the process while its log stays bounded; return why it ended."""
+        while True:
+            try:
+                process.wait(_LOG_POLL_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._trim_log()
+            else:
+                return _cause(process)
+
+    def _trim_log(self) -> None:
+        """Move a log that grew too large aside; its writer goes on at the start of the file."""
+        if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
+            shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
+            os.truncate(self._log, 0)
+            self._log_offset = 0
+
+    def _tail(self) -> str:
+        """Quote the last lines the child wrote since it was started."""
+        with self._log.open("rb") as log:
+            size = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_offset, size - 8192))
+            lines = log.read().decode(errors="replace").splitlines()
+        if not any(line.strip() for line in lines):
+            return f"It wrote nothing to {self._log}."
+        return "\n  ".join([f"Last lines of {self._log}:", *lines[-_TAIL_LINES:]])
+
+    def _tell(self, kind: Literal["starting", "healthy", "died", "stopped"], message: str) -> None:
+        self._emit(StackEvent(self.spec.name, kind, message))
+
+
+def _cause(process: subprocess.Popen[bytes]) -> str:
+    """Say how a process ended."""
+    code = process.returncode
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by signal {-code} ({signal.strsignal(-code)})"

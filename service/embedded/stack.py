@@ -1,0 +1,229 @@
+"""The embedded mode: the service, Ray and MLflow on one machine, as supervised children.
+
+What survives what:
+
+- A dead child is ended with its whole tree and started again; the database, MLflow's store and the
+  checkpoints are in ``SASAM_HOME``.
+- A killed supervisor leaves a *reaper* that ends its children (see ``marks``). Should the reaper be
+  killed too, the next start ends what it finds with this home's mark.
+- Two supervisors on one home: the second is refused by a lock that no death leaves behind.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, as_completed, wait
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
+
+import httpx
+
+from service.embedded.children import EmbeddedSettings, mlflow_child, ray_child, service_child
+from service.embedded.errors import EmbeddedError
+from service.embedded.home import Home, occupy
+from service.embedded.marks import end_marked, reaper
+from service.embedded.ports import Ports, claim_ports
+from service.embedded.process import Child, ChildSpec, StackEvent
+from service.settings import Settings
+
+__all__ = ["Addresses", "EmbeddedStack"]
+
+_log = logging.getLogger(__name__)
+
+_DEFAULT_PORT: int = Settings.model_fields["port"].default
+_ORPHAN_GRACE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """URLs of a running stack."""
+
+    service: str
+    mlflow: str
+    ray: str
+
+
+class EmbeddedStack:
+    """The service, Ray and MLflow on this machine.
+
+    Args:
+        settings: The service's settings; ``home``, ``host`` and ``port`` are used, all that were
+            set are handed on.
+        options: What only the embedded mode reads; from the environment when absent.
+        service_command: Program of the service; it gets uvicorn's options appended.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: EmbeddedSettings | None = None,
+        service_command: tuple[str, ...] = (
+            *(sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"),
+        ),
+    ) -> None:
+        self._settings = settings
+        self._options = options or EmbeddedSettings()
+        self._service_command = service_command
+        self._ports: Ports | None = None
+        self._children: list[Child] = []
+        self._on_event: Callable[[StackEvent], None] = lambda _: None
+
+    @property
+    def addresses(self) -> Addresses:
+        """URLs of the three parts; known while the stack runs."""
+        if self._ports is None:
+            raise EmbeddedError("The stack has no addresses: it does not run.")
+        host = self._settings.host
+        return Addresses(
+            service=f"http://{f'[{host}]' if ':' in host else host}:{self._ports.service}",
+            mlflow=f"http://127.0.0.1:{self._ports.mlflow}",
+            ray=f"http://127.0.0.1:{self._ports.ray_dashboard}",
+        )
+
+    @contextmanager
+    def running(self, on_event: Callable[[StackEvent], None] | None = None) -> Iterator[None]:
+        """Run the stack while the block runs; enter it when all three parts are healthy.
+
+        In the main thread SIGTERM and SIGHUP end the block with ``SystemExit``; then the children
+        end in the order service, Ray, MLflow, and with them all they started.
+
+        Args:
+            on_event: Called, from several threads, with what happens; it must not raise.
+
+        Raises:
+            HomeError: ``SASAM_HOME`` cannot be written or is in use.
+            PortInUseError: A port the user fixed is taken.
+            ChildError: A child died or was not healthy in time.
+        """
+        self._on_event = on_event or (lambda _: None)
+        with ExitStack() as resources:
+            home = resources.enter_context(occupy(self._settings.home))
+            ending = resources.enter_context(_EndingSignals())
+            if orphans := end_marked(f"{home.identity}.", _ORPHAN_GRACE_SECONDS):
+                self._notice(f"Ended {orphans} processes of a supervisor that was killed.")
+            self._ports = resources.enter_context(self._claim_ports(home))
+            mark = f"{home.identity}.{secrets.token_hex(4)}"
+            resources.enter_context(reaper(mark, _ORPHAN_GRACE_SECONDS))
+            client = resources.enter_context(httpx.Client(trust_env=False, timeout=2.0))
+            ray_folder = resources.enter_context(home.ray_folder())
+            self._children = [
+                Child(
+                    spec,
+                    mark=mark,
+                    folder=home.path,
+                    log=home.logs / f"{spec.name}.log",
+                    client=client,
+                    start_seconds=self._options.start_seconds,
+                    emit=self._emit,
+                )
+                for spec in self._specs(home, self._ports, ray_folder, client)
+            ]
+            try:
+                for child in reversed(self._children):
+                    resources.callback(child.stop)
+                    child.start()
+                for ready in as_completed([child.ready for child in self._children]):
+                    ready.result()
+                yield
+            finally:
+                ending.disarm()
+
+    def wait(self) -> None:
+        """Block until SIGINT, SIGTERM or SIGHUP.
+
+        Raises:
+            ChildError: A child keeps dying and is not started again.
+        """
+        try:
+            done, _ = wait([child.over for child in self._children], return_when=FIRST_COMPLETED)
+        except (KeyboardInterrupt, _EndRequested):
+            return
+        for over in done:
+            over.result()
+
+    def _claim_ports(self, home: Home) -> AbstractContextManager[Ports]:
+        """Choose the ports, those the user set first."""
+        fixed = {
+            name: (port, variable)
+            for name, port, variable in (
+                ("service", self._fixed_service_port(), "SASAM_PORT"),
+                ("mlflow", self._options.mlflow_port, "SASAM_MLFLOW_PORT"),
+                ("ray_dashboard", self._options.ray_port, "SASAM_RAY_PORT"),
+            )
+            if port
+        }
+        return claim_ports(
+            home.path / "ports.json",
+            host=self._settings.host,
+            first=_DEFAULT_PORT,
+            fixed=fixed,
+            on_move=self._notice,
+        )
+
+    def _fixed_service_port(self) -> int | None:
+        """Return the port the user set, not the default one."""
+        return self._settings.port if "port" in self._settings.model_fields_set else None
+
+    def _specs(
+        self, home: Home, ports: Ports, ray_folder: Path, client: httpx.Client
+    ) -> list[ChildSpec]:
+        """Describe the children in the order in which they end."""
+        token = home.token(self._settings.ray_token_path)
+        return [
+            service_child(self._settings, ports, token, self._service_command),
+            ray_child(self._options, ports, token, ray_folder, client),
+            mlflow_child(home.path, ports),
+        ]
+
+    def _notice(self, message: str) -> None:
+        self._emit(StackEvent("stack", "notice", message))
+
+    def _emit(self, event: StackEvent) -> None:
+        level = logging.WARNING if event.kind == "died" else logging.INFO
+        _log.log(level, "%s: %s", event.child, event.message)
+        self._on_event(event)
+
+
+class _EndRequested(SystemExit):
+    """SIGTERM or SIGHUP arrived; ends the program when nobody catches it."""
+
+
+class _EndingSignals:
+    """Turns the first ending signal into an exception in the main thread, swallows later ones.
+
+    Children end in bounded time; a second signal must not cut that short and leave some behind.
+    A signal that is ignored, as under ``nohup``, stays ignored.
+    """
+
+    def __init__(self) -> None:
+        self._armed = True
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._end)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def disarm(self) -> None:
+        """Swallow every signal from now on."""
+        self._armed = False
+
+    def _end(self, number: int, _: FrameType | None) -> None:
+        if not self._armed:
+            return
+        self._armed = False
+        raise KeyboardInterrupt if number == signal.SIGINT else _EndRequested(128 + number)
