@@ -1,0 +1,93 @@
+"""Arrays on disk, written once a machine and mapped into every process that reads them.
+
+An entry is a folder of ``.npy`` files. It is filled under another name while a file lock is held,
+then renamed: an entry that exists is whole, and processes that start together build it once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.datasets.errors import InsufficientSpaceError
+
+__all__ = ["build_once", "locked", "map_array", "require_space", "save_array"]
+
+_SPARE_BYTES = 64 * 2**20  # left free beside what is written
+
+
+def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """Return ``folder``, filled by the first process that asks for it."""
+    if folder.is_dir():
+        return folder
+    with locked(folder):
+        if not folder.is_dir():
+            unfinished = folder.with_name(f".{folder.name}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a process that died
+            unfinished.mkdir(parents=True)
+            try:
+                fill(unfinished)
+                unfinished.rename(folder)
+            finally:
+                shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock that belongs to ``path``; the system frees it when its process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """Map a ``.npy`` file: pages are shared between processes, writes stay private.
+
+    Copy-on-write rather than read-only, because PyTorch takes no read-only arrays without a
+    warning.
+
+    Raises:
+        ValueError: The file is cut short or is no array.
+        FileNotFoundError: There is none.
+    """
+    try:
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+    except EOFError as error:
+        raise ValueError(f"{path} is empty") from error
+    return array
+
+
+def save_array(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write a ``.npy`` file through to the disk."""
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def require_space(folder: Path, needed_bytes: int, *, key: str) -> None:
+    """Check that ``folder``'s disk can take so much.
+
+    Raises:
+        InsufficientSpaceError: It cannot.
+    """
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes + _SPARE_BYTES:
+        raise InsufficientSpaceError(
+            key,
+            f"{needed_bytes / 2**20:,.0f} MiB are needed in {folder}, {free / 2**20:,.0f} are free",
+            "free some space or set another data folder",
+        )

@@ -1,0 +1,47 @@
+"""scikit-learn's hand-written digits: real data that every installation carries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workers.datasets.dataset import ImageDataset
+from workers.datasets.source import Source, reject_options
+from workers.datasets.splits import hold_out
+
+__all__ = ["digits"]
+
+_TEST_IMAGES = 500
+_SPLIT_SEED = 0
+_VERSION = 1  # rises when the split or the scaling changes
+
+
+def digits(options: Mapping[str, Any], data_dir: Path) -> Source:
+    """Return 1,797 grey 8 × 8 images in ten classes, 500 of them for the test, class-balanced.
+
+    Source: Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits" (its test
+    part), as ``sklearn.datasets.load_digits``; 0 .. 16 scaled to 0 .. 255.
+    """
+    del data_dir
+    reject_options("digits", options, allowed=())
+    return Source(f"digits-{_VERSION}", _build)
+
+
+def _build() -> ImageDataset:
+    """Read the digits from scikit-learn."""
+    from sklearn.datasets import load_digits  # takes a second or two; the cache saves it
+
+    bunch = load_digits()
+    images = np.rint(bunch.images[..., None] * (255 / 16)).astype(np.uint8)
+    train, test = hold_out(bunch.target, _TEST_IMAGES, seed=_SPLIT_SEED, key="dataset.name")
+    return ImageDataset.from_arrays(
+        "digits",
+        images[train],
+        bunch.target[train],
+        images[test],
+        bunch.target[test],
+        tuple("0123456789"),
+    )

@@ -1,0 +1,51 @@
+"""What can be wrong with data, found before any trial starts.
+
+DatasetError
+├── MissingDataError        a file or folder is not there
+├── DamagedDataError        a file fails its check: size, checksum, shape, labels
+├── InvalidRequestError     a setting asks for what the data set does not have
+└── InsufficientSpaceError  the disk is too small for what would be written
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "DamagedDataError",
+    "DatasetError",
+    "InsufficientSpaceError",
+    "InvalidRequestError",
+    "MissingDataError",
+]
+
+
+class DatasetError(Exception):
+    """Data that cannot be used.
+
+    Args:
+        key: The setting of the specification that led here, such as ``dataset.kwargs.path``.
+        problem: What is wrong, with the value got.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, key: str, problem: str, remedy: str) -> None:
+        super().__init__(key, problem, remedy)  # all three, so that it can be pickled
+        self.key, self.problem, self.remedy = key, problem, remedy
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.problem}; {self.remedy}"
+
+
+class MissingDataError(DatasetError):
+    """A file or folder is not there."""
+
+
+class DamagedDataError(DatasetError):
+    """A file or an array fails its check."""
+
+
+class InvalidRequestError(DatasetError):
+    """A setting asks for what does not exist."""
+
+
+class InsufficientSpaceError(DatasetError):
+    """The disk is too small."""

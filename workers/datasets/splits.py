@@ -1,0 +1,152 @@
+"""Seeded, class-balanced splits and subsets.
+
+Every choice is stratified: a class keeps its share, to within one image (largest remainders), so a
+balanced data set gives balanced parts. The indices are sorted; the same seed gives the same ones.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from workers.datasets.cache import build_once, map_array, require_space, save_array
+from workers.datasets.dataset import ImageDataset, ImageSet, Labels
+from workers.datasets.errors import InvalidRequestError
+
+__all__ = ["Splits", "hold_out", "split", "stratified_indices", "stratified_subset"]
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Splits:
+    """The images to learn from, to choose by, and to judge by."""
+
+    train: ImageSet
+    validation: ImageSet
+    test: ImageSet
+
+
+def split(
+    dataset: ImageDataset,
+    validation: Literal["test", "split"] = "test",
+    fraction: float = 0.2,
+    *,
+    seed: int = 0,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    cache_dir: Path | None = None,
+) -> Splits:
+    """Return the training, validation and test images of a trial.
+
+    Args:
+        dataset: The whole data set.
+        validation: Validate on the test set (the paper's reading), or on a part of the training
+            set.
+        fraction: That part, in (0, 1).
+        seed: Fixes all choices. The validation images do not depend on ``train_size``.
+        train_size: Use so many training images; all that remain by default.
+        test_size: Use so many test images; all by default.
+        cache_dir: Parts of the data set are written here once and mapped, so that the processes of
+            a machine share them; without it each process copies. The whole is never copied.
+
+    Raises:
+        InvalidRequestError: The data set has fewer images than asked for.
+    """
+    rest = np.arange(len(dataset.train))
+    held_out = None
+    if validation == "split":
+        size = round(fraction * len(rest))
+        key = "dataset.validation_fraction"
+        rest, held_out = hold_out(dataset.train_labels, size, seed=seed, key=key)
+    if train_size is not None:
+        labels = dataset.train_labels[rest]
+        rest = rest[stratified_indices(labels, train_size, seed=seed, key="dataset.train_size")]
+    train = _take(dataset, "train", rest, cache_dir)
+    test = dataset.test
+    if test_size is not None:
+        labels = dataset.test_labels
+        chosen = stratified_indices(labels, test_size, seed=seed, key="dataset.test_size")
+        test = _take(dataset, "test", chosen, cache_dir)
+    if held_out is None:
+        return Splits(train, test, test)
+    return Splits(train, _take(dataset, "train", held_out, cache_dir), test)
+
+
+def stratified_subset(
+    images: ImageSet, size: int, *, seed: int, key: str = "curvature.images"
+) -> ImageSet:
+    """Return a fixed, class-balanced subset; all images where ``size`` exceeds them."""
+    chosen = stratified_indices(images.labels, min(size, len(images)), seed=seed, key=key)
+    return ImageSet(images.images[chosen], images.labels[chosen])
+
+
+def hold_out(labels: Labels, size: int, *, seed: int, key: str) -> tuple[Indices, Indices]:
+    """Return the sorted indices that stay and the ``size`` that are held out.
+
+    Raises:
+        InvalidRequestError: One of the two would be empty.
+    """
+    if not 0 < size < len(labels):
+        raise InvalidRequestError(
+            key,
+            f"{size} of {len(labels)} images would be held out",
+            f"hold out 1 to {len(labels) - 1}",
+        )
+    held_out = stratified_indices(labels, size, seed=seed, key=key)
+    stays = np.ones(len(labels), bool)
+    stays[held_out] = False
+    return np.flatnonzero(stays), held_out
+
+
+def stratified_indices(labels: Labels, size: int, *, seed: int, key: str) -> Indices:
+    """Return ``size`` sorted indices in which each class keeps its share.
+
+    Raises:
+        InvalidRequestError: ``size`` is not in [1, len(labels)].
+    """
+    if not 0 < size <= len(labels):
+        raise InvalidRequestError(
+            key, f"{size} images are asked for", f"1 to {len(labels)} can be used"
+        )
+    generator = np.random.default_rng(seed)
+    classes, counts = np.unique(labels, return_counts=True)
+    chosen = [
+        generator.permutation(np.flatnonzero(labels == label))[:quota]
+        for label, quota in zip(classes, _quotas(counts, size, generator), strict=True)
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def _quotas(counts: Indices, size: int, generator: np.random.Generator) -> Indices:
+    """Divide ``size`` in proportion to ``counts``; ties between remainders fall by chance."""
+    quotas, remainders = np.divmod(counts * size, counts.sum())
+    order = np.lexsort((generator.random(len(counts)), -remainders))
+    quotas[order[: size - quotas.sum()]] += 1
+    return quotas
+
+
+def _take(
+    dataset: ImageDataset, part: Literal["train", "test"], indices: Indices, cache_dir: Path | None
+) -> ImageSet:
+    """Return the images at sorted ``indices``: a view of all, else a shared or private copy."""
+    whole = dataset.train if part == "train" else dataset.test
+    if len(indices) == len(whole):
+        return whole
+    labels = whole.labels[indices]
+    if cache_dir is None:
+        return ImageSet(whole.images[indices], labels)
+
+    def fill(folder: Path) -> None:
+        size = len(indices) * whole.images[0].nbytes
+        require_space(folder, size, key="dataset.name")
+        save_array(folder / "images.npy", whole.images[indices])
+
+    digest = hashlib.sha256(f"{dataset.fingerprint} {part}".encode() + indices.tobytes())
+    folder = build_once(cache_dir / f"subset-{digest.hexdigest()[:16]}", fill)
+    return ImageSet(map_array(folder / "images.npy"), labels)

@@ -1,0 +1,88 @@
+"""Checks files against the checksums of their record, once: what was found is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from workers.datasets.errors import DamagedDataError, MissingDataError
+from workers.datasets.records import Record
+
+__all__ = ["checksum", "verify"]
+
+_REMEMBERED = ".verified.json"
+
+
+def verify(record: Record, data_dir: Path, *, key: str, only: Iterable[str] | None = None) -> Path:
+    """Return the folder of a record after checking its files' MD5.
+
+    A file whose size and modification time are those of the last check is not read again.
+
+    Args:
+        record: What the files should be.
+        data_dir: Where its folder lies.
+        key: The setting that asks for it, for errors.
+        only: Names of the files that matter; all by default.
+
+    Raises:
+        MissingDataError: The folder or a file is not there.
+        DamagedDataError: A file is not the published one.
+    """
+    folder = data_dir / record.folder
+    fetch = f"sasam data fetch {record.name}"
+    if not folder.is_dir():
+        raise MissingDataError(
+            key,
+            f"{folder} is not there",
+            f"run `{fetch}`, or put {record.archive} (from {record.url}) into {data_dir} and run "
+            "the same",
+        )
+    remembered = _recall(folder)
+    found = dict(remembered)
+    for name in only if only is not None else record.files:
+        path = folder / name
+        if not path.is_file():
+            raise MissingDataError(key, f"{path} is not there", f"run `{fetch}`")
+        status = path.stat()
+        mark = f"{record.files[name]} {status.st_size} {status.st_mtime_ns}"
+        if remembered.get(name) == mark:
+            continue
+        md5 = checksum(path, "md5")
+        if md5 != record.files[name]:
+            raise DamagedDataError(
+                key,
+                f"{path} has the MD5 {md5}, not the published {record.files[name]}",
+                f"delete it and run `{fetch}`",
+            )
+        found[name] = mark
+    if found != remembered:
+        _remember(folder, found)
+    return folder
+
+
+def checksum(path: Path, algorithm: str) -> str:
+    """Return a file's checksum in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def _recall(folder: Path) -> dict[str, str]:
+    """Return the marks of files that were checked."""
+    try:
+        marks: dict[str, str] = json.loads((folder / _REMEMBERED).read_text())
+    except (OSError, ValueError):
+        return {}
+    return marks
+
+
+def _remember(folder: Path, marks: dict[str, str]) -> None:
+    """Write the marks; a folder that cannot be written is checked each time."""
+    unfinished = folder / f"{_REMEMBERED}.{os.getpid()}"
+    try:
+        unfinished.write_text(json.dumps(marks))
+        unfinished.replace(folder / _REMEMBERED)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
