@@ -1,0 +1,58 @@
+"""What can go wrong when a summary or a figure is asked for.
+
+    SummaryError
+    ├── UnknownNameError    a metric, figure, format, theme, optimizer or split nobody knows
+    ├── InvalidOptionError  an option outside its range (target, epsilon, budget)
+    ├── InvalidTrialsError  rows that contradict each other or the plan
+    └── NotAvailableError   a good question these trials cannot answer (yet)
+
+Each carries a stable ``code`` for programs, and ``allowed``: what is possible instead.
+"""
+
+from collections.abc import Iterable
+
+__all__ = [
+    "InvalidOptionError",
+    "InvalidTrialsError",
+    "NotAvailableError",
+    "SummaryError",
+    "UnknownNameError",
+]
+
+
+class SummaryError(Exception):
+    """Root of the errors of this package.
+
+    Attributes:
+        code: Stable identifier, snake case.
+        message: What was wrong, the value got, what is allowed.
+        allowed: What is possible instead; empty where nothing is.
+    """
+
+    def __init__(self, code: str, message: str, allowed: Iterable[str] = ()) -> None:
+        self.code = code
+        self.message = message
+        self.allowed = tuple(allowed)
+        choices = f" Possible: {', '.join(self.allowed)}." if self.allowed else ""
+        super().__init__(message + choices)
+
+
+class UnknownNameError(SummaryError):
+    """A name that is not one of ``allowed``."""
+
+    def __init__(self, kind: str, got: object, allowed: Iterable[str]) -> None:
+        super().__init__(
+            f"unknown_{kind.replace(' ', '_')}", f"There is no {kind} {got!r}.", allowed
+        )
+
+
+class InvalidOptionError(SummaryError):
+    """An option outside its range."""
+
+
+class InvalidTrialsError(SummaryError):
+    """Trials that contradict each other or what was planned."""
+
+
+class NotAvailableError(SummaryError):
+    """These trials cannot answer the question (yet)."""

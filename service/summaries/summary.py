@@ -1,0 +1,172 @@
+"""Tuning sensitivity of a sweep: statistics, comparisons, and what to beware of."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from service.summaries.caveats import caveats_of, sentence
+from service.summaries.errors import InvalidOptionError, NotAvailableError
+from service.summaries.intervals import CI_METHOD, CONFIDENCE
+from service.summaries.optimizer_summary import Yardsticks, summarize_optimizer
+from service.summaries.pairs import compare
+from service.summaries.schemas import OptimizerSummary, SweepSummary
+from service.summaries.scoring import score
+from service.summaries.statistics import SCORE_DECIMALS
+from service.summaries.table import CURVATURE_METRICS, OptimizerTrials, TrialTable
+from workers.metrics import Outcome
+
+__all__ = ["DEFAULT_CONFIGURATIONS", "EPSILON", "common_budget", "summarize"]
+
+EPSILON = 0.01
+
+# (learning rate, weight decay) that a user has without tuning, by catalog name: a small initial
+# step size for the smoothness-adaptive methods, which outgrow it (Malitsky & Mishchenko 2020) ...
+DEFAULT_CONFIGURATIONS: Mapping[str, tuple[float, float]] = {
+    "sa-sam": (1e-4, 0.0),
+    "sa-sgd": (1e-4, 0.0),
+}
+# ... and PyTorch's defaults (torch.optim.SGD and Adam) for all others.
+_PYTORCH_DEFAULT = (1e-3, 0.0)
+
+
+def summarize(
+    table: TrialTable,
+    *,
+    target: float | None = None,
+    epsilon: float = EPSILON,
+    defaults: Mapping[str, tuple[float, float]] | None = None,
+    replacement: bool | None = None,
+    gradient_evaluations: float | Literal["equal"] | None = None,
+) -> SweepSummary:
+    """Summarise a sweep, finished or not.
+
+    Args:
+        table: The trials.
+        target: Accuracy for ``trials_to_target``, in [0, 1]; by default the best of all optimizers
+            less ``epsilon``.
+        epsilon: Accuracy within which a configuration is near-optimal, in [0, 1].
+        defaults: (learning rate, weight decay) of ``tunability`` by optimizer label or catalog
+            name; by default PyTorch's (1e-3, 0), for SA-SGD and SA-SAM an initial step size of
+            1e-4.
+        replacement: Whether expected-best curves draw configurations with replacement; by default
+            not on a grid.
+        gradient_evaluations: Cut every trial at this budget: equal compute instead of equal epochs.
+            "equal" takes :func:`common_budget`. Needs histories; OOD accuracy and curvature are
+            unknown there.
+
+    Raises:
+        NotAvailableError: No trial has finished (within the budget), or there are no histories.
+        InvalidOptionError: ``target``, ``epsilon`` or the budget is out of range.
+    """
+    _require_fraction("target", target)
+    _require_fraction("epsilon", epsilon)
+    budget: float | None = None
+    if gradient_evaluations is not None:
+        budget = common_budget(table) if gradient_evaluations == "equal" else gradient_evaluations
+        if not 0 < budget < math.inf:
+            raise InvalidOptionError(
+                "invalid_gradient_evaluations", f"A budget of {budget} is not a positive number."
+            )
+        table = table.within_budget(budget)
+    scored = score(table)
+    shared_best = max(float(np.nanmax(scores.evaluation)) for scores in scored)
+    yardsticks = Yardsticks(
+        shared_best=shared_best,
+        best_val=max(float(np.nanmax(scores.val)) for scores in scored),
+        target=round(max(0.0, shared_best - epsilon), SCORE_DECIMALS) if target is None else target,
+        epsilon=epsilon,
+        replacement=table.search != "grid" if replacement is None else replacement,
+    )
+    summaries = [
+        summarize_optimizer(scores, table, yardsticks, _default(scores.trials, defaults or {}))
+        for scores in scored
+    ]
+    flattest = _flattest(summaries, table.curvature_splits)
+    summaries = [
+        summary.model_copy(update={"sentence": sentence(summary, flattest)})
+        for summary in summaries
+    ]
+    return SweepSummary(
+        workload=table.workload,
+        search=table.search,
+        complete=table.complete,
+        gradient_evaluation_budget=budget,
+        learning_rates=list(table.learning_rates),
+        weight_decays=list(table.weight_decays),
+        n_seeds=len(table.seeds),
+        chance_accuracy=table.chance_accuracy,
+        evaluation_split="ood" if table.has_ood else "validation",
+        planned_trials=table.planned_trials,
+        finished_trials=table.n_finished,
+        diverged_trials=table.n_diverged,
+        missing_by_outcome=_missing(table),
+        epsilon=epsilon,
+        target=yardsticks.target,
+        ci_level=CONFIDENCE,
+        ci_method=CI_METHOD if any(summary.intervals for summary in summaries) else None,
+        flattest=flattest,
+        optimizers=summaries,
+        comparisons=compare(scored) if len(scored) > 1 else None,
+        caveats=caveats_of(table, summaries),
+    )
+
+
+def common_budget(table: TrialTable) -> float:
+    """The gradient evaluations every optimizer spent: the least, over optimizers, of their most.
+
+    Raises:
+        NotAvailableError: An optimizer has no trial with a history.
+    """
+    spent: dict[str, float] = {}
+    for row in table.rows():
+        if row.history is not None and row.history.spent:
+            spent[row.optimizer] = max(spent.get(row.optimizer, 0.0), row.history.spent)
+    without = [label for label in table.optimizers if label not in spent]
+    if without:
+        raise NotAvailableError(
+            "needs_history",
+            f"No trial of {', '.join(without)} has a history of gradient evaluations.",
+        )
+    return min(spent.values())
+
+
+def _default(
+    trials: OptimizerTrials, defaults: Mapping[str, tuple[float, float]]
+) -> tuple[float, float]:
+    """The untuned configuration of an optimizer: asked for by label or name, else ours."""
+    ours = DEFAULT_CONFIGURATIONS.get(trials.name, _PYTORCH_DEFAULT)
+    return defaults.get(trials.label, defaults.get(trials.name, ours))
+
+
+def _flattest(
+    summaries: Sequence[OptimizerSummary], splits: Sequence[str]
+) -> dict[str, dict[str, str | None]]:
+    """Who is the flattest at its selected configuration, among at least two that learned."""
+    found: dict[str, dict[str, str | None]] = {}
+    for metric in CURVATURE_METRICS:
+        for split in splits:
+            values = {
+                summary.optimizer: getattr(summary.best_config, metric)[split].value
+                for summary in summaries
+                if summary.best_config.learned and split in getattr(summary.best_config, metric)
+            }
+            found.setdefault(metric, {})[split] = (
+                min(values, key=values.__getitem__) if len(values) > 1 else None
+            )
+    return found
+
+
+def _missing(table: TrialTable) -> dict[str, int]:
+    """How the planned trials that do not count ended."""
+    gone = (Outcome.FAILED, Outcome.CANCELLED, Outcome.PRUNED)
+    named = {str(outcome): table.outcomes.get(outcome, 0) for outcome in gone}
+    left = table.planned_trials - table.n_finished - sum(named.values())
+    return named | {"unfinished": max(0, left)}
+
+
+def _require_fraction(name: str, value: float | None) -> None:
+    """Refuse what is no accuracy."""
+    if value is not None and not 0 <= value <= 1:
+        raise InvalidOptionError(f"invalid_{name}", f"{name} {value} is not in [0, 1].")
