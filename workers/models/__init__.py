@@ -1,0 +1,48 @@
+"""The networks that a specification can name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from workers.catalog import models
+from workers.spec import ModelSpec
+
+__all__ = ["build_model", "count_parameters"]
+
+
+def build_model(
+    spec: ModelSpec, *, num_classes: int, in_channels: int, image_size: int
+) -> nn.Module:
+    """Build a network with fresh weights, drawn from PyTorch's global generator.
+
+    The factory behind a name takes ``num_classes``, ``in_channels``, ``image_size`` and the
+    specification's ``kwargs``; that of a family such as ``timm:`` takes the rest of the name first.
+
+    Args:
+        spec: Name and keyword arguments.
+        num_classes: The length of the output.
+        in_channels: Channels of the images: 1 or 3.
+        image_size: Height and width of the images, in pixels.
+
+    Raises:
+        ValueError: The model does not exist, does not take a keyword or its value, or does not
+            take images of this size.
+    """
+    factory = models.load(spec.name)
+    family, colon, member = spec.name.partition(":")
+    try:
+        model: nn.Module = factory(
+            *([member] if colon else []),
+            num_classes=num_classes,
+            in_channels=in_channels,
+            image_size=image_size,
+            **spec.kwargs,
+        )
+    except TypeError as error:
+        raise ValueError(f"model {spec.name} does not take {spec.kwargs}: {error}") from error
+    return model
+
+
+def count_parameters(model: nn.Module) -> int:
+    """The number of trainable weights."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,41 @@
+"""A network for images of a few pixels, small enough to train in a second on one core."""
+
+from __future__ import annotations
+
+from torch import nn
+
+__all__ = ["cnn_tiny"]
+
+
+def cnn_tiny(
+    *, num_classes: int, in_channels: int, image_size: int, width: int = 16
+) -> nn.Sequential:
+    """Two convolutions with BatchNorm and one linear layer on a map of 2x2.
+
+    Args:
+        num_classes: The length of the output.
+        in_channels: Channels of the images.
+        image_size: Height and width of the images, at least 4 pixels.
+        width: Channels of the first convolution; the second has twice as many.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+    if width < 1:
+        raise ValueError(f"width must be at least 1, got {width}")
+    if image_size < 4:
+        raise ValueError(f"cnn-tiny takes images of at least 4x4 pixels, got {image_size}")
+    side = (image_size + 1) // 2  # of the map behind the second convolution
+    window = side // 2
+    return nn.Sequential(
+        nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(2 * width),
+        nn.ReLU(),
+        # Windows that tile the map: their backward pass is deterministic on every device.
+        nn.AvgPool2d(window),
+        nn.Flatten(),
+        nn.Linear(2 * width * (side // window) ** 2, num_classes),
+    )

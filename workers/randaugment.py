@@ -1,0 +1,159 @@
+"""RandAugment (Cubuk et al. 2020, arXiv 1909.13719) on whole batches.
+
+    twice: each image draws one of 14 operations and, where it has one, a sign
+
+The operations, their ranges of 30 magnitudes, nearest-neighbour sampling and black filling are
+those of ``torchvision.transforms.RandAugment``. An operation works on all images that drew it at
+once; every geometric one is an affine map, so those share a single resampling.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+from torchvision.transforms.v2 import functional as TF
+
+__all__ = ["OPERATIONS", "apply_operation", "randaugment"]
+
+MAGNITUDES = 30
+"""Steps of each operation's range."""
+
+
+def randaugment(
+    images: Tensor, generator: Generator, *, operations: int = 2, magnitude: int = 9
+) -> Tensor:
+    """Apply random operations one after the other.
+
+    Args:
+        images: uint8, shape (n, height, width, channels).
+        generator: Source of the draws, on the CPU.
+        operations: How many operations each image gets.
+        magnitude: Strength, 0 to 30.
+
+    Returns:
+        New uint8 images of the same shape.
+    """
+    maps = images.permute(0, 3, 1, 2)
+    names = list(OPERATIONS)
+    for _ in range(operations):
+        drawn = torch.randint(len(names), (len(maps),), generator=generator)
+        signs = torch.randint(2, (len(maps),), generator=generator) * 2 - 1
+        order = drawn.argsort(stable=True)
+        counts = torch.bincount(drawn, minlength=len(names)).tolist()
+        where = order.to(maps.device, non_blocking=True)
+        signs = signs[order].to(maps.device, non_blocking=True)
+        result = torch.empty_like(maps)
+        for name, members, sign in zip(
+            names, where.split(counts), signs.split(counts), strict=True
+        ):
+            if len(members):
+                result[members] = apply_operation(
+                    name, maps[members], magnitude / MAGNITUDES, sign
+                )
+        maps = result
+    return maps.permute(0, 2, 3, 1).contiguous()
+
+
+def apply_operation(name: str, maps: Tensor, strength: float, signs: Tensor) -> Tensor:
+    """Apply one operation.
+
+    Args:
+        name: One of `OPERATIONS`.
+        maps: uint8, shape (n, channels, height, width).
+        strength: Share of the operation's range, in [0, 1].
+        signs: Shape (n,), +1 or -1: the direction, for operations that have two.
+    """
+    return OPERATIONS[name](maps, strength, signs)
+
+
+def _affine(
+    maps: Tensor, shear_x: Tensor, shear_y: Tensor, shift_x: Tensor, shift_y: Tensor, angle: Tensor
+) -> Tensor:
+    """Resample each image at the positions that its own affine map gives."""
+    n, _, height, width = maps.shape
+    cos, sin = angle.cos(), angle.sin()
+    # Positions of the grid run from -1 to 1 along both axes, whatever the sides.
+    ratio = height / width
+    rows = (
+        torch.stack([cos, (shear_x - sin) * ratio, shift_x * 2 / width], 1),
+        torch.stack([(shear_y + sin) / ratio, cos, shift_y * 2 / height], 1),
+    )
+    grid = F.affine_grid(torch.stack(rows, 1), [n, 1, height, width], align_corners=False)
+    sampled = F.grid_sample(maps.float(), grid, mode="nearest", align_corners=False)
+    return sampled.to(torch.uint8)
+
+
+def _geometric(name: str, largest: float, *, of_width: bool = False) -> Callable[..., Tensor]:
+    """An operation with one parameter of `_affine`; shifts are a share of the width."""
+
+    def operation(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
+        zero = torch.zeros(len(maps), device=maps.device)
+        names = ("shear_x", "shear_y", "shift_x", "shift_y", "angle")
+        values = dict.fromkeys(names, zero)
+        scale = maps.shape[-1] if of_width else 1.0
+        values[name] = signs * (strength * largest * scale)
+        return _affine(maps, **values)
+
+    return operation
+
+
+def _blend(other: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """An operation that moves an image away from or towards a plainer one, by up to 0.9."""
+
+    def operation(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
+        factor = (1.0 + 0.9 * strength * signs)[:, None, None, None]
+        plain = other(maps).float()
+        return (plain + factor * (maps.float() - plain)).clamp(0, 255).to(torch.uint8)
+
+    return operation
+
+
+def _grey(maps: Tensor) -> Tensor:
+    return TF.rgb_to_grayscale(maps) if maps.shape[1] == 3 else maps
+
+
+def _mean_grey(maps: Tensor) -> Tensor:
+    return _grey(maps).float().mean((1, 2, 3), keepdim=True).floor()
+
+
+def _smooth(maps: Tensor) -> Tensor:
+    """PIL's SMOOTH filter; the border stays."""
+    kernel = torch.ones(3, 3, device=maps.device)
+    kernel[1, 1] = 5.0
+    channels = maps.shape[1]
+    weight = (kernel / kernel.sum()).expand(channels, 1, 3, 3)
+    smooth = maps.float()
+    smooth[:, :, 1:-1, 1:-1] = F.conv2d(smooth, weight, groups=channels).round()
+    return smooth
+
+
+def _posterize(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
+    bits = 8 - round(4 * strength)
+    return maps & (256 - (1 << (8 - bits)))
+
+
+def _solarize(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
+    return torch.where(maps >= 255.0 * (1.0 - strength), 255 - maps, maps)
+
+
+OPERATIONS: dict[str, Callable[[Tensor, float, Tensor], Tensor]] = {
+    "identity": lambda maps, strength, signs: maps,
+    "shear_x": _geometric("shear_x", 0.3),
+    "shear_y": _geometric("shear_y", 0.3),
+    "translate_x": _geometric("shift_x", 150.0 / 331.0, of_width=True),
+    "translate_y": _geometric("shift_y", 150.0 / 331.0, of_width=True),
+    "rotate": _geometric("angle", math.radians(30.0)),
+    "brightness": _blend(lambda maps: torch.zeros_like(maps)),
+    "color": _blend(_grey),
+    "contrast": _blend(_mean_grey),
+    "sharpness": _blend(_smooth),
+    "posterize": _posterize,
+    "solarize": _solarize,
+    "autocontrast": lambda maps, strength, signs: TF.autocontrast(maps),
+    "equalize": lambda maps, strength, signs: TF.equalize(maps),
+}
+"""The operations by name."""
