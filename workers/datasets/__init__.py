@@ -5,6 +5,8 @@ NumPy only. Arrays lie on disk once a machine and are mapped into every process 
 
 from __future__ import annotations
 
+from workers.datasets.cells import Cell
+from workers.datasets.corrupted import CorruptedSet, corrupted_test_set
 from workers.datasets.dataset import ImageDataset, ImageSet
 from workers.datasets.errors import (
     DamagedDataError,
@@ -13,10 +15,13 @@ from workers.datasets.errors import (
     InvalidRequestError,
     MissingDataError,
 )
+from workers.datasets.generate import corrupt_dataset
 from workers.datasets.load import cache_folder, load_dataset
 from workers.datasets.splits import Splits, split, stratified_subset
 
 __all__ = [
+    "Cell",
+    "CorruptedSet",
     "DamagedDataError",
     "DatasetError",
     "ImageDataset",
@@ -26,6 +31,8 @@ __all__ = [
     "MissingDataError",
     "Splits",
     "cache_folder",
+    "corrupt_dataset",
+    "corrupted_test_set",
     "load_dataset",
     "split",
     "stratified_subset",

@@ -61,7 +61,7 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         FileNotFoundError: There is none.
     """
     try:
-        array: npt.NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False)
+        array: npt.NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray)
     except EOFError as error:
         raise ValueError(f"{path} is empty") from error
     return array

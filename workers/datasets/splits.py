@@ -18,7 +18,15 @@ from workers.datasets.cache import build_once, map_array, require_space, save_ar
 from workers.datasets.dataset import ImageDataset, ImageSet, Labels
 from workers.datasets.errors import InvalidRequestError
 
-__all__ = ["Splits", "hold_out", "split", "stratified_indices", "stratified_subset"]
+__all__ = [
+    "Indices",
+    "Splits",
+    "hold_out",
+    "quotas",
+    "split",
+    "stratified_indices",
+    "stratified_subset",
+]
 
 Indices = npt.NDArray[np.int64]
 
@@ -118,12 +126,12 @@ def stratified_indices(labels: Labels, size: int, *, seed: int, key: str) -> Ind
     classes, counts = np.unique(labels, return_counts=True)
     chosen = [
         generator.permutation(np.flatnonzero(labels == label))[:quota]
-        for label, quota in zip(classes, _quotas(counts, size, generator), strict=True)
+        for label, quota in zip(classes, quotas(counts, size, generator), strict=True)
     ]
     return np.sort(np.concatenate(chosen))
 
 
-def _quotas(counts: Indices, size: int, generator: np.random.Generator) -> Indices:
+def quotas(counts: Indices, size: int, generator: np.random.Generator) -> Indices:
     """Divide ``size`` in proportion to ``counts``; ties between remainders fall by chance."""
     quotas, remainders = np.divmod(counts * size, counts.sum())
     order = np.lexsort((generator.random(len(counts)), -remainders))

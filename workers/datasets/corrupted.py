@@ -1,0 +1,202 @@
+"""The corrupted test set: CIFAR-10-C's official files, or the same made here for any data set.
+
+Files lie on disk once a machine and are mapped; what is missing is made by the first process that
+needs it, while the others wait.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from workers.corruptions import GENERATOR_VERSION, corrupt
+from workers.datasets.cache import locked, map_array
+from workers.datasets.cells import Cell, Progress, require_cells, write_cells
+from workers.datasets.dataset import ImageDataset, Images, ImageSet, Labels
+from workers.datasets.errors import DamagedDataError, InvalidRequestError
+from workers.datasets.records import CIFAR10_C
+from workers.datasets.splits import Indices, quotas, stratified_indices
+from workers.datasets.verify import verify
+
+__all__ = ["CorruptedSet", "corrupted_test_set"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CorruptedSet:
+    """The same test images under every corruption and severity.
+
+    Args:
+        cells: The images of each cell, uint8 (n, height, width, channels), mapped; corruption by
+            corruption, severities in the order asked for.
+        labels: int64, shape (n,): those of every cell.
+        source: Whose pixels they are.
+        fingerprint: SHA-256 of all that fixes the pixels.
+    """
+
+    cells: Mapping[Cell, Images]
+    labels: Labels
+    source: Literal["official", "generated"]
+    fingerprint: str
+
+    def images(self, corruption: str, severity: int) -> Images:
+        """Return the images of one cell."""
+        return self.cells[Cell(corruption, severity)]
+
+    def __iter__(self) -> Iterator[tuple[Cell, Images]]:
+        return iter(self.cells.items())
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def stratified_subset(self, size: int, *, seed: int) -> ImageSet:
+        """Return a fixed subset, balanced over classes, corruptions and severities at once.
+
+        Items sorted by class are dealt to the cells like cards: the cells' sizes differ by at most
+        one, and so does each class's share of the cells. Which images stand for a class in a cell
+        is drawn for each cell anew.
+
+        Args:
+            size: Number of images; all cells whole where it exceeds them.
+            seed: Fixes the choice.
+
+        Raises:
+            InvalidRequestError: ``size`` is not positive.
+        """
+        if size < 1:
+            raise InvalidRequestError("curvature.images", f"{size} images", "give 1 or more")
+        generator = np.random.default_rng(seed)
+        size = min(size, len(self) * len(self.labels))
+        classes, counts = np.unique(self.labels, return_counts=True)
+        dealt = np.repeat(classes, quotas(counts, size, generator))
+        members = [np.flatnonzero(self.labels == label) for label in classes]
+        order = generator.permutation(len(self))
+        parts = []
+        for place, images in zip(order.tolist(), self.cells.values(), strict=True):
+            hand = np.searchsorted(classes, dealt[place :: len(self)])
+            drawn = [
+                generator.permutation(members[k])[:wanted]
+                for k, wanted in enumerate(np.bincount(hand, minlength=len(classes)))
+            ]
+            chosen = np.sort(np.concatenate(drawn))
+            parts.append((images[chosen], self.labels[chosen]))
+        return ImageSet(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def corrupted_test_set(
+    dataset: ImageDataset,
+    corruptions: Sequence[str],
+    severities: Sequence[int],
+    *,
+    images: int | None = None,
+    seed: int = 0,
+    cache_dir: Path,
+    data_dir: Path | None = None,
+    source: Literal["auto", "official", "generated"] = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> CorruptedSet:
+    """Return the test images of a data set under corruptions; make what is not there yet.
+
+    Args:
+        dataset: Whose test images.
+        corruptions: Names from `workers.corruptions.CORRUPTIONS`.
+        severities: From 1 to 5.
+        images: Corrupt so many test images, class-balanced; all by default.
+        seed: Fixes that choice and the random draws of the corruptions.
+        cache_dir: Where generated images are kept.
+        data_dir: Where the official files lie, in ``CIFAR-10-C``.
+        source: The official files, images made here, or the official files where they are there
+            (``cifar10`` only).
+        workers: Threads that generate; as many as the process has processors by default.
+        progress: Called with the images generated and their total.
+
+    Raises:
+        DatasetError: A name or number does not exist, an official file is missing or damaged, or
+            the disk is too small.
+    """
+    cells = require_cells(corruptions, severities)
+    chosen = None
+    if images is not None and images != len(dataset.test):
+        chosen = stratified_indices(dataset.test_labels, images, seed=seed, key="ood.images")
+    labels = dataset.test_labels if chosen is None else dataset.test_labels[chosen]
+    shape = (len(labels), *dataset.test_images.shape[1:])
+
+    if _use_official(source, dataset, data_dir):
+        official = _official_cells(dataset, cells, data_dir)
+        digest = _digest(chosen, *(CIFAR10_C.files[f"{cell.corruption}.npy"] for cell in cells))
+        if chosen is None:
+            return CorruptedSet(official, labels, "official", digest)
+        part = chosen
+        folder = cache_dir / f"cifar10-c-{_digest(chosen)[:16]}"
+        found = _cached(folder, cells, lambda c, s: official[c][part[s]], shape, workers, progress)
+        return CorruptedSet(found, labels, "official", digest)
+
+    if min(shape[1:3]) < 8:
+        raise InvalidRequestError(
+            "ood", f"images of {shape[1]} x {shape[2]} pixels", "corrupt images of 8 x 8 or more"
+        )
+    numbers = np.arange(len(labels)) if chosen is None else chosen
+
+    def make(cell: Cell, span: slice) -> Images:
+        part = numbers[span]
+        return corrupt(dataset.test_images[part], *cell, seed=seed, indices=part)
+
+    digest = _digest(chosen, dataset.fingerprint, str(GENERATOR_VERSION), str(seed))
+    folder = cache_dir / f"{dataset.name.replace('/', '-')}-c-{digest[:16]}"
+    found = _cached(folder, cells, make, shape, workers, progress)
+    return CorruptedSet(found, labels, "generated", digest)
+
+
+def _use_official(source: str, dataset: ImageDataset, data_dir: Path | None) -> bool:
+    """Return whether the official files are to be used."""
+    if source == "official" and dataset.name != "cifar10":
+        raise InvalidRequestError(
+            "ood.source", f"{dataset.name} has no official files", "set auto or generated"
+        )
+    there = data_dir is not None and (data_dir / CIFAR10_C.folder).is_dir()
+    return source == "official" or (source == "auto" and dataset.name == "cifar10" and there)
+
+
+def _official_cells(
+    dataset: ImageDataset, cells: list[Cell], data_dir: Path | None
+) -> dict[Cell, Images]:
+    """Return the published images; severity s is rows [n (s - 1), n s) of a corruption's file."""
+    names = dict.fromkeys(cell.corruption for cell in cells)
+    files = [*(f"{name}.npy" for name in names), "labels.npy"]
+    folder = verify(CIFAR10_C, data_dir or Path(), key="ood.source", only=files)
+    n = len(dataset.test_labels)
+    if not np.array_equal(map_array(folder / "labels.npy"), np.tile(dataset.test_labels, 5)):
+        raise DamagedDataError(
+            "ood.source",
+            f"the labels in {folder} are not those of the {n:,} test images",
+            "use the official CIFAR-10 test set, or set generated",
+        )
+    arrays = {name: map_array(folder / f"{name}.npy") for name in names}
+    return {c: arrays[c.corruption][n * (c.severity - 1) : n * c.severity] for c in cells}
+
+
+def _cached(
+    folder: Path,
+    cells: list[Cell],
+    make: Callable[[Cell, slice], Images],
+    shape: tuple[int, int, int, int],
+    workers: int | None,
+    progress: Progress | None,
+) -> dict[Cell, Images]:
+    """Return the cells from a cache folder, where one process makes those that are missing."""
+    if not all((folder / cell.file).exists() for cell in cells):
+        with locked(folder):
+            for _ in write_cells(folder, cells, make, shape, workers=workers, progress=progress):
+                pass
+    return {cell: map_array(folder / cell.file) for cell in cells}
+
+
+def _digest(chosen: Indices | None, *parts: str) -> str:
+    """Return the SHA-256 of strings and of the chosen positions."""
+    positions = b"all" if chosen is None else chosen.tobytes()
+    return hashlib.sha256(" ".join(parts).encode() + positions).hexdigest()
