@@ -1,0 +1,54 @@
+"""Estimates of a trace one probe at a time, and the exact trace of a small operator."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from sasam.curvature.operators import Probe
+
+# A standard error from fewer probes is too uncertain to stop on.
+FIRST_PROBES = 16
+PROBES_A_BLOCK = 8
+
+
+class Samples(NamedTuple):
+    """Exchangeable unbiased estimates of a trace.
+
+    Attributes:
+        values: float64 on the CPU, shape (count, 1 + layers): the trace, then that of each layer.
+        are_exact: Whether the one row of `values` has no sampling error.
+    """
+
+    values: Tensor
+    are_exact: bool = False
+
+
+def exact(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
+    """Add up the diagonal, one product a dimension."""
+    diagonal = torch.empty(probe.size, 1, dtype=probe.dtype, device=probe.device)
+    for block in torch.split(torch.arange(probe.size, device=probe.device), PROBES_A_BLOCK):
+        units = torch.zeros(len(block), probe.size, dtype=probe.dtype, device=probe.device).T
+        units[block, block - block[0]] = 1
+        diagonal[block, 0] = probe.multiply(units)[block, block - block[0]]
+    yield Samples(sums_by_layer(diagonal, layers), are_exact=True)
+
+
+def hutchinson(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
+    """Sample ω'Aω with random signs ω."""
+    values = torch.zeros(0, 1 + len(layers), dtype=torch.float64)
+    while probe.matvecs < budget:
+        count = PROBES_A_BLOCK if len(values) else FIRST_PROBES
+        signs = probe.signs(min(count, budget - probe.matvecs))
+        new = sums_by_layer(signs * probe.multiply(signs), layers)
+        values = torch.cat([values, new])
+        yield Samples(values)
+
+
+def sums_by_layer(columns: Tensor, layers: Sequence[slice]) -> Tensor:
+    """Sum columns (size, k) as a whole and over each layer: shape (k, 1 + layers)."""
+    sums = [columns.sum(0), *(columns[layer].sum(0) for layer in layers)]
+    return torch.stack(sums, 1).to("cpu", torch.float64)

@@ -1,0 +1,149 @@
+"""Estimates of a trace that take its large eigenvalues from a sketch: Hutch++ and XTrace.
+
+With an orthonormal Q and P = QQ', the trace is Tr Q'AQ and that of (I−P)A(I−P), which is sampled.
+The diagonal, and so the trace of each layer, splits likewise: A = AP + PA − PAP + (I−P)A(I−P).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from sasam.curvature._sampling import PROBES_A_BLOCK, Samples, sums_by_layer
+from sasam.curvature.operators import Probe
+
+# A standard error from fewer vectors is too uncertain to stop on.
+_FIRST_VECTORS = 10
+_VECTORS_A_BLOCK = 4
+
+
+def hutchpp(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
+    """Spend two thirds of the budget on Q and Q'AQ, up to a third on the complement."""
+    sketch = _Sketch(probe, budget // 3)
+    sketch.extend(budget // 3)
+    in_range = sketch.trace_in_range(layers)
+    if sketch.has_full_range:
+        yield Samples(in_range, are_exact=True)
+        return
+    values = in_range[:0]
+    while probe.matvecs < budget:
+        signs = probe.signs(min(PROBES_A_BLOCK, budget - probe.matvecs))
+        products = sketch.complement(probe.multiply(sketch.complement(signs)))
+        values = torch.cat([values, in_range + sums_by_layer(signs * products, layers)])
+        yield Samples(values)
+
+
+def xtrace(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
+    """Leave each vector out of the sketch in turn, and sample the complement with it."""
+    capacity = budget // 2
+    sketch = _Sketch(probe, capacity)
+    while sketch.count < capacity:
+        count = _VECTORS_A_BLOCK if sketch.count else _FIRST_VECTORS
+        sketch.extend(min(count, capacity - sketch.count))
+        if sketch.has_full_range:
+            yield Samples(sketch.trace_in_range(layers), are_exact=True)
+            return
+        yield Samples(sketch.traces_leaving_one_out(layers))
+
+
+class _Sketch:
+    """The range Q of AΩ for random signs Ω, with AΩ = QR, W = Q'Ω and T = Q'AQ.
+
+    Q, AQ and Ω hold a vector a row; R, W and T are float64 on the CPU.
+    """
+
+    def __init__(self, probe: Probe, capacity: int) -> None:
+        self._probe = probe
+        self._basis = torch.empty(capacity, probe.size, dtype=probe.dtype, device=probe.device)
+        self._images = torch.empty_like(self._basis)
+        self._signs = torch.empty_like(self._basis, dtype=torch.int8)
+        self._r, self._w, self._t = torch.zeros(3, capacity, capacity, dtype=torch.float64)
+        self.count = 0
+        self.rank = 0
+
+    @property
+    def has_full_range(self) -> bool:
+        """Whether some vector added no direction, so that A has no part beside P."""
+        return self.rank < self.count
+
+    def extend(self, count: int) -> None:
+        """Add random signs to Ω, and what is new in their products to Q."""
+        signs = self._probe.signs(count)
+        products = self._probe.multiply(signs)
+        norms = torch.linalg.vector_norm(products, dim=0)
+        basis = self._basis[: self.rank]
+        overlaps = basis @ products
+        products = products - basis.T @ overlaps
+        correction = basis @ products  # twice is enough
+        products = products - basis.T @ correction
+        directions, upper = torch.linalg.qr(products)
+        # A shorter column is rounding error.
+        is_new = upper.diagonal().abs() > 10 * torch.finfo(norms.dtype).eps * norms
+        old, new = slice(self.rank), slice(self.rank, self.rank + int(is_new.sum()))
+        seen, added = slice(self.count), slice(self.count, self.count + count)
+        self.rank, self.count = new.stop, added.stop
+        self._basis[new] = directions[:, is_new].T
+        self._signs[added] = signs.T
+        self._images[new] = self._probe.multiply(self._basis[new].T).T
+        self._r[old, added] = (overlaps + correction).to(self._r)
+        self._r[new, added] = upper[is_new].to(self._r)
+        self._w[: self.rank, added] = (self._basis[: self.rank] @ signs).to(self._w)
+        for index, old_signs in enumerate(self._signs[seen]):  # one at a time: they are bytes
+            self._w[new, index] = (self._basis[new] @ old_signs.to(signs)).to(self._w)
+        t = (self._basis[: self.rank] @ self._images[new].T).to(self._t)
+        self._t[: self.rank, new] = t
+        self._t[new, : self.rank] = t.T
+
+    def complement(self, columns: Tensor) -> Tensor:
+        """Return (I−P) times the columns of a matrix (size, k)."""
+        basis = self._basis[: self.rank]
+        return columns - basis.T @ (basis @ columns)
+
+    def trace_in_range(self, layers: Sequence[slice]) -> Tensor:
+        """Return the trace of AP + PA − PAP, whole and by layer: shape (1, 1 + layers)."""
+        basis, images = self._basis[: self.rank], self._images[: self.rank]
+        t = self._t[: self.rank, : self.rank].to(basis)
+        diagonal = (basis * (2 * images - t @ basis)).sum(0)
+        return sums_by_layer(diagonal[:, None], layers)
+
+    def traces_leaving_one_out(self, layers: Sequence[slice]) -> Tensor:
+        """Return the XTrace estimates, whole and by layer: shape (count, 1 + layers).
+
+        Without its i-th vector the range is Pᵢ = Q Mᵢ Q' with Mᵢ = I − sᵢsᵢ', where sᵢ is the unit
+        vector orthogonal to all columns of R but the i-th. In coordinates of Q, layer l adds
+
+            Tr(2 Mᵢ Gₗ − Cₗ Mᵢ T Mᵢ) + Wₗᵢ'Rᵢ − Vₗᵢ'mᵢ + Wₗᵢ'Mᵢ(T mᵢ − Rᵢ),   mᵢ = Mᵢ Wᵢ,
+
+        with Cₗ = Qₗ'Qₗ, Gₗ = Qₗ'(AQ)ₗ, Wₗ = Qₗ'Ωₗ, Vₗ = (AQ)ₗ'Ωₗ; for the whole, I, T, W and R.
+        """
+        k = self.rank
+        r, w, t = self._r[:k, :k], self._w[:k, :k], self._t[:k, :k]
+        s = torch.linalg.solve_triangular(r, torch.eye(k, dtype=r.dtype), upper=True).T
+        s = s / torch.linalg.vector_norm(s, dim=0)
+
+        def left_out(x: Tensor) -> Tensor:
+            parts: Tensor = s * (s * x).sum(0)
+            return x - parts
+
+        m = left_out(w)
+        u = left_out(t @ m - r)
+        ts = t @ s
+        whole = (torch.eye(k, dtype=r.dtype), t, w, r)
+        traces = []
+        for c, g, w_layer, v in (whole, *map(self._overlaps, layers)):
+            in_range = 2 * g.trace() - 2 * (s * (g @ s)).sum(0)
+            twice = (c * t).sum() - 2 * (s * (c @ ts)).sum(0)
+            twice += (s * ts).sum(0) * (s * (c @ s)).sum(0)
+            outside = (w_layer * (r + u) - v * m).sum(0)
+            traces.append(in_range - twice + outside)
+        return torch.stack(traces, 1)
+
+    def _overlaps(self, layer: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return Q'Q, Q'AQ, Q'Ω and (AQ)'Ω over the rows of a layer."""
+        q, aq = self._basis[: self.rank, layer], self._images[: self.rank, layer]
+        signs = self._signs[: self.count, layer].to(q.dtype)
+        grams = (q @ q.T, q @ aq.T, q @ signs.T, aq @ signs.T)
+        c, g, w, v = (gram.to(self._t) for gram in grams)
+        return c, g, w, v

@@ -1,0 +1,94 @@
+"""What the estimators ask of a symmetric operator, and how they multiply with it."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+__all__ = ["BlockOperator", "SymmetricOperator"]
+
+
+class SymmetricOperator(Protocol):
+    """A symmetric linear map A of R^size, known by its products alone."""
+
+    @property
+    def size(self) -> int:
+        """The dimension of the space."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the vectors."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the vectors live."""
+
+    def matvec(self, vector: Tensor, /) -> Tensor:
+        """Return A v for a vector of shape (size,)."""
+
+
+@runtime_checkable
+class BlockOperator(SymmetricOperator, Protocol):
+    """A symmetric operator that multiplies several vectors faster than one after another."""
+
+    def matmat(self, vectors: Tensor, /) -> Tensor:
+        """Return A V for vectors of shape (size, k), one a column."""
+
+
+class NonFiniteProductError(ArithmeticError):
+    """A product was not finite: the weights diverged. Estimators answer it with NaN."""
+
+
+class Probe:
+    """An operator as the estimators use it: products are counted and finite, vectors random.
+
+    Args:
+        operator: The operator A.
+        seed: Of all random vectors.
+
+    Raises:
+        ValueError: The operator has no dimension.
+    """
+
+    def __init__(self, operator: SymmetricOperator, seed: int) -> None:
+        if operator.size < 1:
+            raise ValueError(f"the operator must have a size of at least 1, got {operator.size}")
+        self._operator = operator
+        self._generator = torch.Generator(operator.device).manual_seed(seed)
+        self.size = operator.size
+        self.device = operator.device
+        self.dtype = torch.promote_types(operator.dtype, torch.float32)  # what LAPACK knows
+        self.matvecs = 0
+
+    def multiply(self, vectors: Tensor) -> Tensor:
+        """Return A V of shape (size, k), or A v of shape (size,).
+
+        Raises:
+            NonFiniteProductError: Some element is not finite.
+        """
+        self.matvecs += vectors[0].numel()
+        vectors = vectors.to(self._operator.dtype)
+        if vectors.ndim == 1:
+            products = self._operator.matvec(vectors)
+        elif isinstance(self._operator, BlockOperator):
+            products = self._operator.matmat(vectors)
+        else:
+            products = torch.stack([self._operator.matvec(v) for v in vectors.unbind(1)], 1)
+        if not products.isfinite().all():
+            raise NonFiniteProductError("a product with the operator is not finite")
+        return products.detach().to(self.dtype)
+
+    def signs(self, count: int) -> Tensor:
+        """Draw random signs: shape (size, count), columns contiguous in memory."""
+        bits = torch.randint(
+            2, (count, self.size), generator=self._generator, device=self.device, dtype=torch.int8
+        )
+        return bits.to(self.dtype).mul_(2).sub_(1).T
+
+    def unit_vector(self) -> Tensor:
+        """Draw a direction uniformly from the unit sphere."""
+        shape = (self.size,)
+        vector = torch.randn(shape, generator=self._generator, device=self.device, dtype=self.dtype)
+        return torch.nn.functional.normalize(vector, dim=0, eps=0.0)
