@@ -94,7 +94,6 @@ def mlflow_child(folder: Path, ports: Ports) -> ChildSpec:
                 # Jobs run prompts and scorers; no sweep needs them, and they start more processes.
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
-                "PYTHONWARNINGS": "ignore::DeprecationWarning",
             }
         ),
         health=(f"http://{_LOOPBACK}:{ports.mlflow}/health",),
@@ -131,7 +130,7 @@ def ray_child(
         command=(
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
             # One node does not scale: without the autoscaler a process and a second are saved.
-            *("--no-monitor", "--disable-usage-stats"),
+            *("--no-monitor", "--disable-usage-stats", "--log-color=false"),
             *(f"--{name}={value}" for name, value in options.items() if value is not None),
         ),
         environment=_environment(
@@ -147,7 +146,6 @@ def ray_child(
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
                 # Ray's processes rename themselves over their environment, which holds our mark.
                 "SPT_NOENV": "1",
-                "NO_COLOR": "1",
             }
         ),
         # A job needs the agent, which comes seconds after the dashboard.

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from service.embedded.errors import HomeError
 
-__all__ = ["Home", "occupy", "runtime_folder"]
+__all__ = ["Home", "occupy", "require_private", "runtime_folder"]
 
 # AF_UNIX paths hold 107 bytes; below its folder Ray needs
-# "/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store" and some for its own names.
-_SOCKET_PATH_BYTES = 107 - 75
+# "/session_2026-01-01_00-00-00_000000_4194304/sockets/dash_MetricsHead" and a zero byte.
+_FOLDER_BYTES = 107 - 70
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,18 @@ def runtime_folder() -> Path:
     """
     name = f"sasam-{os.getuid()}"
     path = Path(tempfile.gettempdir()) / name
-    if len(os.fsencode(path / "0123456789")) > _SOCKET_PATH_BYTES:
+    if len(os.fsencode(path / "0123456789")) > _FOLDER_BYTES:
         path = Path("/tmp") / name  # noqa: S108 - checked below
     path.mkdir(mode=0o700, exist_ok=True)
+    return require_private(path)
+
+
+def require_private(path: Path) -> Path:
+    """Return the path of a folder when it is this user's alone.
+
+    Raises:
+        HomeError: It is a link, another user's, or open to others.
+    """
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise HomeError(

@@ -69,39 +69,40 @@ def claim_ports(
     Raises:
         PortInUseError: A fixed port is taken.
     """
+    names = [field.name for field in fields(Ports)]
     remembered = _read(file)
+    chosen: dict[str, int] = {}
     with ExitStack() as claims:
 
         def claim(name: str, port: int) -> bool:
             lock = _claim(host if name == "service" else _LOOPBACK, port)
-            if lock is not None:
-                claims.enter_context(lock)
-            return lock is not None
+            if lock is None:
+                return False
+            claims.enter_context(lock)
+            chosen[name] = port
+            return True
 
-        def choose(name: str) -> int:
-            if name in fixed:
-                port, variable = fixed[name]
-                if claim(name, port):
-                    return port
+        for name, (port, variable) in fixed.items():
+            if not claim(name, port):
                 raise PortInUseError(
                     f"Port {port}, set by {variable}, is in use. Free it or set another one."
                 )
-            old = remembered.get(name)
-            if old is not None and claim(name, old):
-                return old
-            start, step = (
-                (_FIRST_WORKER_PORT, WORKER_PORTS) if name == "ray_workers" else (first, 1)
-            )
-            for port in range(start, _LAST_PORT, step):
-                if claim(name, port):
-                    if old is not None:
-                        on_move(f"Port {old} of {name} is in use; moved to port {port}.")
-                    return port
-            raise PortInUseError(f"No free port for {name} between {start} and {_LAST_PORT}.")
-
-        # The fixed ones first, so that no other takes them.
-        names = sorted((field.name for field in fields(Ports)), key=lambda name: name not in fixed)
-        ports = Ports(**{name: choose(name) for name in names})
+        # All remembered ones before the search, which would take them.
+        for name in names:
+            if name in remembered and name not in chosen:
+                claim(name, remembered[name])
+        for name in names:
+            if name in chosen:
+                continue
+            workers = name == "ray_workers"
+            start, step = (_FIRST_WORKER_PORT, WORKER_PORTS) if workers else (first, 1)
+            if not any(claim(name, port) for port in range(start, _LAST_PORT, step)):
+                raise PortInUseError(f"No free port for {name} between {start} and {_LAST_PORT}.")
+            if name in remembered:
+                on_move(
+                    f"Port {remembered[name]} of {name} is in use; moved to port {chosen[name]}."
+                )
+        ports = Ports(**chosen)
         file.write_text(json.dumps(asdict(ports), indent=2) + "\n")
         yield ports
 
@@ -110,7 +111,7 @@ def _read(file: Path) -> dict[str, int]:
     """Return the remembered ports; none when the file is missing or unreadable."""
     try:
         content = json.loads(file.read_text())
-        return {name: int(port) for name, port in content.items()}
+        return {name: port for name, port in content.items() if 0 < int(port) < 2**16}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -25,7 +26,8 @@ __all__ = ["Child", "ChildSpec", "StackEvent"]
 _MAX_RESTARTS = 5
 _BURST_SECONDS = 60.0
 _HEALTH_POLL_SECONDS = 0.1
-_LOG_POLL_SECONDS = 10.0
+_WATCH_SECONDS = 10.0
+_MAX_MISSED_WATCHES = 18
 _MAX_LOG_BYTES = 10 * 2**20
 _TAIL_LINES = 15
 
@@ -222,14 +224,19 @@ class Child:
             return False
 
     def _await_end(self, process: subprocess.Popen[bytes]) -> str:
-        """Wait for the process while its log stays bounded; return why it ended."""
+        """Watch a healthy process until it ends, or hangs and is killed; return which."""
+        missed = 0
         while True:
-            try:
-                process.wait(_LOG_POLL_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._trim_log()
-            else:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_WATCH_SECONDS)
                 return _cause(process)
+            self._trim_log()
+            # `ray start` lives on when its raylet left with exit code 0.
+            missed = 0 if all(map(self._is_healthy, self.spec.health)) else missed + 1
+            if missed == _MAX_MISSED_WATCHES:
+                process.kill()
+                process.wait()
+                return f"did not answer for {missed * _WATCH_SECONDS:.0f} s"
 
     def _trim_log(self) -> None:
         """Move a log that grew too large aside; its writer goes on at the start of the file."""

@@ -1,0 +1,94 @@
+"""Processes to supervise and processes that supervise."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.embedded.home import Home, occupy
+from service.embedded.marks import end_marked
+
+HERE = Path(__file__).parent
+
+
+class Supervisor:
+    """A stack in a process of its own (``supervisor.py``), read through the events it prints."""
+
+    def __init__(self, home: Path, **variables: str) -> None:
+        self.home = home
+        self.events: list[dict[str, Any]] = []
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "supervisor.py")],
+            env={**os.environ, "SASAM_HOME": str(home), **variables},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def await_event(self, child: str, kind: str) -> dict[str, Any]:
+        """Read events until one of a child and kind arrives."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.events.append(json.loads(line))
+            if (self.events[-1]["child"], self.events[-1]["kind"]) == (child, kind):
+                return self.events[-1]
+        raise AssertionError(f"no {child} {kind} in {self.events}")
+
+    def close(self) -> None:
+        """Kill it when a test left it running."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[Callable[..., Supervisor]]:
+    """Start supervisors of homes below ``tmp_path``; nothing of them outlives the test."""
+    with ExitStack() as cleanup:
+        homes: set[Path] = set()
+
+        def start(name: str, **variables: str) -> Supervisor:
+            supervisor = Supervisor(tmp_path / name, **variables)
+            homes.add(supervisor.home)
+            cleanup.callback(supervisor.close)
+            return supervisor
+
+        yield start
+    for path in homes:
+        with occupy(path) as home:
+            end_marked(f"{home.identity}.", 0)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """An occupied home."""
+    with occupy(tmp_path / "home") as home:
+        yield home
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], bool]], None]:
+    """Wait until a condition holds."""
+
+    def wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, "the condition never held"
+            time.sleep(0.02)
+
+    return wait
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port nothing listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])

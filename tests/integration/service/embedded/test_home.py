@@ -1,0 +1,74 @@
+"""A home is held by one supervisor, however the last one ended."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from service.embedded.errors import HomeError
+from service.embedded.home import Home, occupy, require_private
+
+OCCUPANT = """
+import sys, time
+from pathlib import Path
+from service.embedded.home import occupy
+with occupy(Path(sys.argv[1])):
+    print("ready", flush=True)
+    time.sleep(99)
+"""
+
+
+def test_occupy_home_in_use_names_the_process_and_its_death_frees_it(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", OCCUPANT, str(tmp_path)], stdout=subprocess.PIPE
+    ) as occupant:
+        assert occupant.stdout is not None
+        occupant.stdout.readline()
+        with pytest.raises(HomeError, match=f"in use by process {occupant.pid}"), occupy(tmp_path):
+            pass
+        occupant.kill()
+    with occupy(tmp_path):
+        assert f"process {os.getpid()}" in (tmp_path / "supervisor.lock").read_text()
+
+
+def test_occupy_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    expected = pytest.raises(HomeError, match=f"SASAM_HOME {file}/home cannot be written")
+    with expected, occupy(file / "home"):
+        pass
+
+
+def test_token_is_secret_and_stays(home: Home) -> None:
+    path = home.token(None)
+    token = path.read_text()
+    assert len(token) == 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert home.token(None).read_text() == token
+
+
+def test_ray_folder_is_private_short_empty_and_removed(home: Home) -> None:
+    with home.ray_folder() as folder:
+        assert len(os.fsencode(folder)) <= 37
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "left").touch()
+        with home.ray_folder() as again:  # as after a supervisor that was killed
+            assert list(again.iterdir()) == []
+    assert not folder.exists()
+
+
+def test_require_private_folder_open_to_others_or_a_link_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    assert require_private(folder) == folder
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(HomeError, match="link must be a folder of user"):
+        require_private(tmp_path / "link")
+    folder.chmod(0o777)
+    with pytest.raises(HomeError, match="mode 0777"):
+        require_private(folder)
