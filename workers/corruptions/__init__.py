@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from workers.corruptions.constants import GENERATOR_VERSION
 from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS, SEVERITIES
 
 if TYPE_CHECKING:
-    from workers.corruptions.apply import GENERATOR_VERSION, corrupt
+    from workers.corruptions.apply import corrupt
 
 __all__ = ["BENCHMARK_CORRUPTIONS", "CORRUPTIONS", "GENERATOR_VERSION", "SEVERITIES", "corrupt"]
 
 
 def __getattr__(name: str) -> Any:
-    """Load the generator on first use (PEP 562)."""
-    if name in {"GENERATOR_VERSION", "corrupt"}:
-        from workers.corruptions import apply
+    """Load `corrupt` on first use (PEP 562)."""
+    if name == "corrupt":
+        from workers.corruptions.apply import corrupt
 
-        return getattr(apply, name)
+        return corrupt
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

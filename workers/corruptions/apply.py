@@ -3,47 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from workers.corruptions import blur, digital, noise, weather
+from workers.corruptions.constants import MIN_SIDE_PIXELS
 from workers.corruptions.names import CORRUPTIONS, SEVERITIES
-from workers.corruptions.pixels import Corruption, Images
 
-__all__ = ["GENERATOR_VERSION", "corrupt"]
+if TYPE_CHECKING:
+    from workers.corruptions.pixels import Corruption, Images
 
-GENERATOR_VERSION = 1
-"""Rises when any corruption's pixels change, so that caches of older ones are not taken for new."""
+__all__ = ["corrupt"]
 
-MIN_SIDE_PIXELS = 8
-# Values worked on at once: about 16 MB a float32 array, small enough to stay near the cache.
+# Values worked on at once: 2 MB a float32 array, small enough to stay in a processor's cache.
 _BATCH_VALUES = 2**19
 
-_FUNCTIONS: MappingProxyType[str, Corruption] = MappingProxyType(
+_FAMILIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
     {
-        "gaussian_noise": noise.gaussian_noise,
-        "shot_noise": noise.shot_noise,
-        "impulse_noise": noise.impulse_noise,
-        "speckle_noise": noise.speckle_noise,
-        "gaussian_blur": blur.gaussian_blur,
-        "defocus_blur": blur.defocus_blur,
-        "glass_blur": blur.glass_blur,
-        "motion_blur": blur.motion_blur,
-        "zoom_blur": blur.zoom_blur,
-        "snow": weather.snow,
-        "frost": weather.frost,
-        "fog": weather.fog,
-        "brightness": weather.brightness,
-        "spatter": weather.spatter,
-        "contrast": digital.contrast,
-        "saturate": digital.saturate,
-        "jpeg_compression": digital.jpeg_compression,
-        "pixelate": digital.pixelate,
-        "elastic_transform": digital.elastic_transform,
+        "noise": ("gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"),
+        "blur": ("gaussian_blur", "defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+        "weather": ("snow", "frost", "fog", "brightness", "spatter"),
+        "digital": ("contrast", "saturate", "jpeg_compression", "pixelate", "elastic_transform"),
     }
 )
+"""Module of each corruption, whose function has its name; OpenCV and SciPy load with the first."""
 
 
 def corrupt(
@@ -74,7 +60,7 @@ def corrupt(
     with the shorter side over 32, and are kept in smaller images. Grey images get the luma of
     what colour images get.
     """
-    if name not in _FUNCTIONS:
+    if name not in CORRUPTIONS:
         raise ValueError(f"corruption {name!r} does not exist; allowed: {', '.join(CORRUPTIONS)}")
     if severity not in SEVERITIES:
         raise ValueError(f"severity {severity!r} does not exist; allowed: 1, 2, 3, 4, 5")
@@ -94,6 +80,8 @@ def corrupt(
     if len(numbers) != len(images):
         raise ValueError(f"{len(numbers)} indices for {len(images)} images; allowed: one each")
 
+    family = next(module for module, names in _FAMILIES.items() if name in names)
+    apply: Corruption = getattr(import_module(f"workers.corruptions.{family}"), name)
     out = np.empty_like(images)
     stream = (seed, CORRUPTIONS.index(name), severity)
     batch = max(1, _BATCH_VALUES // int(np.prod(images.shape[1:])))
@@ -102,5 +90,5 @@ def corrupt(
         generators = [
             np.random.Generator(np.random.SFC64((*stream, index))) for index in numbers[span]
         ]
-        out[span] = _FUNCTIONS[name](np.asarray(images[span]), severity, generators)
+        out[span] = apply(np.asarray(images[span]), severity, generators)
     return out

@@ -22,9 +22,11 @@ __all__ = [
     "FROST",
     "GAUSSIAN_BLUR",
     "GAUSSIAN_NOISE",
+    "GENERATOR_VERSION",
     "GLASS_BLUR",
     "IMPULSE_NOISE",
     "JPEG_COMPRESSION",
+    "MIN_SIDE_PIXELS",
     "MOTION_BLUR",
     "PIXELATE",
     "REFERENCE_SIZE",
@@ -45,6 +47,10 @@ __all__ = [
 ]
 
 REFERENCE_SIZE = 32
+MIN_SIDE_PIXELS = 8
+
+GENERATOR_VERSION = 1
+"""Rises when any corruption's pixels change, so that caches of older ones are not taken for new."""
 
 
 class Glass(NamedTuple):

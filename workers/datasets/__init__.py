@@ -15,6 +15,7 @@ from workers.datasets.errors import (
     InvalidRequestError,
     MissingDataError,
 )
+from workers.datasets.fetch import fetch
 from workers.datasets.generate import corrupt_dataset
 from workers.datasets.load import cache_folder, load_dataset
 from workers.datasets.splits import Splits, split, stratified_subset
@@ -33,6 +34,7 @@ __all__ = [
     "cache_folder",
     "corrupt_dataset",
     "corrupted_test_set",
+    "fetch",
     "load_dataset",
     "split",
     "stratified_subset",

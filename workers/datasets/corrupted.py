@@ -14,7 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from workers.corruptions import GENERATOR_VERSION, corrupt
+from workers.corruptions import corrupt
+from workers.corruptions.constants import GENERATOR_VERSION, MIN_SIDE_PIXELS
 from workers.datasets.cache import locked, map_array
 from workers.datasets.cells import Cell, Progress, require_cells, write_cells
 from workers.datasets.dataset import ImageDataset, Images, ImageSet, Labels
@@ -136,9 +137,11 @@ def corrupted_test_set(
         found = _cached(folder, cells, lambda c, s: official[c][part[s]], shape, workers, progress)
         return CorruptedSet(found, labels, "official", digest)
 
-    if min(shape[1:3]) < 8:
+    if min(shape[1:3]) < MIN_SIDE_PIXELS:
         raise InvalidRequestError(
-            "ood", f"images of {shape[1]} x {shape[2]} pixels", "corrupt images of 8 x 8 or more"
+            "ood",
+            f"{dataset.name} has images of {shape[1]} x {shape[2]} pixels",
+            f"corrupt images of {MIN_SIDE_PIXELS} x {MIN_SIDE_PIXELS} or more",
         )
     numbers = np.arange(len(labels)) if chosen is None else chosen
 
