@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from service.summaries.labels import accuracy_label, points_label
 from service.summaries.schemas import Caveat, OptimizerSummary
 from service.summaries.table import TrialTable
 from workers.metrics import Outcome
@@ -35,16 +36,17 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
     accuracy = best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy
     split = "validation" if best.ood_accuracy is None else "OOD"
     parts = [
-        f"{100 * accuracy:.1f} % {split} accuracy at its selected configuration",
-        f"within {_points(near.epsilon)} of the best on {near.shared_best_count} of"
+        f"{accuracy_label(accuracy)} % {split} accuracy at its selected configuration",
+        f"within {points_label(near.epsilon)} of the best on {near.shared_best_count} of"
         f" {summary.n_configs} configurations",
     ]
     if summary.lr_sensitivity is not None:
         parts.append(
-            f"loses {_points(summary.lr_sensitivity)} between its best and its mean learning rate"
+            f"loses {points_label(summary.lr_sensitivity)} between its best and its mean learning"
+            " rate"
         )
     else:
-        parts.append(f"loses {_points(summary.mean_regret)} with a random configuration")
+        parts.append(f"loses {points_label(summary.mean_regret)} with a random configuration")
     if summary.n_diverged:
         parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
     flat = sorted(
@@ -60,12 +62,6 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
     if not best.learned:
         parts.append("hardly learned, so its flatness means nothing")
     return f"{summary.optimizer}: {'; '.join(parts)}."
-
-
-def _points(accuracy: float) -> str:
-    """A difference of accuracies in percentage points."""
-    points = f"{100 * accuracy:.1f}".removesuffix(".0")
-    return f"{points} point{'' if points == '1' else 's'}"
 
 
 def _about_trials(table: TrialTable) -> Iterator[Caveat]:

@@ -1,12 +1,15 @@
 """The figures of a sweep: one pure function computes what is shown, another draws Vega-Lite."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
+from altair.utils import schemapi
+
 from service.summaries.errors import InvalidOptionError, UnknownNameError
-from service.summaries.figures import heatmaps
+from service.summaries.figures import best, corruptions, curves, heatmaps, rank, scatter
 from service.summaries.figures.data import FigureData, Record
 from service.summaries.figures.heatmaps import HEATMAP_METRICS, heatmap
 from service.summaries.figures.rendering import MEDIA_TYPES, PICTURE_FORMATS, records_csv, render
@@ -36,10 +39,17 @@ class _Figure:
 
 
 _FIGURES: Mapping[str, _Figure] = {
+    "best": _Figure(best.best, best.draw_best),
     "trace-heatmap": _Figure(heatmaps.trace_heatmap, heatmaps.draw_heatmap),
     "accuracy-heatmap": _Figure(heatmaps.accuracy_heatmap, heatmaps.draw_heatmap),
-    "overview": _Figure(heatmaps.overview, heatmaps.draw_overview),
     "heatmap": _Figure(heatmaps.heatmap, heatmaps.draw_heatmap),
+    "overview": _Figure(heatmaps.overview, heatmaps.draw_overview),
+    "lr-curves": _Figure(curves.lr_curves, curves.draw_lr_curves),
+    "expected-max": _Figure(curves.expected_max, curves.draw_expected_max),
+    "rank": _Figure(rank.rank, rank.draw_rank),
+    "curvature-scatter": _Figure(scatter.curvature_scatter, scatter.draw_curvature_scatter),
+    "corruptions": _Figure(corruptions.corruptions, corruptions.draw_corruptions),
+    "learning-curves": _Figure(curves.learning_curves, curves.draw_learning_curves),
 }
 FIGURES = tuple(_FIGURES)
 
@@ -82,7 +92,8 @@ def draw(figure: FigureData, *, theme: str = "light") -> dict[str, Any]:
         UnknownNameError: An unknown theme.
     """
     colours = theme_of(theme)
-    return themed(_require(figure.name).draw(figure, colours), colours)
+    with schemapi.debug_mode(False):
+        return themed(_require(figure.name).draw(figure, colours), figure.records, colours)
 
 
 def export_figure(figure: FigureData, file_format: str, *, theme: str = "light") -> bytes:
@@ -99,8 +110,6 @@ def export_figure(figure: FigureData, file_format: str, *, theme: str = "light")
         return records_csv(figure)
     spec = draw(figure, theme=theme)
     if file_format == "vega-lite":
-        import json
-
         return json.dumps(spec).encode()
     return render(spec, file_format)
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["FigureData", "Record", "Scalar"]
+from service.summaries.table import TrialTable
+
+__all__ = ["FigureData", "Record", "Scalar", "of_workload"]
 
 Scalar = str | bool | int | float | None
 Record = dict[str, Scalar]
@@ -48,3 +50,8 @@ class FigureData(BaseModel):
             for record in self.records
             if all(record[name] == value for name, value in wanted.items())
         ]
+
+
+def of_workload(table: TrialTable) -> str:
+    """The workload as the end of a title."""
+    return f", {table.workload}" if table.workload else ""

@@ -16,8 +16,9 @@ import numpy as np
 
 from service.summaries import curvature
 from service.summaries.errors import NotAvailableError, UnknownNameError
-from service.summaries.figures.data import FigureData, Record
-from service.summaries.figures.theme import Theme, titled
+from service.summaries.figures.data import FigureData, Record, of_workload
+from service.summaries.figures.theme import RECORDS, Theme, decades, titled
+from service.summaries.labels import accuracy_label, curvature_label
 from service.summaries.scoring import Scores, score
 from service.summaries.table import CURVATURE_METRICS, Floats, TrialTable
 from workers.metrics import METRICS
@@ -25,6 +26,8 @@ from workers.metrics import METRICS
 __all__ = [
     "HEATMAP_METRICS",
     "accuracy_heatmap",
+    "curvature_bounds",
+    "curvature_split",
     "draw_heatmap",
     "draw_overview",
     "heatmap",
@@ -68,7 +71,7 @@ def overview(table: TrialTable) -> FigureData:
         ]
     return FigureData(
         name="overview",
-        title=f"Accuracy and curvature{_of(table)}",
+        title=f"Accuracy and curvature{of_workload(table)}",
         notes=list(dict.fromkeys(note for figure in figures for note in figure.notes)),
         records=[record for figure in figures for record in figure.records],
         scales={
@@ -111,7 +114,7 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
     scored = score(table, resample=False)
     is_curvature = metric in CURVATURE_METRICS
     if is_curvature:
-        split = _curvature_split(table, metric, split)
+        split = curvature_split(table, metric, split)
         values = [
             curvature.seed_median(scores.trials.curvature(metric, split)) for scores in scored
         ]
@@ -122,7 +125,7 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
                 "not_measured", "No OOD accuracy was measured.", ("val_accuracy",)
             )
         values = [scores.evaluation if split == "ood" else scores.val for scores in scored]
-    low, high = _colour_bounds(values) if is_curvature else _accuracy_bounds(values, table)
+    low, high = curvature_bounds(values) if is_curvature else _accuracy_bounds(values, table)
     panel = (
         f"{METRICS[metric].title}, {_SPLIT_TITLES.get(split, split)}"
         if is_curvature
@@ -137,7 +140,7 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
     notes = _notes(records, is_curvature, high)
     return FigureData(
         name="heatmap",
-        title=f"{panel}{_of(table)}",
+        title=f"{panel}{of_workload(table)}",
         notes=notes,
         records=records,
         scales={
@@ -152,35 +155,40 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
 
 def draw_heatmap(figure: FigureData, theme: Theme) -> Any:
     """Panels of one metric beside each other."""
-    return _panels(figure.records, figure.scales, theme).properties(
+    (panel,) = figure.values("panel")
+    return _panels(str(panel), figure, figure.scales, theme).properties(
         title=titled(figure.title, figure.notes)
     )
 
 
 def draw_overview(figure: FigureData, theme: Theme) -> Any:
     """A row of panels a metric and split."""
-    rows = [
-        _panels(
-            figure.where(panel=panel),
-            {
-                name.removeprefix(f"{panel}."): value
-                for name, value in figure.scales.items()
-                if name.startswith(f"{panel}.")
-            },
-            theme,
-        ).properties(title=str(panel))
-        for panel in figure.values("panel")
-    ]
-    return (
-        alt.vconcat(*rows)
-        .resolve_scale(color="independent")
-        .properties(title=titled(figure.title, figure.notes))
-    )
+    rows = []
+    for panel in figure.values("panel"):
+        prefix = f"{panel}."
+        scales = {
+            name.removeprefix(prefix): value
+            for name, value in figure.scales.items()
+            if name.startswith(prefix)
+        }
+        row = _panels(str(panel), figure, scales, theme).properties(title=str(panel))
+        rows.append(row.to_dict(validate=False))
+    # Joined as dictionaries: Altair would copy every row again for each one it is joined with.
+    return {
+        "$schema": rows[0]["$schema"],
+        "title": {"text": figure.title, "subtitle": figure.notes},
+        "vconcat": [
+            {name: part for name, part in row.items() if name not in ("$schema", "config")}
+            for row in rows
+        ],
+        "resolve": {"scale": {"color": "independent"}},
+    }
 
 
-def _panels(records: Sequence[Record], scales: dict[str, Any], theme: Theme) -> alt.FacetChart:
+def _panels(panel: str, figure: FigureData, scales: dict[str, Any], theme: Theme) -> Any:
     """One layered heatmap an optimizer, sharing one colour scale."""
-    optimizers = list(dict.fromkeys(str(record["optimizer"]) for record in records))
+    optimizers = [str(label) for label in figure.values("optimizer")]
+    bounds = [float(scales["low"]), float(scales["high"])]
     x = alt.X(
         "learning_rate:N",
         sort=scales["learning_rates"],
@@ -193,15 +201,15 @@ def _panels(records: Sequence[Record], scales: dict[str, Any], theme: Theme) -> 
         title=None,
         scale=alt.Scale(
             type="log" if scales["log"] else "linear",
-            domain=[scales["low"], scales["high"]],
+            domain=bounds,
             clamp=True,
             scheme="cividis" if scales["log"] else "viridis",
         ),
-        legend=alt.Legend(
-            format=".0e" if scales["log"] else ".0%", gradientLength=110, tickCount=5
-        ),
+        legend=alt.Legend(format=".0e", values=decades(*bounds), gradientLength=110)
+        if scales["log"]
+        else alt.Legend(format=".0%", tickCount=5, gradientLength=110),
     )
-    cells = alt.Chart().encode(x=x, y=y)
+    cells = alt.Chart().transform_filter(alt.datum.panel == panel).encode(x=x, y=y)
     filled = cells.transform_filter("datum.state == 'value' && !datum.negative")
     negative = cells.transform_filter("datum.negative")
     low_end = "#00204c" if scales["log"] else "#440154"
@@ -234,7 +242,7 @@ def _panels(records: Sequence[Record], scales: dict[str, Any], theme: Theme) -> 
         height=_CELL_HEIGHT * len(scales["weight_decays"]),
     )
     return layers.facet(
-        data=alt.InlineData(values=list(records)),
+        data=RECORDS,
         column=alt.Column("optimizer:N", sort=optimizers, title=None),
         spacing=12,
     )
@@ -260,7 +268,9 @@ def _cells(
         known = not math.isnan(value)
         state = "diverged" if all_diverged else "value" if known else "missing"
         label = (
-            _label(value, is_curvature) if state == "value" else {"diverged": "div"}.get(state, "–")
+            (curvature_label if is_curvature else accuracy_label)(value)
+            if state == "value"
+            else {"diverged": "div"}.get(state, "–")
         )
         if state == "value" and is_curvature and not has_learned[at]:
             label += "†"
@@ -307,19 +317,8 @@ def _notes(records: Sequence[Record], is_curvature: bool, high: float) -> list[s
     ):
         notes.append("†: hardly learned, flatness means nothing")
     if any(isinstance(record["value"], float) and record["value"] > high for record in records):
-        notes.append(f"colours end at {_label(high, True)}")
+        notes.append(f"colours end at {curvature_label(high)}")
     return ["; ".join(notes)] if notes else []
-
-
-def _label(value: float, is_curvature: bool) -> str:
-    """A value as short as a cell needs."""
-    if not is_curvature:
-        return f"{100 * value:.1f}"
-    size = abs(value)
-    if size == 0 or 0.01 <= size < 10_000:
-        return f"{value:.3g}" if size < 1000 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def _shade(value: float, bounds: tuple[float, float], log: bool) -> float:
@@ -339,7 +338,7 @@ def _accuracy_bounds(values: Sequence[Floats], table: TrialTable) -> tuple[float
     return table.chance_accuracy, max(best, table.chance_accuracy + 0.01)
 
 
-def _colour_bounds(values: Sequence[Floats]) -> tuple[float, float]:
+def curvature_bounds(values: Sequence[Floats]) -> tuple[float, float]:
     """The range of the positive curvatures, at most some decades from their median."""
     known = np.concatenate([of_optimizer.ravel() for of_optimizer in values])
     positive = known[known > 0]
@@ -354,7 +353,7 @@ def _colour_bounds(values: Sequence[Floats]) -> tuple[float, float]:
     return 10 ** math.floor(low), 10 ** math.ceil(high)
 
 
-def _curvature_split(table: TrialTable, metric: str, split: str | None) -> str:
+def curvature_split(table: TrialTable, metric: str, split: str | None) -> str:
     """The split to show, checked."""
     available = [name for name in table.curvature_splits if _measured(table, metric, name)]
     if not available:
@@ -371,8 +370,3 @@ def _curvature_split(table: TrialTable, metric: str, split: str | None) -> str:
 def _measured(table: TrialTable, metric: str, split: str) -> bool:
     """Whether any trial has this curvature."""
     return any(not np.isnan(trials.curvature(metric, split)).all() for trials in table.by_optimizer)
-
-
-def _of(table: TrialTable) -> str:
-    """The workload, as the end of a title."""
-    return f", {table.workload}" if table.workload else ""

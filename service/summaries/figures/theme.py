@@ -1,5 +1,6 @@
 """How every figure looks: light or dark, in colours that colour-blind readers tell apart."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import altair as alt
 
 from service.summaries.errors import UnknownNameError
+from service.summaries.figures.data import Record
 
 __all__ = [
     "OPTIMIZER_COLOURS",
     "THEMES",
     "Theme",
+    "decades",
     "optimizer_colour",
     "theme_of",
     "themed",
@@ -21,6 +24,9 @@ __all__ = [
 # Okabe & Ito 2008, "Color universal design", blue first: the colour of SA-SAM in the paper's
 # figures.
 OPTIMIZER_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c")
+
+# What every chart is drawn from; `themed` puts the records there.
+RECORDS = alt.NamedData("records")
 
 _FONT = "DejaVu Sans, Verdana, Liberation Sans, Helvetica, Arial, sans-serif"
 
@@ -54,15 +60,22 @@ def theme_of(name: str) -> Theme:
     return THEMES[name]
 
 
-def optimizer_colour(labels: Sequence[Any], **legend: Any) -> alt.Color:
+def optimizer_colour(labels: Sequence[str], *, legend: bool = True) -> alt.Color:
     """The same colour for the same optimizer in every figure of a sweep."""
     colours = [OPTIMIZER_COLOURS[i % len(OPTIMIZER_COLOURS)] for i in range(len(labels))]
     return alt.Color(
         "optimizer:N",
         title=None,
         scale=alt.Scale(domain=list(labels), range=colours),
-        legend=alt.Legend(**legend) if legend else alt.Legend(),
+        legend=alt.Legend(symbolOpacity=1) if legend else None,
     )
+
+
+def decades(low: float, high: float) -> list[float]:
+    """The powers of ten within bounds: the ticks of a log axis."""
+    return [
+        10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
+    ]
 
 
 def titled(title: str, notes: Sequence[str]) -> alt.TitleParams:
@@ -70,9 +83,15 @@ def titled(title: str, notes: Sequence[str]) -> alt.TitleParams:
     return alt.TitleParams(text=title, subtitle=list(notes))
 
 
-def themed(chart: Any, theme: Theme) -> dict[str, Any]:
-    """The Vega-Lite specification of a chart in a theme."""
-    spec: dict[str, Any] = chart.to_dict(format="vega-lite", context={"pre_transform": False})
+def themed(chart: Any, records: Sequence[Record], theme: Theme) -> dict[str, Any]:
+    """The Vega-Lite specification of a chart over records, in a theme.
+
+    The records are added after the chart is built: Altair would copy and check each of them. Nor
+    does it check the specification, which the tests do; that takes longer than everything else
+    together.
+    """
+    spec: dict[str, Any] = chart if isinstance(chart, dict) else chart.to_dict(validate=False)
+    spec["datasets"] = {"records": list(records)}
     text = {"labelColor": theme.ink, "titleColor": theme.ink}
     spec["config"] = {
         "font": _FONT,

@@ -1,0 +1,104 @@
+"""Accuracy under each corruption and severity at the selected configuration."""
+
+import statistics as mean_of
+from typing import Any
+
+import altair as alt
+
+from service.summaries.errors import NotAvailableError
+from service.summaries.figures.data import FigureData, Record, of_workload
+from service.summaries.figures.theme import RECORDS, Theme, titled
+from service.summaries.scoring import score
+from service.summaries.table import TrialRow, TrialTable
+
+__all__ = ["corruptions", "draw_corruptions"]
+
+_MEAN = "mean"
+
+
+def corruptions(table: TrialTable) -> FigureData:
+    """Seed means by corruption and severity; by corruption alone where severities are unknown.
+
+    Returns:
+        A record a cell: ``optimizer``, ``corruption``, ``severity`` ("1" to "5", "mean"),
+        ``value``, ``n_seeds``.
+
+    Raises:
+        NotAvailableError: No trial of a selected configuration has accuracies by corruption.
+    """
+    records: list[Record] = []
+    for scores in score(table, resample=False):
+        cells: dict[tuple[str, str], list[float]] = {}
+        for row in scores.trials.rows[scores.selected]:
+            for place, value in _cells(row).items() if row is not None else ():
+                cells.setdefault(place, []).append(value)
+        records += [
+            {
+                "optimizer": scores.trials.label,
+                "corruption": corruption,
+                "severity": severity,
+                "value": mean_of.fmean(values),
+                "n_seeds": len(values),
+            }
+            for (corruption, severity), values in cells.items()
+        ]
+    if not records:
+        raise NotAvailableError(
+            "not_measured", "No accuracies by corruption were recorded.", ("accuracy-heatmap",)
+        )
+    numbers = [float(record["value"] or 0) for record in records]
+    return FigureData(
+        name="corruptions",
+        title=f"Accuracy by corruption and severity{of_workload(table)}",
+        notes=["at the validation-selected configuration of each optimizer, mean over seeds"],
+        records=records,
+        scales={
+            "low": min(table.chance_accuracy, *numbers),
+            "high": max(numbers),
+            "severities": sorted({str(record["severity"]) for record in records}),
+        },
+    )
+
+
+def draw_corruptions(figure: FigureData, theme: Theme) -> Any:
+    """Corruption x severity, a panel an optimizer."""
+    low, high = figure.scale("low"), figure.scale("high")
+    names, severities = figure.values("corruption"), figure.scales["severities"]
+    cells = alt.Chart().encode(
+        x=alt.X("severity:N", sort=severities, title="severity", axis=alt.Axis(labelAngle=0)),  # type: ignore[arg-type]
+        y=alt.Y("corruption:N", sort=names, title=None),  # type: ignore[arg-type]
+    )
+    bright = f"datum.value > {low + 0.55 * (high - low)}"
+    colour = alt.Color(
+        "value:Q",
+        title=None,
+        scale=alt.Scale(domain=[low, high], scheme="viridis"),
+        legend=alt.Legend(format=".0%", gradientLength=min(110, 16 * len(names))),
+    )
+    ink = alt.when(bright).then(alt.value("#000000")).otherwise(alt.value("#ffffff"))
+    text = cells.transform_calculate(label="format(100 * datum.value, '.0f')").mark_text(fontSize=9)
+    return (
+        alt.layer(
+            cells.mark_rect(stroke=theme.background).encode(color=colour),
+            text.encode(text="label:N", color=ink),
+        )
+        .properties(width=28 * len(severities), height=16 * len(names))  # type: ignore[arg-type]
+        .facet(
+            data=RECORDS,
+            column=alt.Column("optimizer:N", sort=figure.values("optimizer"), title=None),  # type: ignore[arg-type]
+            spacing=12,
+        )
+        .properties(title=titled(figure.title, figure.notes))
+    )
+
+
+def _cells(row: TrialRow) -> dict[tuple[str, str], float]:
+    """One trial's accuracies by (corruption, severity) and by (corruption, mean)."""
+    found = {
+        (corruption, str(severity)): value
+        for corruption, levels in row.ood_by_severity.items()
+        for severity, value in levels.items()
+    }
+    return found | {
+        (corruption, _MEAN): value for corruption, value in row.ood_by_corruption.items()
+    }

@@ -1,0 +1,126 @@
+"""Curvature against accuracy, a point a configuration: are flat minima better here?"""
+
+import math
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from service.summaries import curvature
+from service.summaries.errors import UnknownNameError
+from service.summaries.figures.data import FigureData, Record, of_workload
+from service.summaries.figures.heatmaps import curvature_bounds, curvature_split
+from service.summaries.figures.theme import RECORDS, Theme, decades, optimizer_colour, titled
+from service.summaries.scoring import score
+from service.summaries.table import CURVATURE_METRICS, TrialTable
+from workers.metrics import METRICS
+
+__all__ = ["curvature_scatter", "draw_curvature_scatter"]
+
+
+def curvature_scatter(
+    table: TrialTable, metric: str = "hessian_trace", split: str | None = None
+) -> FigureData:
+    """Seed-median curvature against the seed-mean accuracy of every configuration.
+
+    Args:
+        table: The trials.
+        metric: "hessian_trace" or "hessian_lambda_max".
+        split: By default "ood" where it was measured.
+
+    Returns:
+        A record a configuration with curvature: ``optimizer``, ``learning_rate``, ``weight_decay``,
+        ``curvature``, ``shown`` (within the axis), ``place`` ("within", "below", "above"),
+        ``accuracy``, ``learned``.
+    """
+    if metric not in CURVATURE_METRICS:
+        raise UnknownNameError("metric", metric, CURVATURE_METRICS)
+    split = curvature_split(table, metric, split)
+    scored = score(table, resample=False)
+    values = [curvature.seed_median(scores.trials.curvature(metric, split)) for scores in scored]
+    low, high = curvature_bounds(values)
+    best = max(float(np.nanmax(scores.val)) for scores in scored)
+    records: list[Record] = []
+    hidden = 0
+    for scores, of_optimizer in zip(scored, values, strict=True):
+        learned = curvature.learned(scores.val, best, table.chance_accuracy)
+        hidden += int(scores.trials.all_diverged.sum())
+        for at, value in enumerate(of_optimizer.tolist()):
+            if math.isnan(value) or math.isnan(scores.evaluation[at]):
+                continue
+            records.append(
+                {
+                    "optimizer": scores.trials.label,
+                    "learning_rate": float(scores.trials.learning_rates[at]),
+                    "weight_decay": float(scores.trials.weight_decays[at]),
+                    "curvature": value,
+                    "shown": min(max(value, low), high),
+                    "place": "below" if value < low else "above" if value > high else "within",
+                    "accuracy": float(scores.evaluation[at]),
+                    "learned": bool(learned[at]),
+                }
+            )
+    title = METRICS[metric].title
+    notes = []
+    if not all(record["learned"] for record in records):
+        notes.append("hollow: hardly learned, flatness means nothing")
+    if any(record["place"] != "within" for record in records):
+        notes.append("triangles lie beyond the axis (left: also negative)")
+    if hidden:
+        notes.append(f"{hidden} configurations diverged and have no curvature")
+    return FigureData(
+        name="curvature-scatter",
+        title=f"{title} against accuracy{of_workload(table)}",
+        notes=["; ".join(notes)] if notes else [],
+        records=records,
+        scales={
+            "low": low,
+            "high": high,
+            "chance": table.chance_accuracy,
+            "x_title": f"{title}, {split}",
+            "y_title": METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title,
+            "optimizers": [scores.trials.label for scores in scored],
+        },
+    )
+
+
+def draw_curvature_scatter(figure: FigureData, theme: Theme) -> Any:
+    """Points over a log axis; triangles at its ends."""
+    optimizers = [str(label) for label in figure.scales["optimizers"]]  # type: ignore[union-attr]
+    low, high = figure.scale("low"), figure.scale("high")
+    x = alt.X(
+        "shown:Q",
+        title=str(figure.scales["x_title"]),
+        scale=alt.Scale(type="log", domain=[low, high], padding=10),
+        axis=alt.Axis(format=".0e", values=decades(low, high)),
+    )
+    y = alt.Y(
+        "accuracy:Q",
+        title=str(figure.scales["y_title"]),
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(format="~%"),
+    )
+    colour = optimizer_colour(optimizers)
+    shape = alt.Shape(
+        "place:N",
+        scale=alt.Scale(
+            domain=["within", "below", "above"],
+            range=["circle", "triangle-left", "triangle-right"],
+        ),
+        legend=None,
+    )
+    points = alt.Chart(RECORDS).encode(x=x, y=y, shape=shape)
+    learned = points.transform_filter("datum.learned").mark_point(
+        filled=True, size=55, opacity=0.85
+    )
+    unlearned = points.transform_filter("!datum.learned").mark_point(filled=False, size=55)
+    chance = alt.Chart(RECORDS).mark_rule(strokeDash=[4, 3], color=theme.faint)
+    return (
+        alt.layer(
+            learned.encode(color=colour),
+            unlearned.encode(color=colour),
+            chance.encode(y=alt.YDatum(figure.scale("chance"))),
+        )
+        .properties(width=360, height=260)
+        .properties(title=titled(figure.title, figure.notes))
+    )
