@@ -17,7 +17,14 @@ from sasam.optimizers import SAM, SASAM, SASGD
 from workers.catalog import optimizers
 from workers.spec import TrialConfig
 
-__all__ = ["build_adam", "build_msgd", "build_optimizer", "build_sa_sam", "build_sa_sgd", "build_sam"]
+__all__ = [
+    "build_adam",
+    "build_msgd",
+    "build_optimizer",
+    "build_sa_sam",
+    "build_sa_sgd",
+    "build_sam",
+]
 
 
 def build_optimizer(config: TrialConfig, model: nn.Module) -> Optimizer:

@@ -51,9 +51,7 @@ def randaugment(
             names, where.split(counts), signs.split(counts), strict=True
         ):
             if len(members):
-                result[members] = apply_operation(
-                    name, maps[members], magnitude / MAGNITUDES, sign
-                )
+                result[members] = apply_operation(name, maps[members], magnitude / MAGNITUDES, sign)
         maps = result
     return maps.permute(0, 2, 3, 1).contiguous()
 

@@ -29,7 +29,7 @@ def build_model(
             take images of this size.
     """
     factory = models.load(spec.name)
-    family, colon, member = spec.name.partition(":")
+    _, colon, member = spec.name.partition(":")
     try:
         model: nn.Module = factory(
             *([member] if colon else []),

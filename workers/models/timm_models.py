@@ -11,7 +11,13 @@ from torch import nn
 __all__ = ["build"]
 
 # Each reads weights or code from elsewhere; a specification names neither.
-_REFUSED = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+_REFUSED = (
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+)
 
 
 def build(

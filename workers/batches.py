@@ -1,0 +1,231 @@
+"""A trial's images on the device that trains.
+
+Images stay uint8, 1 byte a value, and become normalised floats a chunk at a time: a whole data set
+fits an accelerator's memory, and no process but the trial's touches an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from workers.augmentation import Augmentation, augment
+from workers.datasets import CorruptedSet, ImageSet, corrupted_test_set, load_dataset, split
+from workers.seeding import stream
+from workers.spec import DatasetSpec, OodSpec
+
+__all__ = ["DeviceData", "DeviceImages", "Normalisation", "TrialData", "load_data"]
+
+# Values augmented and normalised at once: few kernels on an accelerator, near the caches of a CPU.
+_CHUNK_VALUES = {"cpu": 2**18, "accelerator": 2**24}
+# Share of an accelerator's memory that ``placement: auto`` lets the images of a trial take.
+_RESIDENT_SHARE = 0.1
+_CORRUPTED_IMAGES_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrialData:
+    """All images of a trial, on the host.
+
+    Args:
+        train: Images to learn from.
+        validation: Images to choose by.
+        ood: The corrupted test set; None where not asked for.
+        num_classes: Classes of the data set.
+        mean: Of each channel over the training images, pixels in [0, 1].
+        std: Standard deviation, likewise.
+    """
+
+    train: ImageSet
+    validation: ImageSet
+    ood: CorruptedSet | None
+    num_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def image_size(self) -> int:
+        """Height and width of the images."""
+        return int(self.train.images.shape[1])
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images."""
+        return int(self.train.images.shape[3])
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all images."""
+        corrupted = [] if self.ood is None else [images for _, images in self.ood]
+        return sum(x.nbytes for x in (self.train.images, self.validation.images, *corrupted))
+
+
+def load_data(
+    dataset: DatasetSpec, ood: OodSpec | None, *, data_dir: Path, cache_dir: Path
+) -> TrialData:
+    """Load the images that a specification names; make corrupted ones that are not there yet.
+
+    Args:
+        dataset: Which images, and which of them validate.
+        ood: The corrupted test set, if any.
+        data_dir: Where data sets lie.
+        cache_dir: Where subsets and generated images are kept.
+
+    Raises:
+        DatasetError: Images are missing, damaged, or fewer than asked for.
+    """
+    whole = load_dataset(dataset.name, options=dataset.kwargs, data_dir=data_dir)
+    parts = split(
+        whole,
+        dataset.validation,
+        dataset.validation_fraction,
+        seed=dataset.seed,
+        train_size=dataset.train_size,
+        test_size=dataset.test_size,
+        cache_dir=cache_dir,
+    )
+    corrupted = None
+    if ood is not None:
+        corrupted = corrupted_test_set(
+            whole,
+            ood.names,
+            ood.severities,
+            images=ood.images or dataset.test_size,
+            seed=dataset.seed,
+            cache_dir=cache_dir,
+            data_dir=data_dir,
+            source=ood.source,
+        )
+    return TrialData(
+        parts.train, parts.validation, corrupted, len(whole.classes), whole.mean, whole.std
+    )
+
+
+class DeviceData:
+    """A trial's images, to be read in batches on one device; trials can share it.
+
+    Args:
+        data: The images.
+        device: Where batches are wanted.
+        placement: Keep images on the device, on the host, or on the device where they fit.
+    """
+
+    def __init__(self, data: TrialData, device: torch.device, placement: str = "auto") -> None:
+        self.host = data
+        self.device = device
+        resident = placement == "device" or (placement == "auto" and _fits(data, device))
+        self.train = DeviceImages([data.train], device, resident=resident)
+        self.validation = DeviceImages([data.validation], device, resident=resident)
+        self.ood: list[DeviceImages] = []
+        """Cells in order, several in one where they are small."""
+        if data.ood is not None:
+            cells = [ImageSet(images, data.ood.labels) for _, images in data.ood]
+            together = max(1, _CORRUPTED_IMAGES_AT_ONCE // len(data.ood.labels))
+            self.ood = [
+                DeviceImages(cells[start : start + together], device, resident=resident)
+                for start in range(0, len(cells), together)
+            ]
+
+
+class DeviceImages:
+    """Labelled images that are read in batches on one device.
+
+    Args:
+        sources: The images.
+        device: Where batches are wanted.
+        resident: Keep all images there; else each chunk is copied when it is read.
+    """
+
+    def __init__(
+        self, sources: Sequence[ImageSet], device: torch.device, *, resident: bool = True
+    ) -> None:
+        self.device = device
+        images = _joined([source.images for source in sources])
+        kind = "cpu" if device.type == "cpu" else "accelerator"
+        self._chunk = max(1, _CHUNK_VALUES[kind] // int(np.prod(images.shape[1:])))
+        self._images = torch.from_numpy(images).to(device if resident else "cpu")
+        self.labels = torch.from_numpy(_joined([source.labels for source in sources])).to(device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def epoch(
+        self,
+        normalise: Normalisation,
+        *,
+        batch_size: int,
+        augmentation: Augmentation,
+        seed: int,
+        epoch: int,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the batches of a training epoch; order and augmentation follow (seed, epoch).
+
+        The images of an incomplete last batch are left out; which ones changes with the epoch.
+        """
+        whole = len(self) - len(self) % batch_size
+        order = torch.randperm(len(self), generator=stream(seed, "order", epoch))[:whole]
+        draws = stream(seed, "augmentation", epoch)
+        for numbers in order.split(max(1, self._chunk // batch_size) * batch_size):
+            chosen = self._images[numbers.to(self._images.device)]
+            chosen = chosen.to(self.device, non_blocking=True)
+            images = normalise(augment(chosen, augmentation, draws))
+            labels = self.labels[numbers.to(self.device)]
+            yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
+
+    def in_order(
+        self, normalise: Normalisation, *, batch_size: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield all images in batches, as they are."""
+        batches = zip(self._images.split(batch_size), self.labels.split(batch_size), strict=True)
+        for images, labels in batches:
+            yield normalise(images.to(self.device, non_blocking=True)), labels
+
+
+class Normalisation:
+    """Turns uint8 images into what a network takes: (x / 255 - mean) / std.
+
+    Args:
+        mean: Of each channel, pixels in [0, 1].
+        std: Standard deviation, likewise.
+        device: Where the images will be.
+        channels_last: The memory format of the result.
+    """
+
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+        *,
+        channels_last: bool,
+    ) -> None:
+        deviation = torch.tensor(std, dtype=torch.float64)
+        shift = -torch.tensor(mean, dtype=torch.float64) / deviation
+        self._scale = (1.0 / (255.0 * deviation)).float().to(device)
+        self._shift = shift.float().to(device)
+        self._channels_last = channels_last
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Map uint8 (n, height, width, channels) to float32 (n, channels, height, width)."""
+        normalised = torch.addcmul(self._shift, images, self._scale).permute(0, 3, 1, 2)
+        return normalised if self._channels_last else normalised.contiguous()
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The arrays one after the other; a single one stays mapped from its file."""
+    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+
+
+def _fits(data: TrialData, device: torch.device) -> bool:
+    """Whether the images take a small part of the device's memory."""
+    if device.type != "cuda":
+        return True
+    total = torch.cuda.get_device_properties(device).total_memory
+    return data.size_bytes < _RESIDENT_SHARE * total

@@ -1,0 +1,100 @@
+"""Curvature of the loss that a trial's network reached, on fixed images.
+
+The Hessian is that of the mean cross-entropy without weight decay and label smoothing, of the
+network in eval mode, at the weights' own precision, on class-balanced images without augmentation:
+the first so many of the validation set, and of the corrupted test set spread evenly over
+corruptions and severities. All trials of a sweep are measured on the same images.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sasam.curvature import HessianOperator, estimate_extremal_eigenvalues, estimate_trace
+from workers.batches import Normalisation, TrialData
+from workers.datasets import ImageSet, stratified_subset
+from workers.spec import CurvatureSpec
+
+__all__ = ["CurvatureMeasurement"]
+
+_SEED = 0  # of the choice of images and of the random vectors: the same for all trials
+
+
+class CurvatureMeasurement:
+    """Measures networks on the same images; make it once a trial.
+
+    Args:
+        spec: What to measure, and how closely.
+        data: The trial's images.
+        normalise: Maps uint8 images to what a network takes.
+        device: The network's device.
+    """
+
+    def __init__(
+        self,
+        spec: CurvatureSpec,
+        data: TrialData,
+        normalise: Normalisation,
+        device: torch.device,
+    ) -> None:
+        self._spec = spec
+        self._batches = {
+            name: [_on_device(_choose(name, spec.images, data), normalise, device)]
+            for name in spec.splits
+        }
+
+    def measure(self, model: nn.Module, *, suffix: str = "") -> dict[str, float]:
+        """Measure a network; ``suffix`` ends every key of the result.
+
+        A quantity that is not finite, as of a network whose loss is not, is left to the caller.
+        """
+        metrics: dict[str, float] = {}
+        for name, batches in self._batches.items():
+            operator = HessianOperator(model, F.cross_entropy, batches)
+            for key, value in self._quantities(operator).items():
+                metrics[f"{key}.{name}{suffix}"] = value
+        return metrics
+
+    def _quantities(self, operator: HessianOperator) -> dict[str, float]:
+        spec = self._spec
+        found: dict[str, float] = {"hessian_matvecs": 0}
+        if "trace" in spec.metrics:
+            trace = estimate_trace(
+                operator,
+                method=spec.trace_method,
+                relative_standard_error=spec.trace_tolerance,
+                max_matvecs=max(3, spec.max_matvecs),
+                seed=_SEED,
+            )
+            found["hessian_trace"] = trace.value
+            found["hessian_trace_stderr"] = trace.standard_error
+            found["hessian_matvecs"] += trace.matvecs
+        if "lambda_max" in spec.metrics:
+            ends = estimate_extremal_eigenvalues(
+                operator,
+                method=spec.eigenvalue_method,
+                tolerance=spec.eigenvalue_tolerance,
+                max_matvecs=max(3, spec.max_matvecs),
+                seed=_SEED,
+            )
+            found["hessian_lambda_max"] = ends.lambda_max
+            found["hessian_lambda_max_residual"] = ends.residual_max
+            found["hessian_matvecs"] += ends.matvecs
+        return found
+
+
+def _choose(split: str, size: int, data: TrialData) -> ImageSet:
+    if split == "validation":
+        return stratified_subset(data.validation, size, seed=_SEED)
+    if data.ood is None:
+        raise ValueError("curvature.splits names ood, but the trial has no corrupted test set")
+    return data.ood.stratified_subset(size, seed=_SEED)
+
+
+def _on_device(
+    images: ImageSet, normalise: Normalisation, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    inputs = normalise(torch.from_numpy(images.images).to(device))
+    return inputs, torch.from_numpy(images.labels).to(device)

@@ -1,0 +1,97 @@
+"""A trial as Ray Tune's Trainable.
+
+Actors are reused: a process starts and imports torch once and keeps the images; network and
+optimizer are dropped between trials. A trial saves itself (`workers.training.run_trial`), so it
+resumes wherever it runs next; Tune's checkpoints are copies of that file.
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from workers.batches import DeviceData, load_data
+from workers.seeding import make_deterministic
+from workers.spec import TrialConfig
+from workers.training import Record, run_trial
+
+__all__ = ["SweepTrial"]
+
+_FILE = "checkpoint.pt"
+
+
+class SweepTrial(tune.Trainable):  # type: ignore[misc]  # Ray's Trainable has no types
+    """Trains one trial, an epoch a step.
+
+    Its configuration holds ``trial``, a `TrialConfig` as plain data; ``data_dir`` and ``cache_dir``,
+    where images lie and are made; and ``checkpoint_dir``, the folder in which each trial has one of
+    its own by its key (Tune's folder of the trial where absent).
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Prepare the process and the first trial."""
+        make_deterministic()
+        resources = self.trial_resources
+        wanted = resources.required_resources if resources is not None else {}
+        torch.set_num_threads(max(1, int(wanted.get("CPU", 1))))
+        self._device = torch.device("cuda" if wanted.get("GPU", 0) else "cpu")
+        self._data: DeviceData | None = None
+        self._data_key: object = None
+        self._start(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Go on with another trial in this process."""
+        self.cleanup()
+        self._start(new_config)
+        return True
+
+    def step(self) -> Record:
+        """Train an epoch."""
+        record = next(self._records)
+        return record | {"done": "outcome" in record}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Copy what the trial saved last."""
+        if self._checkpoint.exists():
+            shutil.copyfile(self._checkpoint, Path(checkpoint_dir) / _FILE)
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Go on from a copy."""
+        copy = Path(checkpoint_dir) / _FILE
+        if copy.exists():
+            self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(copy, self._checkpoint)
+        self._start(self.config)
+
+    def cleanup(self) -> None:
+        """Drop network and optimizer and free their memory; the images stay."""
+        self._records.close()
+        if "torch._dynamo" in sys.modules:
+            torch._dynamo.reset()  # compiled code keeps its network alive
+        gc.collect()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _start(self, config: dict[str, Any]) -> None:
+        """Begin a trial, or go on from its last checkpoint."""
+        trial = TrialConfig.model_validate(config["trial"])
+        folder = Path(config.get("checkpoint_dir") or self.logdir)
+        self._checkpoint = folder / trial.key / _FILE
+        data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))
+        self._records = run_trial(trial, data, checkpoint=self._checkpoint)
+
+    def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:
+        """The trial's images: those of the trial before, if they are the same."""
+        key = (trial.dataset, trial.ood, data_dir, cache_dir)
+        if self._data is None or self._data_key != key:
+            self._data = None  # before others take its place
+            images = load_data(trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir)
+            self._data = DeviceData(images, self._device, trial.dataset.placement)
+            self._data_key = key
+        return self._data

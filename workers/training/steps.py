@@ -1,0 +1,116 @@
+"""One optimizer step after another, and what they add up to in an epoch.
+
+Every optimizer is driven by a closure: it clears the gradients, computes the loss of the same
+mini-batch at the present weights, and differentiates it. How often it is called is the optimizer's
+affair, and is counted. Sums stay on the device; an epoch waits for it once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+
+__all__ = ["Stepper"]
+
+
+class Stepper:
+    """Trains a network on mini-batches.
+
+    Args:
+        optimizer: Its optimizer.
+        model: The network.
+        predict: Maps images to logits: the network itself, compiled or under autocast.
+        label_smoothing: Share of the target spread over all classes.
+        gradient_clipping: Largest norm of a gradient; None leaves gradients alone.
+        scale_gradients: Scale the loss so that half-precision gradients do not vanish.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        model: nn.Module,
+        predict: Callable[[Tensor], Tensor],
+        *,
+        label_smoothing: float = 0.0,
+        gradient_clipping: float | None = None,
+        scale_gradients: bool = False,
+    ) -> None:
+        self.optimizer = optimizer
+        self.gradient_evaluations = 0
+        """Closure calls so far."""
+        self._parameters = list(model.parameters())
+        self._predict = predict
+        self._label_smoothing = label_smoothing
+        self._gradient_clipping = gradient_clipping
+        device = self._parameters[0].device
+        self._sums = torch.zeros(2, device=device)
+        self._images = 0
+
+    def start_epoch(self) -> None:
+        """Forget the sums of the epoch before."""
+        self._sums.zero_()
+        self._images = 0
+
+    def step(self, images: Tensor, labels: Tensor, *, learning_rate: float) -> None:
+        """Make one step on a mini-batch."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+        self._images += len(labels)
+        is_first_call = True
+
+        def closure() -> Tensor:
+            nonlocal is_first_call
+            self.gradient_evaluations += 1
+            self.optimizer.zero_grad()
+            logits = self._predict(images).float()
+            loss = F.cross_entropy(logits, labels, label_smoothing=self._label_smoothing)
+            if is_first_call:  # at the weights the step starts from
+                is_first_call = False
+                self._add(loss.detach(), logits.detach(), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if self._gradient_clipping is not None:
+                nn.utils.clip_grad_norm_(self._parameters, self._gradient_clipping)
+            return loss
+
+        self.optimizer.step(closure)
+
+    def finish_epoch(self) -> dict[str, float]:
+        """Return the epoch's means and the optimizer's state; wait for the device."""
+        loss, correct = (self._sums / self._images).tolist()
+        record = {
+            "train_loss": loss,
+            "train_accuracy": correct,
+            "step_size": _read(self.optimizer, "step_size", self.optimizer.param_groups[0]["lr"]),
+            "gradient_evaluations": self.gradient_evaluations,
+            "skipped_steps": _read(self.optimizer, "skipped_steps", 0),
+            "perturbation_radius": _read(self.optimizer, "perturbation_radius", None),
+            "smoothness": _read(self.optimizer, "smoothness", None),
+        }
+        return {name: value for name, value in record.items() if value is not None}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed trial needs."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "gradient_evaluations": self.gradient_evaluations,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.gradient_evaluations = state["gradient_evaluations"]
+
+    def _add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        correct = (logits.argmax(1) == labels).sum()
+        self._sums += torch.stack([loss * len(labels), correct])
+
+
+def _read(optimizer: Optimizer, name: str, default: float | None) -> float | None:
+    """A quantity that the optimizers of `sasam` tell about themselves."""
+    value: float | None = getattr(optimizer, name, default)
+    return value

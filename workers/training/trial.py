@@ -1,0 +1,203 @@
+"""One trial: a network, its optimizer and how far they are.
+
+    for each epoch: train, validate, (curvature)
+    at the end: the corrupted test set, curvature
+
+A trial is a function of its configuration. What is random follows (seed, purpose, epoch), so the
+state below is all that a resumed trial needs to go on bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workers.batches import DeviceData, Normalisation
+from workers.evaluation import Evaluator
+from workers.measurement import CurvatureMeasurement
+from workers.models import build_model
+from workers.optimizers import build_optimizer
+from workers.seeding import derive_seed
+from workers.spec import CurvatureSpec, TrialConfig
+from workers.training.schedule import learning_rate_factor
+from workers.training.steps import Stepper
+
+__all__ = ["Record", "Trial"]
+
+Record = dict[str, Any]
+"""What an epoch measured, by the names of `workers.metrics`."""
+
+
+class Trial:
+    """A trial in progress.
+
+    Args:
+        config: All that determines its result.
+        data: Its images, on the device that trains.
+    """
+
+    def __init__(self, config: TrialConfig, data: DeviceData) -> None:
+        self.config = config
+        self.epoch = 0
+        """Epochs done."""
+        self._data = data
+        self._device = data.device
+        training = config.training
+        torch.manual_seed(derive_seed(config.seed, "initialisation"))
+        model = build_model(
+            config.model,
+            num_classes=data.host.num_classes,
+            in_channels=data.host.in_channels,
+            image_size=data.host.image_size,
+        )
+        self.model = model.to(
+            self._device,
+            memory_format=torch.channels_last if training.channels_last else torch.preserve_format,
+        )
+        self._normalise = Normalisation(
+            data.host.mean, data.host.std, self._device, channels_last=training.channels_last
+        )
+        network = torch.compile(self.model) if training.compile else self.model
+        self._autocast_dtype = autocast_dtype(training.precision, self._device)
+
+        def predict(images: Tensor) -> Tensor:
+            with self._autocast():
+                logits: Tensor = network(images)
+            return logits
+
+        self._stepper = Stepper(
+            build_optimizer(config, self.model),
+            self.model,
+            predict,
+            label_smoothing=training.label_smoothing,
+            gradient_clipping=training.gradient_clipping,
+            scale_gradients=self._autocast_dtype == torch.float16,
+        )
+        self._evaluator = Evaluator(self.model, predict, self._normalise)
+        self._curvature: CurvatureMeasurement | None = None
+        self._best_accuracy = -math.inf
+        self._best_weights: dict[str, Tensor] | None = None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether all epochs are done."""
+        return self.epoch == self.config.training.epochs
+
+    def train_epoch(self) -> Record:
+        """Train one epoch and validate; a record whose losses may be non-finite."""
+        self.epoch += 1
+        config = self.config
+        training = config.training
+        steps = len(self._data.train) // training.batch_size
+        torch.manual_seed(derive_seed(config.seed, "masks", self.epoch))
+        self.model.train()
+        self._stepper.start_epoch()
+        started = time.perf_counter()
+        batches = self._data.train.epoch(
+            self._normalise,
+            batch_size=training.batch_size,
+            augmentation=training.augmentation,
+            seed=config.seed,
+            epoch=self.epoch,
+        )
+        for step, (images, labels) in enumerate(batches):
+            factor = learning_rate_factor(
+                training.schedule,
+                self.epoch - 1 + (step + 0.5) / steps,  # the middle: never 0
+                epochs=training.epochs,
+                warmup_epochs=training.warmup_epochs,
+            )
+            self._stepper.step(images, labels, learning_rate=factor * config.learning_rate)
+        record: Record = {"epoch": self.epoch} | self._stepper.finish_epoch()
+        seconds = time.perf_counter() - started
+        record["images_per_second"] = steps * training.batch_size / seconds
+        scores = self._evaluator.validation(self._data.validation)
+        record |= {"val_loss": scores.loss, "val_accuracy": scores.accuracy}
+        self._keep_best(scores.accuracy)
+        return record
+
+    def measure_curvature(self) -> dict[str, float]:
+        """Curvature at the present weights; empty where the specification asks for none."""
+        if self.config.curvature is None:
+            return {}
+        return self._measurement(self.config.curvature).measure(self.model)
+
+    def measure_end(self) -> Record:
+        """Corrupted test set and curvature of the trained network."""
+        record: Record = {}
+        if self.config.ood is not None:
+            metrics, record["ood_matrix"] = self._evaluator.corruptions(self._data)
+            record |= metrics
+        record |= self.measure_curvature()
+        spec = self.config.curvature
+        if spec is not None and spec.at_best and self._best_weights is not None:
+            last = copy.deepcopy(self.model.state_dict())
+            self.model.load_state_dict(self._best_weights)
+            record |= self._measurement(spec).measure(self.model, suffix=".best")
+            self.model.load_state_dict(last)
+        return record
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed trial needs: tensors and plain values."""
+        return {
+            "trial": self.config.key,
+            "epoch": self.epoch,
+            "model": self.model.state_dict(),
+            "steps": self._stepper.state_dict(),
+            "best_accuracy": self._best_accuracy,
+            "best_weights": self._best_weights,
+        }
+
+    def result_state(self) -> dict[str, Any]:
+        """What is left of a trial that has ended."""
+        return {"trial": self.config.key, "epoch": self.epoch, "model": self.model.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state of the same trial.
+
+        Raises:
+            ValueError: The state is another trial's.
+        """
+        if state["trial"] != self.config.key:
+            raise ValueError(
+                f"the checkpoint is of trial {state['trial']}, this is trial {self.config.key}"
+            )
+        self.epoch = state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self._stepper.load_state_dict(state["steps"])
+        self._best_accuracy = state["best_accuracy"]
+        self._best_weights = state["best_weights"]
+
+    def _keep_best(self, accuracy: float) -> None:
+        """Keep a copy of the weights of the best validation accuracy; the first of equals."""
+        if accuracy > self._best_accuracy:
+            self._best_accuracy = accuracy
+            if self.config.curvature is not None and self.config.curvature.at_best:
+                self._best_weights = copy.deepcopy(self.model.state_dict())
+
+    def _measurement(self, spec: CurvatureSpec) -> CurvatureMeasurement:
+        if self._curvature is None:
+            self._curvature = CurvatureMeasurement(
+                spec, self._data.host, self._normalise, self._device
+            )
+        return self._curvature
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        dtype = self._autocast_dtype
+        if dtype is None:
+            return nullcontext()
+        return torch.autocast(self._device.type, dtype=dtype)
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type that ``training.precision`` means on a device; None is float32 throughout."""
+    if precision == "auto":
+        capable = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if capable else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
