@@ -172,19 +172,19 @@ class DeviceImages:
         whole = len(self) - len(self) % batch_size
         order = torch.randperm(len(self), generator=stream(seed, "order", epoch))[:whole]
         draws = stream(seed, "augmentation", epoch)
-        for numbers in order.split(max(1, self._chunk // batch_size) * batch_size):
+        at_once = max(1, self._chunk // batch_size) * batch_size
+        for numbers in torch.split(order, at_once):
             chosen = self._images[numbers.to(self._images.device)]
             chosen = chosen.to(self.device, non_blocking=True)
             images = normalise(augment(chosen, augmentation, draws))
             labels = self.labels[numbers.to(self.device)]
-            yield from zip(images.split(batch_size), labels.split(batch_size), strict=True)
+            yield from _batches(images, labels, batch_size)
 
     def in_order(
         self, normalise: Normalisation, *, batch_size: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all images in batches, as they are."""
-        batches = zip(self._images.split(batch_size), self.labels.split(batch_size), strict=True)
-        for images, labels in batches:
+        for images, labels in _batches(self._images, self.labels, batch_size):
             yield normalise(images.to(self.device, non_blocking=True)), labels
 
 
@@ -216,6 +216,10 @@ class Normalisation:
         """Map uint8 (n, height, width, channels) to float32 (n, channels, height, width)."""
         normalised = torch.addcmul(self._shift, images, self._scale).permute(0, 3, 1, 2)
         return normalised if self._channels_last else normalised.contiguous()
+
+
+def _batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    yield from zip(torch.split(images, size), torch.split(labels, size), strict=True)
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -58,7 +58,7 @@ class Evaluator:
         if data.host.ood is None:
             raise ValueError("the trial has no corrupted test set; set ood in its specification")
         examples = torch.cat([self._examples(images) for images in data.ood], dim=1).double()
-        cells = examples.unflatten(1, (len(data.host.ood), -1)).mean(2)
+        cells = examples.view(2, len(data.host.ood), -1).mean(2)
         losses, accuracies = cells.tolist()
         matrix: dict[str, list[float]] = {}
         for cell, accuracy in zip(data.host.ood.cells, accuracies, strict=True):

@@ -48,7 +48,7 @@ def randaugment(
         signs = signs[order].to(maps.device, non_blocking=True)
         result = torch.empty_like(maps)
         for name, members, sign in zip(
-            names, where.split(counts), signs.split(counts), strict=True
+            names, torch.split(where, counts), torch.split(signs, counts), strict=True
         ):
             if len(members):
                 result[members] = apply_operation(name, maps[members], magnitude / MAGNITUDES, sign)

@@ -26,11 +26,11 @@ __all__ = ["SweepTrial"]
 _FILE = "checkpoint.pt"
 
 
-class SweepTrial(tune.Trainable):  # type: ignore[misc]  # Ray's Trainable has no types
+class SweepTrial(tune.Trainable):
     """Trains one trial, an epoch a step.
 
-    Its configuration holds ``trial``, a `TrialConfig` as plain data; ``data_dir`` and ``cache_dir``,
-    where images lie and are made; and ``checkpoint_dir``, the folder in which each trial has one of
+    Its configuration holds ``trial``, a `TrialConfig` as plain data; ``data_dir`` and
+    ``cache_dir``, where images lie and are made; and ``checkpoint_dir``, the folder in which each trial has one of
     its own by its key (Tune's folder of the trial where absent).
     """
 
@@ -61,9 +61,9 @@ class SweepTrial(tune.Trainable):  # type: ignore[misc]  # Ray's Trainable has n
         if self._checkpoint.exists():
             shutil.copyfile(self._checkpoint, Path(checkpoint_dir) / _FILE)
 
-    def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Go on from a copy."""
-        copy = Path(checkpoint_dir) / _FILE
+    def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
+        """Go on from a copy, in the folder that Tune names."""
+        copy = Path(str(checkpoint)) / _FILE
         if copy.exists():
             self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(copy, self._checkpoint)

@@ -67,9 +67,9 @@ def _train_epoch(trial: Trial) -> Record:
         ending = {"outcome": Outcome.DIVERGED.value, "diverged_epoch": trial.epoch}
         return _finite(record) | ending
     curvature = trial.config.curvature
-    if curvature is not None and curvature.every != "end" and not trial.is_trained:
-        if trial.epoch % curvature.every == 0:
-            record |= trial.measure_curvature()
+    every = None if curvature is None or curvature.every == "end" else curvature.every
+    if every is not None and trial.epoch % every == 0 and not trial.is_trained:
+        record |= trial.measure_curvature()
     return _finite(record)
 
 

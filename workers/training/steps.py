@@ -77,7 +77,7 @@ class Stepper:
                 nn.utils.clip_grad_norm_(self._parameters, self._gradient_clipping)
             return loss
 
-        self.optimizer.step(closure)
+        self.optimizer.step(closure)  # type: ignore[arg-type]  # torch says float and takes tensors
 
     def finish_epoch(self) -> dict[str, float]:
         """Return the epoch's means and the optimizer's state; wait for the device."""

@@ -56,10 +56,9 @@ class Trial:
             in_channels=data.host.in_channels,
             image_size=data.host.image_size,
         )
-        self.model = model.to(
-            self._device,
-            memory_format=torch.channels_last if training.channels_last else torch.preserve_format,
-        )
+        self.model = model.to(self._device)
+        if training.channels_last:
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._normalise = Normalisation(
             data.host.mean, data.host.std, self._device, channels_last=training.channels_last
         )
