@@ -1,0 +1,89 @@
+"""A list of tensors as one long vector.
+
+Every function dispatches a number of operators that does not depend on the number of tensors: one
+`torch._foreach_*` call for each combination of device and dtype, since only tensors that share both
+are fused into one kernel. Norms accumulate in float32 at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.utils._foreach_utils import _group_tensors_by_device_and_dtype
+
+__all__ = ["add_scaled_", "alike", "clone", "copy_", "distance", "norm", "restored", "swapped"]
+
+Vector = list[Tensor]
+
+
+def alike(*vectors: Vector) -> Iterator[list[Vector]]:
+    """Split parallel vectors into parts of one device and dtype each."""
+    parallel = cast(list[list[Tensor | None]], list(vectors))
+    for parts, _ in _group_tensors_by_device_and_dtype(parallel).values():
+        yield cast(list[Vector], parts)
+
+
+def clone(vector: Vector) -> Vector:
+    """Copy in one operator; `torch._foreach_clone` is younger than the oldest torch supported."""
+    return list(torch._foreach_mul(vector, True)) if vector else []
+
+
+def copy_(vector: Vector, source: Vector) -> None:
+    """Overwrite `vector` with `source`."""
+    for part, values in alike(vector, source):
+        torch._foreach_copy_(part, values)
+
+
+def add_scaled_(vector: Vector, direction: Vector, scale: Tensor) -> None:
+    """Add `scale * direction`, scaling `direction` in place: no memory, no synchronisation."""
+    for part, along in alike(vector, direction):
+        torch._foreach_mul_(along, scale.to(along[0]))
+        torch._foreach_add_(part, along)
+
+
+def norm(vector: Vector) -> Tensor:
+    """Euclidean norm as a 0-dimensional tensor on the first tensor's device."""
+    norms: list[Tensor] = []
+    for (part,) in alike(vector):
+        wide = torch.promote_types(part[0].dtype, torch.float32)
+        norms.append(torch.stack(torch._foreach_norm(part, 2, wide)).norm())
+    if len(norms) == 1:
+        return norms[0]
+    wide = max((value.dtype for value in norms), key=lambda dtype: dtype.itemsize)
+    total: Tensor = torch.stack([value.to(vector[0].device, wide) for value in norms]).norm()
+    return total
+
+
+def distance(vector: Vector, other: Vector) -> Tensor:
+    """Euclidean norm of `vector - other`."""
+    return norm([d for a, b in alike(vector, other) for d in torch._foreach_sub(a, b)])
+
+
+@contextmanager
+def restored(vector: Vector) -> Iterator[Vector]:
+    """Yield a copy of `vector`, and put its values back at the end, exactly, whatever happened."""
+    values = clone(vector)
+    try:
+        yield values
+    finally:
+        copy_(vector, values)
+
+
+@contextmanager
+def swapped(vector: Vector, other: Vector) -> Iterator[None]:
+    """Exchange the values of two vectors, and exchange them back at the end, whatever happened."""
+    _swap(vector, other)
+    try:
+        yield
+    finally:
+        _swap(vector, other)
+
+
+def _swap(vector: Vector, other: Vector) -> None:
+    values = clone(vector)
+    copy_(vector, other)
+    copy_(other, values)
