@@ -26,7 +26,13 @@ from typing import Any, Self
 
 import httpx
 
-from service.embedded.children import EmbeddedSettings, mlflow_child, ray_child, service_child
+from service.embedded.children import (
+    EmbeddedSettings,
+    mlflow_child,
+    ray_child,
+    reachable,
+    service_child,
+)
 from service.embedded.errors import EmbeddedError
 from service.embedded.home import Home, occupy
 from service.embedded.marks import end_marked, reaper
@@ -81,9 +87,8 @@ class EmbeddedStack:
         """URLs of the three parts; known while the stack runs."""
         if self._ports is None:
             raise EmbeddedError("The stack has no addresses: it does not run.")
-        host = self._settings.host
         return Addresses(
-            service=f"http://{f'[{host}]' if ':' in host else host}:{self._ports.service}",
+            service=f"http://{reachable(self._settings.host)}:{self._ports.service}",
             mlflow=f"http://127.0.0.1:{self._ports.mlflow}",
             ray=f"http://127.0.0.1:{self._ports.ray_dashboard}",
         )
@@ -109,6 +114,7 @@ class EmbeddedStack:
             ending = resources.enter_context(_EndingSignals())
             if orphans := end_marked(f"{home.identity}.", _ORPHAN_GRACE_SECONDS):
                 self._notice(f"Ended {orphans} processes of a supervisor that was killed.")
+            resources.callback(self._forget)
             self._ports = resources.enter_context(self._claim_ports(home))
             mark = f"{home.identity}.{secrets.token_hex(4)}"
             resources.enter_context(reaper(mark, _ORPHAN_GRACE_SECONDS))
@@ -182,6 +188,11 @@ class EmbeddedStack:
             ray_child(self._options, ports, token, ray_folder, client),
             mlflow_child(home.path, ports),
         ]
+
+    def _forget(self) -> None:
+        """Return to the state before the start; children and ports are gone."""
+        self._ports = None
+        self._children = []
 
     def _notice(self, message: str) -> None:
         self._emit(StackEvent("stack", "notice", message))

@@ -114,6 +114,9 @@ def test_stack_through_faults(
     stranger = httpx.post(search, json={"max_results": 1}, headers={"Host": "evil.example"})
     assert stranger.status_code == 403
 
+    header = (one.home / "mlflow.db").read_bytes()[18:20]
+    assert header == b"\x02\x02"  # write-ahead log, see sqlite.org/fileformat.html
+
     # Jobs run with this interpreter.
     (tmp_path / "job.py").write_text(JOB)
     for supervisor, urls in ((one, first), (two, second)):
