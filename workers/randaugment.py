@@ -71,29 +71,31 @@ def apply_operation(name: str, maps: Tensor, strength: float, signs: Tensor) -> 
 def _affine(
     maps: Tensor, shear_x: Tensor, shear_y: Tensor, shift_x: Tensor, shift_y: Tensor, angle: Tensor
 ) -> Tensor:
-    """Resample each image at the positions that its own affine map gives."""
+    """Rotate each image about its centre, shear it about its first corner, shift it in pixels."""
     n, _, height, width = maps.shape
     cos, sin = angle.cos(), angle.sin()
-    # Positions of the grid run from -1 to 1 along both axes, whatever the sides.
+    # A result's pixel reads where the inverse map leads; positions run from -1 to 1 on both axes.
     ratio = height / width
+    shift_x = shift_x + shear_x * (height / 2)
+    shift_y = shift_y + shear_y * (width / 2)
     rows = (
-        torch.stack([cos, (shear_x - sin) * ratio, shift_x * 2 / width], 1),
-        torch.stack([(shear_y + sin) / ratio, cos, shift_y * 2 / height], 1),
+        torch.stack([cos, -(shear_x + sin) * ratio, -shift_x * (2 / width)], 1),
+        torch.stack([(sin - shear_y) / ratio, cos, -shift_y * (2 / height)], 1),
     )
     grid = F.affine_grid(torch.stack(rows, 1), [n, 1, height, width], align_corners=False)
     sampled = F.grid_sample(maps.float(), grid, mode="nearest", align_corners=False)
     return sampled.to(torch.uint8)
 
 
-def _geometric(name: str, largest: float, *, of_width: bool = False) -> Callable[..., Tensor]:
-    """An operation with one parameter of `_affine`; shifts are a share of the width."""
+def _geometric(name: str, largest: float, *, of_side: bool = False) -> Callable[..., Tensor]:
+    """An operation with one parameter of `_affine`; shifts are whole pixels, a share of a side."""
 
     def operation(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
         zero = torch.zeros(len(maps), device=maps.device)
         names = ("shear_x", "shear_y", "shift_x", "shift_y", "angle")
         values = dict.fromkeys(names, zero)
-        scale = maps.shape[-1] if of_width else 1.0
-        values[name] = signs * (strength * largest * scale)
+        size = strength * largest
+        values[name] = signs * (int(size * maps.shape[-1]) if of_side else size)
         return _affine(maps, **values)
 
     return operation
@@ -142,8 +144,8 @@ OPERATIONS: dict[str, Callable[[Tensor, float, Tensor], Tensor]] = {
     "identity": lambda maps, strength, signs: maps,
     "shear_x": _geometric("shear_x", 0.3),
     "shear_y": _geometric("shear_y", 0.3),
-    "translate_x": _geometric("shift_x", 150.0 / 331.0, of_width=True),
-    "translate_y": _geometric("shift_y", 150.0 / 331.0, of_width=True),
+    "translate_x": _geometric("shift_x", 150.0 / 331.0, of_side=True),
+    "translate_y": _geometric("shift_y", 150.0 / 331.0, of_side=True),
     "rotate": _geometric("angle", math.radians(30.0)),
     "brightness": _blend(lambda maps: torch.zeros_like(maps)),
     "color": _blend(_grey),

@@ -30,8 +30,8 @@ class SweepTrial(tune.Trainable):
     """Trains one trial, an epoch a step.
 
     Its configuration holds ``trial``, a `TrialConfig` as plain data; ``data_dir`` and
-    ``cache_dir``, where images lie and are made; and ``checkpoint_dir``, the folder in which each trial has one of
-    its own by its key (Tune's folder of the trial where absent).
+    ``cache_dir``, where images lie and are made; and ``checkpoint_dir``, the folder in which each
+    trial has one of its own by its key (Tune's folder of the trial where absent).
     """
 
     def setup(self, config: dict[str, Any]) -> None:

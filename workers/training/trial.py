@@ -58,7 +58,7 @@ class Trial:
         )
         self.model = model.to(self._device)
         if training.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.model.to(memory_format=torch.channels_last)
         self._normalise = Normalisation(
             data.host.mean, data.host.std, self._device, channels_last=training.channels_last
         )
