@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from workers import catalog
+from workers.datasets import DamagedDataError, ImageDataset, InvalidRequestError, load_dataset
+from workers.datasets.load import cache_folder
+
+
+def test_load_digits_gives_all_of_them_split_in_balance(digits: ImageDataset) -> None:
+    assert digits.train_images.shape == (1297, 8, 8, 1)
+    assert digits.test_images.shape == (500, 8, 8, 1)
+    assert digits.classes == tuple("0123456789")
+    counts = np.bincount(digits.test_labels)
+    assert counts.max() - counts.min() <= 3
+    pixels = np.concatenate([digits.train_images, digits.test_images])
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    facts = catalog.datasets.entry("digits").facts
+    assert facts["train_images"] == len(digits.train)
+    assert facts["classes"] == len(digits.classes)
+
+
+def test_load_digits_twice_maps_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_dataset("digits", options={}, data_dir=tmp_path)
+    monkeypatch.delattr("sklearn.datasets.load_digits")  # not read again
+    second = load_dataset("digits", options={}, data_dir=tmp_path)
+    assert second.fingerprint == first.fingerprint
+    assert np.array_equal(second.test_images, first.test_images)
+
+
+@pytest.mark.parametrize("damaged", ["train_images.npy", "dataset.json", "test_labels.npy"])
+def test_load_with_a_damaged_cache_builds_it_again(damaged: str, tmp_path: Path) -> None:
+    first = load_dataset("digits", options={}, data_dir=tmp_path)
+    (entry,) = cache_folder(tmp_path).glob("digits-*")
+    content = (entry / damaged).read_bytes()
+    (entry / damaged).unlink()  # what maps it keeps the whole file
+    (entry / damaged).write_bytes(content[: len(content) // 2])
+    again = load_dataset("digits", options={}, data_dir=tmp_path)
+    assert np.array_equal(again.train_images, first.train_images)
+    assert np.array_equal(again.test_labels, first.test_labels)
+    assert (entry / damaged).read_bytes() == content
+
+
+def test_load_unknown_name_or_option_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequestError, match=r"dataset\.name: .*'digit'.*did you mean digits"):
+        load_dataset("digit", options={}, data_dir=tmp_path)
+    with pytest.raises(InvalidRequestError, match=r"dataset\.kwargs\.size: digits has no such"):
+        load_dataset("digits", options={"size": 16}, data_dir=tmp_path)
+
+
+PLUGIN = """
+import numpy as np
+from workers.datasets import ImageDataset
+
+def make_squares(*, options, data_dir):
+    images = np.full((12, 8, 8, 1), options["grey"], np.uint8)
+    labels = np.arange(12) % 2
+    return ImageDataset.from_arrays("squares", images, labels, images, labels, ("a", "b"))
+
+def make_nonsense(*, options, data_dir):
+    return "no data set"
+"""
+
+ENTRY_POINTS = """
+[sasam.datasets]
+squares = squares_plugin:make_squares
+nonsense = squares_plugin:make_nonsense
+gone = squares_plugin:make_gone
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A package of a user, installed as far as Python can tell."""
+    site = tmp_path / "site"
+    metadata = site / "squares_plugin-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (site / "squares_plugin.py").write_text(PLUGIN)
+    (metadata / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: squares-plugin\nVersion: 1.0\n"
+    )
+    (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(site)
+    catalog._plugins.cache_clear()
+    yield
+    catalog._plugins.cache_clear()
+
+
+@pytest.mark.usefixtures("plugin")
+def test_load_entry_point_caches_by_content(tmp_path: Path) -> None:
+    first = load_dataset("squares", options={"grey": 7}, data_dir=tmp_path)
+    other = load_dataset("squares", options={"grey": 8}, data_dir=tmp_path)
+    assert isinstance(first.train_images.base, np.memmap)
+    assert (first.train_images == 7).all()
+    assert (other.train_images == 8).all()
+    assert len(list(cache_folder(tmp_path).glob("squares-*"))) == 2
+
+
+@pytest.mark.usefixtures("plugin")
+def test_load_entry_point_that_is_broken_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DamagedDataError, match=r"dataset\.name: .*nonsense returned str"):
+        load_dataset("nonsense", options={}, data_dir=tmp_path)
+    with pytest.raises(InvalidRequestError, match=r"dataset\.name: .*make_gone"):
+        load_dataset("gone", options={}, data_dir=tmp_path)
