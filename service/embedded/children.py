@@ -196,7 +196,7 @@ def _stop_jobs(client: httpx.Client, url: str, headers: Mapping[str, str]) -> No
     """Let the drivers of jobs end by themselves, for a few seconds, while MLflow still answers."""
     deadline = time.monotonic() + _JOBS_SECONDS
     asked: set[str] = set()
-    with suppress(httpx.HTTPError):  # a dead Ray has no jobs
+    with suppress(httpx.HTTPError, ValueError):  # a dead Ray has no jobs
         while time.monotonic() < deadline:
             jobs = client.get(url, headers=headers).raise_for_status().json()
             live = {

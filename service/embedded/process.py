@@ -24,7 +24,7 @@ from service.embedded.marks import MARK_VARIABLE, end_marked
 __all__ = ["Child", "ChildSpec", "StackEvent"]
 
 _MAX_RESTARTS = 5
-_BURST_SECONDS = 60.0
+_BURST_SECONDS = 300.0
 _HEALTH_POLL_SECONDS = 0.1
 _WATCH_SECONDS = 10.0
 _MAX_MISSED_WATCHES = 18
@@ -74,7 +74,7 @@ class Child:
     """Runs a child in a thread of its own until ``stop``.
 
     A child that dies before it was ever healthy is not started again: the cause is its command or
-    its surroundings. Later it is, after a pause that doubles, at most 5 times in 60 seconds.
+    its surroundings. Later it is, after a pause that doubles, at most 5 times in 5 minutes.
 
     Attributes:
         ready: Done when the child is healthy for the first time.
@@ -130,17 +130,18 @@ class Child:
 
     def _supervise(self) -> None:
         """Keep the child running; settle ``ready`` and ``over``."""
+        failure: ChildError | None = None
         try:
             self._keep_running()
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+        except ChildError as error:
+            failure = error
+        except OSError as error:  # a full disk, too many open files
+            failure = ChildError(f"{self.spec.name} cannot be supervised: {error}.")
+        if failure is not None:
             end_marked(self._mark, self.spec.stop_seconds)
-            for future in (self.ready, self.over):
-                if not future.done():
-                    future.set_exception(error)
-        else:
-            for future in (self.ready, self.over):
-                if not future.done():
-                    future.set_result(None)
+        for future in (self.ready, self.over):
+            if not future.done():
+                future.set_exception(failure) if failure else future.set_result(None)
 
     def _keep_running(self) -> None:
         """Start the child again and again until it is stopped.

@@ -104,10 +104,15 @@ class EmbeddedStack:
             on_event: Called, from several threads, with what happens; it must not raise.
 
         Raises:
+            EmbeddedError: This is not Linux.
             HomeError: ``SASAM_HOME`` cannot be written or is in use.
             PortInUseError: A port the user fixed is taken.
             ChildError: A child died or was not healthy in time.
         """
+        if sys.platform != "linux":
+            raise EmbeddedError(
+                f"The embedded mode needs Linux, got {sys.platform}. Use Docker Compose instead."
+            )
         self._on_event = on_event or (lambda _: None)
         with ExitStack() as resources:
             home = resources.enter_context(occupy(self._settings.home))

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +27,9 @@ class Supervisor:
 
     def __init__(self, home: Path, **variables: str) -> None:
         self.home = home
-        self.events: list[dict[str, Any]] = []
+        self.events: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+        self.order: list[tuple[str, str]] = []
+        self._taken: Counter[tuple[str, str]] = Counter()
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "supervisor.py")],
             env={**os.environ, "SASAM_HOME": str(home), **variables},
@@ -35,13 +38,17 @@ class Supervisor:
         )
 
     def await_event(self, child: str, kind: str) -> dict[str, Any]:
-        """Read events until one of a child and kind arrives."""
+        """Return the next event of a child and kind."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.events.append(json.loads(line))
-            if (self.events[-1]["child"], self.events[-1]["kind"]) == (child, kind):
-                return self.events[-1]
-        raise AssertionError(f"no {child} {kind} in {self.events}")
+        key = (child, kind)
+        self._taken[key] += 1
+        while len(self.events[key]) < self._taken[key]:
+            line = self.process.stdout.readline()
+            assert line, f"the supervisor ended before {key}: {self.events}"
+            event = json.loads(line)
+            self.order.append((event["child"], event["kind"]))
+            self.events[self.order[-1]].append(event)
+        return self.events[key][self._taken[key] - 1]
 
     def close(self) -> None:
         """Kill it when a test left it running."""
