@@ -22,6 +22,8 @@ Vector = list[Tensor]
 
 def alike(*vectors: Vector) -> Iterator[list[Vector]]:
     """Split parallel vectors into parts of one device and dtype each."""
+    if not vectors[0]:
+        return
     parallel = cast(list[list[Tensor | None]], list(vectors))
     for parts, _ in _group_tensors_by_device_and_dtype(parallel).values():
         yield cast(list[Vector], parts)

@@ -51,9 +51,7 @@ class _Rule:
     delta: float
     theta_init: float
     eps: float  # added to eta_t where the smoothness was measured
-    grows_at_rest: (
-        bool  # w_t = w_{t-1} takes the growth bound, so eta_0 grows before the first step
-    )
+    grows_at_rest: bool  # w_t = w_{t-1} takes the growth bound, and so does the first step
     lagging_radius: bool  # rho_t = sqrt(eta_{t-1})
 
 
@@ -171,11 +169,9 @@ def step_size(rule: Group, displacement: Tensor, difference: Tensor) -> Tensor:
         difference: ||g_t - g_{t-1}||, 0-dimensional.
     """
     preset = _RULES[rule["preset"]]
-    eta, delta = rule["eta"], rule["delta"]
-    bound = eta * math.sqrt(1.0 + delta * rule["theta"]) if delta else eta
-    growth = (
-        bound if bound < math.inf else eta
-    )  # theta_0 = inf bounds nothing, so it offers nothing
+    eta, theta, delta = rule["eta"], rule["theta"], rule["delta"]
+    bound = math.inf if theta == math.inf else eta * math.sqrt(1.0 + delta * theta)
+    growth = bound if bound < math.inf else eta  # no bound offers no step size
     measured = (displacement / (rule["damping"] * difference)).clamp(max=bound) + preset.eps
     eta_t = torch.where(difference > 0, measured, growth)
     eta_t = torch.where(displacement > 0, eta_t, growth if preset.grows_at_rest else eta)
