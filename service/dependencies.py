@@ -1,0 +1,57 @@
+"""What endpoints are given: the body as text, the services of the application."""
+
+from __future__ import annotations
+
+from fastapi import Request
+
+from service.errors import InvalidProblem, TooLargeProblem
+from service.execution.results import MlflowResults
+from service.settings import Settings
+from service.storage import Database
+from service.sweeps.service import SweepService
+
+__all__ = ["database", "mlflow_results", "read_text", "settings", "sweep_service"]
+
+
+def settings(request: Request) -> Settings:
+    """The application's settings."""
+    found: Settings = request.app.state.settings
+    return found
+
+
+def database(request: Request) -> Database:
+    """The application's database."""
+    found: Database = request.app.state.database
+    return found
+
+
+def mlflow_results(request: Request) -> MlflowResults:
+    """The application's view of MLflow."""
+    found: MlflowResults = request.app.state.results
+    return found
+
+
+def sweep_service(request: Request) -> SweepService:
+    """Decides about sweeps."""
+    return SweepService(database(request), settings(request))
+
+
+async def read_text(request: Request) -> str:
+    """The body as text; reading stops where it is too large.
+
+    Raises:
+        TooLargeProblem: It is larger than the settings allow.
+        InvalidProblem: It is not UTF-8.
+    """
+    limit = settings(request).max_body_bytes
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            detail = f"the body is larger than {limit} bytes"
+            raise TooLargeProblem(detail, code="body-too-large", limit_bytes=limit)
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        detail = f"the body is not UTF-8 text: {error.reason} at byte {error.start}"
+        raise InvalidProblem(detail, code="not-text") from None

@@ -1,0 +1,308 @@
+"""Decides what happens to sweeps."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import secrets
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from service.errors import ConflictProblem, InvalidProblem, NotFoundProblem
+from service.settings import Settings
+from service.storage import Database, SweepRow
+from service.sweeps.lifecycle import (
+    COMMANDS,
+    TERMINAL,
+    Command,
+    SweepState,
+    allowed_commands,
+    transition,
+)
+from service.sweeps.repository import SweepRepository
+from service.sweeps.schemas import (
+    DryRunView,
+    Progress,
+    SweepDetail,
+    SweepLinks,
+    SweepPage,
+    SweepView,
+)
+from service.trials.repository import TrialRepository
+from workers.catalog import datasets, optimizers
+from workers.spec import SpecError, SpecProblem, SweepSpec
+
+__all__ = ["SweepService"]
+
+_ID_BYTES = 6
+
+
+class SweepService:
+    """Submit, look up and command sweeps.
+
+    Args:
+        database: Where they are stored.
+        settings: Limits and addresses.
+    """
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def submit(
+        self, specification: SweepSpec, idempotency_key: str | None = None
+    ) -> tuple[SweepDetail, bool]:
+        """Store a sweep; the reconciler starts it.
+
+        Args:
+            specification: What to run.
+            idempotency_key: The same key with the same specification is the same sweep.
+
+        Returns:
+            The sweep, and whether it is new.
+
+        Raises:
+            SpecError: It has more trials than allowed.
+            ConflictProblem: The key belongs to a sweep with another specification.
+        """
+        self._check_size(specification)
+        plain = specification.model_dump(mode="json")
+        body_hash = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        try:
+            with self._database.transaction() as session:
+                sweeps = SweepRepository(session)
+                if idempotency_key is not None:
+                    known = sweeps.find_by_idempotency_key(idempotency_key)
+                    if known is not None:
+                        return self._same(session, known, body_hash), False
+                row = SweepRow(
+                    sweep_id=secrets.token_hex(_ID_BYTES),
+                    name=specification.name,
+                    specification=plain,
+                    state=SweepState.QUEUED,
+                    priority=specification.priority,
+                    attempt=0,
+                    failures=0,
+                    trial_count=specification.trial_count,
+                    idempotency_key=idempotency_key,
+                    body_hash=body_hash,
+                    created_at=datetime.now(UTC),
+                    classes=datasets.entry(specification.dataset.name).facts.get("classes"),
+                )
+                sweeps.add(row)
+                TrialRepository(session).plan(row.sweep_id, specification.trials)
+                return self._detail(session, row), True
+        except IntegrityError:
+            if idempotency_key is None:
+                raise
+        with self._database.snapshot() as session:  # another request with this key was faster
+            known = SweepRepository(session).find_by_idempotency_key(idempotency_key)
+            if known is None:
+                raise NotFoundProblem("the sweep was deleted meanwhile", code="unknown-sweep")
+            return self._same(session, known, body_hash), False
+
+    def estimate(self, specification: SweepSpec) -> DryRunView:
+        """What a sweep would cost, without storing it.
+
+        Raises:
+            SpecError: It has more trials than allowed.
+        """
+        self._check_size(specification)
+        return DryRunView(
+            trials=specification.trial_count,
+            gradient_evaluations=_gradient_evaluations(specification),
+            device_seconds=None,
+            specification=specification.model_dump(mode="json"),
+        )
+
+    def page(
+        self, *, states: Sequence[SweepState], name: str | None, cursor: str | None, limit: int
+    ) -> SweepPage:
+        """A page of sweeps, newest first.
+
+        Raises:
+            InvalidProblem: The cursor is none of ours.
+        """
+        before = _read_cursor(cursor) if cursor else None
+        with self._database.snapshot() as session:
+            rows = SweepRepository(session).page(
+                states=states, name=name, before=before, limit=limit + 1
+            )
+            shown = rows[:limit]
+            counts = TrialRepository(session).count([row.sweep_id for row in shown])
+            views = [SweepView(**self._fields(row, counts[row.sweep_id])) for row in shown]
+        more = len(rows) > limit
+        return SweepPage(sweeps=views, next_cursor=_write_cursor(shown[-1]) if more else None)
+
+    def get(self, sweep_id: str) -> SweepDetail:
+        """One sweep.
+
+        Raises:
+            NotFoundProblem: There is none of that id.
+        """
+        with self._database.snapshot() as session:
+            return self._detail(session, require_sweep(session, sweep_id))
+
+    def command(self, sweep_id: str, command: Command) -> SweepDetail:
+        """Ask something of a sweep; the reconciler does it.
+
+        Raises:
+            NotFoundProblem: There is none of that id.
+            ConflictProblem: Not in its state.
+        """
+        with self._database.transaction() as session:
+            row = require_sweep(session, sweep_id)
+            before = SweepState(row.state)
+            after = COMMANDS[command].get(before)
+            if after is None or not transition(session, sweep_id, before, after, not_before=None):
+                raise _refusal(command, before)
+            if command is Command.RETRY_FAILED:
+                self._retry(session, row)
+            session.refresh(row)
+            return self._detail(session, row)
+
+    def delete(self, sweep_id: str) -> None:
+        """Forget a sweep that has ended; its MLflow runs stay.
+
+        Raises:
+            NotFoundProblem: There is none of that id.
+            ConflictProblem: It has not ended.
+        """
+        with self._database.transaction() as session:
+            row = require_sweep(session, sweep_id)
+            if SweepState(row.state) not in TERMINAL:
+                raise _refusal(Command.DELETE, SweepState(row.state))
+            SweepRepository(session).remove(sweep_id)
+
+    def _retry(self, session: Session, row: SweepRow) -> None:
+        trials = TrialRepository(session)
+        trials.forget_unsuccessful(row.sweep_id)
+        counts = trials.count([row.sweep_id])[row.sweep_id]
+        if not counts["pending"] + counts["running"]:
+            detail = "every trial has a result; nothing to retry"
+            raise ConflictProblem(detail, code="nothing-to-retry")
+        row.failures = 0
+
+    def _same(self, session: Session, row: SweepRow, body_hash: str) -> SweepDetail:
+        """The sweep an idempotency key stands for."""
+        if row.body_hash != body_hash:
+            raise ConflictProblem(
+                f"this Idempotency-Key belongs to sweep {row.sweep_id}, which has another "
+                "specification; use a new key",
+                code="idempotency-key-reused",
+                sweep_id=row.sweep_id,
+            )
+        return self._detail(session, row)
+
+    def _check_size(self, specification: SweepSpec) -> None:
+        limit = self._settings.max_trials
+        if specification.trial_count > limit:
+            message = f"at most {limit} trials a sweep (optimizers x configurations x seeds)"
+            raise SpecError([SpecProblem("search", message, str(specification.trial_count))])
+
+    def _detail(self, session: Session, row: SweepRow) -> SweepDetail:
+        counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
+        return SweepDetail(specification=row.specification, **self._fields(row, counts))
+
+    def _fields(self, row: SweepRow, counts: Counter[str]) -> dict[str, object]:
+        state = SweepState(row.state)
+        base = f"/api/v1/sweeps/{row.sweep_id}"
+        return {
+            "sweep_id": row.sweep_id,
+            "name": row.name,
+            "state": state,
+            "reason": row.reason,
+            "priority": row.priority,
+            "attempt": row.attempt,
+            "progress": _progress(row, counts),
+            "created_at": row.created_at,
+            "started_at": row.started_at,
+            "ended_at": row.ended_at,
+            "commands": allowed_commands(state),
+            "tags": row.specification.get("tags", {}),
+            "links": SweepLinks(
+                page=f"/sweeps/{row.sweep_id}",
+                summary=f"{base}/summary",
+                trials=f"{base}/trials",
+                mlflow=self._mlflow_link(row),
+            ),
+        }
+
+    def _mlflow_link(self, row: SweepRow) -> str | None:
+        if row.mlflow_run_id is None:
+            return None
+        base = str(self._settings.mlflow_public_url or self._settings.mlflow_tracking_uri)
+        run = f"experiments/{row.mlflow_experiment_id}/runs/{row.mlflow_run_id}"
+        return f"{base.rstrip('/')}/#/{run}"
+
+
+def require_sweep(session: Session, sweep_id: str) -> SweepRow:
+    """The sweep of that id.
+
+    Raises:
+        NotFoundProblem: There is none.
+    """
+    row = SweepRepository(session).get(sweep_id)
+    if row is None:
+        raise NotFoundProblem(f"no sweep {sweep_id[:40]!r}", code="unknown-sweep")
+    return row
+
+
+def _refusal(command: Command, state: SweepState) -> ConflictProblem:
+    allowed = allowed_commands(state)
+    return ConflictProblem(
+        f"a {state} sweep cannot {command}; it can {', '.join(allowed) or 'nothing'}",
+        code="wrong-state",
+        state=state,
+        allowed=allowed,
+    )
+
+
+def _progress(row: SweepRow, counts: Counter[str]) -> Progress:
+    """Counts, and a rate since the sweep first ran."""
+    progress = Progress(total=row.trial_count, **counts)
+    if row.started_at is None or not progress.ended:
+        return progress
+    minutes = ((row.ended_at or datetime.now(UTC)) - row.started_at).total_seconds() / 60
+    rate = progress.ended / minutes if minutes > 0 else None
+    left = progress.total - progress.ended
+    seconds = left / rate * 60 if rate and row.ended_at is None else None
+    return progress.model_copy(update={"trials_per_minute": rate, "seconds_left": seconds})
+
+
+def _gradient_evaluations(specification: SweepSpec) -> int | None:
+    """Gradient evaluations of all trials; None when the data set's size is not known here."""
+    dataset = specification.dataset
+    images: int | None = dataset.train_size or datasets.entry(dataset.name).facts.get("train_images")
+    if images is None:
+        return None
+    if dataset.validation == "split" and dataset.train_size is None:
+        images = math.floor(images * (1 - dataset.validation_fraction))
+    training = specification.training
+    steps = math.ceil(images / training.batch_size) * training.epochs
+    per_step: list[int] = [
+        optimizers.entry(optimizer.name).facts.get("gradient_evaluations_per_step", 1)
+        for optimizer in specification.optimizers
+    ]
+    cells = len(specification.search.configurations()) * len(specification.seeds)
+    return sum(per_step) * cells * steps
+
+
+def _write_cursor(row: SweepRow) -> str:
+    text = f"{row.created_at.isoformat()} {row.sweep_id}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    try:
+        moment, sweep_id = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
+        return datetime.fromisoformat(moment), sweep_id
+    except ValueError:
+        detail = f"cursor {cursor[:40]!r} is none of this service's; start without one"
+        raise InvalidProblem(detail, code="invalid-cursor") from None
