@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workers.datasets.errors import InsufficientSpaceError
+from workers.datasets.errors import InsufficientSpaceError, MissingDataError
 
 __all__ = ["build_once", "locked", "map_array", "require_space", "save_array"]
 
@@ -43,9 +43,21 @@ def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock that belongs to ``path``; the system frees it when its process dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
+    """Hold the lock that belongs to ``path``; the system frees it when its process dies.
+
+    Raises:
+        MissingDataError: Its folder cannot be made or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("w")
+    except OSError as error:
+        raise MissingDataError(
+            "data folder",
+            f"{path.parent} cannot be written: {error.strerror}",
+            "name a folder that can, or give it to this user",
+        ) from error
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workers.datasets import InsufficientSpaceError
-from workers.datasets.cache import build_once, map_array, require_space, save_array
+from workers.datasets import InsufficientSpaceError, MissingDataError
+from workers.datasets.cache import build_once, locked, map_array, require_space, save_array
 
 RACER = """
 import sys
@@ -97,3 +97,14 @@ def test_require_space_too_little_says_how_much(tmp_path: Path) -> None:
     require_space(tmp_path / "not" / "there", 1, key="dataset.name")
     with pytest.raises(InsufficientSpaceError, match=r"MiB are needed in .* are free; free some"):
         require_space(tmp_path, 2**60, key="dataset.name")
+
+
+def test_locked_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(
+            MissingDataError, match=r"file cannot be written: .*; name a folder that can"
+        ),
+        locked(tmp_path / "file" / "entry"),
+    ):
+        pass
