@@ -24,10 +24,14 @@ from service.summaries.figures import (
     export_figure,
     heatmap,
     render,
+    terminal_heatmap,
 )
+from service.summaries.report import html_report
 from service.summaries.schemas import OptimizerSummary, SweepSummary
 from service.summaries.summary import common_budget, summarize
 from service.summaries.table import History, TrialRow, TrialTable
+from service.summaries.tables import SummaryTable, render_table, summary_csv, summary_latex
+from service.summaries.workloads import WorkloadsSummary, compare_workloads
 
 __all__ = [
     "FIGURES",
@@ -40,15 +44,23 @@ __all__ = [
     "NotAvailableError",
     "OptimizerSummary",
     "SummaryError",
+    "SummaryTable",
     "SweepSummary",
     "TrialRow",
     "TrialTable",
     "UnknownNameError",
+    "WorkloadsSummary",
     "common_budget",
+    "compare_workloads",
     "compute_figure",
     "draw",
     "export_figure",
     "heatmap",
+    "html_report",
     "render",
+    "render_table",
     "summarize",
+    "summary_csv",
+    "summary_latex",
+    "terminal_heatmap",
 ]

@@ -16,10 +16,18 @@ __all__ = ["caveats_of", "sentence"]
 _NEGLIGIBLE_WEIGHT_DECAY = 1e-6
 
 
-def caveats_of(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> list[Caveat]:
-    """Every caveat that applies, in the order of how much it changes the reading."""
+def caveats_of(
+    table: TrialTable, summaries: Sequence[OptimizerSummary], budget: float | None
+) -> list[Caveat]:
+    """Every caveat that applies, in the order of how much it changes the reading.
+
+    Args:
+        table: What the summaries were made of.
+        summaries: Of the optimizers that have a finished trial.
+        budget: Gradient evaluations at which trials were cut; None where they were not.
+    """
     return [
-        *_about_trials(table),
+        *_about_trials(table, budget),
         *_about_optimizers(table, summaries),
         *_about_method(table, summaries),
     ]
@@ -64,7 +72,7 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
     return f"{summary.optimizer}: {'; '.join(parts)}."
 
 
-def _about_trials(table: TrialTable) -> Iterator[Caveat]:
+def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     """Caveats on what was run."""
     if not table.complete:
         yield Caveat(
@@ -93,7 +101,16 @@ def _about_trials(table: TrialTable) -> Iterator[Caveat]:
             message=f"{below} trials ended below chance and count as chance.",
             optimizers=[trials.label for trials in table.by_optimizer if trials.n_below_chance],
         )
-    if not table.has_ood:
+    if budget is not None:
+        yield Caveat(
+            code="cut_at_budget",
+            message=f"Every trial is cut at {budget:.4g} gradient evaluations, in the middle of a"
+            " schedule made for"
+            " its whole length; OOD accuracy and curvature are only measured at the end, so"
+            " everything is on"
+            " validation accuracy.",
+        )
+    elif not table.has_ood:
         yield Caveat(
             code="no_ood_accuracy",
             message="No OOD accuracy was measured: regret, sensitivity, importance and comparisons"

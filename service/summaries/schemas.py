@@ -28,26 +28,27 @@ __all__ = [
     "OnGridEdge",
     "OptimizerSummary",
     "PairComparison",
+    "Schema",
     "SweepSummary",
     "TrialsToTarget",
     "Tunability",
 ]
 
 
-class _Schema(BaseModel):
+class Schema(BaseModel):
     """Strict, immutable, finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Interval(_Schema):
+class Interval(Schema):
     """A 95 % confidence interval; ``ci_method`` of the summary says how it was made."""
 
     low: float
     high: float
 
 
-class Caveat(_Schema):
+class Caveat(Schema):
     """Something to know before believing a number."""
 
     code: str = Field(examples=["learning_rate_is_initial_step_size"])
@@ -55,14 +56,14 @@ class Caveat(_Schema):
     optimizers: list[str] = Field(default=[], description="The optimizers it concerns; empty: all.")
 
 
-class OnGridEdge(_Schema):
+class OnGridEdge(Schema):
     """Whether the best value is the smallest or largest tried: a better one may lie beyond."""
 
     learning_rate: bool
     weight_decay: bool
 
 
-class CurvatureValue(_Schema):
+class CurvatureValue(Schema):
     """Curvature at one configuration: the median over its surviving seeds, and their range."""
 
     value: float
@@ -75,7 +76,7 @@ class CurvatureValue(_Schema):
     )
 
 
-class BestConfig(_Schema):
+class BestConfig(Schema):
     """The configuration validation selects, and everything measured there."""
 
     learning_rate: float
@@ -98,7 +99,7 @@ class BestConfig(_Schema):
     n_seeds: int
 
 
-class AccuracyStatistics(_Schema):
+class AccuracyStatistics(Schema):
     """Distribution of accuracy over configurations (seed means); ``iqm`` over all trials."""
 
     mean: float
@@ -110,7 +111,7 @@ class AccuracyStatistics(_Schema):
     max: float
 
 
-class NearOptimalFraction(_Schema):
+class NearOptimalFraction(Schema):
     """Share of configurations near a best; own_best alone flatters a poor optimizer."""
 
     epsilon: float
@@ -119,7 +120,7 @@ class NearOptimalFraction(_Schema):
     shared_best_count: int
 
 
-class Tunability(_Schema):
+class Tunability(Schema):
     """Accuracy gained by tuning over a default configuration; negative: validation misled."""
 
     default_learning_rate: float
@@ -130,7 +131,7 @@ class Tunability(_Schema):
     weight_decay: float = Field(description="Only the weight decay tuned.")
 
 
-class ExpectedCurve(_Schema):
+class ExpectedCurve(Schema):
     """Expected score after trying n random configurations and keeping the best by validation."""
 
     method: Literal["without_replacement", "with_replacement"]
@@ -138,7 +139,7 @@ class ExpectedCurve(_Schema):
     values: list[float]
 
 
-class CumulativePerformance(_Schema):
+class CumulativePerformance(Schema):
     """Weighted means of the expected-maximum curve; ``early`` favours small tuning budgets."""
 
     early: float
@@ -148,7 +149,7 @@ class CumulativePerformance(_Schema):
     peak: float = Field(description="Every configuration tried.")
 
 
-class Importance(_Schema):
+class Importance(Schema):
     """Exact functional ANOVA: shares of the variance over the grid, null if nothing varies."""
 
     total_variance: float
@@ -157,7 +158,7 @@ class Importance(_Schema):
     interaction: float | None
 
 
-class Correlation(_Schema):
+class Correlation(Schema):
     """Rank correlation of a curvature metric with accuracy; negative: flatter is better."""
 
     n: int
@@ -173,7 +174,7 @@ class Correlation(_Schema):
     kendall_tau_learned: float | None = Field(description="tau among those only.")
 
 
-class TrialsToTarget(_Schema):
+class TrialsToTarget(Schema):
     """Expected configurations to try until one reaches the target; null: none does."""
 
     target: float
@@ -181,14 +182,14 @@ class TrialsToTarget(_Schema):
     expected_trials: float | None
 
 
-class GradientEvaluations(_Schema):
+class GradientEvaluations(Schema):
     """What training cost: a step is 3 in SA-SAM, 2 in SAM and SA-SGD, 1 in MSGD and Adam."""
 
     per_trial: float
     total: float
 
 
-class OptimizerSummary(_Schema):
+class OptimizerSummary(Schema):
     """How much one optimizer depends on tuning."""
 
     optimizer: str
@@ -237,7 +238,7 @@ class OptimizerSummary(_Schema):
     )
 
 
-class PairComparison(_Schema):
+class PairComparison(Schema):
     """Optimizer ``a`` minus optimizer ``b`` on the configurations both were tried at."""
 
     a: str
@@ -259,7 +260,7 @@ class PairComparison(_Schema):
     nemenyi_p: float | None
 
 
-class Comparisons(_Schema):
+class Comparisons(Schema):
     """All pairs of optimizers; p-values hold within this grid only."""
 
     n_blocks: int = Field(description="Configurations that every optimizer was tried at.")
@@ -272,7 +273,7 @@ class Comparisons(_Schema):
     critical_difference: float | None = Field(description="Nemenyi, 0.05; null below 5 blocks.")
 
 
-class SweepSummary(_Schema):
+class SweepSummary(Schema):
     """Tuning sensitivity of every optimizer of a sweep."""
 
     workload: str

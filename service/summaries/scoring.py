@@ -20,7 +20,8 @@ class Scores:
         trials: What they were computed from.
         val: [C] validation scores, NaN without a trial.
         evaluation: [C] OOD scores, or the validation scores in a sweep without OOD data.
-        val_resamples: [R, C] under resampling of seeds, None where a configuration has one seed.
+        val_resamples: [R, C] under resampling of seeds, None where every
+            configuration has one seed.
         evaluation_resamples: Likewise.
         n_seeds: Seeds of the configuration that has the fewest.
     """
@@ -72,7 +73,7 @@ def score(table: TrialTable, *, resample: bool = True, seed: int = 0) -> Sequenc
         )
         val, evaluation = map(statistics.seed_means, measured)
         resamples: tuple[Floats | None, Floats | None] = (None, None)
-        if resample and n_seeds > 1:
+        if resample and trials.finished.sum(axis=1).max() > 1:
             rng = np.random.default_rng((seed, index))
             if table.has_ood:
                 resamples = resampled_means(*measured, rng=rng, n_resamples=N_RESAMPLES)  # type: ignore[assignment]

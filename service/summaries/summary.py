@@ -109,7 +109,7 @@ def summarize(
         flattest=flattest,
         optimizers=summaries,
         comparisons=compare(scored) if len(scored) > 1 else None,
-        caveats=caveats_of(table, summaries),
+        caveats=caveats_of(table, summaries, budget),
     )
 
 

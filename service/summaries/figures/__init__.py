@@ -13,6 +13,7 @@ from service.summaries.figures import best, corruptions, curves, heatmaps, rank,
 from service.summaries.figures.data import FigureData, Record
 from service.summaries.figures.heatmaps import HEATMAP_METRICS, heatmap
 from service.summaries.figures.rendering import MEDIA_TYPES, PICTURE_FORMATS, records_csv, render
+from service.summaries.figures.terminal import TerminalCell, TerminalPanel, terminal_heatmap
 from service.summaries.figures.theme import THEMES, Theme, theme_of, themed
 from service.summaries.table import TrialTable
 
@@ -24,11 +25,14 @@ __all__ = [
     "THEMES",
     "FigureData",
     "Record",
+    "TerminalCell",
+    "TerminalPanel",
     "compute_figure",
     "draw",
     "export_figure",
     "heatmap",
     "render",
+    "terminal_heatmap",
 ]
 
 

@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 import altair as alt
+import numpy as np
 
 from service.summaries import statistics
 from service.summaries.errors import InvalidOptionError, NotAvailableError
@@ -58,12 +59,14 @@ def lr_curves(table: TrialTable) -> FigureData:
             grids = scores.grid(scores.val_resamples), scores.grid(scores.evaluation_resamples)
             if grids[0] is not None and grids[1] is not None:
                 resamples = statistics.lr_curve(grids[0], grids[1])
+        counts = scores.trials.finished.sum(axis=1).reshape(val.shape)
+        n_seeds = np.where(counts > 0, counts, counts.max()).min(axis=1).tolist()
         for at, (rate, value) in enumerate(zip(table.learning_rates, curve.tolist(), strict=True)):
             bounds = (
                 None
                 if resamples is None
                 else percentile_interval(
-                    value, resamples[:, at], scores.n_seeds, (table.chance_accuracy, 1.0)
+                    value, resamples[:, at], n_seeds[at], (table.chance_accuracy, 1.0)
                 )
             )
             records.append(

@@ -1,0 +1,69 @@
+"""One HTML page with everything about a sweep, which needs neither network nor server to read."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from service.summaries.errors import NotAvailableError
+from service.summaries.figures import compute_figure, draw, render
+from service.summaries.summary import summarize
+from service.summaries.table import TrialTable
+from service.summaries.tables import render_table
+
+__all__ = ["html_report"]
+
+_FIGURES = (
+    "best",
+    "overview",
+    "lr-curves",
+    "expected-max",
+    "rank",
+    "curvature-scatter",
+    "corruptions",
+    "learning-curves",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A drawn figure; an image of its own, so that the ids of several SVGs do not meet."""
+
+    title: str
+    source: str
+
+
+def html_report(table: TrialTable, *, theme: str = "light") -> str:
+    """The summary, its caveats, the comparisons and every figure these trials can show.
+
+    Args:
+        table: The trials.
+        theme: "light" or "dark".
+
+    Raises:
+        NotAvailableError: No trial has finished.
+        UnknownNameError: An unknown theme.
+    """
+    summary = summarize(table)
+    pictures = [_picture(name, table, theme) for name in _FIGURES]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("report.html").render(
+        summary=summary,
+        table=render_table(summary),
+        figures=[picture for picture in pictures if picture is not None],
+        points=lambda value: "–" if value is None else f"{100 * value:+.1f}",
+        theme=theme,
+    )
+
+
+def _picture(name: str, table: TrialTable, theme: str) -> _Picture | None:
+    """A figure as a data address; None where the trials cannot show it."""
+    try:
+        figure = compute_figure(name, table)
+    except NotAvailableError:
+        return None
+    svg = render(draw(figure, theme=theme), "svg")
+    return _Picture(figure.title, f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}")

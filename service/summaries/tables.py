@@ -1,0 +1,161 @@
+"""A summary as a table: of text for a terminal, as CSV for programs, as LaTeX for a paper."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.summaries.labels import accuracy_label, curvature_label
+from service.summaries.schemas import Interval, OptimizerSummary, SweepSummary
+
+__all__ = ["SummaryTable", "render_table", "summary_csv", "summary_latex"]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryTable:
+    """Text in rows and columns, the first column to the left, the others to the right.
+
+    Attributes:
+        title: What it shows.
+        columns: Headings.
+        rows: As many cells each as there are columns.
+        notes: The caveats.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+
+
+def render_table(summary: SweepSummary) -> SummaryTable:
+    """The numbers a reader wants first, one row an optimizer, accuracies in percent.
+
+    Sensitivity never stands without the best accuracy, nor curvature without a † where the network
+    hardly learned.
+    """
+    split = "OOD" if summary.evaluation_split == "ood" else "val"
+    curvature = _curvature_column(summary)
+    columns = (
+        "optimizer",
+        "lr",
+        "wd",
+        "val %",
+        *(("OOD %",) if split == "OOD" else ()),
+        f"mean {split} %",
+        "lr sensitivity",
+        "mean regret",
+        f"within {100 * summary.epsilon:g}",
+        "trials to target",
+        "diverged",
+        *((f"Tr(H) {curvature}",) if curvature else ()),
+    )
+    return SummaryTable(
+        title=summary.workload or "Tuning sensitivity",
+        columns=columns,
+        rows=tuple(tuple(_row(optimizer, curvature)) for optimizer in summary.optimizers),
+        notes=tuple(caveat.message for caveat in summary.caveats),
+    )
+
+
+def summary_csv(summary: SweepSummary) -> bytes:
+    """Every single number of every optimizer, one row each; nested ones with dotted names.
+
+    Curves (lists) are left out: the figures have them as CSV.
+    """
+    rows = [dict(_flat(optimizer.model_dump(mode="json"))) for optimizer in summary.optimizers]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def summary_latex(summary: SweepSummary) -> str:
+    """The table of :func:`render_table` for the booktabs package."""
+    table = render_table(summary)
+    lines = [
+        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(_tex, table.columns)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_tex, row)) + r" \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join([*(f"% {note}" for note in table.notes), *lines, ""])
+
+
+def _row(optimizer: OptimizerSummary, curvature: str | None) -> Iterator[str]:
+    """One optimizer's cells, in the order of the columns."""
+    best, intervals = optimizer.best_config, optimizer.intervals
+    edge = best.on_grid_edge
+    yield optimizer.optimizer
+    yield f"{best.learning_rate:g}" + "*" * edge.learning_rate
+    yield f"{best.weight_decay:g}" + "*" * edge.weight_decay
+    yield _with_error(best.val_accuracy, best.val_accuracy_interval)
+    if best.ood_accuracy is not None:
+        yield _with_error(best.ood_accuracy, best.ood_accuracy_interval)
+    spread = optimizer.ood_accuracy or optimizer.val_accuracy
+    mean = "ood_accuracy.mean" if optimizer.ood_accuracy else "val_accuracy.mean"
+    yield _with_error(spread.mean, intervals.get(mean))
+    yield _with_error(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"))
+    yield _with_error(optimizer.mean_regret, intervals.get("mean_regret"))
+    yield f"{optimizer.near_optimal_fraction.shared_best_count}/{optimizer.n_configs}"
+    expected = optimizer.trials_to_target.expected_trials
+    yield "never" if expected is None else f"{expected:.1f}"
+    yield f"{optimizer.n_diverged}/{optimizer.n_trials}"
+    if curvature:
+        value = best.hessian_trace.get(curvature)
+        yield "–" if value is None else curvature_label(value.value) + "†" * (not best.learned)
+
+
+def _curvature_column(summary: SweepSummary) -> str | None:
+    """The split whose trace is shown: OOD where any optimizer has it."""
+    splits = {split for s in summary.optimizers for split in s.best_config.hessian_trace}
+    return "ood" if "ood" in splits else min(splits, default=None)
+
+
+def _with_error(value: float | None, interval: Interval | None) -> str:
+    """A number in percent, with the larger half-width of its interval."""
+    if value is None:
+        return "–"
+    if interval is None:
+        return accuracy_label(value)
+    half = max(value - interval.low, interval.high - value)
+    return f"{accuracy_label(value)} ± {accuracy_label(half)}"
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Scalars with dotted names."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif not isinstance(value, list):
+            yield prefix + name, value
+
+
+_TEX = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "†": r"$^\dagger$",
+        "–": "--",
+    }
+)
+
+
+def _tex(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return text.translate(_TEX)
