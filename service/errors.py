@@ -31,6 +31,7 @@ __all__ = [
     "TooLargeProblem",
     "UnavailableProblem",
     "install_error_handlers",
+    "problem_response",
 ]
 
 _MEDIA_TYPE = "application/problem+json"
@@ -120,19 +121,24 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(MlflowUnavailableError, _on_unavailable)
 
 
-def _answer(status: int, code: str, title: str, detail: str, **extra: Any) -> JSONResponse:
+def problem_response(status: int, code: str, title: str, detail: str, **extra: Any) -> JSONResponse:
+    """An answer of problem details."""
     body = {"type": f"urn:sasam:{code}", "title": title, "status": status, "detail": detail}
     return JSONResponse(body | extra, status, media_type=_MEDIA_TYPE)
 
 
 def _on_problem(_: Request, error: Exception) -> JSONResponse:
     problem = cast(Problem, error)
-    return _answer(problem.status, problem.code, problem.title, problem.detail, **problem.extra)
+    return problem_response(
+        problem.status, problem.code, problem.title, problem.detail, **problem.extra
+    )
 
 
 def _on_spec_error(_: Request, error: Exception) -> JSONResponse:
     errors = [problem.as_dict() for problem in cast(SpecError, error).problems]
-    return _answer(422, "invalid-specification", "Invalid specification", str(error), errors=errors)
+    return problem_response(
+        422, "invalid-specification", "Invalid specification", str(error), errors=errors
+    )
 
 
 def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
@@ -145,15 +151,17 @@ def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
         for detail in cast(RequestValidationError, error).errors()
     ]
     text = "; ".join(f"{e['path']}: {e['message']} (got {e['value']})" for e in errors)
-    return _answer(422, "invalid-request", "Invalid request", text, errors=errors)
+    return problem_response(422, "invalid-request", "Invalid request", text, errors=errors)
 
 
 def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
     known = cast(HTTPException, error)
-    answer = _answer(known.status_code, f"http-{known.status_code}", known.detail, known.detail)
+    answer = problem_response(
+        known.status_code, f"http-{known.status_code}", known.detail, known.detail
+    )
     answer.headers.update(known.headers or {})
     return answer
 
 
 def _on_unavailable(_: Request, error: Exception) -> JSONResponse:
-    return _answer(503, "unavailable", "Unavailable", str(error))
+    return problem_response(503, "unavailable", "Unavailable", str(error))

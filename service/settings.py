@@ -65,3 +65,10 @@ class Settings(BaseSettings):
     def resolved_data_dir(self) -> Path:
         """The data folder in force."""
         return self.data_dir or self.home / "data"
+
+    def mlflow_run_url(self, experiment_id: str | None, run_id: str | None) -> str | None:
+        """A run in MLflow's page; None for a run that is not there yet."""
+        if experiment_id is None or run_id is None:
+            return None
+        base = str(self.mlflow_public_url or self.mlflow_tracking_uri).rstrip("/")
+        return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"

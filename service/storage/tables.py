@@ -103,3 +103,8 @@ class TrialRow(Table):
     attempt: Mapped[int]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+    @property
+    def status(self) -> str:
+        """Its outcome; ``running`` or ``pending`` before there is one."""
+        return self.outcome or ("running" if self.mlflow_run_id else "pending")

@@ -230,16 +230,9 @@ class SweepService:
                 page=f"/sweeps/{row.sweep_id}",
                 summary=f"{base}/summary",
                 trials=f"{base}/trials",
-                mlflow=self._mlflow_link(row),
+                mlflow=self._settings.mlflow_run_url(row.mlflow_experiment_id, row.mlflow_run_id),
             ),
         }
-
-    def _mlflow_link(self, row: SweepRow) -> str | None:
-        if row.mlflow_run_id is None:
-            return None
-        base = str(self._settings.mlflow_public_url or self._settings.mlflow_tracking_uri)
-        run = f"experiments/{row.mlflow_experiment_id}/runs/{row.mlflow_run_id}"
-        return f"{base.rstrip('/')}/#/{run}"
 
 
 def require_sweep(session: Session, sweep_id: str) -> SweepRow:
@@ -279,7 +272,9 @@ def _progress(row: SweepRow, counts: Counter[str]) -> Progress:
 def _gradient_evaluations(specification: SweepSpec) -> int | None:
     """Gradient evaluations of all trials; None when the data set's size is not known here."""
     dataset = specification.dataset
-    images: int | None = dataset.train_size or datasets.entry(dataset.name).facts.get("train_images")
+    images: int | None = dataset.train_size or datasets.entry(dataset.name).facts.get(
+        "train_images"
+    )
     if images is None:
         return None
     if dataset.validation == "split" and dataset.train_size is None:

@@ -1,0 +1,88 @@
+"""The application: routes, neighbours, the reconciler's life."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import cast
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from service import catalog, health
+from service.errors import install_error_handlers, problem_response
+from service.execution.ray_jobs import RayJobs
+from service.execution.reconciler import Reconciler
+from service.execution.results import MlflowResults
+from service.settings import Settings
+from service.storage import Database
+from service.summaries import endpoints as summaries
+from service.summaries.errors import NotAvailableError, SummaryError
+from service.sweeps import endpoints as sweeps
+from service.trials import endpoints as trials
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the application; uvicorn's factory.
+
+    Args:
+        settings: From the environment where absent.
+
+    Raises:
+        SchemaError: At start, when the database was written by a newer version.
+    """
+    settings = settings or Settings()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # A pass of the reconciler must not hang on MLflow: one try, and the next pass is the next try.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    app = FastAPI(
+        title="sasam",
+        version=version("sasam"),
+        summary="How much does an optimizer depend on tuning?",
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.database = Database(settings.resolved_database_url)
+    app.state.ray = RayJobs(settings)
+    app.state.results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
+    install_error_handlers(app)
+    app.add_exception_handler(SummaryError, _on_summary_error)
+    api = APIRouter(prefix="/api/v1")
+    for router in (sweeps.router, trials.router, summaries.router, catalog.router):
+        api.include_router(router)
+    app.include_router(api)
+    app.include_router(health.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Migrate, reconcile while the application runs, close what is open."""
+    state = app.state
+    await run_in_threadpool(state.database.migrate)
+    reconciler = Reconciler(state.database, state.ray, state.results, state.settings)
+    reconciler.start()
+    yield
+    await run_in_threadpool(reconciler.stop)
+    state.ray.close()
+    state.database.close()
+
+
+def _on_summary_error(_: Request, error: Exception) -> JSONResponse:
+    """What cannot be answered yet is a conflict with the sweep; the rest is the caller's."""
+    summary_error = cast(SummaryError, error)
+    return problem_response(
+        409 if isinstance(error, NotAvailableError) else 422,
+        summary_error.code,
+        "No answer",
+        str(error),
+        allowed=list(summary_error.allowed),
+    )

@@ -1,0 +1,67 @@
+"""A sweep's stored trials as the table that statistics read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.storage import SweepRow
+from service.storage import TrialRow as StoredTrial
+from service.summaries.table import TrialRow, TrialTable
+from workers.catalog import models
+from workers.metrics import SPLITS
+from workers.spec import SweepSpec
+
+__all__ = ["trial_table"]
+
+_UNKNOWN_CHANCE = 0.0
+
+
+def trial_table(sweep: SweepRow, trials: Sequence[StoredTrial]) -> TrialTable:
+    """Lay the trials of a sweep out on its plan.
+
+    Args:
+        sweep: The sweep.
+        trials: Its trials, ended or not.
+    """
+    specification = SweepSpec.model_validate(sweep.specification)
+    labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
+    return TrialTable.from_rows(
+        [_row(trial) for trial in trials],
+        chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
+        optimizers=labels,
+        learning_rates=specification.search.learning_rate,
+        weight_decays=specification.search.weight_decay,
+        seeds=specification.seeds,
+        workload=f"{models.title(specification.model.name)} on {specification.dataset.name}",
+    )
+
+
+def _row(trial: StoredTrial) -> TrialRow:
+    metrics: Mapping[str, Any] = trial.metrics
+    return TrialRow(
+        key=trial.key,
+        optimizer=trial.optimizer,
+        optimizer_name=trial.optimizer_name,
+        learning_rate=trial.learning_rate,
+        weight_decay=trial.weight_decay,
+        seed=trial.seed,
+        outcome=trial.outcome,  # type: ignore[arg-type]  # the column holds outcomes
+        val_accuracy=metrics.get("val_accuracy"),
+        ood_accuracy=metrics.get("ood_accuracy"),
+        val_loss=metrics.get("val_loss"),
+        ood_loss=metrics.get("ood_loss"),
+        hessian_trace=_by_split(metrics, "hessian_trace"),
+        hessian_trace_stderr=_by_split(metrics, "hessian_trace_stderr"),
+        hessian_lambda_max=_by_split(metrics, "hessian_lambda_max"),
+        gradient_evaluations=metrics.get("gradient_evaluations"),
+        ood_by_corruption={
+            name.removeprefix("ood_accuracy."): value
+            for name, value in metrics.items()
+            if name.startswith("ood_accuracy.") and name != "ood_accuracy.benchmark"
+        },
+    )
+
+
+def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:
+    return {split: metrics.get(f"{name}.{split}") for split in SPLITS}

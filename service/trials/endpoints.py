@@ -1,0 +1,105 @@
+"""HTTP for the trials of a sweep."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from service.dependencies import database, mlflow_results, settings
+from service.errors import NotFoundProblem
+from service.execution.results import MlflowResults
+from service.settings import Settings
+from service.storage import Database, SweepRow, TrialRow
+from service.sweeps.service import require_sweep
+from service.trials.repository import TrialRepository
+from service.trials.schemas import TrialDetail, TrialPage, TrialView
+from workers.metrics import METRICS
+from workers.spec import SweepSpec
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["trials"])
+
+Status = Literal["pending", "running", "completed", "diverged", "pruned", "failed", "cancelled"]
+
+
+@router.get("/trials")
+def list_trials(
+    sweep_id: str,
+    stored: Annotated[Database, Depends(database)],
+    config: Annotated[Settings, Depends(settings)],
+    status: Status | None = None,
+    cursor: Annotated[int, Query(ge=-1)] = -1,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> TrialPage:
+    """Trials in the order of the specification."""
+    with stored.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+        trials = TrialRepository(session)
+        rows = trials.of_sweep(sweep_id, outcome=status, after=cursor, limit=limit + 1)
+    shown = rows[:limit]
+    return TrialPage(
+        trials=[TrialView(**_fields(row, sweep, config)) for row in shown],
+        next_cursor=str(shown[-1].position) if len(rows) > limit else None,
+    )
+
+
+@router.get("/trials.csv", response_class=Response)
+def export_trials(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> Response:
+    """All trials as CSV, one row a trial, one column a metric."""
+    with stored.snapshot() as session:
+        require_sweep(session, sweep_id)
+        rows = TrialRepository(session).of_sweep(sweep_id)
+    metrics = sorted({name for row in rows for name in row.metrics})
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_COLUMNS, "status", *metrics])
+    for row in rows:
+        values = [getattr(row, column) for column in _COLUMNS]
+        writer.writerow([*values, row.status, *(row.metrics.get(name) for name in metrics)])
+    name = f'attachment; filename="{sweep_id}-trials.csv"'
+    return Response(text.getvalue(), media_type="text/csv", headers={"Content-Disposition": name})
+
+
+@router.get("/trials/{key}")
+def show_trial(
+    sweep_id: str,
+    key: str,
+    stored: Annotated[Database, Depends(database)],
+    results: Annotated[MlflowResults, Depends(mlflow_results)],
+    config: Annotated[Settings, Depends(settings)],
+) -> TrialDetail:
+    """One trial: configuration, learning curves, outcome, traceback."""
+    with stored.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+        row = TrialRepository(session).get(sweep_id, key)
+    if row is None:
+        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    trial = SweepSpec.model_validate(sweep.specification).trials[row.position]
+    run_id = row.mlflow_run_id
+    curves = [
+        name for name, metric in METRICS.items() if metric.when == "epoch" and name != "epoch"
+    ]
+    history = {name: results.history(run_id, name) for name in curves} if run_id else {}
+    matrix = results.artifact_text(run_id, "ood_matrix.json") if run_id and row.outcome else None
+    traceback = results.artifact_text(run_id, "traceback.txt") if run_id and row.error else None
+    return TrialDetail(
+        configuration=trial.model_dump(mode="json"),
+        history={name: values for name, values in history.items() if values},
+        ood_matrix=json.loads(matrix) if matrix else None,
+        traceback=traceback,
+        **_fields(row, sweep, config),
+    )
+
+
+_COLUMNS = ("key", "optimizer", "learning_rate", "weight_decay", "seed", "epoch")
+
+
+def _fields(row: TrialRow, sweep: SweepRow, config: Settings) -> dict[str, object]:
+    columns = ("position", *_COLUMNS, "status", "metrics", "error", "started_at", "ended_at")
+    fields = {column: getattr(row, column) for column in columns}
+    return fields | {"mlflow": config.mlflow_run_url(sweep.mlflow_experiment_id, row.mlflow_run_id)}

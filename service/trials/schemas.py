@@ -1,0 +1,53 @@
+"""What the API says of trials."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+__all__ = ["TrialDetail", "TrialPage", "TrialView"]
+
+
+class TrialView(BaseModel):
+    """A trial in a list."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    key: str
+    """Identity: the hash of its configuration."""
+    position: int
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    seed: int
+    status: str
+    """Its outcome; ``running`` or ``pending`` before there is one."""
+    epoch: int
+    """Last epoch that was recorded."""
+    metrics: dict[str, float]
+    """Latest value of every metric."""
+    error: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    mlflow: str | None
+    """Its run in MLflow's page."""
+
+
+class TrialDetail(TrialView):
+    """A trial with its configuration, its learning curves and, when it failed, its traceback."""
+
+    configuration: dict[str, Any]
+    history: dict[str, list[tuple[int, float]]]
+    """(epoch, value) of every metric that is measured each epoch."""
+    ood_matrix: dict[str, list[float]] | None
+    """Accuracy by corruption, one entry a severity."""
+    traceback: str | None
+
+
+class TrialPage(BaseModel):
+    """Trials in the order of the specification."""
+
+    trials: list[TrialView]
+    next_cursor: str | None
