@@ -59,16 +59,16 @@ class Home:
                 ) from error
         return path
 
-    @contextmanager
-    def ray_folder(self) -> Iterator[Path]:
-        """Give Ray an empty folder with a short name, removed at the end."""
-        path = runtime_folder() / self.identity
-        shutil.rmtree(path, ignore_errors=True)  # left by a supervisor that was killed
+    def ray_folder(self, suffix: str) -> Path:
+        """Make an empty folder with a short name for Ray; the reaper removes it.
+
+        Those that killed supervisors and reapers left go now.
+        """
+        for left in runtime_folder().glob(f"{self.identity}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        path = runtime_folder() / f"{self.identity}-{suffix}"
         path.mkdir(mode=0o700)
-        try:
-            yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        return path
 
 
 @contextmanager
@@ -107,7 +107,7 @@ def occupy(path: Path) -> Iterator[Home]:
 
 def _identity(path: Path) -> str:
     """Name a folder; the same path on another file system, as in a container, differs."""
-    return hashlib.sha256(f"{path.resolve()}:{path.stat().st_dev}".encode()).hexdigest()[:10]
+    return hashlib.sha256(f"{path.resolve()}:{path.stat().st_dev}".encode()).hexdigest()[:8]
 
 
 def runtime_folder() -> Path:
@@ -118,7 +118,7 @@ def runtime_folder() -> Path:
     """
     name = f"sasam-{os.getuid()}"
     path = Path(tempfile.gettempdir()) / name
-    if len(os.fsencode(path / "0123456789")) > _FOLDER_BYTES:
+    if len(os.fsencode(path / "01234567-0123")) > _FOLDER_BYTES:
         path = Path("/tmp") / name  # noqa: S108 - checked below
     path.mkdir(mode=0o700, exist_ok=True)
     return require_private(path)

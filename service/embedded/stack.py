@@ -121,10 +121,10 @@ class EmbeddedStack:
                 self._notice(f"Ended {orphans} processes of a supervisor that was killed.")
             resources.callback(self._forget)
             self._ports = resources.enter_context(self._claim_ports(home))
-            mark = f"{home.identity}.{secrets.token_hex(4)}"
-            resources.enter_context(reaper(mark, _ORPHAN_GRACE_SECONDS))
+            suffix = secrets.token_hex(2)
+            mark, ray_folder = f"{home.identity}.{suffix}", home.ray_folder(suffix)
+            resources.enter_context(reaper(mark, ray_folder, _ORPHAN_GRACE_SECONDS))
             client = resources.enter_context(httpx.Client(trust_env=False, timeout=2.0))
-            ray_folder = resources.enter_context(home.ray_folder())
             self._children = [
                 Child(
                     spec,

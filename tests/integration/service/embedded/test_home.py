@@ -52,14 +52,14 @@ def test_token_is_secret_and_stays(home: Home) -> None:
     assert home.token(None).read_text() == token
 
 
-def test_ray_folder_is_private_short_empty_and_removed(home: Home) -> None:
-    with home.ray_folder() as folder:
-        assert len(os.fsencode(folder)) <= 37
-        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        (folder / "left").touch()
-        with home.ray_folder() as again:  # as after a supervisor that was killed
-            assert list(again.iterdir()) == []
-    assert not folder.exists()
+def test_ray_folder_is_private_and_short_and_the_last_one_goes(home: Home) -> None:
+    left = home.ray_folder("0000")
+    (left / "session").mkdir()
+    folder = home.ray_folder("1111")
+    assert not left.exists()
+    assert len(os.fsencode(folder)) <= 37
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    folder.rmdir()
 
 
 def test_require_private_folder_open_to_others_or_a_link_is_refused(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,8 +28,9 @@ print(process.pid, flush=True)
 # Holds a reaper until it is killed itself.
 OWNER_OF_REAPER = """
 import sys, time
+from pathlib import Path
 from service.embedded.marks import reaper
-with reaper(sys.argv[1], 1.0):
+with reaper(sys.argv[1], Path(sys.argv[2]), 1.0):
     print("ready", flush=True)
     time.sleep(99)
 """
@@ -70,13 +72,18 @@ def test_end_marked_other_mark_is_left_alone(mark: str) -> None:
         theirs.kill()
 
 
-def test_reaper_owner_killed_tree_ends(mark: str, until: Callable[..., None]) -> None:
+def test_reaper_owner_killed_tree_and_folder_go(
+    mark: str, until: Callable[..., None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "sockets"
+    folder.mkdir()
     pid = orphan(mark)
     with subprocess.Popen(
-        [sys.executable, "-c", OWNER_OF_REAPER, mark], stdout=subprocess.PIPE
+        [sys.executable, "-c", OWNER_OF_REAPER, mark, str(folder)], stdout=subprocess.PIPE
     ) as owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"ready\n"
         assert find_marked(mark) == [pid]
         owner.kill()
-    until(lambda: find_marked(mark) == [])
+    until(lambda: not folder.exists())
+    assert find_marked(mark) == []

@@ -169,8 +169,11 @@ def test_stack_through_faults(
     again = supervise("two")
     assert again.await_event("stack", "notice")["message"].startswith("Ended ")
     assert addresses(again) == second
+    assert not folder.exists()
+    folder = ray_folder(again)
 
     # SIGKILL of the supervisor alone: nothing is left.
     again.process.kill()
     until(lambda: not any(map(is_open, second.values())))
     until(lambda: command_lines(str(two.home)) == {})
+    until(lambda: not folder.exists())
