@@ -87,12 +87,12 @@ class HessianOperator:
         self._layers = _slices_by_module(named)
         self._loss_fn = loss_fn
         self._batches = batches
-        bytes_per_example = self._graph_bytes_per_example()
+        bytes_per_chunk, bytes_per_example = self._graph_bytes()
         chunk_bytes = _CHUNK_BYTES_CPU if self.device.type == "cpu" else _CHUNK_BYTES_ACCELERATOR
         self._chunk_size = chunk_size or max(1, chunk_bytes // bytes_per_example)
         sizes, self._loss = self._checked_loss()
         self._num_examples, self._num_chunks = sum(sizes), len(sizes)
-        self._max_cached = cache_bytes // (bytes_per_example * max(sizes))
+        self._max_cached = cache_bytes // (bytes_per_chunk + bytes_per_example * max(sizes))
         self._cache: list[_GradientGraph] = []
 
     @property
@@ -223,9 +223,9 @@ class HessianOperator:
                 f"the trainable weights must share one type and device, got {', '.join(kinds)}"
             )
 
-    def _graph_bytes_per_example(self) -> int:
-        """Measure what the graph of one example's gradient keeps, beside the weights."""
-        self._chunk_size = 1
+    def _graph_bytes(self) -> tuple[int, int]:
+        """Measure what the graph of a gradient keeps whatever its size, and by the example."""
+        self._chunk_size = 2
         first = next(self._chunks(), None)
         if first is None:
             raise ValueError("batches must hold at least one batch, got none")
@@ -234,18 +234,20 @@ class HessianOperator:
         if not isinstance(loss, Tensor) or loss.ndim > 0:
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return a scalar tensor, got {got}")
-        weights = {p.untyped_storage().data_ptr() for p in self._parameters}
         kept: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage.data_ptr() not in weights:
-                kept[storage.data_ptr()] = storage.nbytes()
+            kept[tensor.untyped_storage().data_ptr()] = tensor.nbytes
             return tensor.detach()
 
+        totals = []
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            self._gradient_graph(*first, weight=1.0)
-        return max(1, sum(kept.values()))
+            for size in range(1, len(first[0]) + 1):
+                self._gradient_graph(first[0][:size], first[1][:size], weight=1.0)
+                totals.append(sum(kept.values()))
+                kept.clear()
+        per_example = max(1, totals[-1] - totals[0] if len(totals) > 1 else totals[0])
+        return max(0, totals[0] - per_example), per_example
 
     @torch.no_grad()
     def _checked_loss(self) -> tuple[list[int], float]:
