@@ -64,11 +64,14 @@ def summarize(
     _require_fraction("epsilon", epsilon)
     budget: float | None = None
     if gradient_evaluations is not None:
-        budget = common_budget(table) if gradient_evaluations == "equal" else gradient_evaluations
-        if not 0 < budget < math.inf:
+        if gradient_evaluations != "equal" and not 0 < gradient_evaluations < math.inf:
             raise InvalidOptionError(
-                "invalid_gradient_evaluations", f"A budget of {budget} is not a positive number."
+                "invalid_gradient_evaluations",
+                f"A budget of {gradient_evaluations} is not a positive number.",
+                ("equal", "a positive number of gradient evaluations"),
             )
+        common = common_budget(table)
+        budget = common if gradient_evaluations == "equal" else gradient_evaluations
         table = table.within_budget(budget)
     scored = score(table)
     shared_best = max(float(np.nanmax(scores.evaluation)) for scores in scored)
@@ -116,18 +119,18 @@ def summarize(
 def common_budget(table: TrialTable) -> float:
     """The gradient evaluations every optimizer spent: the least, over optimizers, of their most.
 
+    An optimizer without a history yet is left out.
+
     Raises:
-        NotAvailableError: An optimizer has no trial with a history.
+        NotAvailableError: No trial has a history.
     """
     spent: dict[str, float] = {}
     for row in table.rows():
         if row.history is not None and row.history.spent:
             spent[row.optimizer] = max(spent.get(row.optimizer, 0.0), row.history.spent)
-    without = [label for label in table.optimizers if label not in spent]
-    if without:
+    if not spent:
         raise NotAvailableError(
-            "needs_history",
-            f"No trial of {', '.join(without)} has a history of gradient evaluations.",
+            "needs_history", "No trial has a history of gradient evaluations.", ("equal epochs",)
         )
     return min(spent.values())
 

@@ -383,7 +383,9 @@ class TrialTable:
 
         def cut(row: TrialRow) -> TrialRow:
             outcome, reached = row.outcome, None
-            if row.history is not None:
+            if row.history is None:
+                outcome = None  # nobody knows when it ended
+            else:
                 reached = row.history.val_accuracy_within(gradient_evaluations)
                 if reached is not None and row.history.spent >= gradient_evaluations:
                     outcome = Outcome.COMPLETED

@@ -95,7 +95,9 @@ def random_rows(
                     ood = val - 0.2
                     trace = (100 if adaptive else 900) * np.exp(rng.standard_normal() / 4)
                     curve = [val * (1 - 0.6 ** (epoch + 1)) for epoch in range(epochs)]
-                    steps = [100.0 * COSTS[optimizer] * (epoch + 1) for epoch in range(epochs)]
+                    steps = [
+                        100.0 * COSTS.get(optimizer, 1) * (epoch + 1) for epoch in range(epochs)
+                    ]
                     by_severity = {
                         corruption: {
                             level: ood - 0.03 * (level - 3) - shift for level in range(1, 6)

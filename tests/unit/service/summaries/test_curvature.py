@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -12,6 +12,7 @@ from service.summaries import curvature
 TIED = hnp.arrays(np.float64, 12, elements=st.integers(0, 4).map(float))
 
 
+@settings(deadline=None, max_examples=50)
 @given(TIED, TIED)
 def test_kendall_tau_matches_scipy_with_ties(x: np.ndarray, y: np.ndarray) -> None:
     expected = stats.kendalltau(x, y).statistic

@@ -2,7 +2,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -42,6 +42,7 @@ def test_functional_anova_flat_grid_has_nothing_to_explain() -> None:
     assert np.isnan(found["learning_rate"])
 
 
+@settings(deadline=None, max_examples=50)
 @given(GRIDS)
 def test_functional_anova_shares_sum_to_one(grid: np.ndarray) -> None:
     found = statistics.functional_anova(grid)
@@ -49,6 +50,7 @@ def test_functional_anova_shares_sum_to_one(grid: np.ndarray) -> None:
     assert np.isnan(shares).all() or sum(shares) == pytest.approx(1.0)
 
 
+@settings(deadline=None, max_examples=50)
 @given(hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1)))
 def test_interquartile_mean_matches_scipy(values: np.ndarray) -> None:
     expected = stats.trim_mean(values, 0.25)
@@ -102,6 +104,7 @@ def test_statistics_broadcast_over_resamples() -> None:
             assert gains[name][at] == gain
 
 
+@settings(deadline=None, max_examples=50)
 @given(GRIDS, GRIDS)
 def test_regrets_are_never_negative(val: np.ndarray, ood: np.ndarray) -> None:
     assert statistics.selection_regret(val.ravel(), ood.ravel()) >= 0

@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,5 +153,11 @@ def test_within_budget_reads_what_the_budget_had_reached(
 
 
 def test_within_budget_without_history_is_a_hole(make_row: MakeRow) -> None:
-    found = table(make_row(history=HISTORY), replace(make_row(seed=1))).within_budget(20)
-    assert found.n_finished == 1
+    rows = (
+        make_row(history=HISTORY),
+        make_row(seed=1),
+        make_row(seed=2, outcome=Outcome.DIVERGED),
+        make_row(seed=3, outcome=Outcome.DIVERGED, history=History([], [], [])),
+    )
+    (trials,) = table(*rows).within_budget(20).by_optimizer
+    np.testing.assert_array_equal(trials.finished, [[True, False, False, True]])
