@@ -76,11 +76,11 @@ def _affine(
     cos, sin = angle.cos(), angle.sin()
     # A result's pixel reads where the inverse map leads; positions run from -1 to 1 on both axes.
     ratio = height / width
-    shift_x = shift_x + shear_x * (height / 2)
-    shift_y = shift_y + shear_y * (width / 2)
+    offset_x = shear_x * (height / 2) - shift_x
+    offset_y = shear_y * (width / 2) - shift_y
     rows = (
-        torch.stack([cos, -(shear_x + sin) * ratio, -shift_x * (2 / width)], 1),
-        torch.stack([(sin - shear_y) / ratio, cos, -shift_y * (2 / height)], 1),
+        torch.stack([cos, (shear_x - sin) * ratio, offset_x * (2 / width)], 1),
+        torch.stack([(shear_y + sin) / ratio, cos, offset_y * (2 / height)], 1),
     )
     grid = F.affine_grid(torch.stack(rows, 1), [n, 1, height, width], align_corners=False)
     sampled = F.grid_sample(maps.float(), grid, mode="nearest", align_corners=False)

@@ -10,12 +10,13 @@ __all__ = ["cnn_tiny"]
 def cnn_tiny(
     *, num_classes: int, in_channels: int, image_size: int, width: int = 16
 ) -> nn.Sequential:
-    """Two convolutions with BatchNorm and one linear layer on a map of 2x2.
+    """Two strided convolutions with BatchNorm and one linear layer.
 
     Args:
         num_classes: The length of the output.
         in_channels: Channels of the images.
-        image_size: Height and width of the images, at least 4 pixels.
+        image_size: Height and width of the images, at least 4 pixels. A map of more than 2x2 is
+            averaged to about that before the linear layer.
         width: Channels of the first convolution; the second has twice as many.
 
     Raises:
@@ -25,17 +26,17 @@ def cnn_tiny(
         raise ValueError(f"width must be at least 1, got {width}")
     if image_size < 4:
         raise ValueError(f"cnn-tiny takes images of at least 4x4 pixels, got {image_size}")
-    side = (image_size + 1) // 2  # of the map behind the second convolution
-    window = side // 2
+    side = -(-image_size // 4)  # of the map behind both convolutions
+    window = max(1, side // 2)
     return nn.Sequential(
-        nn.Conv2d(in_channels, width, 3, padding=1, bias=False),
+        nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(width),
         nn.ReLU(),
         nn.Conv2d(width, 2 * width, 3, stride=2, padding=1, bias=False),
         nn.BatchNorm2d(2 * width),
         nn.ReLU(),
         # Windows that tile the map: their backward pass is deterministic on every device.
-        nn.AvgPool2d(window),
+        nn.AvgPool2d(window) if window > 1 else nn.Identity(),
         nn.Flatten(),
         nn.Linear(2 * width * (side // window) ** 2, num_classes),
     )

@@ -7,6 +7,7 @@ affair, and is counted. Sums stay on the device; an epoch waits for it once.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -48,6 +49,7 @@ class Stepper:
         self._label_smoothing = label_smoothing
         self._gradient_clipping = gradient_clipping
         device = self._parameters[0].device
+        self._scaler = torch.amp.GradScaler(device.type) if scale_gradients else None
         self._sums = torch.zeros(2, device=device)
         self._images = 0
 
@@ -72,12 +74,22 @@ class Stepper:
             if is_first_call:  # at the weights the step starts from
                 is_first_call = False
                 self._add(loss.detach(), logits.detach(), labels)
-            loss.backward()  # type: ignore[no-untyped-call]
+            scaled = loss if self._scaler is None else self._scaler.scale(loss)
+            scaled.backward()  # type: ignore[no-untyped-call]
             if self._gradient_clipping is not None:
-                nn.utils.clip_grad_norm_(self._parameters, self._gradient_clipping)
+                scale = 1.0 if self._scaler is None else self._scaler.get_scale()
+                nn.utils.clip_grad_norm_(self._parameters, self._gradient_clipping * scale)
             return loss
 
-        self.optimizer.step(closure)  # type: ignore[arg-type]  # torch says float and takes tensors
+        if self._scaler is None:
+            self.optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, takes tensors
+        elif "grad_scaler" in inspect.signature(self.optimizer.step).parameters:
+            self.optimizer.step(closure, grad_scaler=self._scaler)  # type: ignore[call-arg,arg-type]
+            self._scaler.update()
+        else:
+            closure()
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
 
     def finish_epoch(self) -> dict[str, float]:
         """Return the epoch's means and the optimizer's state; wait for the device."""
@@ -98,12 +110,15 @@ class Stepper:
         return {
             "optimizer": self.optimizer.state_dict(),
             "gradient_evaluations": self.gradient_evaluations,
+            "scaler": None if self._scaler is None else self._scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradient_evaluations = state["gradient_evaluations"]
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state["scaler"])
 
     def _add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         correct = (logits.argmax(1) == labels).sum()

@@ -1,0 +1,70 @@
+"""Runs one trial of a specification without the service: ``python -m workers.training SPEC``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import torch
+
+from workers.batches import DeviceData, load_data
+from workers.seeding import make_deterministic
+from workers.spec import SpecError, SweepSpec, load_spec
+from workers.training import Record, preflight, run_trial
+
+__all__ = ["main", "run_alone"]
+
+
+def run_alone(
+    spec: SweepSpec, index: int, *, data_dir: Path, checkpoint: Path | None = None
+) -> Generator[Record]:
+    """Check a sweep and run one of its trials in this process, on a GPU if there is one.
+
+    Args:
+        spec: The sweep.
+        index: Position of the trial, from 0.
+        data_dir: Where data sets lie; what is made from them goes to its folder ``cache``.
+        checkpoint: The file to go on from and to save to; nothing is saved without one.
+
+    Raises:
+        IndexError: The sweep has no such trial.
+        SpecError: The sweep's trials cannot run here.
+    """
+    if not 0 <= index < spec.trial_count:
+        raise IndexError(f"trial {index} does not exist; allowed: 0 to {spec.trial_count - 1}")
+    make_deterministic()
+    cache_dir = data_dir / "cache"
+    preflight(spec, data_dir=data_dir, cache_dir=cache_dir)
+    images = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    data = DeviceData(images, device, spec.dataset.placement)
+    yield from run_trial(spec.trials[index], data, checkpoint=checkpoint)
+
+
+def main() -> int:
+    """Print a line of JSON an epoch; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m workers.training", description=__doc__)
+    parser.add_argument("spec", type=Path, help="YAML or JSON file")
+    parser.add_argument("--index", type=int, default=0, help="position of the trial, from 0")
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder of the data sets")
+    parser.add_argument("--checkpoint", type=Path, help="file to go on from and to save to")
+    arguments = parser.parse_args()
+    try:
+        records = run_alone(
+            load_spec(arguments.spec.read_text()),
+            arguments.index,
+            data_dir=arguments.data_dir,
+            checkpoint=arguments.checkpoint,
+        )
+        for record in records:
+            print(json.dumps(record), flush=True)  # noqa: T201 - the program's output
+    except (IndexError, OSError, SpecError) as error:
+        parser.exit(2, f"error: {error}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
