@@ -50,7 +50,7 @@ class Stepper:
         self._gradient_clipping = gradient_clipping
         device = self._parameters[0].device
         self._scaler = torch.amp.GradScaler(device.type) if scale_gradients else None
-        self._sums = torch.zeros(2, device=device)
+        self._sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._images = 0
 
     def start_epoch(self) -> None:
@@ -81,15 +81,16 @@ class Stepper:
                 nn.utils.clip_grad_norm_(self._parameters, self._gradient_clipping * scale)
             return loss
 
+        step: Callable[..., Any] = self.optimizer.step
         if self._scaler is None:
-            self.optimizer.step(closure)  # type: ignore[arg-type]  # torch says float, takes tensors
-        elif "grad_scaler" in inspect.signature(self.optimizer.step).parameters:
-            self.optimizer.step(closure, grad_scaler=self._scaler)  # type: ignore[call-arg,arg-type]
-            self._scaler.update()
+            step(closure)
+            return
+        if "grad_scaler" in inspect.signature(step).parameters:
+            step(closure, grad_scaler=self._scaler)
         else:
             closure()
             self._scaler.step(self.optimizer)
-            self._scaler.update()
+        self._scaler.update()
 
     def finish_epoch(self) -> dict[str, float]:
         """Return the epoch's means and the optimizer's state; wait for the device."""
