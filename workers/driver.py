@@ -25,7 +25,7 @@ from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, Driv
 from workers.journal import Journal
 from workers.metrics import Outcome
 from workers.spec import ResourcesSpec, SpecError, TrialConfig
-from workers.tracking import TUNE_KEY, ConsecutiveFailures, JournalCallback, MlflowWriter
+from workers.tracking import ConsecutiveFailures, JournalCallback, MlflowWriter, key_of
 from workers.trainable import SweepTrial
 from workers.training import preflight
 
@@ -103,7 +103,6 @@ def _tune(job: DriverJob, plan: list[TrialConfig], journal: Journal, home: Path)
         tune.with_resources(SweepTrial, _resources(job.specification.resources)),
         param_space={
             "trial": tune.grid_search([trial.model_dump(mode="json") for trial in plan]),
-            TUNE_KEY: tune.sample_from(lambda config: TrialConfig(**config["trial"]).key),
             "data_dir": job.data_dir,
             "cache_dir": str(home / "data"),
             "checkpoint_dir": str(home / "checkpoints"),
@@ -111,8 +110,8 @@ def _tune(job: DriverJob, plan: list[TrialConfig], journal: Journal, home: Path)
         tune_config=tune.TuneConfig(
             reuse_actors=True,
             max_concurrent_trials=job.specification.resources.max_concurrent,
-            trial_name_creator=lambda trial: trial.config[TUNE_KEY],
-            trial_dirname_creator=lambda trial: trial.config[TUNE_KEY],
+            trial_name_creator=key_of,
+            trial_dirname_creator=key_of,
         ),
         run_config=tune.RunConfig(
             name=f"attempt-{job.attempt}",

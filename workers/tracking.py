@@ -26,12 +26,9 @@ from workers.journal import Entry, Journal
 from workers.metrics import Outcome, is_metric
 from workers.spec import TrialConfig
 
-__all__ = ["TUNE_KEY", "ConsecutiveFailures", "JournalCallback", "MlflowWriter"]
+__all__ = ["ConsecutiveFailures", "JournalCallback", "MlflowWriter", "key_of"]
 
 log = logging.getLogger(__name__)
-
-TUNE_KEY = "trial_key"
-"""Where a trial's key stands in its Tune configuration."""
 
 _BATCH = 500
 """Entries delivered at a time; a call of log-batch takes 1,000 metrics."""
@@ -47,12 +44,17 @@ class JournalCallback(Callback):
     def __init__(self, journal: Journal, attempt: int) -> None:
         self._journal = journal
         self._attempt = attempt
+        self._keys: dict[str, str] = {}
         self._started: set[str] = set()
         self.consecutive_failures = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore that never happens here."""
+        return {}
+
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note the start; a retry of the same trial is the same start."""
-        key = trial.config[TUNE_KEY]
+        key = self._key(trial)
         if key not in self._started:
             self._started.add(key)
             self._journal.append("trial_started", key, attempt=self._attempt)
@@ -61,7 +63,7 @@ class JournalCallback(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
     ) -> None:
         """Note an epoch, and the end if this was the last one."""
-        key = trial.config[TUNE_KEY]
+        key = self._key(trial)
         if not self._journal.is_recorded(key, result["epoch"]):
             metrics = {name: value for name, value in result.items() if _is_value(name, value)}
             self._journal.append("epoch", key, epoch=result["epoch"], metrics=metrics)
@@ -74,21 +76,32 @@ class JournalCallback(Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, **_: Any
     ) -> None:
         """Note a trial that early stopping ended."""
-        key = trial.config[TUNE_KEY]
+        key = self._key(trial)
         if key not in self._journal.outcomes:
             self._end(key, Outcome.PRUNED, epoch=self._journal.epochs.get(key, 0))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Note a trial whose retries are spent, with its traceback."""
         self.consecutive_failures += 1
-        key = trial.config[TUNE_KEY]
+        key = self._key(trial)
         text = Path(trial.error_file).read_text() if trial.error_file else "no traceback"
         epoch = self._journal.epochs.get(key, 0)
         self._end(key, Outcome.FAILED, epoch=epoch, traceback=text)
 
+    def _key(self, trial: Trial) -> str:
+        """The key of a Tune trial, worked out once."""
+        if trial.trial_id not in self._keys:
+            self._keys[trial.trial_id] = key_of(trial)
+        return self._keys[trial.trial_id]
+
     def _end(self, key: str, outcome: Outcome, **data: Any) -> None:
         if key not in self._journal.outcomes:
             self._journal.append("trial_ended", key, outcome=outcome, **data)
+
+
+def key_of(trial: Trial) -> str:
+    """The key of the configuration that a Tune trial runs."""
+    return TrialConfig.model_validate(trial.config["trial"]).key
 
 
 class ConsecutiveFailures(Stopper):
