@@ -4,7 +4,8 @@ The bootstrap resamples seeds within each configuration (the grid itself is not 
 recomputes the seed means and the statistic, and takes percentiles. With n seeds the plain
 percentile interval is too narrow by sqrt((n-1)/n): nominal 95 % covers 81 % at 2 seeds and 87 % at
 3. Its half-widths about the estimate are therefore multiplied by sqrt(n/(n-1)), which covers 93 %
-and 94 %. One seed says nothing about seeds: no interval.
+and 94 %. One seed says nothing about seeds: no interval. Intervals of
+a maximum over configurations (regrets, sensitivities) lean upward, as noise lifts a maximum.
 """
 
 import math

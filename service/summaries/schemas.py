@@ -301,7 +301,8 @@ class SweepSummary(Schema):
     ci_level: float
     ci_method: str | None = Field(description="Null with one seed: there is no interval.")
     flattest: dict[str, dict[str, str | None]] = Field(
-        description="Optimizer with the lowest curvature at its selected configuration, by metric"
+        description="Optimizer with the curvature nearest to zero at its selected configuration,"
+        " by metric"
         " and split, among"
         " those that learned; null when fewer than two did."
     )

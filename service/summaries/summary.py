@@ -146,7 +146,7 @@ def _default(
 def _flattest(
     summaries: Sequence[OptimizerSummary], splits: Sequence[str]
 ) -> dict[str, dict[str, str | None]]:
-    """Who is the flattest at its selected configuration, among at least two that learned."""
+    """Who is nearest to zero curvature when selected, among at least two that learned."""
     found: dict[str, dict[str, str | None]] = {}
     for metric in CURVATURE_METRICS:
         for split in splits:
@@ -156,7 +156,7 @@ def _flattest(
                 if summary.best_config.learned and split in getattr(summary.best_config, metric)
             }
             found.setdefault(metric, {})[split] = (
-                min(values, key=values.__getitem__) if len(values) > 1 else None
+                min(values, key=lambda label: abs(values[label])) if len(values) > 1 else None
             )
     return found
 

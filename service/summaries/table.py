@@ -1,25 +1,9 @@
-"""Trials as a table: what was planned, what was found, and the arrays statistics read.
+"""All trials of a sweep beside what was planned."""
 
-Rules, applied once and here:
-
-- A *diverged* trial, or one whose accuracy is below chance, counts as chance, before any mean over
-  seeds. It is never dropped: dropping rewards the optimizer that diverges most.
-- A *missing* trial (failed, cancelled, pruned, unfinished, or without one of the accuracies this
-  sweep measures) is never imputed. It is a hole.
-- Curvature exists where it was measured: a diverged trial has none.
-
-Configurations are ordered by learning rate, then weight decay, so that the first of equals is the
-one with the lowest learning rate, then the lowest weight decay; on a full grid they reshape to
-``[learning rates, weight decays]``.
-"""
-
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
 
 from service.summaries.errors import (
     InvalidOptionError,
@@ -27,6 +11,14 @@ from service.summaries.errors import (
     NotAvailableError,
     UnknownNameError,
 )
+from service.summaries.optimizer_trials import (
+    CURVATURE_METRICS,
+    Floats,
+    OptimizerTrials,
+    lay_out,
+    outside_plan,
+)
+from service.summaries.trial_rows import History, TrialRow
 from workers.metrics import Outcome
 
 __all__ = [
@@ -39,164 +31,7 @@ __all__ = [
     "TrialTable",
 ]
 
-Floats = NDArray[np.float64]
 Search = Literal["grid", "random", "tpe"]
-
-CURVATURE_METRICS = ("hessian_trace", "hessian_lambda_max")
-_MISSING, _COMPLETED, _DIVERGED = 0, 1, 2
-
-
-@dataclass(frozen=True, slots=True)
-class History:
-    """One trial's learning curve; equally long sequences, one entry an epoch.
-
-    Attributes:
-        epoch: Epochs finished, rising.
-        gradient_evaluations: Gradient evaluations spent so far, rising.
-        val_accuracy: Validation accuracy in [0, 1]; None where it is not finite.
-        train_loss: Training loss; None where it is not finite.
-    """
-
-    epoch: Sequence[int]
-    gradient_evaluations: Sequence[float]
-    val_accuracy: Sequence[float | None]
-    train_loss: Sequence[float | None] = ()
-
-    @property
-    def spent(self) -> float:
-        """Gradient evaluations up to the last epoch."""
-        return float(self.gradient_evaluations[-1]) if len(self.gradient_evaluations) else 0.0
-
-    def val_accuracy_within(self, gradient_evaluations: float) -> float | None:
-        """The last validation accuracy reached within a budget; None when not one epoch fits."""
-        spent = np.searchsorted(self.gradient_evaluations, gradient_evaluations, side="right")
-        return self.val_accuracy[int(spent) - 1] if spent else None
-
-
-@dataclass(frozen=True, slots=True)
-class TrialRow:
-    """One trial: its place in the sweep, its outcome and what was measured (fractions in [0, 1]).
-
-    Attributes:
-        key: Identity of the trial.
-        optimizer: Label, unique within the sweep ("SA-SAM", "SAM rho=0.1").
-        optimizer_name: Name in the catalog ("sa-sam").
-        learning_rate: Step size; the initial one, eta_0, for SA-SGD and SA-SAM.
-        weight_decay: L2 coefficient.
-        seed: Seed of the trial.
-        outcome: How it ended; None while it has not.
-        val_accuracy: Validation accuracy of the last epoch.
-        ood_accuracy: Mean accuracy over the corrupted sets.
-        val_loss: Validation loss of the last epoch.
-        ood_loss: Mean loss over the corrupted sets.
-        hessian_trace: Tr(H) by split ("validation", "ood").
-        hessian_trace_stderr: Standard error of the estimated trace by split.
-        hessian_lambda_max: Largest eigenvalue by split.
-        gradient_evaluations: Gradient evaluations spent.
-        ood_by_corruption: Accuracy by corruption, mean over severities.
-        ood_by_severity: Accuracy by corruption and severity.
-        history: Learning curve, where it was loaded.
-    """
-
-    key: str
-    optimizer: str
-    optimizer_name: str
-    learning_rate: float
-    weight_decay: float
-    seed: int
-    outcome: Outcome | None = None
-    val_accuracy: float | None = None
-    ood_accuracy: float | None = None
-    val_loss: float | None = None
-    ood_loss: float | None = None
-    hessian_trace: Mapping[str, float | None] = field(default_factory=dict)
-    hessian_trace_stderr: Mapping[str, float | None] = field(default_factory=dict)
-    hessian_lambda_max: Mapping[str, float | None] = field(default_factory=dict)
-    gradient_evaluations: float | None = None
-    ood_by_corruption: Mapping[str, float] = field(default_factory=dict)
-    ood_by_severity: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
-    history: History | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerTrials:
-    """The trials of one optimizer as arrays over C configurations and S seeds.
-
-    Attributes:
-        label: Label of the optimizer.
-        name: Name in the catalog.
-        learning_rates: [C].
-        weight_decays: [C].
-        shape: (learning rates, weight decays) of a grid, None for random and TPE searches.
-        rows: [C][S], the trial or None where there is none.
-        outcomes: [C, S] of missing, completed, diverged.
-        val_accuracy: [C, S], imputed; NaN where missing.
-        ood_accuracy: [C, S], imputed; NaN where missing, and everywhere in a sweep without OOD
-            data.
-        n_below_chance: Completed trials that were raised to chance.
-    """
-
-    label: str
-    name: str
-    learning_rates: Floats
-    weight_decays: Floats
-    shape: tuple[int, int] | None
-    rows: tuple[tuple[TrialRow | None, ...], ...]
-    outcomes: NDArray[np.int8]
-    val_accuracy: Floats
-    ood_accuracy: Floats
-    n_below_chance: int
-
-    @property
-    def finished(self) -> NDArray[np.bool_]:
-        """[C, S], true where a trial counts: completed or diverged."""
-        return np.not_equal(self.outcomes, _MISSING)
-
-    @property
-    def diverged(self) -> NDArray[np.bool_]:
-        """[C, S], true where a trial diverged."""
-        return np.equal(self.outcomes, _DIVERGED)
-
-    @property
-    def all_diverged(self) -> NDArray[np.bool_]:
-        """[C], true where every trial that counts diverged."""
-        survived = np.equal(self.outcomes, _COMPLETED).any(axis=1)
-        return np.logical_and(self.diverged.any(axis=1), np.logical_not(survived))
-
-    @property
-    def n_planned(self) -> int:
-        """Places of the grid; for other searches the trials begun."""
-        if self.shape is not None:
-            return self.outcomes.size
-        return sum(row is not None for rows in self.rows for row in rows)
-
-    @property
-    def seeds_per_config(self) -> int:
-        """The smallest number of trials that any scored configuration has."""
-        counts = self.finished.sum(axis=1)
-        return int(counts[counts > 0].min(initial=self.finished.shape[1]))
-
-    def measured(
-        self, read: Callable[[TrialRow], float | None], config: int | None = None
-    ) -> Floats:
-        """[C, S] of a number of the completed trials, NaN elsewhere; [S] of one configuration."""
-        chosen = slice(None) if config is None else slice(config, config + 1)
-        outcomes = self.outcomes[chosen]
-        found = [
-            _number(read(row)) if row is not None and outcome == _COMPLETED else math.nan
-            for rows, of_seeds in zip(self.rows[chosen], outcomes.tolist(), strict=True)
-            for row, outcome in zip(rows, of_seeds, strict=True)
-        ]
-        values = np.array(found, dtype=np.float64).reshape(outcomes.shape)
-        return values if config is None else values[0]
-
-    def curvature(self, metric: str, split: str) -> Floats:
-        """[C, S] of a curvature metric on a split; NaN where it was not measured."""
-        if metric not in CURVATURE_METRICS:
-            raise UnknownNameError("metric", metric, CURVATURE_METRICS)
-        if metric == "hessian_trace":
-            return self.measured(lambda row: row.hessian_trace.get(split))
-        return self.measured(lambda row: row.hessian_lambda_max.get(split))
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,13 +116,13 @@ class TrialTable:
         outcomes: dict[Outcome | None, int] = {}
         for row in rows:
             if row.optimizer not in by_label:
-                raise _outside("optimizer", row.optimizer, row, labels)
+                raise outside_plan("optimizer", row.optimizer, row, labels)
             by_label[row.optimizer].append(row)
             outcomes[row.outcome] = outcomes.get(row.outcome, 0) + 1
         if search == "grid":
             places = [(rate, decay) for rate in rates for decay in decays]
         by_optimizer = tuple(
-            _lay_out(
+            lay_out(
                 label,
                 own,
                 places
@@ -415,80 +250,11 @@ class TrialTable:
         )
 
 
-def _lay_out(
-    label: str,
-    rows: Sequence[TrialRow],
-    places: Sequence[tuple[float, float]],
-    seeds: Sequence[int],
-    shape: tuple[int, int] | None,
-    chance: float,
-    has_ood: bool,
-) -> OptimizerTrials:
-    """Put one optimizer's rows in their places and apply the rules of this module."""
-    config_of = {place: index for index, place in enumerate(places)}
-    seed_of = {seed: index for index, seed in enumerate(seeds)}
-    size = (len(places), len(seeds))
-    laid: list[list[TrialRow | None]] = [[None] * size[1] for _ in range(size[0])]
-    outcomes = np.full(size, _MISSING, dtype=np.int8)
-    val = np.full(size, math.nan)
-    ood = np.full(size, math.nan)
-    below = 0
-    for row in rows:
-        config = config_of.get((row.learning_rate, row.weight_decay))
-        if config is None:
-            raise _outside("configuration", (row.learning_rate, row.weight_decay), row, ())
-        seed = seed_of.get(row.seed)
-        if seed is None:
-            raise _outside("seed", row.seed, row, map(str, seeds))
-        laid[config][seed] = row
-        place = (config, seed)
-        outcomes[place], val[place], ood[place] = _MISSING, math.nan, math.nan
-        if _diverged(row):
-            outcomes[place] = _DIVERGED
-            val[place] = ood[place] = chance
-        elif (
-            row.outcome == Outcome.COMPLETED
-            and row.val_accuracy is not None
-            and (row.ood_accuracy is not None or not has_ood)
-        ):
-            outcomes[place] = _COMPLETED
-            measured = (
-                row.val_accuracy,
-                math.nan if row.ood_accuracy is None else row.ood_accuracy,
-            )
-            below += any(value < chance for value in measured)
-            val[place], ood[place] = (max(value, chance) for value in measured)
-    if not has_ood:
-        ood[:] = math.nan
-    return OptimizerTrials(
-        label=label,
-        name=rows[0].optimizer_name if rows else label,
-        learning_rates=np.array([rate for rate, _ in places], dtype=np.float64),
-        weight_decays=np.array([decay for _, decay in places], dtype=np.float64),
-        shape=shape,
-        rows=tuple(map(tuple, laid)),
-        outcomes=outcomes,
-        val_accuracy=val,
-        ood_accuracy=ood,
-        n_below_chance=below,
-    )
-
-
-def _diverged(row: TrialRow) -> bool:
-    """Whether a trial's training left the finite numbers."""
-    if row.outcome == Outcome.DIVERGED:
-        return True
-    accuracies = (row.val_accuracy, row.ood_accuracy)
-    return row.outcome == Outcome.COMPLETED and any(
-        value is not None and not math.isfinite(value) for value in accuracies
-    )
-
-
 def _check_accuracies(rows: Iterable[TrialRow]) -> None:
     """Refuse percentages and other numbers that are no fractions."""
     for row in rows:
         for name, value in (("val", row.val_accuracy), ("ood", row.ood_accuracy)):
-            if value is not None and math.isfinite(value) and not 0 <= value <= 1:
+            if value is not None and isfinite(value) and not 0 <= value <= 1:
                 raise InvalidTrialsError(
                     "accuracy_out_of_range",
                     f"Trial {row.key!r} has {name}_accuracy {value}; a fraction in [0, 1] is"
@@ -496,20 +262,6 @@ def _check_accuracies(rows: Iterable[TrialRow]) -> None:
                 )
 
 
-def _outside(what: str, got: object, row: TrialRow, allowed: Iterable[str]) -> InvalidTrialsError:
-    """The error for a row that was not planned."""
-    return InvalidTrialsError(
-        "trial_outside_plan",
-        f"Trial {row.key!r} has {what} {got!r}, which was not planned.",
-        allowed,
-    )
-
-
 def _axis(planned: Sequence[float] | None, found: Iterable[float]) -> tuple[float, ...]:
     """The values of a grid axis, rising."""
     return tuple(sorted(set(found if planned is None else planned)))
-
-
-def _number(value: float | None) -> float:
-    """NaN for what is not there or not finite."""
-    return math.nan if value is None or not math.isfinite(value) else float(value)

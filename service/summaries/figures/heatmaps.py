@@ -40,6 +40,7 @@ HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
 # Colours of a curvature reach this far, in decades, above and below its median; what lies beyond
 # has the end's colour.
 _DECADES = 3
+_SHORT = "format(datum.value, '.3~g')"  # 1e-8, not 1e-08 or 0.00000001
 _CELL_WIDTH, _CELL_HEIGHT = 46, 34
 _SPLIT_TITLES = {"validation": "validation", "ood": "OOD"}
 
@@ -119,7 +120,10 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
             curvature.seed_median(scores.trials.curvature(metric, split)) for scores in scored
         ]
     else:
-        split = "ood" if metric == "ood_accuracy" else "validation"
+        own = "ood" if metric == "ood_accuracy" else "validation"
+        if split not in (None, own):
+            raise UnknownNameError("split", split, (own,))
+        split = own
         if metric == "ood_accuracy" and not table.has_ood:
             raise NotAvailableError(
                 "not_measured", "No OOD accuracy was measured.", ("val_accuracy",)
@@ -147,8 +151,8 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
             "low": low,
             "high": high,
             "log": is_curvature,
-            "learning_rates": [f"{rate:g}" for rate in table.learning_rates],
-            "weight_decays": [f"{decay:g}" for decay in table.weight_decays],
+            "learning_rates": list(table.learning_rates),
+            "weight_decays": list(table.weight_decays),
         },
     )
 
@@ -193,9 +197,14 @@ def _panels(panel: str, figure: FigureData, scales: dict[str, Any], theme: Theme
         "learning_rate:N",
         sort=scales["learning_rates"],
         title="learning rate",
-        axis=alt.Axis(labelAngle=0),
+        axis=alt.Axis(labelAngle=0, labelExpr=_SHORT),
     )
-    y = alt.Y("weight_decay:N", sort=scales["weight_decays"][::-1], title="weight decay")
+    y = alt.Y(
+        "weight_decay:N",
+        sort=scales["weight_decays"][::-1],
+        title="weight decay",
+        axis=alt.Axis(labelExpr=_SHORT),
+    )
     colour = alt.Color(
         "value:Q",
         title=None,
@@ -284,8 +293,8 @@ def _cells(
             {
                 "panel": panel,
                 "optimizer": trials.label,
-                "learning_rate": f"{trials.learning_rates[at]:g}",
-                "weight_decay": f"{trials.weight_decays[at]:g}",
+                "learning_rate": float(trials.learning_rates[at]),
+                "weight_decay": float(trials.weight_decays[at]),
                 "value": value if known else None,
                 "state": state,
                 "label": label,

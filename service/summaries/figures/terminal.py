@@ -45,8 +45,8 @@ def terminal_heatmap(figure: FigureData) -> tuple[TerminalPanel, ...]:
     Args:
         figure: What :func:`service.summaries.figures.heatmap` computed.
     """
-    rates = tuple(str(rate) for rate in figure.values("learning_rate"))
-    decays = tuple(str(decay) for decay in reversed(figure.values("weight_decay")))
+    rates = figure.values("learning_rate")
+    decays = figure.values("weight_decay")[::-1]
     found = {
         (record["optimizer"], record["weight_decay"], record["learning_rate"]): TerminalCell(
             text=f"{record['label']} {record['note']}".strip(),
@@ -58,8 +58,8 @@ def terminal_heatmap(figure: FigureData) -> tuple[TerminalPanel, ...]:
     return tuple(
         TerminalPanel(
             title=str(optimizer),
-            learning_rates=rates,
-            weight_decays=decays,
+            learning_rates=tuple(f"{rate:g}" for rate in rates),
+            weight_decays=tuple(f"{decay:g}" for decay in decays),
             cells=tuple(tuple(found[optimizer, decay, rate] for rate in rates) for decay in decays),
         )
         for optimizer in figure.values("optimizer")

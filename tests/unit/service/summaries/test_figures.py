@@ -42,7 +42,7 @@ def ugly(oracle_rows: list[TrialRow]) -> TrialTable:
     return TrialTable.from_rows(rows, chance_accuracy=0.1)
 
 
-def cell(figure: FigureData, optimizer: str, rate: str, decay: str) -> dict[str, Any]:
+def cell(figure: FigureData, optimizer: str, rate: float, decay: float) -> dict[str, Any]:
     (record,) = figure.where(optimizer=optimizer, learning_rate=rate, weight_decay=decay)
     return record
 
@@ -89,18 +89,18 @@ def test_draw_ugly_table_has_no_broken_marks(ugly: TrialTable, name: str) -> Non
 
 def test_heatmap_curvature_tells_every_state_apart(ugly: TrialTable) -> None:
     figure = heatmap(ugly, "hessian_trace")
-    negative = cell(figure, "SA-SAM", "0.01", "0.0001")
+    negative = cell(figure, "SA-SAM", 0.01, 0.0001)
     assert (negative["state"], negative["label"], negative["negative"]) == ("value", "-6", True)
     assert negative["shade"] == 0.0
-    exploded = cell(figure, "Adam", "0.1", "0.0001")
+    exploded = cell(figure, "Adam", 0.1, 0.0001)
     assert (exploded["label"], exploded["shade"], exploded["learned"]) == ("1e24†", 1.0, False)
-    diverged = cell(figure, "MSGD", "0.1", "0.0001")
+    diverged = cell(figure, "MSGD", 0.1, 0.0001)
     assert (diverged["state"], diverged["label"], diverged["value"]) == ("diverged", "div", None)
-    partly = cell(figure, "MSGD", "0.1", "1e-06")
+    partly = cell(figure, "MSGD", 0.1, 1e-6)
     assert (partly["state"], partly["note"]) == ("value", "1/3 div")
-    missing = cell(figure, "MSGD", "0.0001", "0")
+    missing = cell(figure, "MSGD", 0.0001, 0)
     assert (missing["state"], missing["label"], missing["shade"]) == ("missing", "–", None)
-    assert cell(figure, "MSGD", "0.001", "0")["note"] == "1/3 seeds"
+    assert cell(figure, "MSGD", 0.001, 0)["note"] == "1/3 seeds"
 
 
 def test_heatmap_one_huge_trace_does_not_flatten_the_colours(oracle_table: TrialTable) -> None:
@@ -113,10 +113,10 @@ def test_heatmap_one_huge_trace_does_not_flatten_the_colours(oracle_table: Trial
 
 def test_heatmap_accuracy_counts_diverged_seeds_as_chance(oracle_table: TrialTable) -> None:
     figure = heatmap(oracle_table, "ood_accuracy")
-    partly = cell(figure, "MSGD", "0.1", "1e-06")
+    partly = cell(figure, "MSGD", 0.1, 1e-6)
     assert partly["value"] == pytest.approx(0.482)
     assert (partly["label"], partly["note"]) == ("48.2", "1/3 div")
-    assert cell(figure, "MSGD", "0.1", "0.0001")["value"] == pytest.approx(0.1)
+    assert cell(figure, "MSGD", 0.1, 0.0001)["value"] == pytest.approx(0.1)
     assert figure.scale("low") == 0.1
 
 
