@@ -87,15 +87,15 @@ def _affine(
     return sampled.to(torch.uint8)
 
 
-def _geometric(name: str, largest: float, *, of_side: bool = False) -> Callable[..., Tensor]:
-    """An operation with one parameter of `_affine`; shifts are whole pixels, a share of a side."""
+def _geometric(name: str, largest: float, *, axis: int | None = None) -> Callable[..., Tensor]:
+    """An operation with one parameter of `_affine`; shifts are whole pixels, a share of an axis."""
 
     def operation(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
         zero = torch.zeros(len(maps), device=maps.device)
         names = ("shear_x", "shear_y", "shift_x", "shift_y", "angle")
         values = dict.fromkeys(names, zero)
         size = strength * largest
-        values[name] = signs * (int(size * maps.shape[-1]) if of_side else size)
+        values[name] = signs * (size if axis is None else int(size * maps.shape[axis]))
         return _affine(maps, **values)
 
     return operation
@@ -144,8 +144,8 @@ OPERATIONS: dict[str, Callable[[Tensor, float, Tensor], Tensor]] = {
     "identity": lambda maps, strength, signs: maps,
     "shear_x": _geometric("shear_x", 0.3),
     "shear_y": _geometric("shear_y", 0.3),
-    "translate_x": _geometric("shift_x", 150.0 / 331.0, of_side=True),
-    "translate_y": _geometric("shift_y", 150.0 / 331.0, of_side=True),
+    "translate_x": _geometric("shift_x", 150.0 / 331.0, axis=-1),
+    "translate_y": _geometric("shift_y", 150.0 / 331.0, axis=-2),
     "rotate": _geometric("angle", math.radians(30.0)),
     "brightness": _blend(lambda maps: torch.zeros_like(maps)),
     "color": _blend(_grey),
