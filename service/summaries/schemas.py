@@ -44,16 +44,18 @@ class Schema(BaseModel):
 class Interval(Schema):
     """A 95 % confidence interval; ``ci_method`` of the summary says how it was made."""
 
-    low: float
-    high: float
+    low: float = Field(examples=[0.7183])
+    high: float = Field(examples=[0.7199])
 
 
 class Caveat(Schema):
     """Something to know before believing a number."""
 
     code: str = Field(examples=["learning_rate_is_initial_step_size"])
-    message: str
-    optimizers: list[str] = Field(default=[], description="The optimizers it concerns; empty: all.")
+    message: str = Field(examples=["The learning rate is only the initial step size eta_0."])
+    optimizers: list[str] = Field(
+        default=[], description="The optimizers it concerns; empty: all.", examples=[["SA-SAM"]]
+    )
 
 
 class OnGridEdge(Schema):
@@ -79,12 +81,12 @@ class CurvatureValue(Schema):
 class BestConfig(Schema):
     """The configuration validation selects, and everything measured there."""
 
-    learning_rate: float
-    weight_decay: float
+    learning_rate: float = Field(examples=[0.01])
+    weight_decay: float = Field(examples=[1e-4])
     on_grid_edge: OnGridEdge
-    val_accuracy: float
+    val_accuracy: float = Field(examples=[0.938])
     val_accuracy_interval: Interval | None
-    ood_accuracy: float | None
+    ood_accuracy: float | None = Field(examples=[0.739])
     ood_accuracy_interval: Interval | None
     val_loss: float | None
     ood_loss: float | None
@@ -192,10 +194,21 @@ class GradientEvaluations(Schema):
 class OptimizerSummary(Schema):
     """How much one optimizer depends on tuning."""
 
-    optimizer: str
-    optimizer_name: str
+    optimizer: str = Field(examples=["SA-SAM"])
+    optimizer_name: str = Field(examples=["sa-sam"])
     learning_rate_role: LearningRateRole
-    sentence: str = Field(description="The gist in one sentence.")
+    sentence: str = Field(
+        description="The gist in one sentence.",
+        examples=[
+            "SA-SAM: 73.9 % OOD"
+            " accuracy at its"
+            " selected"
+            " configuration;"
+            " within 1 point of"
+            " the best on 2 of 16"
+            " configurations; loses 1.3 points between its best and its mean learning rate."
+        ],
+    )
 
     n_configs: int = Field(description="Configurations with at least one finished trial.")
     n_trials: int = Field(description="Finished trials: completed or diverged.")
@@ -203,7 +216,7 @@ class OptimizerSummary(Schema):
     n_missing: int = Field(description="Planned but failed, cancelled, pruned or unfinished.")
     n_configs_any_diverged: int
     n_configs_all_diverged: int
-    divergence_rate: float
+    divergence_rate: float = Field(examples=[0.0833])
     divergence_rate_interval: Interval = Field(description="Wilson.")
 
     best_config: BestConfig
@@ -211,14 +224,16 @@ class OptimizerSummary(Schema):
     selection_regret: float
     ood_accuracy: AccuracyStatistics | None
     val_accuracy: AccuracyStatistics
-    mean_regret: float
+    mean_regret: float = Field(examples=[0.0229])
     mean_regret_val: float
-    lr_sensitivity: float | None = Field(description="Null off the grid.")
+    lr_sensitivity: float | None = Field(description="Null off the grid.", examples=[0.0133])
     lr_sensitivity_val: float | None
     lr_sensitivity_wd_marginal: float | None = Field(
         description="With the mean over weight decays."
     )
-    lr_curve: list[float | None] | None = Field(description="One value a learning rate.")
+    lr_curve: list[float | None] | None = Field(
+        description="One value a learning rate.", examples=[[0.709, 0.728, 0.739, 0.727]]
+    )
     wd_sensitivity: float | None
     wd_curve: list[float | None] | None = Field(description="One value a weight decay.")
     near_optimal_fraction: NearOptimalFraction
@@ -276,16 +291,16 @@ class Comparisons(Schema):
 class SweepSummary(Schema):
     """Tuning sensitivity of every optimizer of a sweep."""
 
-    workload: str
+    workload: str = Field(examples=["VGG-19 on cifar10"])
     search: Search
     complete: bool = Field(description="False while the sweep runs or has holes.")
     gradient_evaluation_budget: float | None = Field(
         description="Every trial cut at this budget (equal compute); null: as trained."
     )
-    learning_rates: list[float]
-    weight_decays: list[float]
+    learning_rates: list[float] = Field(examples=[[1e-4, 1e-3, 1e-2, 1e-1]])
+    weight_decays: list[float] = Field(examples=[[0.0, 1e-8, 1e-6, 1e-4]])
     n_seeds: int
-    chance_accuracy: float
+    chance_accuracy: float = Field(examples=[0.1])
     evaluation_split: Literal["ood", "validation"] = Field(
         description="What regret, sensitivity, tunability, importance and comparisons are computed"
         " on."

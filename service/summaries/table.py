@@ -119,23 +119,20 @@ class TrialTable:
                 raise outside_plan("optimizer", row.optimizer, row, labels)
             by_label[row.optimizer].append(row)
             outcomes[row.outcome] = outcomes.get(row.outcome, 0) + 1
-        if search == "grid":
-            places = [(rate, decay) for rate in rates for decay in decays]
+        grid = [(rate, decay) for rate in rates for decay in decays] if search == "grid" else None
         by_optimizer = tuple(
             lay_out(
                 label,
                 own,
-                places
-                if search == "grid"
-                else sorted({(row.learning_rate, row.weight_decay) for row in own}),
+                grid or sorted({(row.learning_rate, row.weight_decay) for row in own}),
                 seeds,
-                (len(rates), len(decays)) if search == "grid" else None,
+                (len(rates), len(decays)) if grid else None,
                 chance_accuracy,
                 has_ood,
             )
             for label, own in by_label.items()
         )
-        grid_size = len(labels) * len(rates) * len(decays) * len(seeds)
+        size = len(labels) * len(grid) * len(seeds) if grid else len(rows)
         splits = {
             split
             for row in rows
@@ -150,7 +147,7 @@ class TrialTable:
             learning_rates=rates,
             weight_decays=decays,
             seeds=seeds,
-            planned_trials=planned_trials or (grid_size if search == "grid" else len(rows)),
+            planned_trials=planned_trials or size,
             by_optimizer=by_optimizer,
             has_ood=has_ood,
             curvature_splits=tuple(
@@ -237,16 +234,33 @@ class TrialTable:
                 gradient_evaluations=gradient_evaluations,
             )
 
+        return self._laid_out_again(map(cut, self.rows()), self.optimizers, self.planned_trials)
+
+    def only(self, labels: Sequence[str]) -> "TrialTable":
+        """The table of some of the optimizers, in their given order.
+
+        Raises:
+            UnknownNameError: The sweep has no such optimizer.
+        """
+        chosen = [self.optimizer(label) for label in dict.fromkeys(labels)]
+        rows = (row for trials in chosen for of_config in trials.rows for row in of_config if row)
+        planned = sum(trials.n_planned for trials in chosen)
+        return self._laid_out_again(rows, [trials.label for trials in chosen], planned)
+
+    def _laid_out_again(
+        self, rows: Iterable[TrialRow], optimizers: Sequence[str], planned_trials: int
+    ) -> "TrialTable":
+        """Other rows on the same plan."""
         return TrialTable.from_rows(
-            map(cut, self.rows()),
+            rows,
             chance_accuracy=self.chance_accuracy,
-            optimizers=self.optimizers,
+            optimizers=optimizers,
             learning_rates=self.learning_rates,
             weight_decays=self.weight_decays,
             seeds=self.seeds,
             workload=self.workload,
             search=self.search,
-            planned_trials=self.planned_trials,
+            planned_trials=planned_trials,
         )
 
 

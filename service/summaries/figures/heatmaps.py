@@ -40,7 +40,11 @@ HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
 # Colours of a curvature reach this far, in decades, above and below its median; what lies beyond
 # has the end's colour.
 _DECADES = 3
-_SHORT = "format(datum.value, '.3~g')"  # 1e-8, not 1e-08 or 0.00000001
+# 1e-8 and 0.01, not 0.00000001 or 1e-2.
+_SHORT = (
+    "datum.value && abs(datum.value) < 1e-3"
+    " ? format(datum.value, '.2~e') : format(datum.value, '.3~g')"
+)
 _CELL_WIDTH, _CELL_HEIGHT = 46, 34
 _SPLIT_TITLES = {"validation": "validation", "ood": "OOD"}
 

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -315,3 +316,23 @@ def test_summarize_hostile_numbers_never_reach_json(make_table: MakeTable) -> No
     assert "Infinity" not in text
     assert json.loads(text)["diverged_trials"] == 32
     assert SweepSummary.model_validate_json(text).diverged_trials == 32
+
+
+@pytest.mark.parametrize(
+    ("shape", "seconds"),
+    [((4, 4, 1), 0.15), ((20, 20, 5), 2.0)],
+    ids=["80 trials", "10,000 trials"],
+)
+def test_summarize_is_fast_enough_to_compute_on_request(
+    make_table: MakeTable, shape: tuple[int, int, int], seconds: float
+) -> None:
+    rates, decays, seeds = shape
+    table = make_table(
+        rates=[10.0 ** (-index / 6) for index in range(rates)],
+        decays=[10.0 ** (-index / 6) for index in range(decays)],
+        seeds=range(seeds),
+        epochs=1,
+    )
+    started = time.process_time()
+    summarize(table)
+    assert time.process_time() - started < seconds

@@ -161,3 +161,13 @@ def test_within_budget_without_history_is_a_hole(make_row: MakeRow) -> None:
     )
     (trials,) = table(*rows).within_budget(20).by_optimizer
     np.testing.assert_array_equal(trials.finished, [[True, False, False, True]])
+
+
+def test_only_keeps_the_plan_of_the_chosen_optimizers(make_row: MakeRow) -> None:
+    rows = [make_row(label, seed=seed) for label in ("SAM", "MSGD", "Adam") for seed in (0, 1)]
+    found = table(*rows[:-1]).only(["Adam", "SAM"])
+    assert found.optimizers == ("Adam", "SAM")
+    assert (found.n_finished, found.planned_trials) == (3, 4)
+    with pytest.raises(UnknownNameError, match="SAM, MSGD, Adam") as unknown:
+        table(*rows).only(["Lion"])
+    assert unknown.value.code == "unknown_optimizer"
