@@ -119,6 +119,7 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RayUnavailableError, _on_unavailable)
     app.add_exception_handler(MlflowUnavailableError, _on_unavailable)
+    app.add_exception_handler(Exception, _on_defect)
 
 
 def problem_response(status: int, code: str, title: str, detail: str, **extra: Any) -> JSONResponse:
@@ -165,3 +166,9 @@ def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
 
 def _on_unavailable(_: Request, error: Exception) -> JSONResponse:
     return problem_response(503, "unavailable", "Unavailable", str(error))
+
+
+def _on_defect(_: Request, __: Exception) -> JSONResponse:
+    """A defect of the service; its traceback is in the log and nowhere else."""
+    detail = "the service failed on this request; its log says why"
+    return problem_response(500, "internal-error", "Internal error", detail)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlflow import MlflowClient
@@ -125,13 +127,11 @@ class MlflowResults:
         Raises:
             MlflowUnavailableError: MLflow does not answer.
         """
-        from mlflow.artifacts import load_text
-
         try:
-            present = {artifact.path for artifact in self._client.list_artifacts(run_id)}
-            if name not in present:
+            if all(artifact.path != name for artifact in self._client.list_artifacts(run_id)):
                 return None
-            return str(load_text(f"{self._uri}/{run_id}/{name}"))
+            with TemporaryDirectory() as folder:
+                return Path(self._client.download_artifacts(run_id, name, folder)).read_text()
         except MlflowException as error:
             raise self._unavailable(error) from error
 
