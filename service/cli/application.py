@@ -1,0 +1,86 @@
+"""The commands by name, and the program that runs one.
+
+Importing this must be quick: a command imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from service.cli import catalog, data, results, stack, sweeps, trial
+from service.cli.failures import reported
+
+__all__ = ["app", "main"]
+
+
+class _Group(TyperGroup):
+    """Commands whose failures are told in a line, without a stack trace."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        with reported():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    name="sasam",
+    cls=_Group,
+    help="How much does an optimizer depend on tuning?",
+    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 some trials failed, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("sasam"))
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """How much does an optimizer depend on tuning?"""
+
+
+def _register(group: typer.Typer, panel: str | None, *commands: Any) -> None:
+    """Add functions as commands: the name from the function, examples from ``examples``."""
+    for command in commands:
+        examples = "\n\n".join(f"  {line}" for line in getattr(command, "examples", ()))
+        group.command(
+            command.__name__.strip("_"),
+            rich_help_panel=panel,
+            epilog=f"Examples:\n\n{examples}" if examples else None,
+        )(command)
+
+
+_register(app, "On this machine", stack.up, stack.demo)
+_register(app, "Sweeps", sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
+_register(app, "Sweeps", sweeps.pause, sweeps.resume, sweeps.cancel, sweeps.retry, sweeps.delete)
+_register(app, "Results", results.summary, results.plot, results.trials)
+_register(app, "What can be swept", catalog.catalog, catalog.presets)
+
+_trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=True)
+_register(_trial, None, trial.run)
+app.add_typer(_trial, name="trial", rich_help_panel="Without the service")
+
+_data = typer.Typer(help="Fetch data sets, make corrupted ones.", no_args_is_help=True)
+_register(_data, None, data.fetch, data.corrupt)
+app.add_typer(_data, name="data", rich_help_panel="Without the service")
+
+
+def main() -> None:
+    """Run the command line; the program ``sasam``."""
+    app()

@@ -1,0 +1,112 @@
+"""Commands on data sets: fetch, corrupt. They need no service."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.failures import CliError, ExitStatus
+from service.cli.options import examples
+
+__all__ = ["corrupt", "fetch"]
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", help="Folder of the data sets [SASAM_DATA_DIR].", show_default="~/.sasam/data"
+    ),
+]
+
+
+@examples("sasam data fetch cifar10", "sasam data fetch cifar10-c --data-dir /data")
+def fetch(
+    name: Annotated[str, typer.Argument(help="cifar10, cifar100 or cifar10-c.")],
+    data_dir: Folder = None,
+) -> None:
+    """Download a published data set; an interrupted download goes on where it stopped."""
+    from workers.datasets import fetch as fetch_dataset
+
+    with _progress(f"fetching {name}", "bytes") as report:
+        folder = fetch_dataset(name, _data_dir(data_dir), report)
+    typer.echo(folder)
+
+
+@examples(
+    "sasam data corrupt digits",
+    "sasam data corrupt cifar10 --corruption fog --corruption frost",
+    "sasam data corrupt image-folder --option path=flowers --option image_size=64",
+)
+def corrupt(
+    dataset: Annotated[str, typer.Argument(help="Name of a data set, as in a specification.")],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the files.", show_default="<data folder>/<dataset>-c"),
+    ] = None,
+    corruption: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be repeated.", show_default="all")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Fixes the random draws.")] = 0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Of the data set (dataset.kwargs); repeatable."),
+    ] = None,
+    data_dir: Folder = None,
+) -> None:
+    """Make corrupted test images in the layout of CIFAR-10-C, at severities 1 to 5."""
+    from workers.corruptions import CORRUPTIONS
+    from workers.datasets import corrupt_dataset, load_dataset
+
+    folder = _data_dir(data_dir)
+    source = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
+    output = output or folder / f"{dataset.replace('/', '-')}-c"
+    with _progress(f"corrupting {dataset}", "images") as report:
+        corrupt_dataset(
+            source, output, corruptions=corruption or CORRUPTIONS, seed=seed, progress=report
+        )
+    typer.echo(output)
+
+
+def _data_dir(given: Path | None) -> Path:
+    from service.settings import Settings
+
+    return given or Settings().resolved_data_dir
+
+
+def _options(pairs: list[str] | tuple[()]) -> dict[str, object]:
+    """Options of a data set, their values read as YAML."""
+    import yaml
+
+    options: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise CliError(f"--option {pair!r} is not KEY=VALUE", ExitStatus.USAGE)
+        options[key] = yaml.safe_load(value)
+    return options
+
+
+@contextmanager
+def _progress(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error; nothing where that is no terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from service.cli.rendering import console
+
+    on = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {unit}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=on, disable=not on.is_terminal) as progress:
+        task = progress.add_task(label, total=1)
+
+        def report(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        yield report

@@ -1,0 +1,103 @@
+"""Draws a heatmap in a terminal: the number in every cell, colour where there is any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.color import Color
+from rich.console import Console, Group, RenderableType
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from service.summaries import FigureData
+    from service.summaries.figures import TerminalCell, TerminalPanel
+
+__all__ = ["draw_heatmap"]
+
+_Colour = tuple[int, int, int]
+
+# Five stops of matplotlib's viridis (accuracies) and cividis (curvatures), as in the figures.
+_VIRIDIS: tuple[_Colour, ...] = (
+    (68, 1, 84),
+    (59, 82, 139),
+    (33, 145, 140),
+    (94, 201, 98),
+    (253, 231, 37),
+)
+_CIVIDIS: tuple[_Colour, ...] = (
+    (0, 34, 78),
+    (67, 78, 108),
+    (125, 124, 120),
+    (188, 175, 111),
+    (254, 232, 56),
+)
+_GAP = 3
+_DARK_INK_FROM = 0.55
+
+
+def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
+    """Panels of learning rate x weight decay, as many beside each other as fit.
+
+    Args:
+        figure: What ``Sweep.heatmap`` answers.
+        on: Where it is shown.
+    """
+    from service.summaries import terminal_heatmap
+
+    stops = _CIVIDIS if figure.scales["log"] else _VIRIDIS
+    panels = [_panel(panel, stops) for panel in terminal_heatmap(figure)]
+    width = max(on.measure(panel).maximum for panel in panels)
+    beside = max(1, (on.width + _GAP) // (width + _GAP))
+    parts: list[RenderableType] = [Text(figure.title, style="bold")]
+    for first in range(0, len(panels), beside):
+        row = Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
+        row.add_row(*panels[first : first + beside])
+        parts += [row, ""]
+    return Group(*parts, *(Text(note, style="dim") for note in figure.notes))
+
+
+def _panel(panel: TerminalPanel, stops: Sequence[_Colour]) -> Table:
+    """One optimizer: weight decays down, learning rates across."""
+    drawn = Table(
+        box=None,
+        title=panel.title,
+        title_style="bold",
+        padding=0,
+        pad_edge=False,
+        collapse_padding=True,
+        header_style="dim",
+    )
+    texts = [cell.text for row in panel.cells for cell in row]
+    width = 2 + max(map(len, [*texts, *panel.learning_rates]))
+    drawn.add_column("wd \\ lr", style="dim", no_wrap=True)
+    for rate in panel.learning_rates:
+        drawn.add_column(rate.center(width), no_wrap=True)
+    for decay, row in zip(panel.weight_decays, panel.cells, strict=True):
+        drawn.add_row(
+            f"{decay} ", *(Text(cell.text.center(width), _style(cell, stops)) for cell in row)
+        )
+    return drawn
+
+
+def _style(cell: TerminalCell, stops: Sequence[_Colour]) -> Style:
+    """The cell's colour with an ink that can be read on it."""
+    if cell.shade is None:
+        return Style(dim=True)
+    if cell.negative:
+        return Style(color="red", bold=True)
+    ink = "black" if cell.shade > _DARK_INK_FROM else "white"
+    return Style(color=ink, bgcolor=Color.from_rgb(*_mix(cell.shade, stops)))
+
+
+def _mix(shade: float, stops: Sequence[_Colour]) -> tuple[float, float, float]:
+    """The colour at a place in [0, 1] between the stops."""
+    place = shade * (len(stops) - 1)
+    at = min(int(place), len(stops) - 2)
+    part = place - at
+    red, green, blue = (
+        (1 - part) * low + part * high for low, high in zip(stops[at], stops[at + 1], strict=True)
+    )
+    return red, green, blue

@@ -1,0 +1,165 @@
+"""Shows how a sweep goes on: a live bar and table on a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from service.cli.rendering import progress_words, state_text, table
+
+if TYPE_CHECKING:
+    from service.client import Sweep
+    from service.sweeps.schemas import SweepDetail
+    from service.trials.schemas import TrialView
+
+__all__ = ["follow"]
+
+_POLL_SECONDS = 1.0
+_LINE_SECONDS = 5.0
+_SIGN_OF_LIFE_SECONDS = 60.0
+# Beyond, the table by optimizer would load the service more than it tells.
+_MOST_TRIALS_LISTED = 1_000
+_TRIALS_SECONDS = 3.0
+
+
+def follow(sweep: Sweep, on: Console, *, poll_seconds: float = _POLL_SECONDS) -> SweepDetail:
+    """Show a sweep until it has ended; returns its end."""
+    report: _Report = _LiveReport(on, sweep) if on.is_terminal else _LineReport(on)
+    with report:
+        for detail in sweep.follow(poll_seconds=poll_seconds):
+            report.update(detail)
+    return sweep.detail
+
+
+class _Report(Protocol):
+    """Shows a sweep again and again."""
+
+    def update(self, detail: SweepDetail) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class _LineReport:
+    """A line when the state changes, at most one every few seconds else."""
+
+    def __init__(self, on: Console) -> None:
+        self._on = on
+        self._shown: SweepDetail | None = None
+        self._shown_at = 0.0
+
+    def update(self, detail: SweepDetail) -> None:
+        """Print a line if there is news."""
+        now, shown = time.monotonic(), self._shown
+        silence_seconds = now - self._shown_at
+        if shown is None or (detail.state, detail.reason) != (shown.state, shown.reason):
+            is_due = True
+        else:
+            is_news = detail.progress.ended != shown.progress.ended
+            is_due = silence_seconds >= (_LINE_SECONDS if is_news else _SIGN_OF_LIFE_SECONDS)
+        if is_due:
+            # A whole line at once, so that no other output ends up within it.
+            self._on.print(Text(_line(detail)), soft_wrap=True)
+            self._shown, self._shown_at = detail, now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Every line is complete already."""
+
+
+class _LiveReport:
+    """A progress bar, and a table by optimizer, redrawn in place."""
+
+    def __init__(self, on: Console, sweep: Sweep) -> None:
+        self._sweep = sweep
+        self._live = Live(console=on, refresh_per_second=4)
+        self._trials: Sequence[TrialView] = ()
+        self._listed_at = -_TRIALS_SECONDS
+
+    def update(self, detail: SweepDetail) -> None:
+        """Redraw."""
+        now = time.monotonic()
+        is_due = now - self._listed_at >= _TRIALS_SECONDS or detail.ended_at is not None
+        if is_due and detail.progress.total <= _MOST_TRIALS_LISTED:
+            self._trials, self._listed_at = list(self._sweep.trials()), now
+        self._live.update(_view(detail, self._trials))
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the last picture where it is."""
+        self._live.stop()
+
+
+def _line(detail: SweepDetail) -> str:
+    """A sweep in one line of a log."""
+    progress = detail.progress
+    reason = f" ({detail.reason})" if detail.reason else ""
+    return (
+        f"{time.strftime('%H:%M:%S')} {detail.name} {detail.sweep_id} {detail.state}{reason}: "
+        f"{progress.ended}/{progress.total} trials ({_percent(detail)} %), "
+        f"{progress_words(progress)}"
+    )
+
+
+def _view(detail: SweepDetail, trials: Sequence[TrialView]) -> RenderableType:
+    """A sweep on a terminal."""
+    progress = detail.progress
+    head = Text.assemble((detail.name, "bold"), " ", detail.sweep_id, " ", state_text(detail.state))
+    if detail.reason:
+        head.append(f" ({detail.reason})")
+    bar = Table.grid(padding=(0, 1))
+    bar.add_row(
+        ProgressBar(total=max(progress.total, 1), completed=progress.ended, width=40),
+        f"{progress.ended}/{progress.total} trials",
+        f"{_percent(detail)} %",
+    )
+    parts: list[RenderableType] = [head, bar, Text(progress_words(progress), style="dim")]
+    return Group(*parts, _by_optimizer(trials)) if trials else Group(*parts)
+
+
+def _by_optimizer(trials: Sequence[TrialView]) -> Table:
+    """How far each optimizer is, and its best validation accuracy so far."""
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    best: dict[str, float] = {}
+    for trial in trials:
+        counts[trial.optimizer][trial.status] += 1
+        if trial.status == "completed":
+            accuracy = trial.metrics.get("val_accuracy", 0.0)
+            best[trial.optimizer] = max(accuracy, best.get(trial.optimizer, 0.0))
+    made = table("optimizer", "done", "running", "diverged", "failed", "best val %")
+    for name, count in counts.items():
+        waiting = count["running"] + count["pending"]
+        made.add_row(
+            name,
+            f"{count.total() - waiting}/{count.total()}",
+            str(count["running"]),
+            str(count["diverged"]),
+            str(count["failed"]),
+            f"{100 * best[name]:.1f}" if name in best else "",
+        )
+    return made
+
+
+def _percent(detail: SweepDetail) -> int:
+    """Trials that have ended, of 100; 100 only when all have."""
+    return 100 * detail.progress.ended // max(detail.progress.total, 1)

@@ -1,0 +1,122 @@
+"""Commands that run the whole product on this machine: up, demo."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.failures import CliError, ExitStatus, status_of
+from service.cli.options import examples
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from service.client import Sweep
+    from service.embedded import Addresses, EmbeddedStack, StackEvent
+
+__all__ = ["demo", "up"]
+
+Host = Annotated[
+    str | None,
+    typer.Option(help="Address to listen on [SASAM_HOST].", show_default="127.0.0.1"),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=65535, help="Port to listen on [SASAM_PORT].", show_default="a free one"
+    ),
+]
+
+
+@examples("sasam up", "SASAM_HOME=/data/sasam sasam up --port 8420")
+def up(host: Host = None, port: Port = None) -> None:
+    """Run the service, Ray and MLflow on this machine until Ctrl-C."""
+    from service.cli.rendering import console
+
+    stack = _stack(host, port)
+    with stack.running(_events(console(stderr=True))):
+        _print_addresses(stack.addresses, console())
+        stack.wait()
+
+
+@examples("sasam demo", "sasam demo --exit")
+def demo(
+    leave: Annotated[
+        bool, typer.Option("--exit", help="End when the sweep has, instead of serving on.")
+    ] = False,
+    preset: Annotated[str, typer.Option(help="What to sweep.")] = "digits",
+    host: Host = None,
+    port: Port = None,
+) -> None:
+    """Run a small sweep on this machine from start to heatmap, then serve until Ctrl-C."""
+    from service.cli.rendering import console
+    from service.client import Client
+
+    on = console()
+    stack = _stack(host, port)
+    with stack.running(_events(console(stderr=True))):
+        _print_addresses(stack.addresses, on)
+        with Client(stack.addresses.service) as client:
+            sweep = client.sweeps.submit(client.preset(preset).text)
+            status = _run(sweep, on)
+        if not leave:
+            on.print(f"Browse the sweep at {stack.addresses.service}{sweep.detail.links.page}")
+            _print_addresses(stack.addresses, on)
+            stack.wait()
+    raise typer.Exit(status)
+
+
+def _run(sweep: Sweep, on: Console) -> ExitStatus:
+    """Show a sweep to its end and what it found; an interrupted one is cancelled.
+
+    Raises:
+        CliError: It failed.
+    """
+    from service.cli.progress import follow
+    from service.cli.results import print_heatmap, print_summary
+    from service.client import ClientError
+
+    try:
+        detail = follow(sweep, on)
+        if status_of(detail) is ExitStatus.FAILED:
+            reason = detail.reason or "see the logs"
+            raise CliError(f"sweep {sweep.sweep_id} {detail.state}: {reason}")
+        print_summary(sweep, on)
+        on.print()
+        print_heatmap(sweep, on)
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(ClientError):
+            sweep.cancel()  # or the next `sasam up` would go on with it
+        raise
+    return status_of(detail)
+
+
+def _stack(host: str | None, port: int | None) -> EmbeddedStack:
+    from service.embedded import EmbeddedStack
+    from service.settings import Settings
+
+    given: dict[str, Any] = {"host": host, "port": port}
+    return EmbeddedStack(
+        Settings(**{name: value for name, value in given.items() if value is not None})
+    )
+
+
+def _events(on: Console) -> Callable[[StackEvent], None]:
+    """Tells what happens to the parts of the stack."""
+
+    def tell(event: StackEvent) -> None:
+        style = {"died": "bold red", "notice": "yellow"}.get(event.kind, "dim")
+        with suppress(OSError):  # nobody may read us any more
+            on.print(f"{event.child}: {event.message}", style=style, markup=False)
+
+    return tell
+
+
+def _print_addresses(addresses: Addresses, on: Console) -> None:
+    on.print(f"service  {addresses.service}  (API: {addresses.service}/docs)", markup=False)
+    on.print(f"MLflow   {addresses.mlflow}", markup=False)
+    on.print(f"Ray      {addresses.ray}", markup=False)
+    on.print("Ctrl-C ends all three.", style="dim")
