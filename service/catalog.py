@@ -14,7 +14,7 @@ from workers.corruptions.names import CORRUPTIONS
 from workers.metrics import METRICS
 from workers.spec import SweepSpec, load_spec
 
-__all__ = ["preset_names", "preset_text", "router"]
+__all__ = ["CatalogView", "EntryView", "PresetView", "preset_names", "preset_text", "router"]
 
 router = APIRouter(tags=["catalog"])
 

@@ -24,6 +24,7 @@ from workers.spec import SpecError
 
 __all__ = [
     "ConflictProblem",
+    "FieldProblem",
     "InvalidProblem",
     "NotFoundProblem",
     "Problem",

@@ -13,7 +13,7 @@ from service.execution.ray_jobs import RayJobs, RayUnavailableError
 from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.storage import Database
 
-__all__ = ["router"]
+__all__ = ["Readiness", "router"]
 
 router = APIRouter(tags=["health"])
 

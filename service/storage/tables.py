@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["SweepRow", "Table", "TrialRow"]
+__all__ = ["Moment", "SweepRow", "Table", "TrialRow"]
 
 
 class Moment(TypeDecorator[datetime]):

@@ -17,7 +17,7 @@ from service.summaries.trials import trial_table
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 
-__all__ = ["router"]
+__all__ = ["router", "table_of_sweep"]
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["summaries"])
 

@@ -38,7 +38,7 @@ from service.trials.repository import TrialRepository
 from workers.catalog import datasets, optimizers
 from workers.spec import SpecError, SpecProblem, SweepSpec
 
-__all__ = ["SweepService"]
+__all__ = ["SweepService", "require_sweep"]
 
 _ID_BYTES = 6
 

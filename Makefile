@@ -1,0 +1,57 @@
+# Two commands need nothing but Python 3.11, make and git: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint format types imports bench-method lock clean
+
+help: ## List the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(INSTALLED): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+install: $(INSTALLED) ## Make the virtual environment, from the lock file
+
+demo: install ## Run the paper's grid on digits: service, Ray, MLflow, 80 trials (EXIT=1 ends after)
+	$(BIN)/sasam demo $(if $(EXIT),--exit)
+
+up: install ## Start the service, Ray and MLflow on this machine
+	$(BIN)/sasam up
+
+test: install lint types imports ## Lint, types, import contracts and all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: install ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: install
+	$(BIN)/mypy
+
+imports: install
+	$(BIN)/lint-imports
+
+bench-method: install ## Measure optimizers and curvature against their peers (CIFAR=path of an .npz)
+	$(BIN)/python tests/benchmarks/bench_optimizers.py
+	$(BIN)/python tests/benchmarks/bench_curvature.py $(CIFAR)
+
+lock: install ## Resolve the dependencies anew; torch stays where it is pinned
+	printf 'torch==2.14.1\ntorchvision==0.29.1\n' > $(VENV)/pins.txt
+	$(BIN)/uv pip compile pyproject.toml --extra workers --extra service --group dev \
+	  --universal --python-version 3.11 --constraint $(VENV)/pins.txt --generate-hashes \
+	  --no-emit-index-url --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
