@@ -5,7 +5,8 @@ recomputes the seed means and the statistic, and takes percentiles. With n seeds
 percentile interval is too narrow by sqrt((n-1)/n): nominal 95 % covers 81 % at 2 seeds and 87 % at
 3. Its half-widths about the estimate are therefore multiplied by sqrt(n/(n-1)), which covers 93 %
 and 94 %. One seed says nothing about seeds: no interval. Intervals of
-a maximum over configurations (regrets, sensitivities) lean upward, as noise lifts a maximum.
+a maximum over configurations (regrets, sensitivities) lean upward, as noise lifts a maximum: where
+neighbouring configurations differ by as much as seeds do, 83 to 93 % were covered at 2 to 5 seeds.
 """
 
 import math

@@ -30,14 +30,8 @@ def compare(scored: Sequence[Scores]) -> Comparisons:
     ranks = comparisons.mean_ranks(together) if blocks else None
     nemenyi = comparisons.nemenyi(ranks, blocks) if enough and ranks is not None else None
     pairs = [
-        _pair(
-            a,
-            b,
-            None
-            if nemenyi is None
-            else float(nemenyi[labels.index(a.trials.label), labels.index(b.trials.label)]),
-        )
-        for a, b in itertools.combinations(scored, 2)
+        _pair(scored[a], scored[b], None if nemenyi is None else float(nemenyi[a, b]))
+        for a, b in itertools.combinations(range(len(scored)), 2)
     ]
     chi2, p_value = (
         comparisons.friedman(together) if enough and len(scored) > 2 else (math.nan, math.nan)

@@ -200,13 +200,9 @@ class OptimizerSummary(Schema):
     sentence: str = Field(
         description="The gist in one sentence.",
         examples=[
-            "SA-SAM: 73.9 % OOD"
-            " accuracy at its"
-            " selected"
-            " configuration;"
-            " within 1 point of"
-            " the best on 2 of 16"
-            " configurations; loses 1.3 points between its best and its mean learning rate."
+            "SA-SAM: 73.9 % OOD accuracy at its selected configuration; within 1 point of the"
+            " best on 2 of 16 configurations; loses 1.3 points between its best and its mean"
+            " learning rate."
         ],
     )
 
@@ -302,8 +298,8 @@ class SweepSummary(Schema):
     n_seeds: int
     chance_accuracy: float = Field(examples=[0.1])
     evaluation_split: Literal["ood", "validation"] = Field(
-        description="What regret, sensitivity, tunability, importance and comparisons are computed"
-        " on."
+        description="What regret, sensitivity, tunability, importance and comparisons are"
+        " computed on."
     )
     planned_trials: int
     finished_trials: int
@@ -317,9 +313,7 @@ class SweepSummary(Schema):
     ci_method: str | None = Field(description="Null with one seed: there is no interval.")
     flattest: dict[str, dict[str, str | None]] = Field(
         description="Optimizer with the curvature nearest to zero at its selected configuration,"
-        " by metric"
-        " and split, among"
-        " those that learned; null when fewer than two did."
+        " by metric and split, among those that learned; null when fewer than two did."
     )
     optimizers: list[OptimizerSummary]
     comparisons: Comparisons | None = Field(description="Null with one optimizer.")

@@ -55,8 +55,7 @@ class OptimizerAcrossWorkloads(Schema):
     profile_score: float = Field(description="Area under the profile up to tau 4, over 3.")
     hyperparameter_sensitivity: float | None = Field(
         description="Normalised score lost by one configuration for all workloads; null unless"
-        " every"
-        " workload has the same configurations."
+        " every workload has the same configurations."
     )
 
 

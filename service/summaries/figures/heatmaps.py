@@ -42,8 +42,8 @@ HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
 _DECADES = 3
 # 1e-8 and 0.01, not 0.00000001 or 1e-2.
 _SHORT = (
-    "datum.value && abs(datum.value) < 1e-3"
-    " ? format(datum.value, '.2~e') : format(datum.value, '.3~g')"
+    "datum.value && abs(datum.value) < 1e-3 ? format(datum.value, '.2~e') : format(datum.value,"
+    " '.3~g')"
 )
 _CELL_WIDTH, _CELL_HEIGHT = 46, 34
 _SPLIT_TITLES = {"validation": "validation", "ood": "OOD"}

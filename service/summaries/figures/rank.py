@@ -35,8 +35,8 @@ def rank(table: TrialTable) -> FigureData:
     if len(scores) < MIN_BLOCKS:
         raise NotAvailableError(
             "needs_blocks",
-            f"Ranks need {MIN_BLOCKS} configurations that every optimizer was tried at;"
-            f" there are {len(scores)}.",
+            f"Ranks need {MIN_BLOCKS} configurations that every optimizer was tried at; there are"
+            f" {len(scores)}.",
             ("best", "expected-max"),
         )
     ranks = mean_ranks(scores).tolist()

@@ -97,6 +97,7 @@ def test_summarize_oracle_carries_its_caveats(oracle_table: TrialTable) -> None:
         "negative_trace",
         "best_weight_decay_on_grid_edge",
         "near_duplicate_weight_decays",
+        "intervals_of_maxima_lean_upward",
         "p_values_within_grid",
     }
     (scope,) = (c.message for c in found.caveats if c.code == "p_values_within_grid")
