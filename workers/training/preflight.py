@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from workers.batches import TrialData, load_data
 from workers.datasets import DatasetError
@@ -16,6 +18,10 @@ from workers.spec import SpecError, SpecProblem, SweepSpec
 
 __all__ = ["preflight"]
 
+# Copies of the weights that training holds at most: weights, gradient, the gradient before, former
+# and restored weights (SA-SAM).
+_WEIGHT_COPIES = 5
+
 
 def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[str, Any]:
     """Load the data, build the network and every optimizer, and make one forward pass.
@@ -23,7 +29,8 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
     Corrupted images that are not there yet are made here, once, and not by the first trials.
 
     Returns:
-        Facts about the sweep: numbers of weights, of images and of classes.
+        Facts about the sweep: numbers of weights, of images and of classes, and the memory that a
+        trial needs for weights, activations and images.
 
     Raises:
         SpecError: Something cannot work, with its key in the specification and the remedy.
@@ -33,7 +40,7 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
     except DatasetError as error:
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
         raise SpecError([problem]) from error
-    problems = [*_training_problems(spec, data)]
+    problems = [*_batch_problems(spec, data), *_clipping_problems(spec)]
     try:
         model = build_model(
             spec.model,
@@ -41,15 +48,14 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
             in_channels=data.in_channels,
             image_size=data.image_size,
         )
-        _check_forward(model, data)
+        activation_bytes = _bytes_per_image(model, data) * spec.training.batch_size
     except ValueError as error:
         raise SpecError([*problems, SpecProblem("model", str(error), spec.model.name)]) from error
-    for position, trial in enumerate(spec.trials[: len(spec.optimizers)]):
-        try:
-            build_optimizer(trial, model)
-        except ValueError as error:
-            path = f"optimizers[{position}]"
-            problems.append(SpecProblem(path, str(error), trial.optimizer.name))
+    weight_bytes = 4 * count_parameters(model) * _WEIGHT_COPIES
+    problems += [
+        *_optimizer_problems(spec, model),
+        *_memory_problems(activation_bytes, weight_bytes),
+    ]
     if problems:
         raise SpecError(problems)
     return {
@@ -58,24 +64,77 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
         "validation_images": len(data.validation),
         "ood_images": 0 if data.ood is None else len(data.ood) * len(data.ood.labels),
         "classes": data.num_classes,
+        "trial_memory_bytes": activation_bytes + weight_bytes + data.size_bytes,
     }
 
 
-def _training_problems(spec: SweepSpec, data: TrialData) -> list[SpecProblem]:
-    problems = []
+def _batch_problems(spec: SweepSpec, data: TrialData) -> Iterator[SpecProblem]:
     batch_size, images = spec.training.batch_size, len(data.train)
     if batch_size > images:
-        message = f"a batch must not be larger than the {images} training images"
-        problems.append(SpecProblem("training.batch_size", message, str(batch_size)))
-    return problems
+        yield SpecProblem(
+            "training.batch_size",
+            f"at most the {images} training images; make batches smaller or dataset.train_size "
+            "larger",
+            str(batch_size),
+        )
 
 
-def _check_forward(model: torch.nn.Module, data: TrialData) -> None:
-    """Run two images of zeros through the network."""
+def _clipping_problems(spec: SweepSpec) -> Iterator[SpecProblem]:
+    adaptive = [o.name for o in spec.optimizers if o.name in ("sa-sam", "sa-sgd")]
+    if adaptive and spec.training.gradient_clipping is not None:
+        yield SpecProblem(
+            "training.gradient_clipping",
+            f"{adaptive[0]} derives its step size from gradients as they are; leave it out, or "
+            "sweep the other optimizers on their own",
+            str(spec.training.gradient_clipping),
+        )
+
+
+def _optimizer_problems(spec: SweepSpec, model: nn.Module) -> Iterator[SpecProblem]:
+    for trial in spec.trials:
+        try:
+            build_optimizer(trial, model)
+        except ValueError as error:
+            position = spec.optimizers.index(trial.optimizer)
+            yield SpecProblem(f"optimizers[{position}]", str(error), trial.optimizer.name)
+            return
+
+
+def _memory_problems(activation_bytes: int, weight_bytes: int) -> Iterator[SpecProblem]:
+    """Compare with the machine this runs on, whose like the trials run on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    needed = activation_bytes + weight_bytes
+    if torch.cuda.is_available():
+        memory = max(memory, torch.cuda.get_device_properties(0).total_memory)
+    if needed > memory:
+        key = "training.batch_size" if activation_bytes > weight_bytes else "model"
+        yield SpecProblem(
+            key,
+            f"a trial needs about {needed / 2**30:.1f} GiB for activations and weights, the "
+            f"machine has {memory / 2**30:.1f}; make batches or the network smaller",
+            f"{activation_bytes / 2**30:.1f} + {weight_bytes / 2**30:.1f} GiB",
+        )
+
+
+def _bytes_per_image(model: nn.Module, data: TrialData) -> int:
+    """Bytes that a training pass keeps for each image; a pass over two images of zeros finds it.
+
+    Raises:
+        ValueError: The network cannot take the images, or has no output for each class.
+    """
     shape = (2, data.in_channels, data.image_size, data.image_size)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if not isinstance(tensor, nn.Parameter):
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
     try:
-        with torch.no_grad():
-            logits = model(torch.zeros(shape))
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits = model.train()(torch.zeros(shape))
     except (AssertionError, IndexError, RuntimeError, TypeError) as error:
         size = f"{shape[1]} x {shape[2]} x {shape[3]}"
         raise ValueError(f"the network cannot take images of {size}: {error}") from error
@@ -83,3 +142,4 @@ def _check_forward(model: torch.nn.Module, data: TrialData) -> None:
         raise ValueError(
             f"the network returns {tuple(logits.shape)} for 2 images of {data.num_classes} classes"
         )
+    return sum(size for pointer, size in kept.items() if pointer not in weights) // 2

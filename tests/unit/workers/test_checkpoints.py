@@ -17,7 +17,7 @@ def test_load_checkpoint_returns_what_was_saved(tmp_path):
     loaded = load_checkpoint(tmp_path / "deep" / "file.pt")
     assert torch.equal(loaded["weights"], state["weights"])
     assert loaded["record"] == state["record"]
-    assert os.listdir(tmp_path / "deep") == ["file.pt"]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file.pt"]
 
 
 def test_load_checkpoint_absent_gives_none(tmp_path):
@@ -36,7 +36,7 @@ def test_save_checkpoint_that_fails_keeps_the_former_one(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         save_checkpoint(path, {"epoch": 2})
     assert load_checkpoint(path) == {"epoch": 1}
-    assert os.listdir(tmp_path) == ["file.pt"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 700])

@@ -1,9 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
 import torch
 
 from workers.seeding import derive_seed, stream
@@ -20,13 +16,9 @@ def test_derive_seed_differs_by_every_argument():
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_derive_seed_other_process_gives_the_same():
-    code = "from workers.seeding import derive_seed; print(derive_seed(7, 'order', 3))"
-    environment = os.environ | {"PYTHONHASHSEED": "99"}
-    printed = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
-    ).stdout
-    assert int(printed) == derive_seed(7, "order", 3)
+def test_derive_seed_stays_what_it_was():
+    # Recorded results of earlier versions stay reproducible only as long as this holds.
+    assert derive_seed(7, "order", 3) == 4_973_603_909_648_859_553
 
 
 def test_stream_does_not_touch_the_global_generator():

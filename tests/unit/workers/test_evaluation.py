@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from workers.batches import DeviceData, DeviceImages, Normalisation, TrialData
+from workers.datasets import CorruptedSet, ImageSet
+from workers.datasets.cells import Cell
+from workers.evaluation import Evaluator
+
+CPU = torch.device("cpu")
+CELLS = [Cell(name, severity) for name in ("fog", "snow", "frost") for severity in (2, 5)]
+
+
+def image_set(n, seed):
+    generator = np.random.default_rng(seed)
+    return ImageSet(
+        generator.integers(0, 256, (n, 4, 4, 3), dtype=np.uint8), generator.integers(0, 5, n)
+    )
+
+
+@pytest.fixture
+def evaluator():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5), nn.Linear(48, 5))
+    normalise = Normalisation([0.4, 0.5, 0.6], [0.2, 0.3, 0.2], CPU, channels_last=True)
+    return Evaluator(model, model, normalise), model
+
+
+def one_by_one(model, images, labels):
+    """Loss and accuracy as a slow loop over single images has them."""
+    model = model.eval()
+    losses, correct = [], []
+    for image, label in zip(images, labels, strict=True):
+        x = (image / 255 - np.array([0.4, 0.5, 0.6])) / np.array([0.2, 0.3, 0.2])
+        logits = model(torch.tensor(x, dtype=torch.float32).permute(2, 0, 1)[None])
+        losses.append(F.cross_entropy(logits, torch.tensor([label])).item())
+        correct.append(float(logits.argmax().item() == label))
+    return np.mean(losses), np.mean(correct)
+
+
+def test_validation_agrees_with_a_loop_over_images(evaluator):
+    evaluate, model = evaluator
+    images = image_set(301, seed=1)
+    scores = evaluate.validation(DeviceImages([images], CPU))
+    loss, accuracy = one_by_one(model, images.images, images.labels)
+    assert scores.loss == pytest.approx(loss, rel=1e-5)
+    assert scores.accuracy == pytest.approx(accuracy)
+
+
+def test_validation_leaves_mode_and_statistics_as_found(evaluator):
+    evaluate, model = evaluator
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.train()
+    evaluate.validation(DeviceImages([image_set(10, seed=1)], CPU))
+    assert model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("images_a_cell", [7, 1100])  # several cells a batch, and less than one
+def test_corruptions_agree_with_each_cell_alone(evaluator, images_a_cell):
+    evaluate, model = evaluator
+    labels = image_set(images_a_cell, seed=0).labels
+    cells = {cell: image_set(images_a_cell, seed=k).images for k, cell in enumerate(CELLS)}
+    corrupted = CorruptedSet(cells, labels, "generated", "")
+    clean = image_set(2, seed=0)
+    data = TrialData(clean, clean, corrupted, 5, (0.0,) * 3, (1.0,) * 3)
+    metrics, matrix = evaluate.corruptions(DeviceData(data, CPU))
+    losses = {}
+    for cell, images in cells.items():
+        scores = evaluate.validation(DeviceImages([ImageSet(images, labels)], CPU))
+        losses[cell] = scores.loss
+        column = (2, 5).index(cell.severity)
+        assert matrix[cell.corruption][column] == pytest.approx(scores.accuracy)
+    assert metrics["ood_loss"] == pytest.approx(np.mean(list(losses.values())), rel=1e-6)
+    assert metrics["ood_accuracy"] == pytest.approx(np.mean(list(matrix.values())))
+    assert metrics["ood_accuracy.snow"] == pytest.approx(np.mean(matrix["snow"]))
+    assert "ood_accuracy.benchmark" not in metrics

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+from workers.spec import SpecError, validate_spec
+from workers.training import preflight
+
+
+def problems(spec, data_dir):
+    with pytest.raises(SpecError) as error:
+        preflight(validate_spec(spec), data_dir=data_dir, cache_dir=data_dir / "cache")
+    return {problem.path: problem.message for problem in error.value.problems}
+
+
+def test_preflight_good_specification_tells_facts(spec_dict, data_dir):
+    facts = preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
+    assert facts["parameters"] == 9 * 4 + 8 + 9 * 4 * 8 + 16 + 32 * 10 + 10
+    assert (facts["train_images"], facts["validation_images"]) == (256, 100)
+    assert facts["ood_images"] == 15 * 2 * 20
+    assert facts["trial_memory_bytes"] > 64 * (256 + 64) * 4
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "path", "message"),
+    [
+        ("training", {"batch_size": 257}, "training.batch_size", "at most the 256 training images"),
+        ("training", {"gradient_clipping": 1.0}, "training.gradient_clipping", "sa-sam"),
+        ("dataset", {"train_size": 1298}, "dataset.train_size", "1 to 1297"),
+        ("ood", {"images": 501}, "ood.images", "1 to 500"),
+        ("model", {"name": "vgg19", "kwargs": {}}, "model", "at least 32x32 pixels, got 8"),
+        ("model", {"name": "timm:resnte18", "kwargs": {}}, "model", "did you mean"),
+        ("model", {"name": "timm:resnet18", "kwargs": {"depht": 1}}, "model", "depht"),
+    ],
+)
+def test_preflight_impossible_specification_names_its_key(
+    spec_dict, data_dir, section, change, path, message
+):
+    spec_dict[section] |= change
+    assert message in problems(spec_dict, data_dir)[path]
+
+
+def test_preflight_too_little_memory_names_the_batch(spec_dict, data_dir, monkeypatch):
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 20}.__getitem__)
+    message = problems(spec_dict, data_dir)["training.batch_size"]
+    assert "make batches or the network smaller" in message
+
+
+def test_preflight_missing_data_names_the_data_set(spec_dict, data_dir):
+    spec_dict["dataset"] = {"name": "cifar10"}
+    assert "dataset.name" in problems(spec_dict, data_dir)
+
+
+def test_preflight_refused_optimizer_option_names_its_position(spec_dict, data_dir):
+    spec_dict["optimizers"] = ["msgd", {"name": "sa-sgd", "max_lr": 1e-6}]
+    assert "max_lr" in problems(spec_dict, data_dir)["optimizers[1]"]
+
+
+def test_preflight_nesterov_without_momentum_is_found(spec_dict, data_dir):
+    spec_dict["optimizers"] = [{"name": "msgd", "momentum": 0.0, "nesterov": True}]
+    assert "esterov" in problems(spec_dict, data_dir)["optimizers[0]"]

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from workers import checkpoints
+from workers.corruptions import BENCHMARK_CORRUPTIONS
+from workers.metrics import is_metric
+from workers.training import run_trial
+
+OPTIMIZERS = ["sa-sam", "sam", "sa-sgd", "msgd", "adam"]
+
+
+def same(first, second):
+    """Whether records are equal bit for bit, time aside."""
+    return [
+        {key: value for key, value in record.items() if key != "images_per_second"}
+        for record in first
+    ] == [
+        {key: value for key, value in record.items() if key != "images_per_second"}
+        for record in second
+    ]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_run_trial_records_every_epoch_and_the_end(device_data, make_trial, optimizer):
+    records = list(run_trial(make_trial(optimizer), device_data))
+    assert [record["epoch"] for record in records] == [1, 2, 3]
+    for record in records:
+        for key, value in record.items():
+            assert is_metric(key) or key in {"outcome", "ood_matrix"}
+            assert not isinstance(value, float) or math.isfinite(value)
+        assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy"} <= record.keys()
+        assert record["images_per_second"] > 0
+    assert records[-1]["train_loss"] < records[0]["train_loss"]
+    evaluations = {"sa-sam": 3, "sam": 2, "sa-sgd": 2}.get(optimizer, 1)
+    steps = 3 * (256 // 64)
+    first_step_has_no_former_point = optimizer.startswith("sa-")
+    expected = evaluations * steps - first_step_has_no_former_point
+    assert records[-1]["gradient_evaluations"] == expected
+    assert all("outcome" not in record for record in records[:-1])
+
+
+def test_run_trial_end_has_matrix_means_and_curvature(device_data, make_trial):
+    last = list(run_trial(make_trial(), device_data))[-1]
+    assert last["outcome"] == "completed"
+    matrix = last["ood_matrix"]
+    assert list(matrix) == list(BENCHMARK_CORRUPTIONS)
+    means = {name: sum(row) / 2 for name, row in matrix.items()}
+    assert all(last[f"ood_accuracy.{name}"] == mean for name, mean in means.items())
+    assert last["ood_accuracy"] == pytest.approx(sum(means.values()) / 15)
+    assert last["ood_accuracy.benchmark"] == pytest.approx(last["ood_accuracy"])
+    for split in ("validation", "ood"):
+        assert last[f"hessian_lambda_max.{split}"] > 0
+        assert last[f"hessian_trace_stderr.{split}"] >= 0
+        assert last[f"hessian_matvecs.{split}"] > 0
+        assert f"hessian_trace.{split}" in last
+        assert last[f"hessian_lambda_max_residual.{split}"] >= 0
+
+
+def test_run_trial_without_ood_and_curvature_ends_plainly(device_data, make_trial):
+    last = list(run_trial(make_trial(ood=None, curvature=None), device_data))[-1]
+    assert last["outcome"] == "completed"
+    assert not [key for key in last if key.startswith(("ood", "hessian"))]
+
+
+def test_run_trial_curvature_every_second_epoch_and_at_best(device_data, make_trial):
+    config = make_trial(
+        training={"epochs": 4},
+        curvature={"every": 2, "splits": ["validation"], "at_best": True, "metrics": ["trace"]},
+    )
+    records = list(run_trial(config, device_data))
+    measured = ["hessian_trace.validation" in record for record in records]
+    assert measured == [False, True, False, True]
+    best = max(range(4), key=lambda k: (records[k]["val_accuracy"], -k))
+    if measured[best]:
+        assert records[-1]["hessian_trace.validation.best"] == pytest.approx(
+            records[best]["hessian_trace.validation"], rel=1e-5
+        )
+    assert "hessian_trace.validation.best" in records[-1]
+
+
+def test_run_trial_that_diverges_ends_there_as_a_result(device_data, make_trial, tmp_path):
+    config = make_trial("msgd", learning_rate=1e20, training={"epochs": 50})
+    path = tmp_path / "checkpoint.pt"
+    records = list(run_trial(config, device_data, checkpoint=path))
+    last = records[-1]
+    assert last["outcome"] == "diverged"
+    assert last["diverged_epoch"] == last["epoch"] == len(records) < 50
+    assert not [key for key in last if key.startswith(("ood", "hessian"))]
+    assert all(not isinstance(v, float) or math.isfinite(v) for v in last.values())
+    assert list(run_trial(config, device_data, checkpoint=path)) == [last]
+
+
+def test_run_trial_same_configuration_is_bit_identical(device_data, make_trial):
+    config = make_trial("sa-sam", training={"augmentation": "randaugment"})
+    first = list(run_trial(config, device_data))
+    list(run_trial(make_trial("sam", seed=1), device_data))  # another one in between
+    torch.manual_seed(12345)
+    assert same(first, list(run_trial(config, device_data)))
+
+
+def test_run_trial_other_seed_differs(device_data, make_trial):
+    first, second = (next(run_trial(make_trial(seed=s), device_data)) for s in (0, 1))
+    assert first["train_loss"] != second["train_loss"]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_run_trial_resumed_after_every_epoch_is_bit_identical(
+    device_data, make_trial, tmp_path, optimizer
+):
+    config = make_trial(optimizer)
+    whole = list(run_trial(config, device_data))
+    pieces = []
+    path = tmp_path / "checkpoint.pt"
+    for position in range(len(whole)):
+        trial = run_trial(config, device_data, checkpoint=path)
+        if position:
+            assert same([next(trial)], pieces[-1:])  # the record it was saved with, once more
+        pieces.append(next(trial))
+        trial.close()
+    assert same(pieces, whole)
+    assert list(run_trial(config, device_data, checkpoint=path)) == pieces[-1:]
+
+
+def test_run_trial_killed_in_the_final_evaluation_repeats_only_that(
+    device_data, make_trial, tmp_path, monkeypatch
+):
+    config = make_trial("sa-sam", curvature={"at_best": True})
+    whole = list(run_trial(config, device_data))
+    path = tmp_path / "checkpoint.pt"
+    trial = run_trial(config, device_data, checkpoint=path)
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.training.trial.Trial.measure_end", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(trial)
+        patch.undo()
+        patch.setattr("workers.training.trial.Trial.train_epoch", lambda self: 1 / 0)
+        assert same(list(run_trial(config, device_data, checkpoint=path)), whole[-1:])
+
+
+def test_run_trial_rare_checkpoints_resume_from_the_last_one(device_data, make_trial, tmp_path):
+    config = make_trial(training={"epochs": 5, "checkpoint_every": 2})
+    whole = list(run_trial(config, device_data))
+    path = tmp_path / "checkpoint.pt"
+    trial = run_trial(config, device_data, checkpoint=path)
+    for _ in range(3):
+        next(trial)
+    trial.close()
+    assert same(list(run_trial(config, device_data, checkpoint=path)), whole[1:])
+
+
+def test_run_trial_checkpoint_of_another_trial_is_refused(device_data, make_trial, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    next(run_trial(make_trial(seed=0), device_data, checkpoint=path))
+    with pytest.raises(ValueError, match="checkpoint is of trial"):
+        next(run_trial(make_trial(seed=1), device_data, checkpoint=path))
+
+
+def test_run_trial_ended_leaves_its_weights(device_data, make_trial, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    list(run_trial(make_trial(ood=None, curvature=None), device_data, checkpoint=path))
+    saved = checkpoints.load_checkpoint(path)
+    assert saved["trial"].keys() == {"trial", "epoch", "model"}
+
+
+@pytest.mark.parametrize("optimizer", ["sa-sam", "sam", "adam"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_run_trial_half_precision_learns(device_data, make_trial, optimizer, precision):
+    config = make_trial(optimizer, training={"precision": precision}, ood=None, curvature=None)
+    records = list(run_trial(config, device_data))
+    full = list(run_trial(make_trial(optimizer, ood=None, curvature=None), device_data))
+    assert records[-1]["train_loss"] == pytest.approx(full[-1]["train_loss"], rel=0.1)
+
+
+def test_run_trial_schedule_moves_the_step_size(device_data, make_trial):
+    config = make_trial("msgd", training={"epochs": 4, "schedule": "cosine", "warmup_epochs": 1})
+    sizes = [record["step_size"] for record in run_trial(config, device_data)]
+    assert sizes[0] < 0.01
+    assert sizes[1:] == sorted(sizes[1:], reverse=True)
+    assert 0 < sizes[-1] < 0.001
+
+
+def test_run_trial_clipping_bounds_the_step(device_data, make_trial):
+    options = {"ood": None, "curvature": None}
+    sections = {"epochs": 1, "gradient_clipping": 1e-6}
+    clipped = next(run_trial(make_trial("msgd", training=sections, **options), device_data))
+    assert clipped["val_accuracy"] < 0.3
+    assert (
+        next(run_trial(make_trial("msgd", **options), device_data))["val_loss"]
+        < (clipped["val_loss"])
+    )
