@@ -1,17 +1,16 @@
 """Assembles everything known about one optimizer's dependence on tuning."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.summaries import curvature, selection_curves, statistics
+from service.summaries.curvature_summary import correlations, curvature_at
 from service.summaries.intervals import Bounds, percentile_interval, wilson
 from service.summaries.schemas import (
     AccuracyStatistics,
     BestConfig,
-    Correlation,
     CumulativePerformance,
     CurvatureValue,
     ExpectedCurve,
@@ -23,16 +22,15 @@ from service.summaries.schemas import (
     OptimizerSummary,
     TrialsToTarget,
     Tunability,
+    finite,
 )
 from service.summaries.scoring import Scores
-from service.summaries.table import CURVATURE_METRICS, Floats, OptimizerTrials, TrialRow, TrialTable
+from service.summaries.table import Floats, OptimizerTrials, TrialRow, TrialTable
 from workers import catalog
 from workers.catalog import LearningRateRole
 
 __all__ = [
     "Yardsticks",
-    "curvature_at",
-    "finite",
     "interval",
     "learning_rate_role",
     "summarize_optimizer",
@@ -117,7 +115,7 @@ def summarize_optimizer(
             **selection_curves.cumulative_performance(best_curves[0])
         ),
         hyperparameter_importance=_importance(scores),
-        curvature_correlation=_correlations(scores, table, yardsticks.shared_best),
+        curvature_correlation=correlations(scores, table, yardsticks.shared_best),
         trials_to_target=TrialsToTarget(
             target=yardsticks.target,
             n_hits=n_hits,
@@ -135,32 +133,6 @@ def learning_rate_role(optimizer_name: str) -> LearningRateRole:
     entry = catalog.optimizers.entries().get(optimizer_name)
     role: LearningRateRole = "step_size"
     return role if entry is None else entry.facts.get("learning_rate_role", role)
-
-
-def curvature_at(
-    trials: OptimizerTrials, config: int, metric: str, split: str
-) -> CurvatureValue | None:
-    """Curvature at one configuration: median and range over its surviving seeds, if any."""
-    values = trials.curvature(metric, split)[config]
-    values = values[~np.isnan(values)]
-    if not values.size:
-        return None
-    error = math.nan
-    if metric == "hessian_trace":
-        errors = trials.measured(lambda row: row.hessian_trace_stderr.get(split), config)
-        error = float(curvature.seed_median(errors))
-    return CurvatureValue(
-        value=float(np.median(values)),
-        low=float(values.min()),
-        high=float(values.max()),
-        n_seeds=values.size,
-        standard_error=finite(error),
-    )
-
-
-def finite(value: float | Floats | None) -> float | None:
-    """A number for JSON: None for NaN and infinity."""
-    return float(value) if value is not None and np.isfinite(value) else None
 
 
 def interval(bounds: Bounds) -> Interval:
@@ -332,44 +304,6 @@ def _importance(scores: Scores) -> Importance | None:
     total = found.pop("total_variance")
     return Importance(
         total_variance=total, **{name: finite(share) for name, share in found.items()}
-    )
-
-
-def _correlations(
-    scores: Scores, table: TrialTable, shared_best: float
-) -> dict[str, dict[str, Correlation]]:
-    """Rank correlations of every curvature metric on every split with the evaluation accuracy."""
-    trials = scores.trials
-    found: dict[str, dict[str, Correlation]] = {}
-    has_learned = curvature.learned(scores.evaluation, shared_best, table.chance_accuracy)
-    for metric in CURVATURE_METRICS:
-        for split in table.curvature_splits:
-            medians = curvature.seed_median(trials.curvature(metric, split))
-            if np.isnan(medians).all():
-                continue
-            association = curvature.associate(
-                medians,
-                scores.evaluation,
-                diverged=trials.all_diverged,
-                learned=has_learned,
-                shape=trials.shape,
-            )
-            found.setdefault(metric, {})[split] = _correlation(association)
-    return found
-
-
-def _correlation(association: curvature.Association) -> Correlation:
-    """An association for JSON."""
-    granulated = {name: finite(tau) for name, tau in association.granulated.items()}
-    return Correlation(
-        n=association.n,
-        kendall_tau=finite(association.kendall_tau),
-        spearman_rho=finite(association.spearman_rho),
-        granulated_kendall=granulated | {"psi": finite(association.psi)} if granulated else {},
-        lines_used=association.lines,
-        kendall_tau_diverged_as_sharpest=finite(association.kendall_tau_diverged_as_sharpest),
-        n_learned=association.n_learned,
-        kendall_tau_learned=finite(association.kendall_tau_learned),
     )
 
 

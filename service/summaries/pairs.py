@@ -8,8 +8,8 @@ import numpy as np
 
 from service.summaries import comparisons
 from service.summaries.intervals import percentile_interval
-from service.summaries.optimizer_summary import finite, interval
-from service.summaries.schemas import Comparisons, Interval, PairComparison
+from service.summaries.optimizer_summary import interval
+from service.summaries.schemas import Comparisons, Interval, PairComparison, finite
 from service.summaries.scoring import Scores
 from service.summaries.statistics import SCORE_DECIMALS, known_mean
 from service.summaries.table import Floats

@@ -7,9 +7,10 @@ to read the numbers.
 
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.summaries.table import Search
+from service.summaries.table import Floats, Search
 from workers.catalog import LearningRateRole
 
 __all__ = [
@@ -32,7 +33,13 @@ __all__ = [
     "SweepSummary",
     "TrialsToTarget",
     "Tunability",
+    "finite",
 ]
+
+
+def finite(value: float | Floats | None) -> float | None:
+    """A number for JSON: None for NaN and infinity."""
+    return float(value) if value is not None and np.isfinite(value) else None
 
 
 class Schema(BaseModel):

@@ -17,8 +17,7 @@ from pydantic import Field
 
 from service.summaries import comparisons
 from service.summaries.errors import NotAvailableError
-from service.summaries.optimizer_summary import finite
-from service.summaries.schemas import Schema
+from service.summaries.schemas import Schema, finite
 from service.summaries.scoring import Scores, score
 from service.summaries.statistics import SCORE_DECIMALS, known_mean
 from service.summaries.summary import EPSILON, summarize

@@ -10,8 +10,7 @@ from service.summaries.errors import InvalidOptionError, NotAvailableError
 from service.summaries.figures.data import FigureData, Record, of_workload
 from service.summaries.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.summaries.intervals import percentile_interval
-from service.summaries.optimizer_summary import finite
-from service.summaries.schemas import ExpectedCurve
+from service.summaries.schemas import ExpectedCurve, finite
 from service.summaries.scoring import score
 from service.summaries.summary import summarize
 from service.summaries.table import TrialTable
