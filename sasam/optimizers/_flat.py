@@ -22,16 +22,17 @@ Vector = list[Tensor]
 
 def alike(*vectors: Vector) -> Iterator[list[Vector]]:
     """Split parallel vectors into parts of one device and dtype each."""
-    if not vectors[0]:
-        return
-    parallel = cast(list[list[Tensor | None]], list(vectors))
-    for parts, _ in _group_tensors_by_device_and_dtype(parallel).values():
-        yield cast(list[Vector], parts)
+    return (parts for parts, _ in _grouped(*vectors))
 
 
 def clone(vector: Vector) -> Vector:
-    """Copy in one operator; `torch._foreach_clone` is younger than the oldest torch supported."""
-    return list(torch._foreach_mul(vector, True)) if vector else []
+    """Copy every tensor; `torch._foreach_clone` is younger than the oldest torch supported."""
+    copies = list(vector)
+    for [part], indices in _grouped(vector, with_indices=True):
+        copied = torch._foreach_mul(part, True)  # True changes neither a value nor the dtype
+        for index, tensor in zip(indices, copied, strict=True):
+            copies[index] = tensor
+    return copies
 
 
 def copy_(vector: Vector, source: Vector) -> None:
@@ -51,7 +52,7 @@ def norm(vector: Vector) -> Tensor:
     """Euclidean norm as a 0-dimensional tensor on the first tensor's device."""
     norms: list[Tensor] = []
     for (part,) in alike(vector):
-        wide = torch.promote_types(part[0].dtype, torch.float32)
+        wide = torch.float64 if part[0].dtype == torch.float64 else torch.float32
         norms.append(torch.stack(torch._foreach_norm(part, 2, wide)).norm())
     if len(norms) == 1:
         return norms[0]
@@ -89,3 +90,12 @@ def _swap(vector: Vector, other: Vector) -> None:
     values = clone(vector)
     copy_(vector, other)
     copy_(other, values)
+
+
+def _grouped(*vectors: Vector, with_indices: bool = False) -> list[tuple[list[Vector], list[int]]]:
+    """The parts of one device and dtype, and where their tensors stood; none of an empty vector."""
+    if not vectors[0]:
+        return []
+    parallel = cast(list[list[Tensor | None]], list(vectors))
+    groups = _group_tensors_by_device_and_dtype(parallel, with_indices).values()
+    return cast(list[tuple[list[Vector], list[int]]], list(groups))
