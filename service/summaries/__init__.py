@@ -23,6 +23,7 @@ from service.summaries.figures import (
     draw,
     export_figure,
     heatmap,
+    performance_profiles,
     render,
     terminal_heatmap,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "export_figure",
     "heatmap",
     "html_report",
+    "performance_profiles",
     "render",
     "render_table",
     "summarize",

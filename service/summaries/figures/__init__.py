@@ -9,9 +9,10 @@ from typing import Any
 from altair.utils import schemapi
 
 from service.summaries.errors import InvalidOptionError, UnknownNameError
-from service.summaries.figures import best, corruptions, curves, heatmaps, rank, scatter
+from service.summaries.figures import best, corruptions, curves, heatmaps, profiles, rank, scatter
 from service.summaries.figures.data import FigureData, Record
 from service.summaries.figures.heatmaps import HEATMAP_METRICS, heatmap
+from service.summaries.figures.profiles import performance_profiles
 from service.summaries.figures.rendering import MEDIA_TYPES, PICTURE_FORMATS, records_csv, render
 from service.summaries.figures.terminal import TerminalCell, TerminalPanel, terminal_heatmap
 from service.summaries.figures.theme import THEMES, Theme, theme_of, themed
@@ -31,6 +32,7 @@ __all__ = [
     "draw",
     "export_figure",
     "heatmap",
+    "performance_profiles",
     "render",
     "terminal_heatmap",
 ]
@@ -56,6 +58,9 @@ _FIGURES: Mapping[str, _Figure] = {
     "learning-curves": _Figure(curves.learning_curves, curves.draw_learning_curves),
 }
 FIGURES = tuple(_FIGURES)
+
+# Computed from several sweeps, so not by `compute_figure`.
+_DRAWN_ONLY = {"performance-profiles": profiles.draw_performance_profiles}
 
 
 def compute_figure(name: str, table: TrialTable, **options: Any) -> FigureData:
@@ -89,15 +94,16 @@ def draw(figure: FigureData, *, theme: str = "light") -> dict[str, Any]:
     """The Vega-Lite specification of a figure, with its data in it.
 
     Args:
-        figure: What :func:`compute_figure` returned.
+        figure: What :func:`compute_figure` or :func:`performance_profiles` returned.
         theme: "light" or "dark".
 
     Raises:
         UnknownNameError: An unknown theme.
     """
     colours = theme_of(theme)
+    draw_chart = _DRAWN_ONLY.get(figure.name) or _require(figure.name).draw
     with schemapi.debug_mode(False):
-        return themed(_require(figure.name).draw(figure, colours), figure.records, colours)
+        return themed(draw_chart(figure, colours), figure.records, colours)
 
 
 def export_figure(figure: FigureData, file_format: str, *, theme: str = "light") -> bytes:

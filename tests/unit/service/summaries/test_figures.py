@@ -16,10 +16,12 @@ from service.summaries import (
     TrialRow,
     TrialTable,
     UnknownNameError,
+    compare_workloads,
     compute_figure,
     draw,
     export_figure,
     heatmap,
+    performance_profiles,
     terminal_heatmap,
 )
 from workers.metrics import Outcome
@@ -276,3 +278,15 @@ def test_compute_figure_diverged_everywhere_still_draws(make_row: MakeRow) -> No
     assert not table.has_ood
     for name in ("best", "accuracy-heatmap", "lr-curves", "expected-max", "overview"):
         assert export_figure(compute_figure(name, table), "svg").startswith(b"<svg")
+
+
+def test_performance_profiles_rise_to_the_share_of_workloads_solved(make_table: MakeTable) -> None:
+    tables = {str(seed): make_table(random_seed=seed) for seed in range(3)}
+    summary = compare_workloads(tables)
+    figure = performance_profiles(summary)
+    for optimizer in summary.optimizers:
+        shares = [record["share"] for record in figure.where(optimizer=optimizer.optimizer)]
+        assert shares == sorted(shares)  # type: ignore[type-var]
+        solved = [n for n in optimizer.trials_to_target.values() if n is not None]
+        assert float(shares[-1] or 0) <= len(solved) / 3 + 1e-12
+    assert export_figure(figure, "svg").startswith(b"<svg")
