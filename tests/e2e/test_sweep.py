@@ -1,0 +1,140 @@
+"""The product from outside: `sasam up`, a sweep over HTTP, real kills, every trial once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+import pytest
+from mlflow import MlflowClient
+
+from service.client import Client
+
+SPECIFICATION = """
+name: e2e
+dataset: digits
+ood: {corruptions: [gaussian_noise, fog], severities: [1, 5], images: 100}
+model: cnn-tiny
+optimizers: [sa-sam, sa-sgd, msgd]
+search: {learning_rate: [1e-2, 1e30], weight_decay: [0, 1e-4]}
+seeds: [0, 1]
+training: {epochs: 4, batch_size: 64, augmentation: none}
+curvature: {images: 100, trace_tolerance: 0.2}
+"""
+T = TypeVar("T")
+TRIALS = 3 * 2 * 2 * 2
+DEADLINE_SECONDS = 300
+
+
+@contextmanager
+def running(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`sasam up` as a process of its own, ended as a user ends it."""
+    command = [str(Path(sys.executable).with_name("sasam")), "up"]
+    process = subprocess.Popen(command, env=os.environ | {"SASAM_HOME": str(home)})
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def until(probe: Callable[[], T | None], what: str) -> T:
+    """Ask again and again until there is an answer."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        found = probe()
+        if found is not None:
+            return found
+        time.sleep(0.2)  # between two looks, not instead of one
+    pytest.fail(f"waited {DEADLINE_SECONDS} s for {what}")
+
+
+def address_of(home: Path) -> str:
+    """Where the service answers, once it does."""
+
+    def answer() -> str | None:
+        try:
+            ports = json.loads((home / "ports.json").read_text())
+            url = f"http://127.0.0.1:{ports['service']}"
+            return url if httpx.get(f"{url}/readyz").is_success else None
+        except (OSError, ValueError, httpx.HTTPError):
+            return None
+
+    return until(answer, "the service")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.xdist_group("embedded")
+def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with running(home) as first:
+        with Client(address_of(home)) as client:
+            sweep = client.sweeps.submit(SPECIFICATION)
+            until(lambda: sweep.refresh().progress.ended >= 3 or None, "three trials")
+        uvicorn = [int(p.name) for p in Path("/proc").iterdir() if _is_uvicorn_of(p, home)]
+        assert len(uvicorn) == 1
+        os.kill(uvicorn[0], signal.SIGKILL)
+        with Client(address_of(home)) as client:
+            again = client.sweeps.get(sweep.sweep_id)
+            until(lambda: again.refresh().progress.ended >= 8 or None, "eight trials")
+        first.kill()
+        first.wait()
+
+    with running(home):
+        url = address_of(home)
+        with Client(url) as client:
+            sweep = client.sweeps.get(sweep.sweep_id).wait(DEADLINE_SECONDS)
+            assert sweep.state == "completed"
+            assert sweep.progress.completed + sweep.progress.diverged == TRIALS
+            trials = list(sweep.trials())
+            summary = sweep.summary()
+            picture = sweep.figure("accuracy-heatmap", "png")
+        runs = _mlflow_runs(home, sweep.sweep_id)
+
+    assert Counter(trial.status for trial in trials if trial.learning_rate == 1e-2) == {
+        "completed": TRIALS // 2
+    }
+    diverged = [trial for trial in trials if trial.status == "diverged"]
+    assert {trial.learning_rate for trial in diverged} == {1e30}
+    assert "msgd" in {trial.optimizer for trial in diverged}
+    assert summary.complete
+    for optimizer in summary.optimizers:
+        assert optimizer.best_config.ood_accuracy > 0.5
+        assert optimizer.lr_sensitivity is not None
+    assert picture.startswith(b"\x89PNG")
+    assert Counter(run.data.tags["sasam.trial"] for run in runs) == {t.key: 1 for t in trials}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
+def _is_uvicorn_of(process: Path, home: Path) -> bool:
+    """Whether a folder of /proc is this home's uvicorn."""
+    try:
+        command = (process / "cmdline").read_bytes()
+        environment = (process / "environ").read_bytes()
+    except OSError:
+        return False
+    return b"service.app" in command and f"SASAM_HOME={home}\0".encode() in environment
+
+
+def _mlflow_runs(home: Path, sweep_id: str) -> list:
+    """All trial runs of a sweep, and each metric once a step."""
+    port = json.loads((home / "ports.json").read_text())["mlflow"]
+    client = MlflowClient(f"http://127.0.0.1:{port}")
+    experiment = client.get_experiment_by_name("e2e")
+    condition = f"tags.`sasam.sweep` = '{sweep_id}' and tags.`sasam.kind` = 'trial'"
+    runs = list(client.search_runs([experiment.experiment_id], condition))
+    for run in runs:
+        history = client.get_metric_history(run.info.run_id, "val_accuracy")
+        steps = [metric.step for metric in history]
+        assert sorted(set(steps)) == sorted(steps), "an epoch stands twice"
+    return runs
