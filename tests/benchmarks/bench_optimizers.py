@@ -18,7 +18,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytorch_optimizer
 import torch
@@ -159,8 +158,11 @@ def contenders(network: nn.Module) -> list[Contender]:
 
         return Contender("SAM of pytorch_optimizer (momentum 0.9)", 2, model, step)
 
-    def ours(model: nn.Module, name: str, cls: type, times: int, **options: Any) -> Contender:
-        optimizer = cls(model.parameters(), lr=LR, **{"model": model, **options})
+    def ours(
+        model: nn.Module, name: str, cls: type, times: int, guard: bool = True, **options: float
+    ) -> Contender:
+        guarded = model if guard else None
+        optimizer = cls(model.parameters(), lr=LR, model=guarded, **options)
         return Contender(name, times, model, optimizer.step)
 
     def fresh() -> nn.Module:
@@ -172,7 +174,7 @@ def contenders(network: nn.Module) -> list[Contender]:
         two_phase(fresh()),
         packaged(fresh()),
         ours(fresh(), "**SAM (momentum 0.9)**", SAM, 2, momentum=0.9),
-        ours(fresh(), "**SAM (momentum 0.9)**, no `model=`", SAM, 2, momentum=0.9, model=None),
+        ours(fresh(), "**SAM (momentum 0.9)**, no `model=`", SAM, 2, guard=False, momentum=0.9),
         ours(fresh(), "**SAM**", SAM, 2),
         # The bound keeps the weights of all contenders alike, whatever the labels are.
         ours(fresh(), "**SA-SGD**", SASGD, 2, max_lr=LR),
@@ -247,8 +249,8 @@ def main() -> None:
         f"torch {torch.__version__}, {platform.machine()} CPU, processor time of one thread. "
         "Milliseconds and operators beyond are those outside the closure; operators are counted by "
         "a `TorchDispatchMode`, and those of this package (bold) do not depend on the number of "
-        "tensors. It also keeps BatchNorm statistics and random masks right, which the others leave "
-        "to the caller. Written by `python tests/benchmarks/bench_optimizers.py --output ...`.",
+        "tensors. It also keeps BatchNorm statistics and random masks right, which the others "
+        "leave to the caller. Written by `python tests/benchmarks/bench_optimizers.py --output ...`.",
         "",
     ]
     for name, network in networks:
