@@ -62,7 +62,7 @@ def test_validation_leaves_mode_and_statistics_as_found(evaluator):
 
 @pytest.mark.parametrize("images_a_cell", [7, 1100])  # several cells a batch, and less than one
 def test_corruptions_agree_with_each_cell_alone(evaluator, images_a_cell):
-    evaluate, model = evaluator
+    evaluate, _ = evaluator
     labels = image_set(images_a_cell, seed=0).labels
     cells = {cell: image_set(images_a_cell, seed=k).images for k, cell in enumerate(CELLS)}
     corrupted = CorruptedSet(cells, labels, "generated", "")

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.func import functional_call, hessian
+from torch.autograd.functional import hessian
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from workers.batches import Normalisation, TrialData
@@ -55,7 +56,7 @@ def dense_hessian(model, inputs, labels):
         return F.cross_entropy(functional_call(model, (weights, buffers), (inputs,)), labels)
 
     flat = torch.cat([p.detach().reshape(-1) for p in model.parameters()])
-    return hessian(loss)(flat)
+    return hessian(loss, flat)
 
 
 def test_measure_agrees_with_the_dense_hessian(data, normalise, model):

@@ -1,0 +1,181 @@
+"""The Trainable in this process, and under Tune with actors that are reused and killed."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import weakref
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+from ray import tune
+
+from workers.spec import TrialConfig, validate_spec
+from workers.trainable import SweepTrial
+
+SPEC = {
+    "name": "digits",
+    "dataset": {"name": "digits", "train_size": 256, "test_size": 100},
+    "ood": {"corruptions": ["fog", "contrast"], "severities": [3], "images": 20},
+    "model": {"name": "cnn-tiny", "kwargs": {"width": 4}},
+    "optimizers": ["sa-sam", "adam"],
+    "search": {"learning_rate": [0.01], "weight_decay": [0.0, 1e-4]},
+    "training": {"epochs": 4, "batch_size": 64, "augmentation": "none"},
+    "curvature": {"images": 40, "max_matvecs": 10},
+}
+TRIALS = validate_spec(SPEC).trials
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture
+def configuration(folder, tmp_path):
+    def build(trial: TrialConfig, checkpoint_dir: str = "checkpoints"):
+        return {
+            "trial": trial.model_dump(mode="json"),
+            "data_dir": str(folder),
+            "cache_dir": str(folder / "cache"),
+            "checkpoint_dir": str(tmp_path / checkpoint_dir),
+        }
+
+    return build
+
+
+@pytest.fixture
+def trainable(configuration, request):
+    made = []
+
+    def make(trial, **options):
+        made.append(SweepTrial(configuration(trial, **options)))
+        return made[-1]
+
+    state = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    yield make
+    for one in made:
+        one.stop()
+    torch.use_deterministic_algorithms(state[0])
+    torch.set_num_threads(state[1])
+
+
+def to_the_end(trainable):
+    """All records, without what Tune adds and what is a matter of time."""
+    records = []
+    while not records or not records[-1]["done"]:
+        result = trainable.train()
+        own = ("_loss", "_accuracy", "step_size", "gradient_evaluations")
+        keys = [k for k in result if k.endswith(own) or k.startswith(("hessian", "ood"))]
+        records.append({k: result[k] for k in (*keys, "epoch", "done")})
+    return records
+
+
+def test_step_yields_a_record_an_epoch_and_ends(trainable):
+    records = to_the_end(trainable(TRIALS[0]))
+    assert [record["epoch"] for record in records] == [1, 2, 3, 4]
+    assert [record["done"] for record in records] == [False, False, False, True]
+    assert records[-1]["ood_matrix"].keys() == {"fog", "contrast"}
+
+
+def test_reused_process_repeats_a_trial_bit_for_bit(trainable, configuration):
+    first = to_the_end(trainable(TRIALS[0], checkpoint_dir="first"))
+    reused = trainable(TRIALS[1], checkpoint_dir="second")
+    reused.train()
+    images = reused._data
+    assert reused.reset(configuration(TRIALS[2], "second"))
+    to_the_end(reused)
+    assert reused.reset(configuration(TRIALS[0], "second"))
+    assert reused._data is images  # loaded once
+    assert to_the_end(reused) == first
+
+
+def test_reset_frees_the_network_of_the_trial_before(trainable, configuration):
+    reused = trainable(TRIALS[0])
+    reused.train()
+    networks = [weakref.ref(o) for o in gc.get_objects() if type(o) is torch.nn.BatchNorm2d]
+    assert networks
+    reused.reset(configuration(TRIALS[1]))
+    assert not [ref for ref in networks if ref() is not None]
+
+
+def test_load_checkpoint_goes_on_where_tune_saved(trainable, tmp_path):
+    whole = to_the_end(trainable(TRIALS[0], checkpoint_dir="first"))
+    interrupted = trainable(TRIALS[0], checkpoint_dir="second")
+    interrupted.train()
+    interrupted.train()
+    (tmp_path / "saved").mkdir()
+    interrupted.save(str(tmp_path / "saved"))
+    resumed = trainable(TRIALS[0], checkpoint_dir="third")
+    resumed.restore(str(tmp_path / "saved"))
+    assert to_the_end(resumed) == whole[1:]
+
+
+def test_step_that_raises_is_left_to_tune(trainable, configuration):
+    broken = validate_spec(SPEC | {"training": {"epochs": 4, "batch_size": 64}}).trials[0]
+    one = trainable(
+        broken.model_copy(
+            update={
+                "model": broken.model.model_copy(
+                    update={"name": "timm:resnet18", "kwargs": {"depht": 1}}
+                )
+            }
+        )
+    )
+    with pytest.raises(ValueError, match="depht"):
+        one.train()
+
+
+class KilledOnce(SweepTrial):
+    """Kills its own process in the second epoch of the first trial, once."""
+
+    def step(self):
+        record = super().step()
+        mark = self._checkpoint.with_name("killed")
+        is_first = self._checkpoint.parent.name == TRIALS[0].key
+        if is_first and record["epoch"] == 2 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return record
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("RAY_AIR_NEW_OUTPUT", "0")
+    patch.setenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    patch.setenv("PYTHONPATH", str(Path(__file__).parents[3]))
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+    patch.undo()
+
+
+@pytest.mark.filterwarnings("ignore")  # of Tune's own
+def test_tune_finishes_all_trials_though_an_actor_is_killed(cluster, configuration, tmp_path):
+    space = configuration(TRIALS[0]) | {
+        "trial": tune.grid_search([trial.model_dump(mode="json") for trial in TRIALS])
+    }
+    results = tune.Tuner(
+        tune.with_resources(KilledOnce, {"CPU": 1}),
+        param_space=space,
+        tune_config=tune.TuneConfig(reuse_actors=True),
+        run_config=tune.RunConfig(
+            storage_path=str(tmp_path / "tune"),
+            failure_config=tune.FailureConfig(max_failures=2),
+            verbose=0,
+        ),
+    ).fit()
+    assert not results.errors
+    found = {TrialConfig(**result.config["trial"]).key: result.metrics for result in results}
+    assert found.keys() == {trial.key for trial in TRIALS}
+    assert all(metrics["outcome"] == "completed" for metrics in found.values())
+    assert (tmp_path / "checkpoints" / TRIALS[0].key / "killed").exists()
+    for trial in TRIALS[:2]:  # bit for bit what this process gets, whatever happened to the actors
+        alone = SweepTrial(configuration(trial, "alone"))
+        expected = to_the_end(alone)[-1]
+        alone.stop()
+        assert {key: found[trial.key][key] for key in expected} == expected
