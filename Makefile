@@ -13,18 +13,19 @@ help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(INSTALLED): requirements.lock pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
-	touch $@
+	@echo "Installing the locked dependencies into $(VENV); this takes some minutes."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
 
 install: $(INSTALLED) ## Make the virtual environment, from the lock file
 
 demo: install ## Run the paper's grid on digits: service, Ray, MLflow, 80 trials (EXIT=1 ends after)
-	$(BIN)/sasam demo $(if $(EXIT),--exit)
+	@$(BIN)/sasam demo $(if $(EXIT),--exit)
 
 up: install ## Start the service, Ray and MLflow on this machine
-	$(BIN)/sasam up
+	@$(BIN)/sasam up
 
 test: install lint types imports ## Lint, types, import contracts and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
