@@ -22,7 +22,7 @@ def catalog(output: Output = OutputFormat.TABLE, url: Url = None) -> None:
     with connect(url) as client:
         found = client.catalog()
     if output is OutputFormat.TABLE:
-        rendering.console().print(rendering.catalog_tables(found))
+        rendering.console(is_wide=True).print(rendering.catalog_tables(found))
     elif output is OutputFormat.CSV:
         kinds = ("optimizers", "models", "datasets")
         write(
@@ -55,6 +55,6 @@ def presets(
             return
         found = client.presets()
     if output is OutputFormat.TABLE:
-        rendering.console().print(rendering.presets_table(found))
+        rendering.console(is_wide=True).print(rendering.presets_table(found))
     else:
         write([preset.model_dump(mode="json") for preset in found], output)

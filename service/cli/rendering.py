@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -45,10 +46,12 @@ _STATE_STYLES = {
 _PIPE_WIDTH = 160
 
 
-def console(*, stderr: bool = False) -> Console:
-    """A console; one that is no terminal does not fold lines at 80 columns."""
+def console(*, stderr: bool = False, is_wide: bool = False) -> Console:
+    """A console; with ``is_wide`` one that is no terminal folds no row of a table."""
     made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=_PIPE_WIDTH)
+    if is_wide and not made.is_terminal:
+        made.width = _PIPE_WIDTH
+    return made
 
 
 def table(*columns: str, title: str | None = None) -> Table:
@@ -165,15 +168,16 @@ def trials_table(trials: Iterable[TrialView]) -> Table:
 
 
 def summary_table(summary: SummaryTable, on: Console) -> RenderableType:
-    """A summary, an optimizer a row; a column where the console is too narrow for that."""
+    """A summary, a row an optimizer; a column where the console is too narrow."""
     heads, rows = summary.columns, summary.rows
-    wide = _numbers(heads, rows, summary.title)
-    if Measurement.get(on, on.options, wide).minimum > on.width:
-        names = [row[0] for row in rows]
-        lines = list(zip(heads, *rows, strict=True))[1:]
-        wide = _numbers((heads[0], *names), lines, summary.title)
+    numbers = _numbers(heads, rows, summary.title)
+    unbounded = on.options.update_width(sys.maxsize)
+    if Measurement.get(on, unbounded, numbers).minimum > on.width:
+        turned = tuple(zip(heads, *rows, strict=True))
+        heads, rows = turned[0], turned[1:]
+        numbers = _numbers(heads, rows, summary.title)
     notes = [Text(f"- {note}", style="dim") for note in summary.notes]
-    return Group(wide, *notes)
+    return Group(numbers, *notes)
 
 
 def catalog_tables(catalog: Catalog) -> RenderableType:

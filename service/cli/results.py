@@ -126,7 +126,7 @@ def trials(
     with connect(url) as client:
         found = list(find_sweep(client, sweep).trials(status=status))
     if output is OutputFormat.TABLE:
-        rendering.console().print(rendering.trials_table(found))
+        rendering.console(is_wide=True).print(rendering.trials_table(found))
     else:
         write([trial.model_dump(mode="json") for trial in found], output)
 

@@ -90,6 +90,7 @@ def _run(sweep: Sweep, on: Console) -> ExitStatus:
     except (KeyboardInterrupt, SystemExit):
         with suppress(ClientError):
             sweep.cancel()  # or the next `sasam up` would go on with it
+            on.print(f"interrupted; sweep {sweep.sweep_id} is cancelled", soft_wrap=True)
         raise
     return status_of(detail)
 

@@ -62,7 +62,7 @@ def submit(
 
             estimate = client.sweeps.estimate(text)
             if output is OutputFormat.TABLE:
-                rendering.console().print(rendering.dry_run_table(estimate))
+                rendering.console(is_wide=True).print(rendering.dry_run_table(estimate))
             else:
                 _write(estimate.model_dump(mode="json"), output)
             return
@@ -99,7 +99,7 @@ def list_(
     if output is not OutputFormat.TABLE:
         _write([sweep.model_dump(mode="json") for sweep in found], output)
     elif found:
-        rendering.console().print(rendering.sweeps_table(found))
+        rendering.console(is_wide=True).print(rendering.sweeps_table(found))
     else:
         rendering.console(stderr=True).print("no sweeps")
 
@@ -165,7 +165,7 @@ def _show(client: Client, sweep: Sweep, output: OutputFormat) -> None:
     from service.cli import rendering
 
     if output is OutputFormat.TABLE:
-        rendering.console().print(rendering.sweep_table(sweep.detail, client.base_url))
+        rendering.console(is_wide=True).print(rendering.sweep_table(sweep.detail, client.base_url))
     else:
         _write(sweep.detail.model_dump(mode="json"), output)
 

@@ -21,7 +21,9 @@ _PROGRAM = "workers.local"
 
 @examples("sasam trial run sweep.yaml --index 3", "sasam trial run sweep.yaml -i 0 --device cpu")
 def run(
-    spec: Annotated[Path, typer.Argument(help="File of a specification.")],
+    spec: Annotated[
+        Path, typer.Argument(help="File of a specification.", exists=True, dir_okay=False)
+    ],
     index: Annotated[
         int, typer.Option("--index", "-i", min=0, help="Which trial, in the order they start.")
     ] = 0,

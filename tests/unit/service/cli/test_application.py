@@ -1,0 +1,159 @@
+"""The program: quick to start, helpful, and never a stack trace."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from service.cli import connection
+from service.cli.application import app
+from service.cli.failures import CliError, ExitStatus, reported
+
+HEAVY = ("torch", "ray", "numpy", "pydantic", "httpx", "sqlalchemy", "altair", "mlflow", "fastapi")
+
+
+def test_start_imports_nothing_heavy() -> None:
+    program = f"import sys, service.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert answer.stdout == "[]\n"
+
+
+def test_every_command_has_help_with_examples() -> None:
+    commands = [(command.name or "",) for command in app.registered_commands]
+    commands += [
+        (group.name or "", command.name or "")
+        for group in app.registered_groups
+        for command in (group.typer_instance or typer.Typer()).registered_commands
+    ]
+    assert len(commands) == 19
+    for words in commands:
+        answer = CliRunner().invoke(app, [*words, "--help"], prog_name="sasam")
+        assert answer.exit_code == 0
+        assert "Examples:" in answer.output, words
+        assert f"sasam {' '.join(words)}" in answer.output
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["list", "--limit", "0"], ["list", "-o", "xml"]])
+def test_usage_errors_end_with_2(words: list[str]) -> None:
+    assert CliRunner().invoke(app, words).exit_code == 2
+
+
+def test_unreachable_service_names_address_and_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SASAM_HOME", str(tmp_path))
+    monkeypatch.delenv("SASAM_URL", raising=False)
+    with socket.socket() as taken:  # bound, and not listening
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        (tmp_path / "ports.json").write_text(json.dumps({"service": port}))
+        answer = CliRunner().invoke(app, ["list"])
+    assert answer.exit_code == 1
+    assert answer.stderr == (
+        f"sasam: no service answers at http://127.0.0.1:{port} (connection refused); "
+        "start one with `sasam up`, or name its address with --url or SASAM_URL\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "remembered", "address"),
+    [
+        ({}, None, "http://127.0.0.1:8420"),
+        ({}, '{"service": 9001}', "http://127.0.0.1:9001"),
+        ({}, "[]", "http://127.0.0.1:8420"),
+        ({"SASAM_PORT": "9002"}, '{"service": 9001}', "http://127.0.0.1:9002"),
+        ({"SASAM_HOST": "::"}, '{"service": 9001}', "http://127.0.0.1:9001"),
+    ],
+)
+def test_address_is_what_was_set_or_what_ran_here(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variables: dict[str, str],
+    remembered: str | None,
+    address: str,
+) -> None:
+    monkeypatch.setenv("SASAM_HOME", str(tmp_path))
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if remembered is not None:
+        (tmp_path / "ports.json").write_text(remembered)
+    assert connection.service_address() == address
+
+
+def test_invalid_setting_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SASAM_PORT", "eighty")
+    monkeypatch.delenv("SASAM_URL", raising=False)
+    answer = CliRunner().invoke(app, ["list"])
+    assert answer.exit_code == 2
+    assert "SASAM_PORT: " in answer.stderr
+    assert "(got 'eighty')" in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "demo"])
+def test_port_in_use_and_unwritable_home_are_told_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setenv("SASAM_HOME", str(tmp_path))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = CliRunner().invoke(app, [command, "--port", str(port)])
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith(f"sasam: Port {port}")
+    assert len(answer.stderr.splitlines()) == 1
+    monkeypatch.setenv("SASAM_HOME", "/proc/nothing")
+    answer = CliRunner().invoke(app, [command])
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("sasam: SASAM_HOME /proc/nothing cannot be written")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (CliError("no", ExitStatus.USAGE), 2, "sasam: no"),
+        (PermissionError(13, "Permission denied", "/x"), 1, "sasam: /x: permission denied"),
+        (KeyboardInterrupt(), 130, ""),
+        (KeyError("x"), 1, "sasam: KeyError: 'x' (set SASAM_DEBUG=1 for the details of this"),
+    ],
+)
+def test_reported_ends_with_a_line_and_a_status(
+    capsys: pytest.CaptureFixture[str], error: BaseException, status: int, line: str
+) -> None:
+    with pytest.raises(typer.Exit) as caught, reported():
+        raise error
+    assert caught.value.exit_code == status
+    assert capsys.readouterr().err.startswith(line)
+
+
+def test_reported_debug_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SASAM_DEBUG", "1")
+    with pytest.raises(KeyError), reported():
+        raise KeyError("x")
+
+
+def test_data_corrupt_and_fetch(tmp_path: Path) -> None:
+    words = ["data", "corrupt", "digits", "--corruption", "brightness", "--data-dir", str(tmp_path)]
+    answer = CliRunner().invoke(app, words)
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout == f"{tmp_path / 'digits-c'}\n"
+    assert (tmp_path / "digits-c" / "brightness.npy").exists()
+    unknown = CliRunner().invoke(app, ["data", "fetch", "mnist", "--data-dir", str(tmp_path)])
+    assert unknown.exit_code == 1
+    assert "'mnist' cannot be fetched; fetch one of: cifar10" in unknown.stderr
+    wrong = CliRunner().invoke(app, ["data", "corrupt", "digits", "--option", "path"])
+    assert (wrong.exit_code, wrong.stderr) == (2, "sasam: --option 'path' is not KEY=VALUE\n")
+
+
+def test_trial_run_unknown_file_is_told(tmp_path: Path, run: Any) -> None:
+    answer = run("trial", "run", str(tmp_path / "nothing.yaml"))
+    assert answer.exit_code == 2
+    assert "does not exist" in " ".join(answer.stderr.split())
