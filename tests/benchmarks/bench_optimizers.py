@@ -250,7 +250,7 @@ def main() -> None:
         "Milliseconds and operators beyond are those outside the closure; operators are counted by "
         "a `TorchDispatchMode`, and those of this package (bold) do not depend on the number of "
         "tensors. It also keeps BatchNorm statistics and random masks right, which the others "
-        "leave to the caller. Written by `python tests/benchmarks/bench_optimizers.py --output ...`.",
+        "leave to the caller. Written by `python tests/benchmarks/bench_optimizers.py`.",
         "",
     ]
     for name, network in networks:
