@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 
+from workers.spec.fields import PATTERNS, Section
+from workers.spec.optimizers import VARIANTS
 from workers.spec.sweep import SweepSpec
 
 __all__ = ["SpecError", "SpecProblem", "load_spec", "parse_spec", "validate_spec"]
+
+_LONGEST_TEXT = 200_000
+"""Characters; the longest preset has 700, and a page of YAML takes a second from here on."""
+_DEEPEST = 50
+_MOST_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,36 +57,62 @@ class SpecError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with YAML 1.2's numbers (``1e-4`` is a float), no repeated keys, no aliases.
+    """Safe YAML with the scalars of YAML 1.2's JSON schema, no repeated keys, no aliases.
 
+    ``1e-4`` is a float; ``on``, ``010`` and ``2026-11-25`` are text, not true, eight and a date.
     Aliases are refused because a few of them describe a structure too large to walk.
     """
 
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own interface
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "aliases are not allowed")
-        return super().compose_node(parent, index)
+        problem = "aliases are not allowed" if self.check_event(yaml.AliasEvent) else ""
+        if self._depth == _DEEPEST:
+            problem = f"more than {_DEEPEST} levels"
+        if problem:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, problem, mark)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} stands twice", key.start_mark
-                )
-            seen.add(key.value)
+            if not isinstance(key, yaml.ScalarNode):
+                problem = "a key must be text"
+            elif key.value in seen:
+                problem = f"the key {key.value!r} stands twice"
+            else:
+                seen.add(key.value)
+                continue
+            raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)$|^[-+]?(\.\d+|\d+\.\d*)$"),
-    list("-+.0123456789"),
-)
+for _tag, _pattern, _first in (
+    ("null", r"null|~|", ["n", "~", ""]),
+    ("bool", r"true|false", ["t", "f"]),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)|[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)"
+        r"|[-+]?\.inf|\.nan",
+        list("-+.0123456789"),
+    ),
+):
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first
+    )
 
 
 def load_spec(text: str) -> SweepSpec:
-    """Read a specification from YAML or JSON (which is YAML).
+    """Read a specification from YAML or JSON.
 
     Raises:
         SpecError: The text is neither, or the specification is invalid.
@@ -90,15 +126,40 @@ def parse_spec(text: str) -> Any:
     Raises:
         SpecError: The text is neither.
     """
+    if len(text) > _LONGEST_TEXT:
+        message = f"must have at most {_LONGEST_TEXT:,} characters"
+        raise SpecError([SpecProblem("", message, f"{len(text):,}")])
     try:
+        if text.lstrip().startswith("{"):
+            return _parse_json(text)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+    except RecursionError:
+        raise SpecError([SpecProblem("", "is nested too deeply", _shorten(text))]) from None
+    except (yaml.YAMLError, ValueError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        what = getattr(error, "problem", None) or type(error).__name__
-        raise SpecError(
-            [SpecProblem("", f"{place}neither YAML nor JSON: {what}", "text")]
-        ) from None
+        what = getattr(error, "problem", None) or getattr(error, "reason", None) or error
+        lines = text.splitlines()
+        got = lines[mark.line] if mark and mark.line < len(lines) else text
+        message = f"{place}neither YAML nor JSON: {what}"
+        raise SpecError([SpecProblem("", message, _shorten(got))]) from None
+
+
+def _parse_json(text: str) -> Any:
+    """Read JSON; what merely looks like it may be YAML."""
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeated_keys)
+    except json.JSONDecodeError:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+
+
+def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; by default the last of equal keys would win silently."""
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        (repeated, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {repeated!r} stands twice")
+    return mapping
 
 
 def validate_spec(data: Any) -> SweepSpec:
@@ -108,61 +169,146 @@ def validate_spec(data: Any) -> SweepSpec:
         SpecError: It does not fit; one problem an error, each with its path.
     """
     if not isinstance(data, dict):
-        message = "a specification is a mapping of sections"
+        message = "must be a mapping of sections such as dataset, model and optimizers"
         raise SpecError([SpecProblem("", message, _shorten(data))])
     try:
         return SweepSpec.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(dict(detail), data) for detail in error.errors(include_url=False)]
-        raise SpecError(_without_repeats(problems)) from None
+        details = error.errors(include_url=False)
+    problems = _joined([_problem(dict(detail), data) for detail in details])
+    if len(problems) > _MOST_PROBLEMS:
+        more = f"has {len(problems) - _MOST_PROBLEMS:,} more problems"
+        counted = SpecProblem("", more, f"{len(problems):,} in all")
+        problems = [*problems[:_MOST_PROBLEMS], counted]
+    raise SpecError(problems)
 
 
 def _problem(detail: dict[str, Any], data: Any) -> SpecProblem:
     """A pydantic error as a path, a message and a value."""
-    path, found = _locate(detail["loc"], data)
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "extra_forbidden":
-        message = "unknown key"
-        found = detail["input"]
-    elif detail["type"] == "missing":
-        message = "missing"
-        found = "nothing"
-    else:
-        found = detail["input"]
-    return SpecProblem(path, message, _shorten(found))
+    cause = detail.get("ctx", {}).get("error")
+    is_missing = detail["type"] == "missing"
+    path = _path(detail["loc"], data, is_missing=is_missing)
+    for part in getattr(cause, "location", ()):
+        path = _join(path, part)
+    value = getattr(cause, "value", detail["input"])
+    got = "nothing" if is_missing else _shorten(value)
+    return SpecProblem(_cut(path), _message(detail), got)
 
 
-def _locate(location: tuple[int | str, ...], data: Any) -> tuple[str, Any]:
-    """Path and value of an error; the names pydantic gives to union members are dropped."""
+_MESSAGES = {
+    "bool_type": "must be true or false",
+    "dict_type": "must be a mapping",
+    "finite_number": "must be a finite number",
+    "float_type": "must be a number",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "invalid_key": "must have text as keys",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+    "missing": "is missing",
+    "model_type": "must be a mapping",
+    "recursion_loop": "is nested too deeply",
+    "recursion_depth_exceeded": "is nested too deeply",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_too_short": "must not be empty",
+    "string_type": "must be text",
+    "string_unicode": "must be valid Unicode",
+    "too_short": "must have at least {min_length} entry",
+    "tuple_type": "must be a list",
+}
+"""Pydantic's kinds of errors that a specification can have, in a researcher's words."""
+
+
+def _message(detail: dict[str, Any]) -> str:
+    """What is wrong and what is allowed."""
+    kind, location = detail["type"], detail["loc"]
+    context = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        for name, value in detail.get("ctx", {}).items()
+    }
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "extra_forbidden":
+        return _unknown_key(location)
+    if kind == "string_pattern_mismatch":
+        return PATTERNS[str(context["pattern"])]
+    if location[-1] == "[key]":
+        kind = "invalid_key"
+    message = _MESSAGES.get(kind, str(detail["msg"])).format(**context)
+    if kind == "model_type" and "name" in _section((*location, "")).model_fields:
+        return f"{message} or a name"
+    if kind in {"float_type", "int_type"} and isinstance(detail["input"], str):
+        return f"{message}, not text"
+    return message
+
+
+def _unknown_key(location: tuple[int | str, ...]) -> str:
+    """Name the keys that a section has, and the nearest."""
+    known = list(_section(location).model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    return f"unknown key{guess} (known: {', '.join(known)})"
+
+
+def _section(location: tuple[int | str, ...]) -> type[Section]:
+    """The section that a location lies in."""
+    match location:
+        case ("optimizers", int(), str(variant), *_):
+            return VARIANTS[variant]
+        case (str(name), _, *_) if name in SweepSpec.model_fields:
+            annotation = SweepSpec.model_fields[name].annotation
+            candidates = (annotation, *get_args(annotation))
+            return next(c for c in candidates if isinstance(c, type) and issubclass(c, Section))
+        case _:
+            return SweepSpec
+
+
+def _path(location: Sequence[int | str], data: Any, *, is_missing: bool) -> str:
+    """An error's place; the names pydantic gives to members of a union are dropped."""
     path, value = "", data
     for position, part in enumerate(location):
-        last = position == len(location) - 1
-        if isinstance(part, int) and isinstance(value, list | tuple) and part < len(value):
-            path, value = f"{path}[{part}]", value[part]
-        elif isinstance(part, str) and isinstance(value, dict) and (part in value or last):
-            path, value = f"{path}.{part}" if path else part, value.get(part)
-    return path, value
+        is_absent = is_missing and position == len(location) - 1
+        if isinstance(part, int) and isinstance(value, list | tuple):
+            path, value = _join(path, part), value[part] if part < len(value) else None
+        elif isinstance(value, dict) and part != "[key]" and (part in value or is_absent):
+            path, value = _join(path, part), value.get(part)
+    return path
 
 
-def _without_repeats(problems: list[SpecProblem]) -> list[SpecProblem]:
-    """Join the problems of one path; one of a part says more than one of the whole."""
-    joined: dict[tuple[str, str], list[str]] = {}
+def _join(path: str, part: int | str) -> str:
+    """A path and one step more."""
+    if isinstance(part, int):
+        return f"{path}[{part}]"
+    name = part if part.isprintable() else _shorten(part)
+    return f"{path}.{name}" if path else name
+
+
+def _joined(problems: list[SpecProblem]) -> list[SpecProblem]:
+    """Join what the members of a union say of one path; a part says more than the whole."""
+    joined: dict[tuple[str, str], dict[str, None]] = {}
     for problem in problems:
-        messages = joined.setdefault((problem.path, problem.value), [])
-        if problem.message not in messages:
-            messages.append(problem.message)
-    paths = [path for path, _ in joined]
+        joined.setdefault((problem.path, problem.value), {})[problem.message] = None
+    wholes = {
+        path[:end] for path, _ in joined for end, character in enumerate(path) if character in ".["
+    }
     return [
-        SpecProblem(path, " or ".join(messages), value)
+        SpecProblem(path, " or ".join(messages).replace(" or must be ", " or "), value)
         for (path, value), messages in joined.items()
-        if not any(other.startswith((f"{path}[", f"{path}.")) for other in paths if path)
+        if path not in wholes
     ]
 
 
 def _shorten(value: Any) -> str:
-    """A value as short text."""
+    """A value as short text that any terminal and any encoding takes."""
     try:
         text = json.dumps(value, ensure_ascii=False)
-    except (TypeError, ValueError):
-        text = repr(value)
+    except (RecursionError, TypeError, ValueError):
+        text = f"a {type(value).__name__}"
+    return _cut(text.encode(errors="backslashreplace").decode())
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."

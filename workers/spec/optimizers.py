@@ -7,11 +7,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from workers.spec.fields import Label, NonNegative, Positive, Probability, Section
+from workers.catalog import optimizers
+from workers.spec.fields import (
+    Flag,
+    Keywords,
+    Label,
+    NonNegative,
+    PartError,
+    Positive,
+    Probability,
+    Section,
+)
 
-__all__ = ["MSGD", "SAM", "SASAM", "SASGD", "Adam", "OptimizerSpec", "PluginOptimizer"]
+__all__ = ["MSGD", "SAM", "SASAM", "SASGD", "VARIANTS", "Adam", "OptimizerSpec", "PluginOptimizer"]
 
 Radius = Literal["sqrt-lr"] | Positive
 
@@ -75,7 +85,13 @@ class MSGD(_Optimizer):
 
     name: Literal["msgd"]
     momentum: Probability = 0.9
-    nesterov: bool = False
+    nesterov: Flag = False
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> MSGD:
+        if self.nesterov and not self.momentum:
+            raise PartError(("momentum",), "must be above 0 with nesterov", self.momentum)
+        return self
 
 
 class Adam(_Optimizer):
@@ -90,30 +106,37 @@ class PluginOptimizer(_Optimizer):
     """An optimizer from the entry-point group ``sasam.optimizers``."""
 
     name: str = Field(min_length=1)
-    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    kwargs: Keywords = Field(default_factory=dict)
 
-    @model_validator(mode="after")
-    def _check_name(self) -> PluginOptimizer:
-        from workers.catalog import optimizers
-
-        optimizers.require(self.name)
-        return self
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return optimizers.require(value)
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments for the optimizer."""
         return dict(self.kwargs)
 
 
-_BUILT_IN = {"sa-sam", "sam", "sa-sgd", "msgd", "adam"}
+VARIANTS: dict[str, type[_Optimizer]] = {
+    "sa-sam": SASAM,
+    "sam": SAM,
+    "sa-sgd": SASGD,
+    "msgd": MSGD,
+    "adam": Adam,
+    "plugin": PluginOptimizer,
+}
+"""The model of each built-in optimizer by its name, and of all others."""
 
 
 def _variant(value: object) -> str:
+    """Which of ``VARIANTS`` an entry of the list means."""
     name = value if isinstance(value, str) else None
     if isinstance(value, dict):
         name = value.get("name")
     elif isinstance(value, _Optimizer):
         name = getattr(value, "name", None)
-    return name if isinstance(name, str) and name in _BUILT_IN else "plugin"
+    return name if isinstance(name, str) and name in VARIANTS else "plugin"
 
 
 OptimizerSpec = Annotated[

@@ -17,6 +17,11 @@ class GridSearch(Section):
     learning_rate: Unique[Positive] = (1e-4, 1e-3, 1e-2, 1e-1)
     weight_decay: Unique[NonNegative] = (0.0, 1e-8, 1e-6, 1e-4)
 
+    @property
+    def configuration_count(self) -> int:
+        """How many cells the grid has."""
+        return len(self.learning_rate) * len(self.weight_decay)
+
     def configurations(self) -> list[tuple[float, float]]:
         """(learning rate, weight decay) of every cell."""
         return list(product(self.learning_rate, self.weight_decay))

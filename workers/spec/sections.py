@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from workers.catalog import datasets, models
 from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS
 from workers.spec.fields import (
     Count,
     Duration,
+    Flag,
+    Keywords,
     NonNegative,
+    PartError,
     Positive,
     Probability,
     Section,
@@ -58,7 +61,7 @@ class DatasetSpec(_Named):
     """Seed of the split and of the subsets."""
     placement: Literal["auto", "device", "host"] = "auto"
     """Keep the images on the accelerator, on the host, or on the accelerator when they fit."""
-    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of the data set, such as ``image_size`` of an image folder."""
 
     @field_validator("name")
@@ -81,10 +84,11 @@ class OodSpec(Section):
     @field_validator("corruptions")
     @classmethod
     def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
-        unknown = [name for name in value if name not in CORRUPTIONS]
-        if isinstance(value, tuple) and unknown:
-            known = ", ".join(CORRUPTIONS)
-            raise ValueError(f"unknown corruption {unknown[0]!r} (known: {known})")
+        for position, name in enumerate(value if isinstance(value, tuple) else ()):
+            if name not in CORRUPTIONS:
+                known = ", ".join(CORRUPTIONS)
+                message = f"unknown corruption {name!r} (known: {known})"
+                raise PartError((position,), message, name)
         return value
 
     @property
@@ -98,7 +102,7 @@ class OodSpec(Section):
 class ModelSpec(_Named):
     """The network."""
 
-    kwargs: dict[str, JsonValue] = Field(default_factory=dict)
+    kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of the model, such as ``width``."""
 
     @field_validator("name")
@@ -109,12 +113,11 @@ class ModelSpec(_Named):
     @model_validator(mode="after")
     def _known_kwargs(self) -> ModelSpec:
         allowed: tuple[str, ...] | None = models.entry(self.name).facts.get("kwargs")
-        unknown = [key for key in self.kwargs if allowed is not None and key not in allowed]
-        if allowed is not None and unknown:
-            raise ValueError(
-                f"unknown keyword {unknown[0]!r} of model {self.name} "
-                f"(known: {', '.join(allowed) or 'none'})"
-            )
+        for key, value in self.kwargs.items():
+            if allowed is not None and key not in allowed:
+                known = ", ".join(allowed) or "none"
+                message = f"unknown keyword of model {self.name} (known: {known})"
+                raise PartError(("kwargs", key), message, value)
         return self
 
 
@@ -132,8 +135,8 @@ class TrainingSpec(Section):
     label_smoothing: Probability = 0.0
     gradient_clipping: Positive | None = None
     """Largest norm of the gradient that the base step takes."""
-    channels_last: bool = True
-    compile: bool = False
+    channels_last: Flag = True
+    compile: Flag = False
     """Compile the model with ``torch.compile``."""
     checkpoint_every: Count = 1
     """Epochs between two checkpoints."""
@@ -141,8 +144,8 @@ class TrainingSpec(Section):
     @model_validator(mode="after")
     def _warm_up_ends(self) -> TrainingSpec:
         if self.warmup_epochs >= self.epochs:
-            raise ValueError(
-                f"warmup_epochs ({self.warmup_epochs}) must be below epochs ({self.epochs})"
+            raise PartError(
+                ("warmup_epochs",), f"must be below epochs, {self.epochs}", self.warmup_epochs
             )
         return self
 
@@ -156,7 +159,7 @@ class CurvatureSpec(Section):
     """Images of each split, class-balanced and fixed."""
     every: Literal["end"] | Count = "end"
     """At the end, or every so many epochs too."""
-    at_best: bool = False
+    at_best: Flag = False
     """Measure at the epoch of the best validation accuracy too."""
     trace_method: Literal["xtrace", "hutchpp", "hutchinson"] = "xtrace"
     trace_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
@@ -180,7 +183,7 @@ class ResourcesSpec(Section):
     @classmethod
     def _whole_above_one(cls, value: float | None) -> float | None:
         if value is not None and value > 1 and value != int(value):
-            raise ValueError("a fraction of one GPU, or a whole number of GPUs")
+            raise ValueError("must be a fraction of one GPU, or a whole number of GPUs")
         return value
 
 

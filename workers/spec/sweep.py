@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
-from workers.spec.fields import Label, Section, Seed, Unique
+from workers.spec.fields import Label, PartError, Section, Seed, Unique
 from workers.spec.optimizers import OptimizerSpec
 from workers.spec.search import GridSearch, SearchSpec
 from workers.spec.sections import (
@@ -24,6 +25,8 @@ from workers.spec.trial import TrialConfig
 __all__ = ["SweepSpec"]
 
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+_RESERVED_TAGS = ("mlflow.", "sasam.")
 
 
 class SweepSpec(Section):
@@ -48,41 +51,57 @@ class SweepSpec(Section):
     @field_validator("optimizers")
     @classmethod
     def _distinct(cls, value: tuple[OptimizerSpec, ...]) -> tuple[OptimizerSpec, ...]:
-        labels = [optimizer.label or optimizer.name for optimizer in value]
-        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        labels = Counter(optimizer.label or optimizer.name for optimizer in value)
+        repeated = [label for label, count in labels.items() if count > 1]
         if repeated:
             raise ValueError(
-                f"every label once; repeated: {', '.join(repeated)} (give variants of one "
-                "optimizer a label)"
+                f"must have every label once; repeated: {', '.join(repeated)} (give variants of "
+                "one optimizer a label)"
             )
-        variants = [optimizer.model_copy(update={"label": None}) for optimizer in value]
-        for position, variant in enumerate(variants):
-            if variant in variants[:position]:
-                raise ValueError(
-                    f"{labels[position]} and {labels[variants.index(variant)]} are the same "
-                    "optimizer with the same options"
-                )
+        seen: dict[str, str] = {}
+        for position, optimizer in enumerate(value):
+            label = optimizer.label or optimizer.name
+            other = seen.setdefault(optimizer.model_dump_json(exclude={"label"}), label)
+            if other != label:
+                message = f"must differ from {other} in more than its label"
+                raise PartError((position,), message, label)
+        return value
+
+    @field_validator("tags")
+    @classmethod
+    def _storable(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if name.startswith(_RESERVED_TAGS):
+                message = f"must not begin with {' or '.join(_RESERVED_TAGS)}: these are ours"
+                raise PartError((name,), message, text)
+            if not text.isprintable():
+                raise PartError((name,), "must be text without control characters", text)
         return value
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:
         if self.curvature and self.ood is None and "ood" in self.curvature.splits:
-            raise ValueError(
-                "curvature.splits names ood, but the sweep has none (set ood, or leave "
-                "curvature.splits at [validation])"
+            raise PartError(
+                ("curvature", "splits"),
+                "must be [validation]: the sweep has no ood section",
+                list(self.curvature.splits),
             )
         adaptive = [o.name for o in self.optimizers if o.name.startswith("sa-")]
-        if adaptive and (self.training.schedule != "constant" or self.training.warmup_epochs):
-            raise ValueError(
-                f"{adaptive[0]} chooses its own step size: training.schedule must be constant and "
-                "training.warmup_epochs 0 (sweep the scheduled optimizers on their own)"
-            )
+        for key, allowed in (("schedule", "constant"), ("warmup_epochs", 0)):
+            chosen = getattr(self.training, key)
+            if adaptive and chosen != allowed:
+                raise PartError(
+                    ("training", key),
+                    f"must be {allowed}: {adaptive[0]} chooses its own step size (sweep the "
+                    "scheduled optimizers on their own)",
+                    chosen,
+                )
         return self
 
     @property
     def trial_count(self) -> int:
         """How many trials the sweep has."""
-        return len(self.optimizers) * len(self.search.configurations()) * len(self.seeds)
+        return len(self.optimizers) * self.search.configuration_count * len(self.seeds)
 
     @cached_property
     def trials(self) -> tuple[TrialConfig, ...]:
