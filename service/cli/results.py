@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["plot", "print_heatmap", "print_summary", "summary", "trials"]
 
 _SUFFIXES = {".svg": "svg", ".png": "png", ".json": "json", ".csv": "csv", ".vl": "vega-lite"}
-_HEATMAPS = {
-    "heatmap": None,
-    "accuracy-heatmap": None,
-    "trace-heatmap": "hessian_trace",
-}
+_ON_TERMINAL = ("accuracy-heatmap", "trace-heatmap", "heatmap")
 
 
 class SummaryFormat(StrEnum):
@@ -72,13 +68,13 @@ def summary(
 )
 def plot(
     sweep: SweepOrLatest = LATEST,
-    figure: Annotated[str, typer.Argument(help="Name of the figure.")] = "heatmap",
+    figure: Annotated[str, typer.Argument(help="Name of the figure.")] = _ON_TERMINAL[0],
     file: Annotated[
         Path | None,
         typer.Option("--file", "-f", help="Write it: .svg, .png, .json, .csv, .vl (Vega-Lite)."),
     ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="Of a heatmap: ood_accuracy, hessian_trace, ...")
+        str | None, typer.Option(help="Of 'heatmap': hessian_lambda_max, ...")
     ] = None,
     split: Annotated[str | None, typer.Option(help="validation or ood.")] = None,
     theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
@@ -87,9 +83,9 @@ def plot(
     """Draw a figure of a sweep: a heatmap on the terminal, any figure to a file."""
     from service.cli.rendering import console
 
-    if file is None and figure not in _HEATMAPS:
+    if file is None and figure not in _ON_TERMINAL:
         raise CliError(
-            f"{figure} needs a --file; on the terminal there are {', '.join(_HEATMAPS)}",
+            f"{figure} needs a --file; on the terminal there are {', '.join(_ON_TERMINAL)}",
             ExitStatus.USAGE,
         )
     if file is not None and file.suffix not in _SUFFIXES:
@@ -97,17 +93,12 @@ def plot(
         raise CliError(f"{file}: unknown format (the suffix is one of {known})", ExitStatus.USAGE)
     with connect(url) as client:
         found = find_sweep(client, sweep)
-        metric = metric or _HEATMAPS.get(figure)
         if file is None:
-            print_heatmap(found, console(), metric=metric, split=split)
-            return
-        options = {"metric": metric, "split": split}
-        if figure == "heatmap":
-            options["metric"] = metric or _accuracy(found)
-        elif figure in _HEATMAPS:
-            del options["metric"]
-        drawn = found.figure(figure, _SUFFIXES[file.suffix], theme=theme, **options)
-        file.write_bytes(drawn)
+            print_heatmap(found, console(), figure, metric=metric, split=split)
+        else:
+            file_format = _SUFFIXES[file.suffix]
+            drawn = found.figure(figure, file_format, metric=metric, split=split, theme=theme)
+            file.write_bytes(drawn)
 
 
 @examples("sasam trials --status failed", "sasam trials latest --output csv > trials.csv")
@@ -140,15 +131,14 @@ def print_summary(sweep: Sweep, on: Console, *, target: float | None = None) -> 
 
 
 def print_heatmap(
-    sweep: Sweep, on: Console, *, metric: str | None = None, split: str | None = None
+    sweep: Sweep,
+    on: Console,
+    figure: str = _ON_TERMINAL[0],
+    *,
+    metric: str | None = None,
+    split: str | None = None,
 ) -> None:
-    """Print a heatmap of a sweep: by default its OOD accuracy, or validation where it has none."""
+    """Print a heatmap of a sweep."""
     from service.cli.heatmap import draw_heatmap
 
-    figure = sweep.heatmap(metric or _accuracy(sweep), split=split)
-    on.print(draw_heatmap(figure, on))
-
-
-def _accuracy(sweep: Sweep) -> str:
-    """The accuracy that a sweep is about."""
-    return "val_accuracy" if sweep.detail.specification.get("ood") is None else "ood_accuracy"
+    on.print(draw_heatmap(sweep.figure_data(figure, metric=metric, split=split), on))

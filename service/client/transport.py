@@ -9,6 +9,7 @@ A request is repeatable when its method is (GET, DELETE) or it carries an ``Idem
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,9 @@ class Transport:
         timeout_seconds: Longest silence within one request.
         patience_seconds: How long a request is repeated.
         headers: Sent with every request.
+
+    Raises:
+        UnreachableError: ``base_url`` is no URL.
     """
 
     def __init__(
@@ -47,14 +51,17 @@ class Transport:
         self.base_url = base_url.rstrip("/")
         self._patience_seconds = patience_seconds
         self._has_answered = False
-        self._http = httpx.Client(
-            base_url=self.base_url,
-            timeout=timeout_seconds,
-            headers=dict(headers),
-            follow_redirects=True,
-            # A proxy between this machine and itself is a mistake of the environment.
-            mounts={f"all://{host}": httpx.HTTPTransport() for host in _THIS_MACHINE},
-        )
+        try:
+            self._http = httpx.Client(
+                base_url=self.base_url,
+                timeout=timeout_seconds,
+                headers=dict(headers),
+                follow_redirects=True,
+                # A proxy between this machine and itself is a mistake of the environment.
+                mounts={f"all://{host}": httpx.HTTPTransport() for host in _THIS_MACHINE},
+            )
+        except httpx.InvalidURL as error:
+            raise _no_address(base_url) from error
 
     def close(self) -> None:
         """Close the connections."""
@@ -110,11 +117,15 @@ class Transport:
 
     def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
         if isinstance(error, httpx.UnsupportedProtocol):
-            return UnreachableError(
-                f"{self.base_url!r} is no address of a service; it looks like http://host:8420"
-            )
-        reason = str(error).removeprefix("[Errno 111] ") or type(error).__name__
+            return _no_address(self.base_url)
+        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
         return UnreachableError(f"no service answers at {self.base_url} ({reason.lower()})")
+
+
+def _no_address(base_url: str) -> UnreachableError:
+    return UnreachableError(
+        f"{base_url!r} is no address of a service; one looks like http://host:8420"
+    )
 
 
 def _is_past(deadline: float) -> bool:

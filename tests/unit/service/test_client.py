@@ -139,8 +139,9 @@ def test_unreachable_fails_at_once_and_names_the_address(unused_port: int) -> No
     assert time.monotonic() - started < 10
 
 
-def test_address_without_scheme_is_explained() -> None:
-    with Client("localhost:8420") as client, pytest.raises(UnreachableError, match="http://host"):
+@pytest.mark.parametrize("address", ["localhost:8420", "http://localhost:port", ""])
+def test_address_that_is_none_is_explained(address: str) -> None:
+    with pytest.raises(UnreachableError, match="http://host"), Client(address) as client:
         client.presets()
 
 

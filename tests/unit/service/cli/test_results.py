@@ -90,8 +90,10 @@ def test_plot_file_has_the_format_of_its_suffix(
         (("lr-curves",), 2, "lr-curves needs a --file"),
         (("heatmap", "-f", "figure.bmp"), 2, "figure.bmp: unknown format"),
         (("nothing", "-f", "figure.svg"), 2, "There is no figure 'nothing'"),
-        (("heatmap", "-f", "/proc/nothing/figure.svg"), 1, "/proc/nothing/figure.svg: no such"),
+        (("best", "-f", "/proc/nothing/figure.svg"), 1, "/proc/nothing/figure.svg: no such"),
         (("heatmap", "--metric", "speed"), 2, "There is no metric 'speed'"),
+        (("heatmap",), 2, "Possible: ood_accuracy, val_accuracy"),
+        (("trace-heatmap",), 1, "No hessian_trace was measured"),
     ],
 )
 def test_plot_impossible_says_what_is_possible(
