@@ -20,6 +20,11 @@ __all__ = ["Database", "SchemaError"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
+_READ_ONLY: dict[str, dict[str, Any]] = {
+    "sqlite": {"read_only": True},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
+"""Options of a connection that reads at one moment."""
 
 
 class SchemaError(RuntimeError):
@@ -37,8 +42,8 @@ class Database:
         self.url = make_url(url)
         self.engine = _create_engine(url)
         self._writing = sessionmaker(self.engine, expire_on_commit=False)
-        reader = self.engine.execution_options(read_only=True)
-        self._reading = sessionmaker(reader, expire_on_commit=False)
+        self._reader = self.engine.execution_options(**_READ_ONLY[self.url.get_backend_name()])
+        self._reading = sessionmaker(self._reader, expire_on_commit=False)
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
@@ -81,7 +86,7 @@ class Database:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: There is none.
         """
-        with self.engine.connect() as connection:
+        with self._reader.connect() as connection:
             connection.execute(text("select 1"))
 
     def close(self) -> None:

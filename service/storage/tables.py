@@ -26,12 +26,17 @@ __all__ = ["Moment", "SweepRow", "Table", "TrialRow"]
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite forgets the zone, this puts it back."""
+    """An aware UTC time; SQLite forgets the zone, so this stores UTC and puts it back."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment in UTC."""
+        return value if value is None else value.astimezone(UTC)
+
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """The moment with its zone."""
         if value is not None and value.tzinfo is None:
             return value.replace(tzinfo=UTC)
         return value

@@ -1,0 +1,201 @@
+"""Transactions, snapshots and migrations, on each database."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from threading import Barrier, Thread
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+import service.storage
+from service.storage import Database, SchemaError, SweepRow, TrialRow
+from service.storage.tables import Table
+
+
+def sweep(sweep_id: str = "0" * 12, **values: object) -> SweepRow:
+    columns: dict[str, object] = {
+        "sweep_id": sweep_id,
+        "name": "digits",
+        "specification": {"name": "digits", "seeds": [0]},
+        "state": "queued",
+        "priority": 0,
+        "attempt": 0,
+        "failures": 0,
+        "trial_count": 1,
+        "body_hash": "0" * 64,
+        "created_at": datetime(2026, 1, 2, 3, 4, 5, 678901, UTC),
+    }
+    return SweepRow(**columns | values)
+
+
+def trial(sweep_id: str = "0" * 12) -> TrialRow:
+    return TrialRow(
+        sweep_id=sweep_id,
+        key="k",
+        position=0,
+        optimizer="SAM",
+        optimizer_name="sam",
+        learning_rate=0.1,
+        weight_decay=0.0,
+        seed=2**32 - 1,
+        epoch=0,
+        metrics={},
+        attempt=0,
+    )
+
+
+def store(database: Database, *rows: Table) -> None:
+    for row in rows:
+        with database.transaction() as session:
+            session.add(row)
+
+
+def run_migrations(connection: Connection, target: str) -> None:
+    config = Config()
+    folder = Path(service.storage.__file__).parent / "migrations"
+    config.set_main_option("script_location", str(folder))
+    config.attributes["connection"] = connection
+    (command.upgrade if target == "head" else command.downgrade)(config, target)
+
+
+def test_transaction_on_error_stores_nothing(database: Database) -> None:
+    def store_and_fail() -> None:
+        with database.transaction() as session:
+            session.add(sweep())
+            session.flush()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        store_and_fail()
+    with database.snapshot() as session:
+        assert session.get(SweepRow, "0" * 12) is None
+
+
+def test_row_read_again_is_the_row_written(database: Database) -> None:
+    store(database, sweep(not_before=datetime(2026, 1, 1, tzinfo=UTC)), trial())
+    with database.snapshot() as session:
+        stored = session.get(SweepRow, "0" * 12)
+        assert stored is not None
+        assert stored.created_at == datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+        assert stored.created_at.tzinfo is not None
+        assert stored.not_before == datetime(2026, 1, 1, tzinfo=UTC)
+        assert stored.specification == {"name": "digits", "seeds": [0]}
+        stored_trial = session.get(TrialRow, ("0" * 12, "k"))
+        assert stored_trial is not None
+        assert (stored_trial.seed, stored_trial.learning_rate) == (2**32 - 1, 0.1)
+
+
+def test_time_of_another_zone_read_again_is_the_same_moment(database: Database) -> None:
+    moment = datetime(2026, 1, 2, 3, tzinfo=timezone(timedelta(hours=5)))
+    store(database, sweep(created_at=moment))
+    with database.snapshot() as session:
+        stored = session.get(SweepRow, "0" * 12)
+        assert stored is not None
+        assert stored.created_at == moment
+
+
+def test_trial_without_its_sweep_is_refused(database: Database) -> None:
+    with pytest.raises(IntegrityError):
+        store(database, trial())
+
+
+def test_idempotency_key_twice_is_refused(database: Database) -> None:
+    store(database, sweep("a", idempotency_key="once"))
+    with pytest.raises(IntegrityError):
+        store(database, sweep("b", idempotency_key="once"))
+
+
+def test_snapshot_sees_one_moment_while_another_session_writes(database: Database) -> None:
+    store(database, sweep("a"))
+    with database.snapshot() as session:
+        assert session.query(SweepRow).count() == 1
+        store(database, sweep("b"))
+        assert session.query(SweepRow).count() == 1
+    with database.snapshot() as session:
+        assert session.query(SweepRow).count() == 2
+
+
+def test_ping_does_not_wait_for_a_writer(database: Database) -> None:
+    with database.transaction() as session:
+        session.add(sweep())
+        session.flush()
+        started = datetime.now(UTC)
+        database.ping()
+        assert datetime.now(UTC) - started < timedelta(seconds=5)
+
+
+def test_ping_without_a_database_raises(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'missing' / 'sasam.db'}")
+    with pytest.raises(OperationalError):
+        database.ping()
+
+
+def test_counter_raised_by_many_threads_loses_no_step(database: Database) -> None:
+    store(database, sweep())
+    barrier = Barrier(8)
+
+    def count() -> None:
+        barrier.wait()
+        for _ in range(5):
+            with database.transaction() as session:
+                row = session.get(SweepRow, "0" * 12, with_for_update=True)
+                assert row is not None
+                row.attempt += 1
+
+    threads = [Thread(target=count) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.snapshot() as session:
+        row = session.get(SweepRow, "0" * 12)
+        assert row is not None
+        assert row.attempt == 40
+
+
+def test_migrated_schema_is_the_schema_of_the_tables(database: Database) -> None:
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_migrate_twice_changes_nothing(database: Database) -> None:
+    store(database, sweep())
+    database.migrate()
+    with database.snapshot() as session:
+        assert session.get(SweepRow, "0" * 12) is not None
+
+
+def test_migrations_down_and_up_again_leave_and_make_the_tables(database: Database) -> None:
+    with database.engine.begin() as connection:
+        run_migrations(connection, "base")
+        assert inspect(connection).get_table_names() == ["alembic_version"]
+    database.migrate()
+    with database.engine.connect() as connection:
+        assert {"sweeps", "trials"} <= set(inspect(connection).get_table_names())
+
+
+def test_database_of_a_newer_version_is_refused_in_one_line(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("update alembic_version set version_num = '9999'"))
+    with pytest.raises(SchemaError, match=r"revision 9999.* run the version that wrote it") as info:
+        database.migrate()
+    assert "\n" not in str(info.value)
+
+
+def test_migrate_leaves_the_logging_of_the_process_alone(empty: Database) -> None:
+    import logging
+
+    before = logging.getLogger("service").isEnabledFor(logging.WARNING)
+    empty.migrate()
+    assert logging.getLogger("service").isEnabledFor(logging.WARNING) == before
+    assert not logging.getLogger("service").disabled
