@@ -102,6 +102,8 @@ class TrialRow(Table):
     """Last epoch that was recorded; 0 before the first."""
     metrics: Mapped[dict[str, Any]]
     """Latest value of every metric."""
+    details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
+    """Learning curves and accuracies by severity of an ended trial, once a question needed them."""
     error: Mapped[str | None]
     """Last line of the traceback of a failed trial."""
     mlflow_run_id: Mapped[str | None] = mapped_column(String(64))

@@ -89,6 +89,23 @@ class TrialRepository:
             counts[sweep_id][outcome or ("running" if has_run else "pending")] += count
         return counts
 
+    def details(self, sweep_id: str) -> dict[str, dict[str, Any]]:
+        """What is stored of the details of each trial that has any, by key."""
+        query = select(TrialRow.key, TrialRow.details).where(
+            TrialRow.sweep_id == sweep_id, TrialRow.details.is_not(None)
+        )
+        return {key: details for key, details in self._session.execute(query) if details}
+
+    def outcomes(self, sweep_id: str) -> tuple[tuple[str, int], ...]:
+        """How many trials of a sweep ended in each way; read from an index alone."""
+        query = (
+            select(TrialRow.outcome, func.count())
+            .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome.is_not(None))
+            .group_by(TrialRow.outcome)
+            .order_by(TrialRow.outcome)
+        )
+        return tuple((str(outcome), count) for outcome, count in self._session.execute(query))
+
     def record(self, sweep_id: str, key: str, values: Mapping[str, Any]) -> None:
         """Write what its MLflow run says of a trial."""
         self._session.execute(
@@ -106,5 +123,6 @@ class TrialRepository:
             )
         ).all()
         for key in keys:
-            self.record(sweep_id, key, {"outcome": None, "error": None, "ended_at": None})
+            gone = ("outcome", "error", "ended_at", "details")
+            self.record(sweep_id, key, dict.fromkeys(gone))
         return len(keys)

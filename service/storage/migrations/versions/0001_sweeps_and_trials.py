@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("outcome", sa.String(16)),
         sa.Column("epoch", sa.Integer, nullable=False),
         sa.Column("metrics", sa.JSON, nullable=False),
+        sa.Column("details", sa.JSON),
         sa.Column("error", sa.String),
         sa.Column("mlflow_run_id", sa.String(64)),
         sa.Column("attempt", sa.Integer, nullable=False),
