@@ -69,7 +69,7 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
         parts.append(f"flattest of those that learned ({', '.join(flat)})")
     if not best.learned:
         parts.append("hardly learned, so its flatness means nothing")
-    return f"{summary.optimizer}: {'; '.join(parts)}."
+    return f"{summary.title}: {'; '.join(parts)}."
 
 
 def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
@@ -203,9 +203,7 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
             f" sets, and they say nothing about other workloads; across {len(table.seeds)} seeds"
             f" alone the smallest possible p is {min(1.0, 2.0 ** (1 - len(table.seeds))):g}.",
         )
-    costs = {
-        s.optimizer: s.gradient_evaluations.per_trial for s in summaries if s.gradient_evaluations
-    }
+    costs = {s.title: s.gradient_evaluations.per_trial for s in summaries if s.gradient_evaluations}
     if costs and max(costs.values()) > 1.01 * min(costs.values()):
         dearest, cheapest = max(costs, key=costs.__getitem__), min(costs, key=costs.__getitem__)
         yield Caveat(

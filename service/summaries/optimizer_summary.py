@@ -84,6 +84,7 @@ def summarize_optimizer(
     n_hits = int((evaluation[known] >= yardsticks.target).sum())
     return OptimizerSummary(
         optimizer=trials.label,
+        title=trials.title,
         optimizer_name=trials.name,
         learning_rate_role=learning_rate_role(trials.name),
         sentence="",

@@ -39,6 +39,7 @@ class OptimizerTrials:
     Attributes:
         label: Label of the optimizer.
         name: Name in the catalog.
+        title: What people call it.
         learning_rates: [C].
         weight_decays: [C].
         shape: (learning rates, weight decays) of a grid, None for random and TPE searches.
@@ -52,6 +53,7 @@ class OptimizerTrials:
 
     label: str
     name: str
+    title: str
     learning_rates: Floats
     weight_decays: Floats
     shape: tuple[int, int] | None
@@ -174,6 +176,7 @@ def lay_out(
     return OptimizerTrials(
         label=label,
         name=rows[0].optimizer_name if rows else label,
+        title=(rows[0].optimizer_title if rows else None) or label,
         learning_rates=np.array([rate for rate, _ in places], dtype=np.float64),
         weight_decays=np.array([decay for _, decay in places], dtype=np.float64),
         shape=shape,

@@ -46,6 +46,7 @@ def html_report(table: TrialTable, *, theme: str = "light") -> str:
         UnknownNameError: An unknown theme.
     """
     summary = summarize(table)
+    titles = {trials.label: trials.title for trials in table.by_optimizer}
     pictures = [_picture(name, table, theme) for name in _FIGURES]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
@@ -56,6 +57,8 @@ def html_report(table: TrialTable, *, theme: str = "light") -> str:
         figures=[picture for picture in pictures if picture is not None],
         points=lambda value: "–" if value is None else f"{100 * value:+.1f}",
         theme=theme,
+        titles=titles,
+        titles_of=lambda caveat: [titles.get(label, label) for label in caveat.optimizers],
     )
 
 

@@ -201,8 +201,11 @@ class GradientEvaluations(Schema):
 class OptimizerSummary(Schema):
     """How much one optimizer depends on tuning."""
 
-    optimizer: str = Field(examples=["SA-SAM"])
-    optimizer_name: str = Field(examples=["sa-sam"])
+    optimizer: str = Field(
+        description="Its label; its name where it has none.", examples=["sa-sam"]
+    )
+    title: str = Field(description="What people call it.", examples=["SA-SAM"])
+    optimizer_name: str = Field(description="Name in the catalog.", examples=["sa-sam"])
     learning_rate_role: LearningRateRole
     sentence: str = Field(
         description="The gist in one sentence.",

@@ -214,12 +214,13 @@ class TrialTable:
         """
 
         def cut(row: TrialRow) -> TrialRow:
-            outcome, reached = row.outcome, None
-            if row.history is None:
+            outcome, reached, history = row.outcome, None, row.history
+            if history is None:
                 outcome = None  # nobody knows when it ended
             else:
-                reached = row.history.val_accuracy_within(gradient_evaluations)
-                if reached is not None and row.history.spent >= gradient_evaluations:
+                spent, history = history.spent, history.within(gradient_evaluations)
+                reached = history.val_accuracy[-1] if history.val_accuracy else None
+                if reached is not None and spent >= gradient_evaluations:
                     outcome = Outcome.COMPLETED
             return replace(
                 row,
@@ -231,7 +232,10 @@ class TrialTable:
                 hessian_trace={},
                 hessian_trace_stderr={},
                 hessian_lambda_max={},
+                ood_by_corruption={},
+                ood_by_severity={},
                 gradient_evaluations=gradient_evaluations,
+                history=history,
             )
 
         return self._laid_out_again(map(cut, self.rows()), self.optimizers, self.planned_trials)

@@ -92,7 +92,7 @@ def _row(optimizer: OptimizerSummary, curvature: str | None) -> Iterator[str]:
     """One optimizer's cells, in the order of the columns."""
     best, intervals = optimizer.best_config, optimizer.intervals
     edge = best.on_grid_edge
-    yield optimizer.optimizer
+    yield optimizer.title
     yield f"{best.learning_rate:g}" + "*" * edge.learning_rate
     yield f"{best.weight_decay:g}" + "*" * edge.weight_decay
     yield _with_error(best.val_accuracy, best.val_accuracy_interval)

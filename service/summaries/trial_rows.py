@@ -31,10 +31,15 @@ class History:
         """Gradient evaluations up to the last epoch."""
         return float(self.gradient_evaluations[-1]) if len(self.gradient_evaluations) else 0.0
 
-    def val_accuracy_within(self, gradient_evaluations: float) -> float | None:
-        """The last validation accuracy reached within a budget; None when not one epoch fits."""
-        spent = np.searchsorted(self.gradient_evaluations, gradient_evaluations, side="right")
-        return self.val_accuracy[int(spent) - 1] if spent else None
+    def within(self, gradient_evaluations: float) -> "History":
+        """The epochs that a budget pays for."""
+        n = int(np.searchsorted(self.gradient_evaluations, gradient_evaluations, side="right"))
+        return History(
+            self.epoch[:n],
+            self.gradient_evaluations[:n],
+            self.val_accuracy[:n],
+            self.train_loss[:n],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class TrialRow:
 
     Attributes:
         key: Identity of the trial.
-        optimizer: Label, unique within the sweep ("SA-SAM", "SAM rho=0.1").
+        optimizer: Label, unique within the sweep ("sa-sam", "SAM rho=0.1").
         optimizer_name: Name in the catalog ("sa-sam").
         learning_rate: Step size; the initial one, eta_0, for SA-SGD and SA-SAM.
         weight_decay: L2 coefficient.
@@ -58,8 +63,10 @@ class TrialRow:
         hessian_lambda_max: Largest eigenvalue by split.
         gradient_evaluations: Gradient evaluations spent.
         ood_by_corruption: Accuracy by corruption, mean over severities.
-        ood_by_severity: Accuracy by corruption and severity.
+        ood_by_severity: Accuracy by corruption and severity, where it was loaded.
         history: Learning curve, where it was loaded.
+        optimizer_title: What figures, tables and sentences call the optimizer ("SA-SAM"); its label
+            where absent.
     """
 
     key: str
@@ -80,3 +87,4 @@ class TrialRow:
     ood_by_corruption: Mapping[str, float] = field(default_factory=dict)
     ood_by_severity: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     history: History | None = None
+    optimizer_title: str | None = None

@@ -41,6 +41,7 @@ class OptimizerAcrossWorkloads(Schema):
     """One optimizer over all workloads; null where it was not tried or misses the target."""
 
     optimizer: str
+    title: str
     normalised_scores: dict[str, float | None] = Field(
         description="(score - chance) / (best - chance) at the selected configuration, by workload."
     )
@@ -92,7 +93,10 @@ def compare_workloads(
         )
     summaries = {name: summarize(table, epsilon=epsilon) for name, table in tables.items()}
     scored = {name: score(table, resample=False) for name, table in tables.items()}
-    labels = list(dict.fromkeys(label for table in tables.values() for label in table.optimizers))
+    titles = {
+        trials.label: trials.title for table in tables.values() for trials in table.by_optimizer
+    }
+    labels = list(titles)
     normalised = {name: _normalised(scored[name], tables[name].chance_accuracy) for name in tables}
     expected = np.full((len(labels), len(tables)), math.nan)
     chosen = np.full((len(labels), len(tables)), math.nan)
@@ -119,6 +123,7 @@ def compare_workloads(
         optimizers=[
             OptimizerAcrossWorkloads(
                 optimizer=label,
+                title=titles[label],
                 normalised_scores=_by_workload(tables, chosen[row]),
                 mean_normalised_score=finite(known_mean(chosen[row])),
                 trials_to_target=_by_workload(tables, expected[row]),

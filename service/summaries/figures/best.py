@@ -30,8 +30,8 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
         split: "ood" (Fig. 1) or "validation" (Fig. 4); by default "ood" where it was measured.
 
     Returns:
-        A record a bar: ``panel``, ``optimizer``, ``value``, ``low``, ``high`` (null without an
-        interval), ``log``, ``label``, ``learned``, ``learning_rate``, ``weight_decay``.
+        A record a bar: ``panel``, ``optimizer``, ``title``, ``value``, ``low``, ``high`` (null
+        without an interval), ``log``, ``label``, ``learned``, ``learning_rate``, ``weight_decay``.
     """
     split = split or ("ood" if table.has_ood else "validation")
     if split not in SPLITS:
@@ -43,6 +43,7 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
         chosen = summary.best_config
         common: Record = {
             "optimizer": summary.optimizer,
+            "title": summary.title,
             "learned": chosen.learned,
             "learning_rate": chosen.learning_rate,
             "weight_decay": chosen.weight_decay,
@@ -93,7 +94,7 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
 
 def draw_best(figure: FigureData, theme: Theme) -> Any:
     """A panel a metric, a bar an optimizer."""
-    optimizers = [str(label) for label in figure.values("optimizer")]
+    optimizers = [str(label) for label in figure.values("title")]
     panels = []
     for panel in figure.values("panel"):
         records = figure.where(panel=panel)
@@ -109,7 +110,7 @@ def draw_best(figure: FigureData, theme: Theme) -> Any:
             else alt.Axis(format=".0%"),
         )
         x = alt.X(
-            "optimizer:N", sort=optimizers, title=None, axis=alt.Axis(labelAngle=-30, ticks=False)
+            "title:N", sort=optimizers, title=None, axis=alt.Axis(labelAngle=-30, ticks=False)
         )
         own = alt.Chart(RECORDS).transform_filter(alt.datum.panel == panel)
         shown = own.transform_filter(f"datum.value > {low}")

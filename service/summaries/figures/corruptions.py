@@ -20,8 +20,8 @@ def corruptions(table: TrialTable) -> FigureData:
     """Seed means by corruption and severity; by corruption alone where severities are unknown.
 
     Returns:
-        A record a cell: ``optimizer``, ``corruption``, ``severity`` ("1" to "5", "mean"),
-        ``value``, ``n_seeds``.
+        A record a cell: ``optimizer``, ``title``, ``corruption``, ``severity`` ("1" to "5",
+        "mean"), ``value``, ``n_seeds``.
 
     Raises:
         NotAvailableError: No trial of a selected configuration has accuracies by corruption.
@@ -35,6 +35,7 @@ def corruptions(table: TrialTable) -> FigureData:
         records += [
             {
                 "optimizer": scores.trials.label,
+                "title": scores.trials.title,
                 "corruption": corruption,
                 "severity": severity,
                 "value": mean_of.fmean(values),
@@ -85,7 +86,7 @@ def draw_corruptions(figure: FigureData, theme: Theme) -> Any:
         .properties(width=28 * len(severities), height=16 * len(names))  # type: ignore[arg-type]
         .facet(
             data=RECORDS,
-            column=alt.Column("optimizer:N", sort=figure.values("optimizer"), title=None),  # type: ignore[arg-type]
+            column=alt.Column("title:N", sort=figure.values("title"), title=None),  # type: ignore[arg-type]
             spacing=12,
         )
         .properties(title=titled(figure.title, figure.notes))

@@ -10,6 +10,7 @@ from service.summaries.errors import InvalidOptionError, NotAvailableError
 from service.summaries.figures.data import FigureData, Record, of_workload
 from service.summaries.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.summaries.intervals import percentile_interval
+from service.summaries.optimizer_summary import learning_rate_role
 from service.summaries.schemas import ExpectedCurve, finite
 from service.summaries.scoring import score
 from service.summaries.summary import summarize
@@ -35,8 +36,9 @@ def lr_curves(table: TrialTable) -> FigureData:
     """Accuracy at the validation-best weight decay of each learning rate.
 
     Returns:
-        A record a learning rate and optimizer: ``value``, and ``low`` and ``high`` of its seed
-        interval (null with one seed); ``value`` is null where nothing has finished.
+        A record a learning rate and optimizer (``optimizer``, ``title``): ``value``, and ``low``
+        and ``high`` of its seed interval (null with one seed); ``value`` is null where nothing has
+        finished.
 
     Raises:
         NotAvailableError: Not a grid, or one learning rate only.
@@ -71,6 +73,7 @@ def lr_curves(table: TrialTable) -> FigureData:
             records.append(
                 {
                     "optimizer": scores.trials.label,
+                    "title": scores.trials.title,
                     "learning_rate": rate,
                     "value": finite(value),
                     "low": bounds.low if bounds else None,
@@ -79,13 +82,18 @@ def lr_curves(table: TrialTable) -> FigureData:
             )
     banded = any(record["low"] is not None for record in records)
     metric = METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title
+    adaptive = [
+        trials.title
+        for trials in table.by_optimizer
+        if learning_rate_role(trials.name) == "initial_step_size"
+    ]
     return FigureData(
         name="lr-curves",
         title=f"{metric} by learning rate{of_workload(table)}",
         notes=[
             "at the validation-best weight decay; "
             + ("bands: 95 % seed intervals" if banded else "one seed: no intervals"),
-            "SA-SGD and SA-SAM: the learning rate is the initial step size only",
+            *([f"{', '.join(adaptive)}: the initial step size only"] if adaptive else []),
         ],
         records=records,
         scales={"chance": table.chance_accuracy},
@@ -94,7 +102,7 @@ def lr_curves(table: TrialTable) -> FigureData:
 
 def draw_lr_curves(figure: FigureData, theme: Theme) -> Any:
     """Lines over a log axis, with seed bands and the line of chance."""
-    optimizers = [str(label) for label in figure.values("optimizer")]
+    optimizers = [str(label) for label in figure.values("title")]
     x = alt.X(
         "learning_rate:Q",
         title="learning rate",
@@ -125,7 +133,8 @@ def expected_max(table: TrialTable, budget: Budget = "configurations") -> Figure
         budget: Count configurations tried, or the gradient evaluations they cost.
 
     Returns:
-        A record a point: ``panel``, ``optimizer``, ``configurations``, ``budget``, ``value``.
+        A record a point: ``panel``, ``optimizer``, ``title``, ``configurations``, ``budget``,
+        ``value``.
 
     Raises:
         NotAvailableError: No gradient evaluations were recorded.
@@ -139,7 +148,7 @@ def expected_max(table: TrialTable, budget: Budget = "configurations") -> Figure
             if optimizer.gradient_evaluations is None:
                 raise NotAvailableError(
                     "not_measured",
-                    f"No gradient evaluations of {optimizer.optimizer} were recorded.",
+                    f"No gradient evaluations of {optimizer.title} were recorded.",
                     ("budget=configurations",),
                 )
             cost = optimizer.gradient_evaluations.per_trial
@@ -153,6 +162,7 @@ def expected_max(table: TrialTable, budget: Budget = "configurations") -> Figure
                     {
                         "panel": panel,
                         "optimizer": optimizer.optimizer,
+                        "title": optimizer.title,
                         "configurations": n,
                         "budget": n * cost,
                         "value": value,
@@ -175,7 +185,7 @@ def expected_max(table: TrialTable, budget: Budget = "configurations") -> Figure
 
 def draw_expected_max(figure: FigureData, theme: Theme) -> Any:
     """Validation, and beside it what that selects out of distribution."""
-    optimizers = [str(label) for label in figure.values("optimizer")]
+    optimizers = [str(label) for label in figure.values("title")]
     panels = [
         alt.Chart(RECORDS)
         .transform_filter(alt.datum.panel == panel)
@@ -199,9 +209,9 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
         x: What the curves run along.
 
     Returns:
-        A record an epoch and trial: ``optimizer``, ``seed``, ``learning_rate``, ``weight_decay``,
-        ``epoch``, ``gradient_evaluations``, ``val_accuracy``, ``train_loss``. A line that ends
-        early belongs to a trial that diverged or is still running.
+        A record an epoch and trial: ``optimizer``, ``title``, ``seed``, ``learning_rate``,
+        ``weight_decay``, ``epoch``, ``gradient_evaluations``, ``val_accuracy``, ``train_loss``. A
+        line that ends early belongs to a trial that diverged or is still running.
 
     Raises:
         NotAvailableError: No trial of a selected configuration has a history.
@@ -224,6 +234,7 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
                 records.append(
                     {
                         "optimizer": row.optimizer,
+                        "title": scores.trials.title,
                         "seed": row.seed,
                         "learning_rate": row.learning_rate,
                         "weight_decay": row.weight_decay,
@@ -248,7 +259,7 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
 
 def draw_learning_curves(figure: FigureData, theme: Theme) -> Any:
     """Validation accuracy beside training loss."""
-    optimizers = [str(label) for label in figure.values("optimizer")]
+    optimizers = [str(label) for label in figure.values("title")]
     field = str(figure.scales["x"])
     x = alt.X(f"{field}:Q", title=METRICS[field].title.lower(), axis=alt.Axis(tickMinStep=1))
     panels = []

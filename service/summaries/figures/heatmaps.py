@@ -99,10 +99,10 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
         split: Of a curvature: by default "ood" where it was measured, else "validation".
 
     Returns:
-        A record a cell: ``panel``, ``optimizer``, ``learning_rate``, ``weight_decay``, ``value``,
-        ``state`` ("value", "diverged", "missing"), ``label`` and ``note`` to print in it, ``shade``
-        in [0, 1] (its place on the shared colour scale), ``n_finished``, ``n_diverged``,
-        ``n_seeds``, ``negative``, ``learned``.
+        A record a cell: ``panel``, ``optimizer``, ``title``, ``learning_rate``, ``weight_decay``,
+        ``value``, ``state`` ("value", "diverged", "missing"), ``label`` and ``note`` to print in
+        it, ``shade`` in [0, 1] (its place on the shared colour scale), ``n_finished``,
+        ``n_diverged``, ``n_seeds``, ``negative``, ``learned``.
 
     Raises:
         UnknownNameError: An unknown metric, or a split without curvature.
@@ -195,7 +195,7 @@ def draw_overview(figure: FigureData, theme: Theme) -> Any:
 
 def _panels(panel: str, figure: FigureData, scales: dict[str, Any], theme: Theme) -> Any:
     """One layered heatmap an optimizer, sharing one colour scale."""
-    optimizers = [str(label) for label in figure.values("optimizer")]
+    optimizers = [str(label) for label in figure.values("title")]
     bounds = [float(scales["low"]), float(scales["high"])]
     x = alt.X(
         "learning_rate:N",
@@ -256,7 +256,7 @@ def _panels(panel: str, figure: FigureData, scales: dict[str, Any], theme: Theme
     )
     return layers.facet(
         data=RECORDS,
-        column=alt.Column("optimizer:N", sort=optimizers, title=None),
+        column=alt.Column("title:N", sort=optimizers, title=None),
         spacing=12,
     )
 
@@ -297,6 +297,7 @@ def _cells(
             {
                 "panel": panel,
                 "optimizer": trials.label,
+                "title": trials.title,
                 "learning_rate": float(trials.learning_rates[at]),
                 "weight_decay": float(trials.weight_decays[at]),
                 "value": value if known else None,

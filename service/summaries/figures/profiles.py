@@ -19,10 +19,10 @@ def performance_profiles(summary: WorkloadsSummary) -> FigureData:
         summary: What :func:`service.summaries.compare_workloads` found.
 
     Returns:
-        A record a point: ``optimizer``, ``tau``, ``share``.
+        A record a point: ``optimizer``, ``title``, ``tau``, ``share``.
     """
     records: list[Record] = [
-        {"optimizer": optimizer.optimizer, "tau": tau, "share": share}
+        {"optimizer": optimizer.optimizer, "title": optimizer.title, "tau": tau, "share": share}
         for optimizer in summary.optimizers
         for tau, share in zip(summary.taus, optimizer.performance_profile, strict=True)
     ]
@@ -40,7 +40,7 @@ def performance_profiles(summary: WorkloadsSummary) -> FigureData:
 
 def draw_performance_profiles(figure: FigureData, theme: Theme) -> Any:
     """A step line an optimizer."""
-    optimizers = [str(label) for label in figure.values("optimizer")]
+    optimizers = [str(label) for label in figure.values("title")]
     return (
         alt.Chart(RECORDS)
         .mark_line(interpolate="step-after", strokeWidth=2, opacity=0.9)

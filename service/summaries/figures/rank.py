@@ -19,9 +19,9 @@ def rank(table: TrialTable) -> FigureData:
     """The critical-difference diagram.
 
     Returns:
-        A record an optimizer (``kind`` "optimizer": ``start`` = ``end`` = its mean rank, 1 is best)
-        and a record a group that is not told apart ("group": from ``start`` to ``end``); ``level``
-        is the line it is drawn on.
+        A record an optimizer (``kind`` "optimizer": ``start`` = ``end`` = its mean rank, 1 is best;
+        ``optimizer``, ``title``) and a record a group that is not told apart ("group": from
+        ``start`` to ``end``); ``level`` is the line it is drawn on.
 
     Raises:
         NotAvailableError: Fewer than two optimizers or than five common configurations.
@@ -41,17 +41,14 @@ def rank(table: TrialTable) -> FigureData:
         )
     ranks = mean_ranks(scores).tolist()
     difference = critical_difference(len(scored), len(scores))
-    labels = [entry.trials.label for entry in scored]
-    by_rank = sorted(zip(ranks, labels, strict=True))
-    records: list[Record] = [
-        {"kind": "optimizer", "optimizer": label, "start": place, "end": place, "level": level}
-        for level, (place, label) in enumerate(by_rank)
+    entries = [(entry.trials.label, entry.trials.title) for entry in scored]
+    by_rank = sorted(zip(ranks, entries, strict=True))
+    records = [
+        _mark("optimizer", (place, place), level, label, title)
+        for level, (place, (label, title)) in enumerate(by_rank)
     ]
     groups = _groups([place for place, _ in by_rank], difference)
-    records += [
-        {"kind": "group", "optimizer": None, "start": start, "end": end, "level": level}
-        for level, (start, end) in enumerate(groups)
-    ]
+    records += [_mark("group", ends, level) for level, ends in enumerate(groups)]
     return FigureData(
         name="rank",
         title=f"Mean rank over {len(scores)} configurations{of_workload(table)}",
@@ -64,7 +61,7 @@ def rank(table: TrialTable) -> FigureData:
         scales={
             "critical_difference": difference,
             "n_optimizers": len(scored),
-            "optimizers": [*labels],
+            "optimizers": [title for _, title in entries],
         },
     )
 
@@ -93,9 +90,7 @@ def draw_rank(figure: FigureData, theme: Theme) -> Any:
         .mark_rule(strokeWidth=4, strokeCap="round", color=theme.ink)
         .encode(x=x, x2="end:Q", y=y)
     )
-    labelled = points.transform_calculate(
-        text="datum.optimizer + '  ' + format(datum.start, '.2f')"
-    )
+    labelled = points.transform_calculate(text="datum.title + '  ' + format(datum.start, '.2f')")
     right, left = f"datum.start <= {(1 + n) / 2}", f"datum.start > {(1 + n) / 2}"
     return (
         alt.layer(
@@ -113,6 +108,24 @@ def draw_rank(figure: FigureData, theme: Theme) -> Any:
         .properties(width=420, height=26 * n + 14 * groups + 20)
         .properties(title=titled(figure.title, figure.notes))
     )
+
+
+def _mark(
+    kind: str,
+    ends: tuple[float, float],
+    level: int,
+    optimizer: str | None = None,
+    title: str | None = None,
+) -> Record:
+    """One record."""
+    return {
+        "kind": kind,
+        "optimizer": optimizer,
+        "title": title,
+        "start": ends[0],
+        "end": ends[1],
+        "level": level,
+    }
 
 
 def _groups(ranks: list[float], difference: float) -> list[tuple[float, float]]:

@@ -29,9 +29,9 @@ def curvature_scatter(
         split: By default "ood" where it was measured.
 
     Returns:
-        A record a configuration with curvature: ``optimizer``, ``learning_rate``, ``weight_decay``,
-        ``curvature``, ``shown`` (within the axis), ``place`` ("within", "below", "above"),
-        ``accuracy``, ``learned``.
+        A record a configuration with curvature: ``optimizer``, ``title``, ``learning_rate``,
+        ``weight_decay``, ``curvature``, ``shown`` (within the axis), ``place`` ("within", "below",
+        "above"), ``accuracy``, ``learned``.
     """
     if metric not in CURVATURE_METRICS:
         raise UnknownNameError("metric", metric, CURVATURE_METRICS)
@@ -51,6 +51,7 @@ def curvature_scatter(
             records.append(
                 {
                     "optimizer": scores.trials.label,
+                    "title": scores.trials.title,
                     "learning_rate": float(scores.trials.learning_rates[at]),
                     "weight_decay": float(scores.trials.weight_decays[at]),
                     "curvature": value,
@@ -79,7 +80,7 @@ def curvature_scatter(
             "chance": table.chance_accuracy,
             "x_title": f"{title}, {split}",
             "y_title": METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title,
-            "optimizers": [scores.trials.label for scores in scored],
+            "optimizers": [scores.trials.title for scores in scored],
         },
     )
 

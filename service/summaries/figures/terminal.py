@@ -48,7 +48,7 @@ def terminal_heatmap(figure: FigureData) -> tuple[TerminalPanel, ...]:
     rates = figure.values("learning_rate")
     decays = figure.values("weight_decay")[::-1]
     found = {
-        (record["optimizer"], record["weight_decay"], record["learning_rate"]): TerminalCell(
+        (record["title"], record["weight_decay"], record["learning_rate"]): TerminalCell(
             text=f"{record['label']} {record['note']}".strip(),
             shade=float(record["shade"] or 0.0) if record["state"] == "value" else None,
             negative=bool(record["negative"]),
@@ -62,5 +62,5 @@ def terminal_heatmap(figure: FigureData) -> tuple[TerminalPanel, ...]:
             weight_decays=tuple(f"{decay:g}" for decay in decays),
             cells=tuple(tuple(found[optimizer, decay, rate] for rate in rates) for decay in decays),
         )
-        for optimizer in figure.values("optimizer")
+        for optimizer in figure.values("title")
     )

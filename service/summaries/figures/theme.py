@@ -64,7 +64,7 @@ def optimizer_colour(labels: Sequence[str], *, legend: bool = True) -> alt.Color
     """The same colour for the same optimizer in every figure of a sweep."""
     colours = [OPTIMIZER_COLOURS[i % len(OPTIMIZER_COLOURS)] for i in range(len(labels))]
     return alt.Color(
-        "optimizer:N",
+        "title:N",
         title=None,
         scale=alt.Scale(domain=list(labels), range=colours),
         legend=alt.Legend(symbolOpacity=1) if legend else None,
