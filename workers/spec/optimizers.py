@@ -15,7 +15,6 @@ from workers.spec.fields import (
     Keywords,
     Label,
     NonNegative,
-    PartError,
     Positive,
     Probability,
     Section,
@@ -86,12 +85,6 @@ class MSGD(_Optimizer):
     name: Literal["msgd"]
     momentum: Probability = 0.9
     nesterov: Flag = False
-
-    @model_validator(mode="after")
-    def _nesterov_has_momentum(self) -> MSGD:
-        if self.nesterov and not self.momentum:
-            raise PartError(("momentum",), "must be above 0 with nesterov", self.momentum)
-        return self
 
 
 class Adam(_Optimizer):

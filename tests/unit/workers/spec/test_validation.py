@@ -129,13 +129,6 @@ NAMES = [
         "must differ from sam in more than its label",
         '"other"',
     ),
-    (
-        ("optimizers",),
-        [{"name": "msgd", "momentum": 0, "nesterov": True}],
-        "optimizers[0].momentum",
-        "must be above 0 with nesterov",
-        "0.0",
-    ),
     (("model",), "vg19", "model", "unknown model 'vg19'; did you mean vgg19? (known:", '"vg19"'),
     (("model",), None, "model", "must be a mapping or a name", "null"),
     (("model", "name"), "timm:", "model.name", "did you mean timm:<name>?", '"timm:"'),
