@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,15 +17,30 @@ PROBES_A_BLOCK = 8
 
 
 class Samples(NamedTuple):
-    """Exchangeable unbiased estimates of a trace.
+    """What the samples so far say; tensors are float64 on the CPU, shape (1 + layers,).
 
     Attributes:
-        values: float64 on the CPU, shape (count, 1 + layers): the trace, then that of each layer.
-        are_exact: Whether the one row of `values` has no sampling error.
+        means: The trace, then that of each layer.
+        errors: Their standard errors; NaN where one sample leaves them unknown.
+        number: How many there are; infinite where there is no sampling error.
     """
 
-    values: Tensor
-    are_exact: bool = False
+    means: Tensor
+    errors: Tensor
+    number: float
+
+
+def independent(values: Tensor) -> Samples:
+    """Average independent samples, one a row."""
+    count = len(values)
+    if count == 1:
+        return Samples(values[0], torch.full_like(values[0], math.nan), count)
+    return Samples(values.mean(0), values.std(0) / math.sqrt(count), count)
+
+
+def certain(values: Tensor) -> Samples:
+    """Return values without a sampling error."""
+    return Samples(values, torch.zeros_like(values), math.inf)
 
 
 def exact(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
@@ -34,7 +50,7 @@ def exact(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Sample
         units = torch.zeros(len(block), probe.size, dtype=probe.dtype, device=probe.device).T
         units[block, block - block[0]] = 1
         diagonal[block, 0] = probe.multiply(units)[block, block - block[0]]
-    yield Samples(sums_by_layer(diagonal, layers), are_exact=True)
+    yield certain(sums_by_layer(diagonal, layers)[0])
 
 
 def hutchinson(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
@@ -45,7 +61,7 @@ def hutchinson(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[S
         signs = probe.signs(min(count, budget - probe.matvecs))
         new = sums_by_layer(signs * probe.multiply(signs), layers)
         values = torch.cat([values, new])
-        yield Samples(values)
+        yield independent(values)
 
 
 def sums_by_layer(columns: Tensor, layers: Sequence[slice]) -> Tensor:

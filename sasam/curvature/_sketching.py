@@ -11,28 +11,37 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from sasam.curvature._sampling import PROBES_A_BLOCK, Samples, sums_by_layer
+from sasam.curvature._sampling import (
+    PROBES_A_BLOCK,
+    Samples,
+    certain,
+    independent,
+    sums_by_layer,
+)
 from sasam.curvature.operators import Probe
 
-# A standard error from fewer vectors is too uncertain to stop on.
+# Hutch++: more vectors than a trained network has outlying eigenvalues, about one a class.
+_SKETCH_VECTORS = 16
+# XTrace: a standard error from fewer vectors is too uncertain to stop on.
 _FIRST_VECTORS = 10
 _VECTORS_A_BLOCK = 4
 
 
 def hutchpp(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
-    """Spend two thirds of the budget on Q and Q'AQ, up to a third on the complement."""
-    sketch = _Sketch(probe, budget // 3)
-    sketch.extend(budget // 3)
+    """Spend up to two thirds of the budget on Q and Q'AQ, the rest on the complement."""
+    vectors = min(_SKETCH_VECTORS, budget // 3)
+    sketch = _Sketch(probe, vectors)
+    sketch.extend(vectors)
     in_range = sketch.trace_in_range(layers)
     if sketch.has_full_range:
-        yield Samples(in_range, are_exact=True)
+        yield certain(in_range[0])
         return
     values = in_range[:0]
     while probe.matvecs < budget:
         signs = probe.signs(min(PROBES_A_BLOCK, budget - probe.matvecs))
         products = sketch.complement(probe.multiply(sketch.complement(signs)))
         values = torch.cat([values, in_range + sums_by_layer(signs * products, layers)])
-        yield Samples(values)
+        yield independent(values)
 
 
 def xtrace(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
@@ -43,9 +52,13 @@ def xtrace(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Sampl
         count = _VECTORS_A_BLOCK if sketch.count else _FIRST_VECTORS
         sketch.extend(min(count, capacity - sketch.count))
         if sketch.has_full_range:
-            yield Samples(sketch.trace_in_range(layers), are_exact=True)
+            yield certain(sketch.trace_in_range(layers)[0])
             return
-        yield Samples(sketch.traces_leaving_one_out(layers))
+        yield sketch.traces_leaving_one_out(layers)
+
+
+# C, G, W, V of a layer; for the whole these are I, T, W, R.
+_Overlaps = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class _Sketch:
@@ -108,42 +121,68 @@ class _Sketch:
         diagonal = (basis * (2 * images - t @ basis)).sum(0)
         return sums_by_layer(diagonal[:, None], layers)
 
-    def traces_leaving_one_out(self, layers: Sequence[slice]) -> Tensor:
-        """Return the XTrace estimates, whole and by layer: shape (count, 1 + layers).
+    def traces_leaving_one_out(self, layers: Sequence[slice]) -> Samples:
+        """Return the XTrace estimate, whole and by layer, with its jackknife error.
 
-        Without its i-th vector the range is Pᵢ = Q Mᵢ Q' with Mᵢ = I − sᵢsᵢ', where sᵢ is the unit
-        vector orthogonal to all columns of R but the i-th. In coordinates of Q, layer l adds
-
-            Tr(2 Mᵢ Gₗ − Cₗ Mᵢ T Mᵢ) + Wₗᵢ'Rᵢ − Vₗᵢ'mᵢ + Wₗᵢ'Mᵢ(T mᵢ − Rᵢ),   mᵢ = Mᵢ Wᵢ,
-
-        with Cₗ = Qₗ'Qₗ, Gₗ = Qₗ'(AQ)ₗ, Wₗ = Qₗ'Ωₗ, Vₗ = (AQ)ₗ'Ωₗ; for the whole, I, T, W and R.
+        Without its i-th vector the range is that of Q Mᵢ with Mᵢ = I − sᵢsᵢ', where sᵢ is the unit
+        vector orthogonal to all columns of R but the i-th. The estimates with one vector out share
+        a sketch, so their spread understates the error of their mean. XTrace without vector j is
+        the same formula within Mⱼ; the jackknife over j is at least the variance on average
+        (Efron & Stein 1981).
         """
         k = self.rank
         r, w, t = self._r[:k, :k], self._w[:k, :k], self._t[:k, :k]
-        s = torch.linalg.solve_triangular(r, torch.eye(k, dtype=r.dtype), upper=True).T
+        identity = torch.eye(k, dtype=r.dtype)
+        s = torch.linalg.solve_triangular(r, identity, upper=True).T
         s = s / torch.linalg.vector_norm(s, dim=0)
+        overlaps = [(identity, t, w, r), *map(self._overlaps, layers)]
+        samples = _leave_one_out(identity, s, r, w, t, overlaps)
+        if k < 3:
+            return independent(samples)
+        without = []
+        for j in range(k):
+            others = torch.arange(k) != j
+            within = identity - s[:, j, None] * s[:, j]
+            rest = within @ s[:, others]
+            rest = rest / torch.linalg.vector_norm(rest, dim=0)
+            kept = [(c, g, wl[:, others], v[:, others]) for c, g, wl, v in overlaps]
+            out = _leave_one_out(within, rest, r[:, others], w[:, others], t, kept)
+            without.append(out.mean(0))
+        spread = torch.stack(without).var(0, correction=0)
+        return Samples(samples.mean(0), (spread * (k - 1)).sqrt(), k)
 
-        def left_out(x: Tensor) -> Tensor:
-            parts: Tensor = s * (s * x).sum(0)
-            return x - parts
-
-        m = left_out(w)
-        u = left_out(t @ m - r)
-        ts = t @ s
-        whole = (torch.eye(k, dtype=r.dtype), t, w, r)
-        traces = []
-        for c, g, w_layer, v in (whole, *map(self._overlaps, layers)):
-            in_range = 2 * g.trace() - 2 * (s * (g @ s)).sum(0)
-            twice = (c * t).sum() - 2 * (s * (c @ ts)).sum(0)
-            twice += (s * ts).sum(0) * (s * (c @ s)).sum(0)
-            outside = (w_layer * (r + u) - v * m).sum(0)
-            traces.append(in_range - twice + outside)
-        return torch.stack(traces, 1)
-
-    def _overlaps(self, layer: slice) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return Q'Q, Q'AQ, Q'Ω and (AQ)'Ω over the rows of a layer."""
+    def _overlaps(self, layer: slice) -> _Overlaps:
+        """Return C = Q'Q, G = Q'AQ, W = Q'Ω and V = (AQ)'Ω over the rows of a layer."""
         q, aq = self._basis[: self.rank, layer], self._images[: self.rank, layer]
         signs = self._signs[: self.count, layer].to(q.dtype)
         grams = (q @ q.T, q @ aq.T, q @ signs.T, aq @ signs.T)
         c, g, w, v = (gram.to(self._t) for gram in grams)
         return c, g, w, v
+
+
+def _leave_one_out(
+    within: Tensor, s: Tensor, r: Tensor, w: Tensor, t: Tensor, overlaps: list[_Overlaps]
+) -> Tensor:
+    """Estimate the traces with each vector left out of a sketch: shape (count, 1 + layers).
+
+    With Mᵢ = N − sᵢsᵢ', mᵢ = Mᵢ Wᵢ and N the projection `within` coordinates of Q, layer l adds
+
+        Tr(2 Mᵢ Gₗ − Cₗ Mᵢ T Mᵢ) + Wₗᵢ'Rᵢ − Vₗᵢ'mᵢ + Wₗᵢ'Mᵢ(T mᵢ − Rᵢ).
+    """
+
+    def left_out(x: Tensor) -> Tensor:
+        projected: Tensor = within @ x - s * (s * x).sum(0)
+        return projected
+
+    m = left_out(w)
+    u = left_out(t @ m - r)
+    t = within @ t @ within
+    ts = t @ s
+    traces = []
+    for c, g, w_layer, v in overlaps:
+        in_range = 2 * ((within * g).sum() - (s * (g @ s)).sum(0))
+        twice = (c * t).sum() - 2 * (s * (c @ ts)).sum(0)
+        twice += (s * ts).sum(0) * (s * (c @ s)).sum(0)
+        outside = (w_layer * (r + u) - v * m).sum(0)
+        traces.append(in_range - twice + outside)
+    return torch.stack(traces, 1)

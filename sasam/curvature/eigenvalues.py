@@ -182,7 +182,8 @@ def _power_end(
         value, last = float(vector @ product), value
         residual = float(torch.linalg.vector_norm(product - value * vector))
         scale = abs(value) if shift > 0 else abs(shift)
-        converged = residual == 0 or abs(value - last) <= tolerance * scale
+        rounding = 10 * torch.finfo(probe.dtype).eps * scale
+        converged = residual <= rounding or abs(value - last) <= tolerance * scale
         if converged or probe.matvecs >= max_matvecs:
             return _End(value, residual, converged)
         vector = product + shift * vector

@@ -75,7 +75,9 @@ class Probe:
         elif isinstance(self._operator, BlockOperator):
             products = self._operator.matmat(vectors)
         else:
-            products = torch.stack([self._operator.matvec(v) for v in vectors.unbind(1)], 1)
+            products = torch.empty_like(vectors)
+            for column, vector in zip(products.unbind(1), vectors.unbind(1), strict=True):
+                column.copy_(self._operator.matvec(vector))
         if not products.isfinite().all():
             raise NonFiniteProductError("a product with the operator is not finite")
         return products.detach().to(self.dtype)

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import copy
+import gc
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from sasam.curvature import HessianOperator, estimate_extremal_eigenvalues, estimate_trace
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 4])
+@pytest.mark.parametrize("cache_bytes", [0, 6000, 2**30])
+def test_products_over_ragged_batches_equal_dense_hessian(
+    model, batches, dense_hessian, chunk_size, cache_bytes
+):
+    dense = dense_hessian(model)
+    operator = HessianOperator(
+        model, F.cross_entropy, batches, chunk_size=chunk_size, cache_bytes=cache_bytes
+    )
+    block = torch.randn(operator.size, 3, dtype=torch.float64)
+    for _ in range(2):  # the second time from kept graphs
+        torch.testing.assert_close(operator @ block, dense @ block, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(operator @ dense[0], dense @ dense[0], rtol=1e-9, atol=1e-12)
+
+
+def test_ends_and_trace_equal_those_of_dense_hessian(model, batches, dense_hessian):
+    dense = dense_hessian(model)
+    operator = HessianOperator(model, F.cross_entropy, batches)
+    ends = estimate_extremal_eigenvalues(operator, tolerance=1e-9, max_matvecs=500)
+    expected = torch.linalg.eigvalsh(dense)
+    assert ends.lambda_max == pytest.approx(float(expected[-1]), rel=1e-6)
+    assert ends.lambda_min == pytest.approx(float(expected[0]), rel=1e-6)
+    trace = estimate_trace(operator, max_matvecs=operator.size, layers=operator.layers)
+    assert trace.value == pytest.approx(float(dense.trace()), rel=1e-6)
+    for name, layer in operator.layers.items():
+        block = dense[layer, layer]
+        assert trace.layers[name].value == pytest.approx(float(block.trace()), rel=1e-6, abs=1e-9)
+
+
+def test_float32_product_is_close_to_float64(cnn, images, labels):
+    exact = HessianOperator(cnn, F.cross_entropy, [(images, labels)])
+    single = HessianOperator(cnn.float(), F.cross_entropy, [(images.float(), labels)])
+    vector = torch.randn(exact.size, dtype=torch.float64)
+    torch.testing.assert_close(
+        single.matvec(vector.float()).double(), exact.matvec(vector), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_frozen_and_unused_weights_leave_the_others_right(cnn, batches, dense_hessian):
+    cnn[0].weight.requires_grad_(False)
+    dense = dense_hessian(cnn)
+    cnn.register_parameter("unused", nn.Parameter(torch.ones(2, dtype=torch.float64)))
+    operator = HessianOperator(cnn, F.cross_entropy, batches)
+    product = operator @ torch.eye(operator.size, dtype=torch.float64)
+    torch.testing.assert_close(product[2:, 2:], dense)
+    assert not product[:2].any()
+
+
+def test_caller_stays_untouched(cnn, batches):
+    cnn.train()
+    cnn[6].bias.grad = torch.ones(3, dtype=torch.float64)
+    before = copy.deepcopy(cnn.state_dict())
+    estimate_trace(HessianOperator(cnn, F.cross_entropy, batches))
+    assert all(torch.equal(before[name], value) for name, value in cnn.state_dict().items())
+    assert all(module.training for module in cnn.modules())
+    assert torch.equal(cnn[6].bias.grad, torch.ones(3, dtype=torch.float64))
+    assert all(p.grad is None for p in list(cnn.parameters())[:-1])
+
+
+def test_later_training_does_not_change_the_operator(cnn, batches):
+    operator = HessianOperator(cnn, F.cross_entropy, batches, cache_bytes=0)
+    vector = torch.randn(operator.size, dtype=torch.float64)
+    before = operator.matvec(vector)
+    with torch.no_grad():
+        cnn[6].weight.add_(1.0)
+    assert torch.equal(operator.matvec(vector), before)
+
+
+def test_no_graph_survives_the_operator(cnn, batches):
+    operator = HessianOperator(cnn, F.cross_entropy, batches)
+    product = operator.matvec(torch.ones(operator.size, dtype=torch.float64))
+    assert product.grad_fn is None
+    assert not product.requires_grad
+    del operator, product
+    gc.collect()
+    live = [x for x in gc.get_objects() if type(x).__name__ == "_GradientGraph"]
+    assert not live
+
+
+def test_no_grad_and_autocast_of_the_caller_change_nothing(cnn, batches, dense_hessian):
+    dense = dense_hessian(cnn)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        operator = HessianOperator(cnn, F.cross_entropy, batches)
+        product = operator @ torch.eye(operator.size, dtype=torch.float64)
+    torch.testing.assert_close(product, dense)
+
+
+def test_loader_gives_the_same_products_as_a_list(cnn, images, labels, batches):
+    loader = DataLoader(TensorDataset(images, labels), batch_size=10)
+    vector = torch.randn(cnn[0].weight.numel() + 6 + 39, dtype=torch.float64)
+    from_loader = HessianOperator(cnn, F.cross_entropy, loader, cache_bytes=0).matvec(vector)
+    assert torch.equal(from_loader, HessianOperator(cnn, F.cross_entropy, batches).matvec(vector))
+
+
+def test_loss_is_the_mean_over_all_examples(cnn, images, labels, batches):
+    operator = HessianOperator(cnn, F.cross_entropy, batches)
+    expected = F.cross_entropy(cnn.eval()(images), labels).item()
+    assert operator.loss == pytest.approx(expected)
+    assert operator.num_examples == 23
+
+
+def test_dead_network_has_its_fingerprint():
+    torch.manual_seed(0)
+    dead = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 10)).double()
+    with torch.no_grad():
+        dead[1].bias.fill_(-1e3)
+        dead[3].bias.zero_()
+    labels = torch.arange(50) % 10
+    operator = HessianOperator(dead, F.cross_entropy, [(torch.rand(50, 1, 4, 4).double(), labels)])
+    # Only the last bias has curvature: diag(p) - pp' with p = 1/10.
+    assert operator.loss == pytest.approx(math.log(10))
+    assert estimate_trace(operator, max_matvecs=operator.size).value == pytest.approx(0.9)
+    ends = estimate_extremal_eigenvalues(operator)
+    assert ends.lambda_max == pytest.approx(0.1)
+    assert ends.lambda_min == pytest.approx(0.0, abs=1e-12)
+
+
+def test_diverged_weights_give_nan(cnn, batches):
+    with torch.no_grad():
+        cnn[6].weight.fill_(math.inf)
+    operator = HessianOperator(cnn, F.cross_entropy, batches)
+    assert math.isnan(operator.loss)
+    assert math.isnan(estimate_trace(operator, max_matvecs=20).value)
+    assert math.isnan(estimate_extremal_eigenvalues(operator).lambda_max)
+
+
+class _Noisy(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.model(F.dropout(inputs, training=True))
+
+
+def test_model_that_draws_random_numbers_is_refused(cnn, batches):
+    with pytest.raises(RuntimeError, match="differs between two passes"):
+        HessianOperator(_Noisy(cnn), F.cross_entropy, batches)
+
+
+class _Augmented(TensorDataset):
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+        image, label = super().__getitem__(index)
+        return image + torch.randn_like(image), label
+
+
+def test_augmented_batches_are_refused(cnn, images, labels):
+    with pytest.raises(RuntimeError, match="augmented"):
+        HessianOperator(cnn, F.cross_entropy, DataLoader(_Augmented(images, labels), 10))
+
+
+def test_shuffled_batches_are_refused(cnn, images, labels):
+    loader = DataLoader(TensorDataset(images, labels), 10, shuffle=True)
+    with pytest.raises(RuntimeError, match="shuffled"):
+        HessianOperator(cnn, F.cross_entropy, loader)
+
+
+def test_unusable_batches_are_refused(cnn, images, labels, batches):
+    for bad, message in [
+        ([], "at least one batch, got none"),
+        ([(images[:0], labels[:0])], "got 0 inputs and 0 targets"),
+        ([(images, labels[:5])], "got 23 inputs and 5 targets"),
+        ([images], "pair"),
+        (iter(batches), "read only once"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            HessianOperator(cnn, F.cross_entropy, bad)
+
+
+def test_unusable_losses_are_refused(cnn, batches):
+    for reduction, message in [
+        ("none", r"scalar tensor, got shape \(2,\)"),
+        ("sum", "mean over examples"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            HessianOperator(cnn, nn.CrossEntropyLoss(reduction=reduction), batches)
+    with pytest.raises(RuntimeError, match="does not depend on the trainable weights"):
+        HessianOperator(cnn, lambda outputs, _: outputs.detach().mean(), batches)
+
+
+def test_unusable_models_are_refused(cnn, batches):
+    with pytest.raises(ValueError, match="no trainable weights"):
+        HessianOperator(nn.Flatten(), F.cross_entropy, batches)
+    cnn[0].float()
+    with pytest.raises(ValueError, match="float32 on cpu, torch"):
+        HessianOperator(cnn, F.cross_entropy, batches)
+
+
+def test_numbers_out_of_range_are_refused(cnn, batches):
+    with pytest.raises(ValueError, match="chunk_size must be None or at least 1, got 0"):
+        HessianOperator(cnn, F.cross_entropy, batches, chunk_size=0)
+    with pytest.raises(ValueError, match="cache_bytes must be at least 0, got -1"):
+        HessianOperator(cnn, F.cross_entropy, batches, cache_bytes=-1)
+    operator = HessianOperator(cnn, F.cross_entropy, batches)
+    with pytest.raises(ValueError, match=r"vector must have shape \(72,\), got \(3,\)"):
+        operator.matvec(torch.zeros(3))
+    with pytest.raises(ValueError, match=r"vectors must have shape \(72, k\), got \(3, 2\)"):
+        operator.matmat(torch.zeros(3, 2))
