@@ -70,8 +70,8 @@ def _panel(panel: TerminalPanel, stops: Sequence[_Colour]) -> Table:
         collapse_padding=True,
         header_style="dim",
     )
-    texts = [cell.text for row in panel.cells for cell in row]
-    width = 2 + max(map(len, [*texts, *panel.learning_rates]))
+    texts = [f" {cell.text} " for row in panel.cells for cell in row]
+    width = max(map(len, [*texts, *(f"{rate} " for rate in panel.learning_rates)]))
     drawn.add_column("wd \\ lr", style="dim", no_wrap=True)
     for rate in panel.learning_rates:
         drawn.add_column(rate.center(width), no_wrap=True)

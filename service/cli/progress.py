@@ -89,7 +89,7 @@ class _LiveReport:
 
     def __init__(self, on: Console, sweep: Sweep) -> None:
         self._sweep = sweep
-        self._live = Live(console=on, refresh_per_second=4)
+        self._live = Live(console=on, auto_refresh=False)
         self._trials: Sequence[TrialView] = ()
         self._listed_at = -_TRIALS_SECONDS
 
@@ -99,7 +99,7 @@ class _LiveReport:
         is_due = now - self._listed_at >= _TRIALS_SECONDS or detail.ended_at is not None
         if is_due and detail.progress.total <= _MOST_TRIALS_LISTED:
             self._trials, self._listed_at = list(self._sweep.trials()), now
-        self._live.update(_view(detail, self._trials))
+        self._live.update(_view(detail, self._trials), refresh=True)
 
     def __enter__(self) -> Self:
         self._live.start()

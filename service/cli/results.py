@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from service.client import Sweep
 
-__all__ = ["plot", "print_heatmap", "print_summary", "summary", "trials"]
+__all__ = ["SummaryFormat", "plot", "print_heatmap", "print_summary", "summary", "trials"]
 
 _SUFFIXES = {".svg": "svg", ".png": "png", ".json": "json", ".csv": "csv", ".vl": "vega-lite"}
 _ON_TERMINAL = ("accuracy-heatmap", "trace-heatmap", "heatmap")
