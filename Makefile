@@ -45,8 +45,8 @@ imports: install
 	$(BIN)/lint-imports
 
 bench-method: install ## Measure optimizers and curvature against their peers (CIFAR=path of an .npz)
-	$(BIN)/python tests/benchmarks/bench_optimizers.py
-	$(BIN)/python tests/benchmarks/bench_curvature.py $(CIFAR)
+	$(BIN)/python tests/benchmarks/bench_optimizers.py --output docs/benchmarks-optimizers.md
+	$(BIN)/python tests/benchmarks/bench_curvature.py --data $(CIFAR)
 
 lock: install ## Resolve the dependencies anew; torch stays where it is pinned
 	printf 'torch==2.14.1\ntorchvision==0.29.1\n' > $(VENV)/pins.txt

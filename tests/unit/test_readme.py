@@ -1,0 +1,28 @@
+"""The README's examples run as printed."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from workers.spec import load_spec
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_library_example_runs_as_printed(tmp_path: Path) -> None:
+    (example,) = (block for block in blocks("python") if "SASAM" in block)
+    answer = subprocess.run(
+        [sys.executable, "-c", example], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "standard_error" in answer.stdout
+
+
+def test_specification_is_valid() -> None:
+    (example,) = blocks("yaml")
+    assert load_spec(example).trial_count == 3 * 4 * 2
