@@ -11,6 +11,7 @@ from service.sweeps.lifecycle import Command, SweepState
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.service import SweepService
 from workers.spec import SweepSpec, load_spec
+from workers.spec.fields import Label
 
 __all__ = ["router"]
 
@@ -61,7 +62,7 @@ def submit(
 def list_sweeps(
     sweeps: Sweeps,
     state: Annotated[list[SweepState] | None, Query()] = None,
-    name: str | None = None,
+    name: Label | None = None,
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> SweepPage:

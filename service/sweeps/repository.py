@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any, cast
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import CursorResult, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.storage.tables import SweepRow
-from service.sweeps.lifecycle import LIVE, SweepState
+from service.sweeps.lifecycle import LIVE, TERMINAL, SweepState
 
 __all__ = ["SweepRepository"]
 
@@ -26,8 +27,8 @@ class SweepRepository:
         self._session.flush()
 
     def get(self, sweep_id: str) -> SweepRow | None:
-        """The sweep of that id."""
-        return self._session.get(SweepRow, sweep_id)
+        """The sweep of that id; what cannot be an id does not reach the database."""
+        return self._session.get(SweepRow, sweep_id) if sweep_id.isalnum() else None
 
     def find_by_idempotency_key(self, key: str) -> SweepRow | None:
         """The sweep that was submitted with that key."""
@@ -76,6 +77,8 @@ class SweepRepository:
         query = select(SweepRow.state, func.count()).group_by(SweepRow.state)
         return {SweepState(state): count for state, count in self._session.execute(query)}
 
-    def remove(self, sweep_id: str) -> None:
-        """Delete a sweep and its trials."""
-        self._session.execute(delete(SweepRow).where(SweepRow.sweep_id == sweep_id))
+    def remove(self, sweep_id: str) -> bool:
+        """Delete a sweep that has ended, and its trials; returns whether it had ended."""
+        ended = (SweepRow.sweep_id == sweep_id) & SweepRow.state.in_(TERMINAL)
+        statement = delete(SweepRow).where(ended)
+        return cast(CursorResult[Any], self._session.execute(statement)).rowcount == 1

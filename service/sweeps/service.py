@@ -19,7 +19,6 @@ from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import (
     COMMANDS,
-    TERMINAL,
     Command,
     SweepState,
     allowed_commands,
@@ -160,10 +159,11 @@ class SweepService:
             row = require_sweep(session, sweep_id)
             before = SweepState(row.state)
             after = COMMANDS[command].get(before)
-            if after is None or not transition(session, sweep_id, before, after, not_before=None):
+            fresh = {"not_before": None, "failures": 0}
+            if after is None or not transition(session, sweep_id, before, after, **fresh):
                 raise _refusal(command, before)
             if command is Command.RETRY_FAILED:
-                self._retry(session, row)
+                self._forget_failed(session, sweep_id)
             session.refresh(row)
             return self._detail(session, row)
 
@@ -176,18 +176,16 @@ class SweepService:
         """
         with self._database.transaction() as session:
             row = require_sweep(session, sweep_id)
-            if SweepState(row.state) not in TERMINAL:
+            if not SweepRepository(session).remove(sweep_id):
                 raise _refusal(Command.DELETE, SweepState(row.state))
-            SweepRepository(session).remove(sweep_id)
 
-    def _retry(self, session: Session, row: SweepRow) -> None:
+    def _forget_failed(self, session: Session, sweep_id: str) -> None:
         trials = TrialRepository(session)
-        trials.forget_unsuccessful(row.sweep_id)
-        counts = trials.count([row.sweep_id])[row.sweep_id]
+        trials.forget_unsuccessful(sweep_id)
+        counts = trials.count([sweep_id])[sweep_id]
         if not counts["pending"] + counts["running"]:
             detail = "every trial has a result; nothing to retry"
             raise ConflictProblem(detail, code="nothing-to-retry")
-        row.failures = 0
 
     def _same(self, session: Session, row: SweepRow, body_hash: str) -> SweepDetail:
         """The sweep an idempotency key stands for."""
@@ -297,7 +295,8 @@ def _write_cursor(row: SweepRow) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         moment, sweep_id = base64.urlsafe_b64decode(cursor.encode()).decode().split(" ")
-        return datetime.fromisoformat(moment), sweep_id
-    except ValueError:
+        int(sweep_id, base=16)  # else it is no id
+        return datetime.fromisoformat(moment).astimezone(UTC), sweep_id
+    except (ValueError, OverflowError):
         detail = f"cursor {cursor[:40]!r} is none of this service's; start without one"
         raise InvalidProblem(detail, code="invalid-cursor") from None

@@ -33,7 +33,7 @@ def list_trials(
     stored: Annotated[Database, Depends(database)],
     config: Annotated[Settings, Depends(settings)],
     status: Status | None = None,
-    cursor: Annotated[int, Query(ge=-1)] = -1,
+    cursor: Annotated[int, Query(ge=-1, lt=2**31)] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> TrialPage:
     """Trials in the order of the specification."""

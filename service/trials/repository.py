@@ -43,8 +43,8 @@ class TrialRepository:
         self._session.execute(insert(TrialRow), rows)
 
     def get(self, sweep_id: str, key: str) -> TrialRow | None:
-        """One trial."""
-        return self._session.get(TrialRow, (sweep_id, key))
+        """One trial; what cannot be a key does not reach the database."""
+        return self._session.get(TrialRow, (sweep_id, key)) if key.isalnum() else None
 
     def of_sweep(
         self,
@@ -114,15 +114,19 @@ class TrialRepository:
             .values(**values)
         )
 
-    def forget_unsuccessful(self, sweep_id: str) -> int:
-        """Make failed and cancelled trials pending again; returns how many."""
-        keys = self._session.scalars(
-            select(TrialRow.key).where(
-                TrialRow.sweep_id == sweep_id,
-                TrialRow.outcome.in_([Outcome.FAILED, Outcome.CANCELLED]),
+    def forget_unsuccessful(self, sweep_id: str) -> None:
+        """Make failed and cancelled trials pending again."""
+        unsuccessful = TrialRow.outcome.in_([Outcome.FAILED, Outcome.CANCELLED])
+        self._session.execute(
+            update(TrialRow)
+            .where(TrialRow.sweep_id == sweep_id, unsuccessful)
+            .values(
+                outcome=None,
+                error=None,
+                epoch=0,
+                metrics={},
+                mlflow_run_id=None,
+                started_at=None,
+                ended_at=None,
             )
-        ).all()
-        for key in keys:
-            gone = ("outcome", "error", "ended_at", "details")
-            self.record(sweep_id, key, dict.fromkeys(gone))
-        return len(keys)
+        )
