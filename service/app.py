@@ -12,6 +12,7 @@ from typing import cast
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
 
 from service import catalog, health
 from service.errors import install_error_handlers, problem_response
@@ -24,6 +25,8 @@ from service.summaries import endpoints as summaries
 from service.summaries.errors import NotAvailableError, SummaryError
 from service.sweeps import endpoints as sweeps
 from service.trials import endpoints as trials
+from service.ui import STATIC
+from service.ui import router as ui
 
 __all__ = ["create_app"]
 
@@ -60,6 +63,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(ui)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
 
 

@@ -1,0 +1,42 @@
+"""Numbered pages of a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Paging"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """Where a page lies in a list.
+
+    Attributes:
+        page: Its number, from 1.
+        size: Entries a page.
+        total: Entries in all.
+    """
+
+    page: int
+    size: int
+    total: int
+
+    @property
+    def offset(self) -> int:
+        """Entries before this page."""
+        return (self.page - 1) * self.size
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, at least one."""
+        return max(1, -(-self.total // self.size))
+
+    @property
+    def first(self) -> int:
+        """Number of the first entry, from 1; 0 when the page is empty."""
+        return self.offset + 1 if self.offset < self.total else 0
+
+    @property
+    def last(self) -> int:
+        """Number of the last entry."""
+        return min(self.offset + self.size, self.total)

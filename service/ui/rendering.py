@@ -1,0 +1,123 @@
+"""Templates to responses: escaping, headers, and errors as pages.
+
+The Content-Security-Policy allows this service's own files and nothing else: no inline script or
+style, no ``eval`` (Vega runs in its interpreter), no other address.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from service.errors import Problem
+from service.summaries.errors import SummaryError
+from service.summaries.labels import accuracy_label, curvature_label
+from workers.metrics import METRICS
+
+__all__ = ["HEADERS", "PageRoute", "render_page"]
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def render_page(template: str, /, *, status_code: int = 200, **context: Any) -> HTMLResponse:
+    """A template as a response with the headers of every page."""
+    text = _ENVIRONMENT.get_template(template).render(context)
+    return HTMLResponse(text, status_code, HEADERS)
+
+
+class PageRoute(APIRoute):
+    """Answers errors as a page for people instead of problem details for programs."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler of this route, with its errors rendered."""
+        handler = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Problem as error:
+                return _error_page(error.status, error.title, error.detail)
+            except SummaryError as error:
+                return _error_page(422, "No answer", str(error))
+            except RequestValidationError as error:
+                details = [f"{detail['loc'][-1]}: {detail['msg']}" for detail in error.errors()]
+                return _error_page(422, "Invalid request", "; ".join(details))
+
+        return handle
+
+
+def _error_page(status: int, title: str, detail: str) -> HTMLResponse:
+    return render_page("error.html", status_code=status, title=title, detail=detail)
+
+
+def _duration(seconds: float | None) -> str:
+    """Two units at most: 42 s, 3 min, 2 h 5 min, 3 d 4 h."""
+    if seconds is None:
+        return "–"
+    if seconds < 90:
+        return f"{math.ceil(seconds)} s"
+    minutes = round(seconds / 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def _moment(value: datetime | None) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if value else "–"
+
+
+def _number(value: float | None) -> str:
+    """As many digits as a reader needs."""
+    if value is None:
+        return "–"
+    if float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return curvature_label(value)
+
+
+def _metric_title(key: str) -> str:
+    """``hessian_trace.ood`` as "Tr(H), ood"; with its unit."""
+    name, _, suffix = key.partition(".")
+    metric = METRICS.get(name)
+    if metric is None:
+        return key
+    unit = f" ({metric.unit})" if metric.unit else ""
+    return f"{metric.title}{f', {suffix}' if suffix else ''}{unit}"
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {
+    "percent": lambda value: "–" if value is None else accuracy_label(value),
+    "points": lambda value: "–" if value is None else f"{100 * value:+.1f}",
+    "duration": _duration,
+    "moment": _moment,
+    "number": _number,
+    "short": lambda value: f"{value:g}",
+    "metric_title": _metric_title,
+}

@@ -1,0 +1,18 @@
+"""All pages, and where their static files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from service.ui import new_sweep, sweep_list, sweep_page, trial_pages
+
+__all__ = ["STATIC", "router"]
+
+STATIC = Path(__file__).parent / "static"
+"""To be mounted at ``/static``."""
+
+router = APIRouter(include_in_schema=False)
+for _pages in (sweep_list, new_sweep, sweep_page, trial_pages):
+    router.include_router(_pages.router)

@@ -1,0 +1,38 @@
+// Draws figures; everything else is htmx or plain HTML.
+
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+
+async function draw(figure) {
+  const theme = darkness.matches ? "dark" : "light";
+  if (figure.dataset.theme === theme) return;
+  figure.dataset.theme = theme;
+  const place = figure.querySelector(".drawing");
+  try {
+    const answer = await fetch(`${figure.dataset.figure}?format=vega-lite&theme=${theme}`);
+    if (!answer.ok) throw new Error((await answer.json()).detail);
+    // `ast` runs expressions in Vega's interpreter: the Content-Security-Policy forbids eval.
+    await vegaEmbed(place, await answer.json(), {
+      ast: true,
+      actions: false,
+      defaultStyle: false,
+      tooltip: { disableDefaultStyle: true },
+      renderer: "svg",
+    });
+  } catch (error) {
+    place.textContent = error.message;
+  }
+}
+
+function drawAll() {
+  document.querySelectorAll("[data-figure]").forEach(draw);
+}
+
+drawAll();
+darkness.addEventListener("change", drawAll);
+document.addEventListener("htmx:after:swap", drawAll);
+
+// A page that nobody sees asks for nothing.
+document.addEventListener("htmx:before:request", (event) => {
+  const polls = event.detail.ctx.sourceElement.getAttribute("hx-trigger")?.startsWith("every");
+  if (polls && document.hidden) event.preventDefault();
+});

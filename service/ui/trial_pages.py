@@ -1,0 +1,170 @@
+"""The trials of a sweep, and one trial with its curves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from service.dependencies import database, mlflow_results, settings, sweep_service
+from service.errors import NotFoundProblem
+from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.settings import Settings
+from service.storage import Database
+from service.summaries.figures import MEDIA_TYPES, render
+from service.sweeps.service import SweepService, require_sweep
+from service.trials.endpoints import Status, show_trial
+from service.trials.repository import TrialRepository
+from service.trials.schemas import TrialDetail
+from service.ui.heatmaps import SHADES
+from service.ui.paging import Paging
+from service.ui.queries import TrialFilter, count_trials, find_trials
+from service.ui.rendering import HEADERS, PageRoute, render_page
+from service.ui.trial_figures import TRIAL_FIGURES, draw_trial
+from workers.metrics import SPLITS
+from workers.spec import SweepSpec
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}/trials")
+
+_PAGE_SIZE = 100
+
+Stored = Annotated[Database, Depends(database)]
+Results = Annotated[MlflowResults, Depends(mlflow_results)]
+Config = Annotated[Settings, Depends(settings)]
+Theme = Literal["light", "dark"]
+
+
+@router.get("")
+def show_trials(
+    sweep_id: str,
+    stored: Stored,
+    sweeps: Annotated[SweepService, Depends(sweep_service)],
+    status: Status | Literal[""] = "",
+    optimizer: Annotated[str, Query(max_length=64)] = "",
+    learning_rate: Annotated[str, Query(max_length=32)] = "",
+    weight_decay: Annotated[str, Query(max_length=32)] = "",
+    page: Annotated[int, Query(ge=1, le=10_000)] = 1,
+) -> Response:
+    """Trials that match, a page at a time."""
+    sweep = sweeps.get(sweep_id)
+    specification = SweepSpec.model_validate(sweep.specification)
+    wanted = TrialFilter(
+        status or None, optimizer or None, _number(learning_rate), _number(weight_decay)
+    )
+    with stored.snapshot() as session:
+        paging = Paging(page, _PAGE_SIZE, count_trials(session, sweep_id, wanted))
+        trials = find_trials(session, sweep_id, wanted, offset=paging.offset, limit=_PAGE_SIZE)
+    given = {name: value for name, value in asdict(wanted).items() if value is not None}
+    return render_page(
+        "trials.html",
+        sweep=sweep,
+        trials=trials,
+        wanted=wanted,
+        is_filtered=bool(given),
+        statuses=get_args(Status),
+        optimizers=[choice.label or choice.name for choice in specification.optimizers],
+        learning_rates=specification.search.learning_rate,
+        weight_decays=specification.search.weight_decay,
+        paging=paging,
+        query=urlencode(given),
+    )
+
+
+@router.get("/{key}")
+def show_one(
+    sweep_id: str,
+    key: str,
+    stored: Stored,
+    results: Results,
+    config: Config,
+) -> Response:
+    """One trial; without MLflow as far as the database knows it."""
+    detail, unavailable = _detail(sweep_id, key, stored, results, config)
+    with stored.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+        row = TrialRepository(session).get(sweep_id, key)
+    if row is None:
+        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    specification = SweepSpec.model_validate(sweep.specification)
+    severities = specification.ood.severities if specification.ood else ()
+    matrix = detail.ood_matrix if detail else None
+    return render_page(
+        "trial.html",
+        sweep=sweep,
+        trial=row,
+        epochs=specification.training.epochs,
+        configuration=_flat(specification.trials[row.position].model_dump(mode="json")),
+        figures=[name for name in TRIAL_FIGURES if detail and draw_trial(name, detail) is not None],
+        titles=TRIAL_FIGURES,
+        matrix=_shaded(matrix) if matrix else None,
+        severities=severities,
+        splits=SPLITS,
+        traceback=detail.traceback if detail else None,
+        unavailable=unavailable,
+        mlflow=config.mlflow_run_url(sweep.mlflow_experiment_id, row.mlflow_run_id),
+    )
+
+
+@router.get("/{key}/figures/{name}")
+def show_figure(
+    sweep_id: str,
+    key: str,
+    name: str,
+    stored: Stored,
+    results: Results,
+    config: Config,
+    picture_format: Annotated[Literal["vega-lite", "svg"], Query(alias="format")] = "vega-lite",
+    theme: Theme = "light",
+) -> Response:
+    """A figure of one trial."""
+    spec = draw_trial(name, show_trial(sweep_id, key, stored, results, config), theme)
+    if spec is None:
+        detail = f"trial {key[:40]} has no figure {name[:40]!r}"
+        raise NotFoundProblem(detail, code="unknown-figure")
+    content = json.dumps(spec).encode() if picture_format == "vega-lite" else render(spec, "svg")
+    return Response(content, media_type=MEDIA_TYPES[picture_format], headers=HEADERS)
+
+
+def _detail(
+    sweep_id: str, key: str, stored: Database, results: MlflowResults, config: Settings
+) -> tuple[TrialDetail | None, str | None]:
+    """What MLflow knows of a trial, or why it cannot say."""
+    try:
+        return show_trial(sweep_id, key, stored, results, config), None
+    except MlflowUnavailableError as error:
+        return None, str(error)
+
+
+def _flat(fields: object, path: str = "") -> list[tuple[str, object]]:
+    """A configuration as lines."""
+    if isinstance(fields, dict) and fields:
+        return [
+            line
+            for name, value in fields.items()
+            for line in _flat(value, f"{path}.{name}" if path else str(name))
+        ]
+    if isinstance(fields, list):
+        return [(path, ", ".join(map(str, fields)))]
+    return [(path, fields)]
+
+
+def _shaded(matrix: dict[str, list[float]]) -> dict[str, list[tuple[float, str]]]:
+    """Accuracies with their step of the colour scale, which reaches from 0 to the best."""
+    best = max((value for values in matrix.values() for value in values), default=1.0) or 1.0
+    return {
+        corruption: [(value, f"v{min(int(value / best * SHADES), SHADES - 1)}") for value in values]
+        for corruption, values in matrix.items()
+    }
+
+
+def _number(text: str) -> float | None:
+    """A filter's number; what is none filters nothing."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
