@@ -22,6 +22,7 @@ from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database
 from service.summaries import endpoints as summaries
+from service.summaries.answers import Answers
 from service.summaries.errors import NotAvailableError, SummaryError
 from service.sweeps import endpoints as sweeps
 from service.trials import endpoints as trials
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.database = Database(settings.resolved_database_url)
     app.state.ray = RayJobs(settings)
     app.state.results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
+    app.state.answers = Answers(app.state.database, app.state.results)
     install_error_handlers(app)
     app.add_exception_handler(SummaryError, _on_summary_error)
     api = APIRouter(prefix="/api/v1")

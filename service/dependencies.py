@@ -8,9 +8,10 @@ from service.errors import InvalidProblem, TooLargeProblem
 from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database
+from service.summaries.answers import Answers
 from service.sweeps.service import SweepService
 
-__all__ = ["database", "mlflow_results", "read_text", "settings", "sweep_service"]
+__all__ = ["answers", "database", "mlflow_results", "read_text", "settings", "sweep_service"]
 
 
 def settings(request: Request) -> Settings:
@@ -28,6 +29,12 @@ def database(request: Request) -> Database:
 def mlflow_results(request: Request) -> MlflowResults:
     """The application's view of MLflow."""
     found: MlflowResults = request.app.state.results
+    return found
+
+
+def answers(request: Request) -> Answers:
+    """The application's answers about tuning sensitivity."""
+    found: Answers = request.app.state.answers
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from requests import RequestException
 
 from workers.metrics import Outcome
 
@@ -119,7 +121,7 @@ class MlflowResults:
             values = self._client.get_metric_history(run_id, metric)
         except MlflowException as error:
             raise self._unavailable(error) from error
-        return sorted((value.step, value.value) for value in values)
+        return sorted((value.step, value.value) for value in values if _is_finite(value.value))
 
     def artifact_text(self, run_id: str, name: str) -> str | None:
         """A text artifact of a run; None when it has none of that name.
@@ -132,21 +134,55 @@ class MlflowResults:
                 return None
             with TemporaryDirectory() as folder:
                 return Path(self._client.download_artifacts(run_id, name, folder)).read_text()
-        except MlflowException as error:
+        except (MlflowException, RequestException) as error:
             raise self._unavailable(error) from error
 
-    def close_runs(self, experiment_id: str, sweep_id: str) -> None:
-        """Mark the runs that a stopped driver left open as cancelled.
+    def run_tag(self, run_id: str, name: str) -> str | None:
+        """A tag of a run; None when it has none of that name.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        try:
+            value: str | None = self._client.get_run(run_id).data.tags.get(name)
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+        return value
+
+    def log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Store files, by name, as artifacts of a run; those of the same name are replaced.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        try:
+            with TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    path = Path(folder, name)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(content)
+                self._client.log_artifacts(run_id, folder)
+        except (MlflowException, RequestException) as error:
+            raise self._unavailable(error) from error
+
+    def close_runs(self, experiment_id: str, sweep_id: str, status: str) -> None:
+        """End the runs that a driver left open: the trials as cancelled, the sweep as told.
+
+        Args:
+            experiment_id: The sweep's experiment.
+            sweep_id: The sweep.
+            status: ``FAILED`` or ``KILLED``, for the sweep's own run.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
         """
         condition = f"tags.`sasam.sweep` = '{sweep_id}' and attributes.status = 'RUNNING'"
         try:
-            for run in self._search(experiment_id, condition):
-                if run.data.tags.get("sasam.kind") == "trial":
+            for run in list(self._search(experiment_id, condition)):
+                is_trial = run.data.tags.get("sasam.kind") == "trial"
+                if is_trial:
                     self._client.set_tag(run.info.run_id, "sasam.outcome", Outcome.CANCELLED)
-                self._client.set_terminated(run.info.run_id, "KILLED")
+                self._client.set_terminated(run.info.run_id, "KILLED" if is_trial else status)
         except MlflowException as error:
             raise self._unavailable(error) from error
 
@@ -164,7 +200,7 @@ class MlflowResults:
             if not token:
                 return
 
-    def _unavailable(self, error: MlflowException) -> MlflowUnavailableError:
+    def _unavailable(self, error: Exception) -> MlflowUnavailableError:
         reason = str(error).splitlines()[0][:300]
         return MlflowUnavailableError(f"MLflow does not answer at {self._uri}: {reason}")
 
@@ -174,7 +210,7 @@ def _trial_run(run: Run) -> TrialRun:
     tags = run.data.tags
     is_over = run.info.status != "RUNNING"
     ended_at = _moment(run.info.end_time) if is_over else None
-    metrics = dict(run.data.metrics)
+    metrics = {name: value for name, value in run.data.metrics.items() if _is_finite(value)}
     values = {
         "mlflow_run_id": run.info.run_id,
         "outcome": tags.get("sasam.outcome") if is_over else None,
@@ -185,7 +221,12 @@ def _trial_run(run: Run) -> TrialRun:
         "started_at": _moment(run.info.start_time),
         "ended_at": ended_at,
     }
-    return TrialRun(tags["sasam.trial"], run.info.run_id, values, ended_at)
+    return TrialRun(tags.get("sasam.trial", ""), run.info.run_id, values, ended_at)
+
+
+def _is_finite(value: float) -> bool:
+    """Whether a metric is a number; MLflow stores an infinite one as the largest float."""
+    return abs(value) < sys.float_info.max
 
 
 def _moment(time_ms: int | None) -> datetime | None:

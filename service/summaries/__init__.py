@@ -7,6 +7,7 @@
 Pure: no database, no network, no torch.
 """
 
+from service.summaries.compared import SweepComparison, SweepToCompare, compare_sweeps
 from service.summaries.errors import (
     InvalidOptionError,
     InvalidTrialsError,
@@ -15,11 +16,15 @@ from service.summaries.errors import (
     UnknownNameError,
 )
 from service.summaries.figures import (
+    COMPARISON_FIGURES,
     FIGURES,
     HEATMAP_METRICS,
     MEDIA_TYPES,
     FigureData,
+    FigureDescription,
+    compute_comparison_figure,
     compute_figure,
+    describe_figures,
     draw,
     export_figure,
     heatmap,
@@ -35,10 +40,12 @@ from service.summaries.tables import SummaryTable, render_table, summary_csv, su
 from service.summaries.workloads import WorkloadsSummary, compare_workloads
 
 __all__ = [
+    "COMPARISON_FIGURES",
     "FIGURES",
     "HEATMAP_METRICS",
     "MEDIA_TYPES",
     "FigureData",
+    "FigureDescription",
     "History",
     "InvalidOptionError",
     "InvalidTrialsError",
@@ -46,14 +53,19 @@ __all__ = [
     "OptimizerSummary",
     "SummaryError",
     "SummaryTable",
+    "SweepComparison",
     "SweepSummary",
+    "SweepToCompare",
     "TrialRow",
     "TrialTable",
     "UnknownNameError",
     "WorkloadsSummary",
     "common_budget",
+    "compare_sweeps",
     "compare_workloads",
+    "compute_comparison_figure",
     "compute_figure",
+    "describe_figures",
     "draw",
     "export_figure",
     "heatmap",

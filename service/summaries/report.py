@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.summaries.errors import NotAvailableError
 from service.summaries.figures import compute_figure, draw, render
-from service.summaries.summary import summarize
+from service.summaries.summary import Budget, at_budget, summarize
 from service.summaries.table import TrialTable
 from service.summaries.tables import render_table
 
@@ -34,18 +34,23 @@ class _Picture:
     source: str
 
 
-def html_report(table: TrialTable, *, theme: str = "light") -> str:
+def html_report(
+    table: TrialTable, *, theme: str = "light", gradient_evaluations: Budget | None = None
+) -> str:
     """The summary, its caveats, the comparisons and every figure these trials can show.
 
     Args:
         table: The trials.
         theme: "light" or "dark".
+        gradient_evaluations: Cut every trial at this budget, as in
+            :func:`service.summaries.summarize`.
 
     Raises:
         NotAvailableError: No trial has finished.
         UnknownNameError: An unknown theme.
     """
-    summary = summarize(table)
+    summary = summarize(table, gradient_evaluations=gradient_evaluations)
+    table, _ = at_budget(table, gradient_evaluations)
     titles = {trials.label: trials.title for trials in table.by_optimizer}
     pictures = [_picture(name, table, theme) for name in _FIGURES]
     environment = Environment(

@@ -22,6 +22,7 @@ __all__ = [
     "CumulativePerformance",
     "CurvatureValue",
     "ExpectedCurve",
+    "FigureView",
     "GradientEvaluations",
     "Importance",
     "Interval",
@@ -292,6 +293,16 @@ class Comparisons(Schema):
     friedman_chi2: float | None = Field(description="Null below 3 optimizers or 5 blocks.")
     friedman_p: float | None
     critical_difference: float | None = Field(description="Nemenyi, 0.05; null below 5 blocks.")
+
+
+class FigureView(Schema):
+    """A figure that can be asked for."""
+
+    name: str = Field(examples=["trace-heatmap"])
+    summary: str = Field(examples=["Fig. 2: Tr(H)."])
+    options: list[str] = Field(
+        description="Query parameters it takes beside those of all.", examples=[["split"]]
+    )
 
 
 class SweepSummary(Schema):

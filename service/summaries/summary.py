@@ -17,7 +17,16 @@ from service.summaries.statistics import SCORE_DECIMALS
 from service.summaries.table import CURVATURE_METRICS, OptimizerTrials, TrialTable
 from workers.metrics import Outcome
 
-__all__ = ["DEFAULT_CONFIGURATIONS", "EPSILON", "common_budget", "summarize"]
+__all__ = [
+    "DEFAULT_CONFIGURATIONS",
+    "EPSILON",
+    "Budget",
+    "at_budget",
+    "common_budget",
+    "summarize",
+]
+
+Budget = float | Literal["equal"]
 
 EPSILON = 0.01
 
@@ -38,7 +47,7 @@ def summarize(
     epsilon: float = EPSILON,
     defaults: Mapping[str, tuple[float, float]] | None = None,
     replacement: bool | None = None,
-    gradient_evaluations: float | Literal["equal"] | None = None,
+    gradient_evaluations: Budget | None = None,
 ) -> SweepSummary:
     """Summarise a sweep, finished or not.
 
@@ -62,17 +71,7 @@ def summarize(
     """
     _require_fraction("target", target)
     _require_fraction("epsilon", epsilon)
-    budget: float | None = None
-    if gradient_evaluations is not None:
-        if gradient_evaluations != "equal" and not 0 < gradient_evaluations < math.inf:
-            raise InvalidOptionError(
-                "invalid_gradient_evaluations",
-                f"A budget of {gradient_evaluations} is not a positive number.",
-                ("equal", "a positive number of gradient evaluations"),
-            )
-        common = common_budget(table)
-        budget = common if gradient_evaluations == "equal" else gradient_evaluations
-        table = table.within_budget(budget)
+    table, budget = at_budget(table, gradient_evaluations)
     scored = score(table)
     shared_best = max(float(np.nanmax(scores.evaluation)) for scores in scored)
     yardsticks = Yardsticks(
@@ -114,6 +113,31 @@ def summarize(
         comparisons=compare(scored) if len(scored) > 1 else None,
         caveats=caveats_of(table, summaries, budget),
     )
+
+
+def at_budget(table: TrialTable, budget: Budget | None) -> tuple[TrialTable, float | None]:
+    """A table with every trial cut at a budget of gradient evaluations, and that budget.
+
+    Args:
+        table: The trials, with histories.
+        budget: Gradient evaluations; "equal" is :func:`common_budget`; None cuts nothing.
+
+    Raises:
+        NotAvailableError: There are no histories.
+        InvalidOptionError: The budget is no positive number.
+    """
+    if budget is None:
+        return table, None
+    if budget != "equal" and not 0 < budget < math.inf:
+        raise InvalidOptionError(
+            "invalid_gradient_evaluations",
+            f"A budget of {budget} is not a positive number.",
+            ("equal", "a positive number of gradient evaluations"),
+        )
+    table.require_finished()
+    common = common_budget(table)
+    cut = common if budget == "equal" else budget
+    return table.within_budget(cut), cut
 
 
 def common_budget(table: TrialTable) -> float:
@@ -172,4 +196,6 @@ def _missing(table: TrialTable) -> dict[str, int]:
 def _require_fraction(name: str, value: float | None) -> None:
     """Refuse what is no accuracy."""
     if value is not None and not 0 <= value <= 1:
-        raise InvalidOptionError(f"invalid_{name}", f"{name} {value} is not in [0, 1].")
+        raise InvalidOptionError(
+            f"invalid_{name}", f"{name} {value} is not in [0, 1].", ("a number in [0, 1]",)
+        )

@@ -240,6 +240,30 @@ class TrialTable:
 
         return self._laid_out_again(map(cut, self.rows()), self.optimizers, self.planned_trials)
 
+    def with_details(
+        self,
+        histories: Mapping[str, History],
+        ood_by_severity: Mapping[str, Mapping[str, Mapping[int, float]]],
+    ) -> "TrialTable":
+        """The table with what few questions need, by the keys of trials."""
+
+        def detailed(row: TrialRow | None) -> TrialRow | None:
+            if row is None or not (row.key in histories or row.key in ood_by_severity):
+                return row
+            return replace(
+                row,
+                history=histories.get(row.key, row.history),
+                ood_by_severity=ood_by_severity.get(row.key, row.ood_by_severity),
+            )
+
+        return replace(
+            self,
+            by_optimizer=tuple(
+                replace(trials, rows=tuple(tuple(map(detailed, rows)) for rows in trials.rows))
+                for trials in self.by_optimizer
+            ),
+        )
+
     def only(self, labels: Sequence[str]) -> "TrialTable":
         """The table of some of the optimizers, in their given order.
 

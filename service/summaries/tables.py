@@ -2,14 +2,15 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from service.summaries.compared import SweepComparison
 from service.summaries.labels import accuracy_label, curvature_label
 from service.summaries.schemas import Interval, OptimizerSummary, SweepSummary
 
-__all__ = ["SummaryTable", "render_table", "summary_csv", "summary_latex"]
+__all__ = ["SummaryTable", "comparison_csv", "render_table", "summary_csv", "summary_latex"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +65,16 @@ def summary_csv(summary: SweepSummary) -> bytes:
 
     Curves (lists) are left out: the figures have them as CSV.
     """
-    rows = [dict(_flat(optimizer.model_dump(mode="json"))) for optimizer in summary.optimizers]
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    out = io.StringIO()
-    writer = csv.DictWriter(out, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue().encode()
+    return _csv(dict(_flat(optimizer.model_dump())) for optimizer in summary.optimizers)
+
+
+def comparison_csv(comparison: SweepComparison) -> bytes:
+    """The headline numbers, one row a sweep and optimizer."""
+    sweeps = {sweep.sweep_id: sweep for sweep in comparison.sweeps}
+    return _csv(
+        {"sweep": sweeps[headline.sweep_id].title, **dict(_flat(headline.model_dump()))}
+        for headline in comparison.headlines
+    )
 
 
 def summary_latex(summary: SweepSummary) -> str:
@@ -126,6 +130,17 @@ def _with_error(value: float | None, interval: Interval | None) -> str:
         return accuracy_label(value)
     half = max(value - interval.low, interval.high - value)
     return f"{accuracy_label(value)} ± {accuracy_label(half)}"
+
+
+def _csv(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as CSV; an empty field where one has no value."""
+    rows = list(rows)
+    out = io.StringIO()
+    names = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(out, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.storage import SweepRow
 from service.storage import TrialRow as StoredTrial
 from service.summaries.table import TrialRow, TrialTable
-from workers.catalog import models
+from workers.catalog import datasets, models, optimizers
 from workers.metrics import SPLITS
 from workers.spec import SweepSpec
 
@@ -26,23 +27,36 @@ def trial_table(sweep: SweepRow, trials: Sequence[StoredTrial]) -> TrialTable:
     """
     specification = SweepSpec.model_validate(sweep.specification)
     labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
+    titles = _titles(specification)
     return TrialTable.from_rows(
-        [_row(trial) for trial in trials],
+        [_row(trial, titles) for trial in trials],
         chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
         optimizers=labels,
         learning_rates=specification.search.learning_rate,
         weight_decays=specification.search.weight_decay,
         seeds=specification.seeds,
-        workload=f"{models.title(specification.model.name)} on {specification.dataset.name}",
+        workload=f"{models.title(specification.model.name)} on"
+        f" {datasets.title(specification.dataset.name)}",
     )
 
 
-def _row(trial: StoredTrial) -> TrialRow:
+def _titles(specification: SweepSpec) -> dict[str, str]:
+    """What people call each optimizer, by label: titles, but where two would be the same."""
+    titles = {
+        optimizer.label or optimizer.name: optimizer.label or optimizers.title(optimizer.name)
+        for optimizer in specification.optimizers
+    }
+    counts = Counter(titles.values())
+    return {label: title if counts[title] == 1 else label for label, title in titles.items()}
+
+
+def _row(trial: StoredTrial, titles: Mapping[str, str]) -> TrialRow:
     metrics: Mapping[str, Any] = trial.metrics
     return TrialRow(
         key=trial.key,
         optimizer=trial.optimizer,
         optimizer_name=trial.optimizer_name,
+        optimizer_title=titles.get(trial.optimizer),
         learning_rate=trial.learning_rate,
         weight_decay=trial.weight_decay,
         seed=trial.seed,

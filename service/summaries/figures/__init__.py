@@ -8,27 +8,42 @@ from typing import Any
 
 from altair.utils import schemapi
 
-from service.summaries.errors import InvalidOptionError, UnknownNameError
-from service.summaries.figures import best, corruptions, curves, heatmaps, profiles, rank, scatter
+from service.summaries.compared import SweepComparison
+from service.summaries.errors import InvalidOptionError, NotAvailableError, UnknownNameError
+from service.summaries.figures import (
+    best,
+    corruptions,
+    curves,
+    heatmaps,
+    profiles,
+    rank,
+    scatter,
+    side_by_side,
+)
 from service.summaries.figures.data import FigureData, Record
 from service.summaries.figures.heatmaps import HEATMAP_METRICS, heatmap
 from service.summaries.figures.profiles import performance_profiles
 from service.summaries.figures.rendering import MEDIA_TYPES, PICTURE_FORMATS, records_csv, render
 from service.summaries.figures.terminal import TerminalCell, TerminalPanel, terminal_heatmap
 from service.summaries.figures.theme import THEMES, Theme, theme_of, themed
+from service.summaries.summary import Budget, at_budget
 from service.summaries.table import TrialTable
 
 __all__ = [
+    "COMPARISON_FIGURES",
     "FIGURES",
     "HEATMAP_METRICS",
     "MEDIA_TYPES",
     "PICTURE_FORMATS",
     "THEMES",
     "FigureData",
+    "FigureDescription",
     "Record",
     "TerminalCell",
     "TerminalPanel",
+    "compute_comparison_figure",
     "compute_figure",
+    "describe_figures",
     "draw",
     "export_figure",
     "heatmap",
@@ -60,15 +75,45 @@ _FIGURES: Mapping[str, _Figure] = {
 FIGURES = tuple(_FIGURES)
 
 # Computed from several sweeps, so not by `compute_figure`.
-_DRAWN_ONLY = {"performance-profiles": profiles.draw_performance_profiles}
+_DRAWN_ONLY = {
+    "side-by-side": side_by_side.draw_side_by_side,
+    "performance-profiles": profiles.draw_performance_profiles,
+}
+COMPARISON_FIGURES = tuple(_DRAWN_ONLY)
 
 
-def compute_figure(name: str, table: TrialTable, **options: Any) -> FigureData:
+@dataclass(frozen=True, slots=True)
+class FigureDescription:
+    """What a figure shows.
+
+    Attributes:
+        name: One of ``FIGURES``.
+        summary: One sentence.
+        options: What it takes beside the trials.
+    """
+
+    name: str
+    summary: str
+    options: tuple[str, ...]
+
+
+def describe_figures() -> tuple[FigureDescription, ...]:
+    """All figures, in the order to show them."""
+    return tuple(
+        FigureDescription(name, str(figure.compute.__doc__).partition("\n")[0], _options(figure))
+        for name, figure in _FIGURES.items()
+    )
+
+
+def compute_figure(
+    name: str, table: TrialTable, *, gradient_evaluations: Budget | None = None, **options: Any
+) -> FigureData:
     """The data of a figure.
 
     Args:
         name: One of ``FIGURES``.
         table: The trials.
+        gradient_evaluations: Cut every trial at this budget, as in :func:`summarize`.
         **options: What the figure takes, such as ``split`` or ``metric``; None is the default.
 
     Raises:
@@ -76,8 +121,8 @@ def compute_figure(name: str, table: TrialTable, **options: Any) -> FigureData:
         InvalidOptionError: The figure takes no such option, or needs one that is missing.
         NotAvailableError: The trials cannot show it.
     """
-    compute = _require(name).compute
-    taken = [parameter for parameter in signature(compute).parameters if parameter != "table"]
+    figure = _require(name)
+    taken = _options(figure)
     given = {option: value for option, value in options.items() if value is not None}
     for option in given:
         if option not in taken:
@@ -87,7 +132,36 @@ def compute_figure(name: str, table: TrialTable, **options: Any) -> FigureData:
     if name == "heatmap" and "metric" not in given:
         raise InvalidOptionError("missing_metric", "A heatmap needs a metric.", HEATMAP_METRICS)
     table.require_finished()
-    return compute(table, **given)
+    table, budget = at_budget(table, gradient_evaluations)
+    found = figure.compute(table, **given)
+    if budget is None:
+        return found
+    note = f"every trial cut at {budget:.4g} gradient evaluations"
+    return found.model_copy(update={"notes": [note, *found.notes]})
+
+
+def compute_comparison_figure(name: str, comparison: SweepComparison) -> FigureData:
+    """The data of a figure of several sweeps.
+
+    Args:
+        name: One of ``COMPARISON_FIGURES``.
+        comparison: What :func:`service.summaries.compare_sweeps` found.
+
+    Raises:
+        UnknownNameError: An unknown figure.
+        NotAvailableError: Profiles need two workloads.
+    """
+    if name == "side-by-side":
+        return side_by_side.side_by_side(comparison)
+    if name != "performance-profiles":
+        raise UnknownNameError("figure", name, COMPARISON_FIGURES)
+    if comparison.workloads is None:
+        raise NotAvailableError(
+            "needs_two_workloads",
+            "Performance profiles need sweeps of at least two workloads; these have one.",
+            ("side-by-side",),
+        )
+    return performance_profiles(comparison.workloads)
 
 
 def draw(figure: FigureData, *, theme: str = "light") -> dict[str, Any]:
@@ -122,6 +196,11 @@ def export_figure(figure: FigureData, file_format: str, *, theme: str = "light")
     if file_format == "vega-lite":
         return json.dumps(spec).encode()
     return render(spec, file_format)
+
+
+def _options(figure: _Figure) -> tuple[str, ...]:
+    """What a figure takes beside the table."""
+    return tuple(name for name in signature(figure.compute).parameters if name != "table")
 
 
 def _require(name: str) -> _Figure:
