@@ -7,17 +7,21 @@ written, so delivering it twice changes nothing.
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from workers.metrics import Outcome
 
 __all__ = ["Entry", "Journal"]
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["sweep_started", "trial_started", "epoch", "trial_ended", "sweep_ended"]
 
@@ -42,7 +46,8 @@ class Entry:
 class Journal:
     """An append-only file of entries.
 
-    One process writes it. Readers wait for entries with ``wait`` and page on with ``read``.
+    One process writes it; a second one waits until the first has ended. Readers wait for entries
+    with ``wait`` and page on with ``read``.
 
     Args:
         path: The file; made when absent. A torn last line, left by a killed writer, is cut off.
@@ -50,6 +55,8 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        _lock(self._file, path)
         self.path = path
         self.epochs: dict[str, int] = {}
         """Last recorded epoch of each trial."""
@@ -57,10 +64,14 @@ class Journal:
         """Outcome of each trial that has ended."""
         self._grown = threading.Condition()
         self._end = self._recover()
-        self._file = path.open("ab")
+
+    @property
+    def end(self) -> int:
+        """The offset behind the last entry."""
+        return self._end
 
     def append(self, kind: Kind, trial: str = "", **data: Any) -> None:
-        """Add an entry; it is on disk when this returns."""
+        """Add an entry; it outlives this process from when this returns."""
         entry = Entry(kind, trial, time.time_ns() // 1_000_000, data)
         line = json.dumps(asdict(entry), allow_nan=False).encode() + b"\n"
         with self._grown:
@@ -95,15 +106,16 @@ class Journal:
         self._file.close()
 
     def _recover(self) -> int:
-        """Read what an earlier driver wrote; returns the length of the valid part."""
-        if not self.path.exists():
-            return 0
+        """Read what an earlier driver wrote; returns the length of the readable part."""
         end = 0
-        with self.path.open("rb+") as file:
-            for entry, behind in _complete_lines(file.read()):
+        with self.path.open("rb") as file:
+            for line in file:
+                entry = _parse(line)
+                if entry is None:
+                    break
                 self._remember(entry)
-                end = behind
-            file.truncate(end)
+                end += len(line)
+        self._file.truncate(end)
         return end
 
     def _remember(self, entry: Entry) -> None:
@@ -116,11 +128,20 @@ class Journal:
             self.outcomes[entry.trial] = Outcome(entry.data["outcome"])
 
 
-def _complete_lines(content: bytes) -> Iterator[tuple[Entry, int]]:
-    """The entries of all complete lines, each with the offset behind it."""
-    end = 0
-    for line in content.splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            return
-        end += len(line)
-        yield Entry(**json.loads(line)), end
+def _parse(line: bytes) -> Entry | None:
+    """The entry of a line; None when it is torn, or unreadable after a power failure."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return Entry(**json.loads(line))
+    except (TypeError, ValueError):
+        return None
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Keep the file to this process; the system lets go when the process ends, however."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        log.warning("another driver writes %s; waiting until it has ended", path)
+        fcntl.flock(file, fcntl.LOCK_EX)
