@@ -73,9 +73,9 @@ class Catalog:
         family, colon, member = name.partition(":")
         found = entries.get(f"{family}:" if colon and member else name)
         if found is None or (found.name.endswith(":") and not member):
-            near = difflib.get_close_matches(name, entries, n=1)
+            known = [f"{key}<name>" if key.endswith(":") else key for key in sorted(entries)]
+            near = difflib.get_close_matches(name, known, n=1)
             guess = f"; did you mean {near[0]}?" if near else ""
-            known = (f"{key}<name>" if key.endswith(":") else key for key in sorted(entries))
             raise ValueError(f"unknown {self.kind} {name!r}{guess} (known: {', '.join(known)})")
         return found
 
@@ -85,9 +85,19 @@ class Catalog:
         return name if entry.name.endswith(":") else entry.title
 
     def load(self, name: str) -> Callable[..., Any]:
-        """Import the factory of ``name``."""
-        module, _, attribute = self.entry(name).target.partition(":")
-        factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        """Import the factory of ``name``.
+
+        Raises:
+            ValueError: There is no such entry, or its package is broken.
+        """
+        target = self.entry(name).target
+        module, _, attribute = target.partition(":")
+        try:
+            factory: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(
+                f"{self.kind} {name} cannot be loaded from {target}: {error}"
+            ) from error
         return factory
 
 
