@@ -3,6 +3,7 @@
 from sasam.curvature.density import SpectralDensity, estimate_spectral_density
 from sasam.curvature.eigenvalues import (
     EigenvalueMethod,
+    Ends,
     ExtremalEigenvalues,
     estimate_extremal_eigenvalues,
 )
@@ -13,6 +14,7 @@ from sasam.curvature.trace import LayerTrace, TraceEstimate, TraceMethod, estima
 __all__ = [
     "BlockOperator",
     "EigenvalueMethod",
+    "Ends",
     "ExtremalEigenvalues",
     "HessianOperator",
     "LayerTrace",

@@ -21,6 +21,17 @@ def test_larger_negative_end_does_not_hide_the_largest_eigenvalue(rotated, metho
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_largest_end_alone_takes_fewer_products(rotated, method):
+    spectrum = torch.cat([torch.tensor([60.0, 30.0]), torch.linspace(-2, 3, 298)])
+    both = estimate_extremal_eigenvalues(rotated(spectrum), method=method)
+    alone = estimate_extremal_eigenvalues(rotated(spectrum), method=method, ends="largest")
+    assert alone.lambda_max == pytest.approx(60.0, rel=1e-3)
+    assert alone.converged
+    assert alone.matvecs < both.matvecs
+    assert float((spectrum - alone.lambda_min).abs().min()) <= alone.residual_min
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_residual_bounds_the_distance_to_an_eigenvalue(rotated, method):
     spectrum = torch.linspace(-1, 2, 200).double() ** 3
     ends = estimate_extremal_eigenvalues(rotated(spectrum), method=method, max_matvecs=12)
@@ -109,6 +120,7 @@ def test_bad_arguments_are_refused(rotated):
     operator = rotated(torch.ones(30))
     for arguments, message in [
         ({"method": "magic"}, r"method must be one of \('lanczos', 'power'\), got 'magic'"),
+        ({"ends": "left"}, r"ends must be one of \('both', 'largest'\), got 'left'"),
         ({"tolerance": 0}, "tolerance must be above 0, got 0"),
         ({"max_matvecs": 0}, "max_matvecs must be at least 1 for 'lanczos', got 0"),
         ({"method": "power", "max_matvecs": 2}, "at least 3 for 'power', got 2"),
