@@ -1,4 +1,3 @@
-# ruff: noqa: T201 - a report
 """Images a second of an epoch here against a plain loop over torchvision and a DataLoader.
 
     python tests/benchmarks/bench_training.py [--cifar FILE.npz] [--repeats N] [--threads N]
