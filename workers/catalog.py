@@ -149,7 +149,7 @@ models = Catalog(
             "cnn-tiny",
             "Tiny CNN",
             "workers.models.cnn:cnn_tiny",
-            "Two convolutions with BatchNorm and one linear layer, for small images.",
+            "Strided convolutions with BatchNorm and one linear layer, for small images.",
             {"kwargs": ("width",)},
         ),
         Entry(
@@ -171,7 +171,7 @@ models = Catalog(
             "ViT-Small",
             "workers.models.vit:vit_small",
             "ViT with shifted patch tokenisation and locality self-attention; 9.6 M weights.",
-            {"kwargs": ("patch_size", "dim", "depth", "heads", "mlp_dim")},
+            {"kwargs": ("patch_size", "dim", "depth", "heads", "mlp_dim", "dropout")},
         ),
         Entry(
             "timm:",

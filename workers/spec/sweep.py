@@ -29,6 +29,10 @@ Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 _RESERVED_TAGS = ("mlflow.", "sasam.")
 
 
+_LEFT_TO_ADAPTIVE_METHODS = {"schedule": "constant", "warmup_epochs": 0, "gradient_clipping": None}
+"""What would fight a step size that is measured from the gradients as they are."""
+
+
 class SweepSpec(Section):
     """Optimizers x learning rates x weight decays x seeds, on one model and data set."""
 
@@ -87,13 +91,13 @@ class SweepSpec(Section):
                 list(self.curvature.splits),
             )
         adaptive = [o.name for o in self.optimizers if o.name.startswith("sa-")]
-        for key, allowed in (("schedule", "constant"), ("warmup_epochs", 0)):
+        for key, allowed in _LEFT_TO_ADAPTIVE_METHODS.items():
             chosen = getattr(self.training, key)
             if adaptive and chosen != allowed:
                 raise PartError(
                     ("training", key),
-                    f"must be {allowed}: {adaptive[0]} chooses its own step size (sweep the "
-                    "scheduled optimizers on their own)",
+                    f"must be {'absent' if allowed is None else allowed}: {adaptive[0]} measures "
+                    "its own step size (sweep the other optimizers on their own)",
                     chosen,
                 )
         return self

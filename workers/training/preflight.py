@@ -40,7 +40,7 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
     except DatasetError as error:
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
         raise SpecError([problem]) from error
-    problems = [*_batch_problems(spec, data), *_clipping_problems(spec)]
+    problems = [*_batch_problems(spec, data)]
     try:
         model = build_model(
             spec.model,
@@ -76,17 +76,6 @@ def _batch_problems(spec: SweepSpec, data: TrialData) -> Iterator[SpecProblem]:
             f"at most the {images} training images; make batches smaller or dataset.train_size "
             "larger",
             str(batch_size),
-        )
-
-
-def _clipping_problems(spec: SweepSpec) -> Iterator[SpecProblem]:
-    adaptive = [o.name for o in spec.optimizers if o.name in ("sa-sam", "sa-sgd")]
-    if adaptive and spec.training.gradient_clipping is not None:
-        yield SpecProblem(
-            "training.gradient_clipping",
-            f"{adaptive[0]} derives its step size from gradients as they are; leave it out, or "
-            "sweep the other optimizers on their own",
-            str(spec.training.gradient_clipping),
         )
 
 

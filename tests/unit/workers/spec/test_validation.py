@@ -237,12 +237,14 @@ def test_validate_bad_entry_is_named(changed, path, value, where, message, got):
     assert problem.value.startswith(got)
 
 
-@pytest.mark.parametrize(("key", "value"), [("schedule", "cosine"), ("warmup_epochs", 1)])
-def test_validate_schedule_of_adaptive_optimizer_is_refused(changed, key, value):
+@pytest.mark.parametrize(
+    ("key", "value"), [("schedule", "cosine"), ("warmup_epochs", 1), ("gradient_clipping", 1.0)]
+)
+def test_validate_what_fights_an_adaptive_optimizer_is_refused(changed, key, value):
     data = changed((("optimizers",), ["adam", "sa-sgd"]), (("training", key), value))
     (problem,) = problems_of(data)
     assert problem.path == f"training.{key}"
-    assert "sa-sgd chooses its own step size" in problem.message
+    assert "sa-sgd measures its own step size" in problem.message
 
 
 def test_validate_several_mistakes_are_all_named(changed):

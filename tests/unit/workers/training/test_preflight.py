@@ -24,7 +24,6 @@ def test_preflight_good_specification_tells_facts(spec_dict, data_dir):
     ("section", "change", "path", "message"),
     [
         ("training", {"batch_size": 257}, "training.batch_size", "at most the 256 training images"),
-        ("training", {"gradient_clipping": 1.0}, "training.gradient_clipping", "sa-sam"),
         ("dataset", {"train_size": 1298}, "dataset.train_size", "1 to 1297"),
         ("ood", {"images": 501}, "ood.images", "1 to 500"),
         ("model", {"name": "vgg19", "kwargs": {}}, "model", "at least 32x32 pixels, got 8"),
