@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -69,7 +71,8 @@ class RayJobs:
         Raises:
             RayUnavailableError: There is none.
         """
-        return str(self._request("GET", "/api/version").json()["ray_version"])
+        with self._understood():
+            return str(self._request("GET", "/api/version").json()["ray_version"])
 
     def submit(self, job: DriverJob) -> None:
         """Start a driver; does nothing when it has been started before.
@@ -99,10 +102,11 @@ class RayJobs:
         answer = self._request("GET", f"/api/jobs/{name}", missing_is_fine=True)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        job = answer.json()
-        return JobState(
-            JobStatus(job["status"]), job.get("driver_exit_code"), job.get("message") or ""
-        )
+        with self._understood():
+            job = answer.json()
+            return JobState(
+                JobStatus(job["status"]), job.get("driver_exit_code"), job.get("message") or ""
+            )
 
     def stop(self, name: str) -> None:
         """Ask a job to end: SIGTERM, then SIGKILL.
@@ -119,7 +123,8 @@ class RayJobs:
             RayUnavailableError: Ray does not answer.
         """
         answer = self._request("GET", f"/api/jobs/{name}/logs", missing_is_fine=True)
-        return "" if answer.is_error else str(answer.json().get("logs") or "")
+        with self._understood():
+            return "" if answer.is_error else str(answer.json().get("logs") or "")
 
     def close(self) -> None:
         """Close the connections."""
@@ -146,6 +151,17 @@ class RayJobs:
                 f"Ray at {self._address} answers {call} with {answer.status_code}: {detail}"
             )
         return answer
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        """Something else than Ray may listen there, and answers of Ray may change."""
+        try:
+            yield
+        except (ValueError, LookupError, AttributeError, TypeError) as error:
+            detail = f"{type(error).__name__}: {error}"
+            raise RayUnavailableError(
+                f"what answers at {self._address} does not speak Ray's Jobs API ({detail})"
+            ) from error
 
     def _headers(self) -> dict[str, str]:
         """The token is read each time: it may be replaced while the service runs."""

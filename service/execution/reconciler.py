@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from service.execution.ray_jobs import (
     JobState,
@@ -20,14 +19,15 @@ from service.execution.ray_jobs import (
     RayUnavailableError,
     submission_id,
 )
-from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.execution.results import MlflowResults, MlflowUnavailableError, TrialRun
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import SweepState, transition
 from service.sweeps.repository import SweepRepository
 from service.trials.repository import TrialRepository
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, DriverJob
-from workers.spec import SweepSpec
+from workers.metrics import Outcome
+from workers.spec import SweepSpec, duration_seconds
 
 __all__ = ["Reconciler"]
 
@@ -81,19 +81,26 @@ class Reconciler:
             if row.state == SweepState.QUEUED and free > 0 and self._is_due(row):
                 free -= self._claim(row)
             step = self._steps.get(SweepState(row.state))
-            if step is None:
-                continue
-            try:
-                step(row)
-            except (RayUnavailableError, MlflowUnavailableError) as error:
-                self._explain(row, str(error))
+            if step is not None:
+                self._take(step, row)
 
     def _loop(self) -> None:
         while not self._stopping.wait(self._settings.reconcile_seconds):
             try:
                 self.tick()
-            except SQLAlchemyError:
-                log.exception("the database failed; the next pass tries again")
+            except Exception:
+                log.exception("the pass failed; the next one tries again")
+
+    def _take(self, step: Callable[[SweepRow], None], row: SweepRow) -> None:
+        """One step of one sweep; what is wrong with it does not hold up the others."""
+        try:
+            step(row)
+        except (RayUnavailableError, MlflowUnavailableError) as error:
+            self._explain(row, str(error))
+        except Exception:
+            log.exception("sweep %s: the step failed; the next pass tries again", row.sweep_id)
+        else:
+            self._explain(row, None)
 
     def _is_due(self, row: SweepRow) -> bool:
         return row.not_before is None or row.not_before <= datetime.now(UTC)
@@ -116,13 +123,14 @@ class Reconciler:
     def _follow(self, row: SweepRow) -> None:
         """Take in results; react when the driver has ended."""
         job = self._ray.state(submission_id(row.sweep_id, row.attempt))
-        self._sync(row)
-        if job is None or job.status in {JobStatus.FAILED, JobStatus.STOPPED}:
-            self._recover(row, job)
-        elif job.status is JobStatus.SUCCEEDED:
+        is_over = job is None or job.status.is_over
+        self._sync(row, whole=is_over)
+        if job is not None and job.status is JobStatus.SUCCEEDED:
             self._finish(row)
-        elif row.reason is not None:
-            self._explain(row, None)
+        elif is_over:
+            self._recover(row, job)
+        elif (reason := _overtime(row)) is not None:
+            self._change(row, SweepState.CANCELLING, reason=reason)
 
     def _halt(self, row: SweepRow) -> None:
         """Stop the driver, then settle in the state that was asked for."""
@@ -132,12 +140,9 @@ class Reconciler:
             self._ray.stop(name)
             return
         if row.state == SweepState.CANCELLING:
-            if row.mlflow_experiment_id is not None:
-                self._results.close_runs(row.mlflow_experiment_id, row.sweep_id)
-            self._sync(row)
-            self._change(row, SweepState.CANCELLED)
+            self._end(row, SweepState.CANCELLED, _overtime(row))
             return
-        self._sync(row)
+        self._sync(row, whole=True)
         if job is not None and job.status is JobStatus.SUCCEEDED:
             self._finish(row)
         else:
@@ -150,19 +155,28 @@ class Reconciler:
         missing = counts["running"] + counts["pending"]
         if missing:
             reason = f"{missing} of {row.trial_count} trials have no result in MLflow"
-            self._change(row, SweepState.FAILED, reason=reason)
+            self._end(row, SweepState.FAILED, reason)
         else:
             self._change(row, SweepState.COMPLETED)
+
+    def _end(self, row: SweepRow, state: SweepState, reason: str | None) -> None:
+        """End a sweep early; none of its MLflow runs stays open."""
+        self._locate(row)
+        if row.mlflow_experiment_id is not None:
+            status = "FAILED" if state == SweepState.FAILED else "KILLED"
+            self._results.close_runs(row.mlflow_experiment_id, row.sweep_id, status)
+        self._sync(row, whole=True)
+        self._change(row, state, reason=reason)
 
     def _recover(self, row: SweepRow, job: JobState | None) -> None:
         """Start a dead driver again, unless that cannot help or was tried too often."""
         message = "the Ray cluster does not know the driver" if job is None else _last_line(job)
         failures = row.failures + 1
         if job is not None and job.exit_code in {EXIT_INVALID, EXIT_TOO_MANY_FAILURES}:
-            self._change(row, SweepState.FAILED, reason=message)
+            self._end(row, SweepState.FAILED, message)
         elif failures >= self._settings.max_driver_attempts:
             reason = f"the driver died {failures} times without progress: {message}"
-            self._change(row, SweepState.FAILED, reason=reason)
+            self._end(row, SweepState.FAILED, reason)
         else:
             pause = min(2 ** (failures - 1), _LONGEST_BACKOFF_SECONDS)
             self._change(
@@ -173,20 +187,28 @@ class Reconciler:
                 reason=f"driver {row.attempt} died ({message}); the next one starts in {pause} s",
             )
 
-    def _sync(self, row: SweepRow) -> None:
-        """Bring the trials table up to what MLflow says."""
-        if row.mlflow_run_id is None or row.classes is None:
+    def _locate(self, row: SweepRow) -> None:
+        """Learn where MLflow keeps the sweep, once a driver has made its run."""
+        if row.attempt and (row.mlflow_run_id is None or row.classes is None):
             parent = self._results.sweep_run(row.name, row.sweep_id)
-            if parent is None:
-                return
-            row.mlflow_experiment_id = parent.experiment_id
-            row.mlflow_run_id = parent.run_id
-            row.classes = parent.classes
+            if parent is not None:
+                row.mlflow_experiment_id = parent.experiment_id
+                row.mlflow_run_id = parent.run_id
+                row.classes = parent.classes
+
+    def _sync(self, row: SweepRow, *, whole: bool = False) -> None:
+        """Bring the trials table up to what MLflow says.
+
+        Runs may reach MLflow in another order than they ended in, so what ended since the last
+        pass is not all that is new; ``whole`` reads every run, once a driver is gone.
+        """
+        self._locate(row)
         if row.mlflow_experiment_id is None:
             return
-        runs = list(
-            self._results.trial_runs(row.mlflow_experiment_id, row.sweep_id, since=row.synced_at)
-        )
+        since = None if whole else row.synced_at
+        runs = list(self._results.trial_runs(row.mlflow_experiment_id, row.sweep_id, since=since))
+        if not whole:
+            runs = [run for run in runs if not _is_superseded(run, row.attempt)]
         ends = [run.ended_at for run in runs if run.ended_at is not None]
         newest = max(ends, default=row.synced_at)
         if newest != row.synced_at:
@@ -236,6 +258,21 @@ class Reconciler:
                 stored.reason = reason
         if reason is not None:
             log.warning("sweep %s waits: %s", row.sweep_id, reason)
+
+
+def _is_superseded(run: TrialRun, attempt: int) -> bool:
+    """Whether a trial failed under an earlier driver: this one runs it again."""
+    failed = run.values["outcome"] in {Outcome.FAILED, Outcome.CANCELLED}
+    return failed and run.values["attempt"] < attempt
+
+
+def _overtime(row: SweepRow) -> str | None:
+    """Why a sweep has run for too long; None when it has not."""
+    limit: str | None = row.specification["limits"]["wall_clock"]
+    if limit is None or row.started_at is None:
+        return None
+    end = row.started_at + timedelta(seconds=duration_seconds(limit))
+    return f"limits.wall_clock ({limit}) was over" if datetime.now(UTC) >= end else None
 
 
 def _last_line(job: JobState) -> str:

@@ -117,7 +117,7 @@ def transition(
     if after in TERMINAL:
         values.setdefault("ended_at", datetime.now(UTC))
     elif before in TERMINAL:
-        values.setdefault("ended_at", None)
+        values = {"started_at": None, "ended_at": None} | values
     statement = (
         update(SweepRow)
         .where(SweepRow.sweep_id == sweep_id, SweepRow.state == before)
