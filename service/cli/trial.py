@@ -16,7 +16,7 @@ from service.cli.options import examples
 __all__ = ["run"]
 
 # A process of its own: the command line holds no torch.
-_PROGRAM = "workers.local"
+_PROGRAM = "workers.training"
 
 
 @examples("sasam trial run sweep.yaml --index 3", "sasam trial run sweep.yaml -i 0 --device cpu")

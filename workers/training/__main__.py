@@ -19,15 +19,21 @@ __all__ = ["main", "run_alone"]
 
 
 def run_alone(
-    spec: SweepSpec, index: int, *, data_dir: Path, checkpoint: Path | None = None
+    spec: SweepSpec,
+    index: int,
+    *,
+    data_dir: Path,
+    checkpoint: Path | None = None,
+    device: str | None = None,
 ) -> Generator[Record]:
-    """Check a sweep and run one of its trials in this process, on a GPU if there is one.
+    """Check a sweep and run one of its trials in this process.
 
     Args:
         spec: The sweep.
         index: Position of the trial, from 0.
         data_dir: Where data sets lie; what is made from them goes to its folder ``cache``.
         checkpoint: The file to go on from and to save to; nothing is saved without one.
+        device: Torch's name of where it trains; by default a GPU where there is one.
 
     Raises:
         IndexError: The sweep has no such trial.
@@ -39,8 +45,8 @@ def run_alone(
     cache_dir = data_dir / "cache"
     preflight(spec, data_dir=data_dir, cache_dir=cache_dir)
     images = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = DeviceData(images, device, spec.dataset.placement)
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    data = DeviceData(images, chosen, spec.dataset.placement)
     yield from run_trial(spec.trials[index], data, checkpoint=checkpoint)
 
 
@@ -51,6 +57,7 @@ def main() -> int:
     parser.add_argument("--index", type=int, default=0, help="position of the trial, from 0")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the data sets")
     parser.add_argument("--checkpoint", type=Path, help="file to go on from and to save to")
+    parser.add_argument("--device", help="such as cpu or cuda:1; a GPU where there is one")
     arguments = parser.parse_args()
     try:
         records = run_alone(
@@ -58,10 +65,11 @@ def main() -> int:
             arguments.index,
             data_dir=arguments.data_dir,
             checkpoint=arguments.checkpoint,
+            device=arguments.device,
         )
         for record in records:
             print(json.dumps(record), flush=True)  # noqa: T201 - the program's output
-    except (IndexError, OSError, SpecError) as error:
+    except (IndexError, OSError, RuntimeError, SpecError) as error:
         parser.exit(2, f"error: {error}\n")
     return 0
 
