@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from service.storage import TrialRow
-from service.summaries import FigureData, NotAvailableError, TrialTable
+from service.summaries import FigureData, NotAvailableError, SweepSummary
 from service.summaries.table import CURVATURE_METRICS
+from service.ui.labels import SPLIT_TITLES, optimizer_title
 from service.ui.sweep_results import SweepResults
-from workers.metrics import METRICS
+from workers.metrics import METRICS, SPLITS
+from workers.spec import SweepSpec
 
 __all__ = ["SHADES", "Cell", "Choice", "Heatmaps", "Panel", "choices", "heatmaps"]
 
@@ -72,34 +74,42 @@ class Heatmaps:
     """Panels of one metric on one colour scale."""
 
     choice: Choice
-    learning_rates: tuple[float, ...]
+    learning_rates: list[float]
     panels: list[Panel]
     notes: list[str]
 
 
-def choices(table: TrialTable) -> list[Choice]:
-    """The metrics that these trials have."""
-    names = ["val_accuracy", *(["ood_accuracy"] if table.has_ood else [])]
-    accuracies = [Choice(name, None, METRICS[name].title) for name in names]
-    measured = [
+def choices(summary: SweepSummary | None) -> list[Choice]:
+    """The metrics that the trials of a summary have."""
+    names = ["val_accuracy"]
+    if summary is None:
+        return [Choice(name, None, METRICS[name].title) for name in names]
+    if summary.evaluation_split == "ood":
+        names.append("ood_accuracy")
+    measured = {
         (metric, split)
+        for optimizer in summary.optimizers
         for metric in CURVATURE_METRICS
-        for split in table.curvature_splits
-        if any(
-            (values == values).any()
-            for trials in table.by_optimizer
-            for values in [trials.curvature(metric, split)]
-        )
-    ]
-    return accuracies + [
-        Choice(metric, split, f"{METRICS[metric].title}, {split}") for metric, split in measured
+        for split in getattr(optimizer.best_config, metric)
+    }
+    return [Choice(name, None, METRICS[name].title) for name in names] + [
+        Choice(metric, split, f"{METRICS[metric].title}, {SPLIT_TITLES[split]}")
+        for metric in CURVATURE_METRICS
+        for split in SPLITS
+        if (metric, split) in measured
     ]
 
 
-def heatmaps(results: SweepResults, choice: Choice, running: Iterable[TrialRow]) -> Heatmaps | None:
+def heatmaps(
+    specification: SweepSpec,
+    results: SweepResults,
+    choice: Choice,
+    running: Iterable[TrialRow],
+) -> Heatmaps | None:
     """The heatmap of every optimizer, filled as far as trials have ended.
 
     Args:
+        specification: Of the sweep.
         results: Of the sweep.
         choice: What to show.
         running: Trials that run now; their cells say so.
@@ -107,8 +117,8 @@ def heatmaps(results: SweepResults, choice: Choice, running: Iterable[TrialRow])
     Returns:
         None where the search is not a grid.
     """
-    table = results.table
-    if table.search != "grid":
+    search = specification.search
+    if search.type != "grid":
         return None
     try:
         figure = results.figure("heatmap", metric=choice.metric, split=choice.split)
@@ -116,14 +126,16 @@ def heatmaps(results: SweepResults, choice: Choice, running: Iterable[TrialRow])
         figure = None
     cells = _cells(figure, choice) if figure else {}
     busy = Counter((trial.optimizer, trial.learning_rate, trial.weight_decay) for trial in running)
+    rates, decays = sorted(search.learning_rate), sorted(search.weight_decay, reverse=True)
     panels = []
-    for trials in table.by_optimizer:
+    for optimizer in specification.optimizers:
+        label = optimizer.label or optimizer.name
         rows = []
-        for decay in reversed(table.weight_decays):
-            places = [(trials.label, rate, decay) for rate in table.learning_rates]
+        for decay in decays:
+            places = [(label, rate, decay) for rate in rates]
             rows.append((decay, [_with_running(cells.get(p), p, busy[p]) for p in places]))
-        panels.append(Panel(trials.title, rows))
-    return Heatmaps(choice, table.learning_rates, panels, figure.notes if figure else [])
+        panels.append(Panel(optimizer_title(label), rows))
+    return Heatmaps(choice, rates, panels, figure.notes if figure else [])
 
 
 def _cells(figure: FigureData, choice: Choice) -> dict[tuple[str, float, float], Cell]:
@@ -168,7 +180,7 @@ def _with_running(cell: Cell | None, place: tuple[str, float, float], running: i
 
 
 def _place_in_words(place: tuple[str, float, float]) -> str:
-    return f"{place[0]}, learning rate {place[1]:g}, weight decay {place[2]:g}"
+    return f"{optimizer_title(place[0])}, learning rate {place[1]:g}, weight decay {place[2]:g}"
 
 
 def _query(place: tuple[str, float, float]) -> str:

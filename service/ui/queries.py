@@ -21,7 +21,6 @@ __all__ = [
     "find_sweeps",
     "find_trials",
     "running_trials",
-    "trials_version",
 ]
 
 
@@ -106,14 +105,6 @@ def best_accuracies(session: Session, sweep_ids: Sequence[str]) -> dict[str, lis
         if accuracy is not None:
             found[sweep_id].append(Best(optimizer, accuracy))
     return found
-
-
-def trials_version(session: Session, sweep_id: str) -> tuple[object, ...]:
-    """Changes whenever another trial has ended or one was forgotten."""
-    query = select(func.count(), func.max(TrialRow.ended_at), func.sum(TrialRow.attempt)).where(
-        TrialRow.sweep_id == sweep_id, TrialRow.outcome.is_not(None)
-    )
-    return tuple(session.execute(query).one())
 
 
 def running_trials(session: Session, sweep_id: str, limit: int) -> Sequence[TrialRow]:

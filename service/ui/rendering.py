@@ -6,9 +6,7 @@ style, no ``eval`` (Vega runs in its interpreter), no other address.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.errors import Problem
 from service.summaries.errors import SummaryError
-from service.summaries.labels import accuracy_label, curvature_label
-from workers.metrics import METRICS
+from service.summaries.labels import accuracy_label
+from service.ui import labels
 
 __all__ = ["HEADERS", "PageRoute", "render_page"]
 
@@ -68,43 +66,6 @@ def _error_page(status: int, title: str, detail: str) -> HTMLResponse:
     return render_page("error.html", status_code=status, title=title, detail=detail)
 
 
-def _duration(seconds: float | None) -> str:
-    """Two units at most: 42 s, 3 min, 2 h 5 min, 3 d 4 h."""
-    if seconds is None:
-        return "–"
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
-    minutes = round(seconds / 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
-def _moment(value: datetime | None) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if value else "–"
-
-
-def _number(value: float | None) -> str:
-    """As many digits as a reader needs."""
-    if value is None:
-        return "–"
-    if float(value).is_integer() and abs(value) < 1e15:
-        return f"{value:,.0f}"
-    return curvature_label(value)
-
-
-def _metric_title(key: str) -> str:
-    """``hessian_trace.ood`` as "Tr(H), ood"; with its unit."""
-    name, _, suffix = key.partition(".")
-    metric = METRICS.get(name)
-    if metric is None:
-        return key
-    unit = f" ({metric.unit})" if metric.unit else ""
-    return f"{metric.title}{f', {suffix}' if suffix else ''}{unit}"
-
-
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -115,9 +76,11 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= {
     "percent": lambda value: "–" if value is None else accuracy_label(value),
     "points": lambda value: "–" if value is None else f"{100 * value:+.1f}",
-    "duration": _duration,
-    "moment": _moment,
-    "number": _number,
+    "duration": labels.duration,
+    "moment": labels.moment,
+    "number": labels.number,
+    "optimizer_title": labels.optimizer_title,
+    "split_title": lambda split: labels.SPLIT_TITLES.get(split, split),
     "short": lambda value: f"{value:g}",
-    "metric_title": _metric_title,
+    "metric_title": labels.metric_title,
 }

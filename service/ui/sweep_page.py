@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response, status
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import RedirectResponse
 
-from service.dependencies import database, settings, sweep_service
-from service.settings import Settings
+from service.dependencies import answers, database, sweep_service
+from service.execution.results import MlflowUnavailableError
 from service.storage import Database
-from service.summaries import NotAvailableError, UnknownNameError, html_report, render_table
-from service.summaries.endpoints import table_of_sweep
+from service.summaries import SummaryError, render_table
+from service.summaries.answers import Answers
 from service.sweeps.lifecycle import TERMINAL, Command
 from service.sweeps.schemas import SweepDetail
 from service.sweeps.service import SweepService
 from service.ui.heatmaps import Choice, choices, heatmaps
 from service.ui.origin import require_same_origin
 from service.ui.queries import running_trials
-from service.ui.rendering import HEADERS, PageRoute, render_page
+from service.ui.rendering import PageRoute, render_page
 from service.ui.sweep_results import SweepResults
+from workers.spec import SweepSpec
 
 __all__ = ["router"]
 
@@ -40,11 +41,7 @@ FIGURES = {
     "overview": "All heatmaps",
     "curvature-scatter": "Curvature",
     "corruptions": "Corruptions",
-}
-
-# The report carries its style and its pictures in itself.
-_REPORT = HEADERS | {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    "learning-curves": "Learning curves",
 }
 
 Name = Annotated[str | None, Query(max_length=40)]
@@ -60,6 +57,7 @@ class _Asked:
 
 Asked = Annotated[_Asked, Depends()]
 Stored = Annotated[Database, Depends(database)]
+Sensitivity = Annotated[Answers, Depends(answers)]
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
 
 
@@ -69,17 +67,18 @@ def show_sweep(
     asked: Asked,
     stored: Stored,
     sweeps: Sweeps,
-    config: Annotated[Settings, Depends(settings)],
+    sensitivity: Sensitivity,
     figure: Name = None,
 ) -> Response:
     """One sweep."""
     sweep = sweeps.get(sweep_id)
-    results = SweepResults(stored, sweep_id)
+    results = SweepResults(sensitivity, sweep_id)
     small = sweep.progress.total <= _SMALL_SWEEP_TRIALS
     chosen = figure or next(iter(FIGURES))
     return render_page(
         "sweep.html",
         **_live(stored, sweep, results, asked),
+        is_update=False,
         figures=FIGURES,
         figure=chosen,
         unavailable=_why_not(results, chosen),
@@ -88,20 +87,13 @@ def show_sweep(
 
 
 @router.get("/live")
-def show_live(sweep_id: str, asked: Asked, stored: Stored, sweeps: Sweeps) -> Response:
+def show_live(
+    sweep_id: str, asked: Asked, stored: Stored, sweeps: Sweeps, sensitivity: Sensitivity
+) -> Response:
     """The part of the page that changes while the sweep runs."""
     sweep = sweeps.get(sweep_id)
-    results = SweepResults(stored, sweep_id)
+    results = SweepResults(sensitivity, sweep_id)
     return render_page("_live.html", **_live(stored, sweep, results, asked), is_update=True)
-
-
-@router.get("/report")
-def show_report(
-    sweep_id: str, stored: Stored, theme: Literal["light", "dark"] = "light"
-) -> Response:
-    """Everything about a sweep in one file, to keep and to send."""
-    report = html_report(table_of_sweep(sweep_id, stored), theme=theme)
-    return HTMLResponse(report, headers=_REPORT)
 
 
 @router.post("/{command}", dependencies=[Depends(require_same_origin)])
@@ -120,19 +112,19 @@ def _live(
     """What the live part shows."""
     with stored.snapshot() as session:
         running = running_trials(session, sweep.sweep_id, _RUNNING_SHOWN)
-    possible = choices(results.table)
-    choice = _choose(possible, asked)
     summary = results.summary()
+    possible = choices(summary)
+    choice = _choose(possible, asked)
+    specification = SweepSpec.model_validate(sweep.specification)
     return {
         "sweep": sweep,
         "running": running,
         "choices": possible,
         "choice": choice,
-        "heatmaps": heatmaps(results, choice, running),
+        "heatmaps": heatmaps(specification, results, choice, running),
         "summary": summary,
         "table": render_table(summary) if summary else None,
         "is_live": sweep.state not in TERMINAL,
-        "is_update": False,
     }
 
 
@@ -148,6 +140,6 @@ def _why_not(results: SweepResults, figure: str) -> str | None:
     """Why a figure cannot be shown; None where it can."""
     try:
         results.figure(figure)
-    except (NotAvailableError, UnknownNameError) as error:
+    except (SummaryError, MlflowUnavailableError) as error:
         return str(error)
     return None

@@ -141,8 +141,8 @@ def _detail(
 
 
 def _flat(fields: object, path: str = "") -> list[tuple[str, object]]:
-    """A configuration as lines."""
-    if isinstance(fields, dict) and fields:
+    """A configuration as lines; what is not set is left out."""
+    if isinstance(fields, dict):
         return [
             line
             for name, value in fields.items()
@@ -150,7 +150,7 @@ def _flat(fields: object, path: str = "") -> list[tuple[str, object]]:
         ]
     if isinstance(fields, list):
         return [(path, ", ".join(map(str, fields)))]
-    return [(path, fields)]
+    return [] if fields is None else [(path, fields)]
 
 
 def _shaded(matrix: dict[str, list[float]]) -> dict[str, list[tuple[float, str]]]:

@@ -4,8 +4,10 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 
 async function draw(figure) {
   const theme = darkness.matches ? "dark" : "light";
-  if (figure.dataset.theme === theme) return;
-  figure.dataset.theme = theme;
+  const results = document.getElementById("live")?.dataset.version ?? "";
+  const shown = `${theme} ${results}`;
+  if (figure.dataset.shown === shown || figure.dataset.empty === results) return;
+  figure.dataset.shown = shown;
   const place = figure.querySelector(".drawing");
   try {
     const answer = await fetch(`${figure.dataset.figure}?format=vega-lite&theme=${theme}`);
@@ -29,6 +31,7 @@ function drawAll() {
 
 drawAll();
 darkness.addEventListener("change", drawAll);
+// Other figures were swapped in, or another trial has ended.
 document.addEventListener("htmx:after:swap", drawAll);
 
 // A page that nobody sees asks for nothing.

@@ -1,0 +1,163 @@
+"""A real service on a free port with a SQLite file; the tests play the reconciler in it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from service.app import create_app
+from service.settings import Settings
+from service.storage import Database
+from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.service import SweepService
+from service.trials.repository import TrialRepository
+from workers.spec import SweepSpec, TrialConfig, load_spec
+
+SPECIFICATION = """
+name: {name}
+dataset: digits
+ood: {{corruptions: [fog, frost], severities: [1, 5], images: 100}}
+model: cnn-tiny
+optimizers: [sa-sam, msgd]
+search: {{learning_rate: [0.01, 0.1], weight_decay: [0, 1.0e-4]}}
+seeds: [0, 1]
+training: {{epochs: 2, batch_size: 64, augmentation: none}}
+curvature: {{images: 100}}
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running service.
+
+    Attributes:
+        url: Its address.
+        database: Its database.
+        settings: Its settings.
+    """
+
+    url: str
+    database: Database
+    settings: Settings
+
+    def submit(self, name: str, **changes: Any) -> tuple[str, SweepSpec]:
+        """A new sweep of 16 trials; returns its id and specification."""
+        specification = load_spec(SPECIFICATION.format(name=name)).model_copy(update=changes)
+        specification = SweepSpec.model_validate(specification.model_dump(mode="json"))
+        sweep, _ = SweepService(self.database, self.settings).submit(specification)
+        return sweep.sweep_id, specification
+
+    def move(self, sweep_id: str, *states: SweepState) -> None:
+        """Bring a sweep from the first state through the others."""
+        with self.database.transaction() as session:
+            for before, after in pairwise(states):
+                values = {"started_at": datetime.now(UTC)} if after is SweepState.RUNNING else {}
+                assert transition(session, sweep_id, before, after, **values)
+
+    def run(self, sweep_id: str) -> None:
+        """Bring a new sweep to where its driver runs."""
+        self.move(sweep_id, SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
+
+    def start_trial(self, sweep_id: str, trial: TrialConfig) -> None:
+        """Give a trial a run."""
+        values = {"mlflow_run_id": f"run-{trial.key}", "started_at": datetime.now(UTC), "epoch": 1}
+        self._record(sweep_id, trial, values | {"metrics": {"val_accuracy": 0.4}})
+
+    def end_trial(
+        self, sweep_id: str, trial: TrialConfig, accuracy: float | None, **values: Any
+    ) -> None:
+        """Give a trial its result; without an accuracy it diverged."""
+        metrics = {
+            "val_accuracy": accuracy,
+            "ood_accuracy": (accuracy or 0.2) - 0.1,
+            "ood_accuracy.fog": 0.5,
+            "hessian_trace.validation": 12.5,
+            "hessian_trace_stderr.validation": 0.5,
+            "hessian_lambda_max.validation": 3.5,
+        }
+        ended = {
+            "outcome": "completed" if accuracy is not None else "diverged",
+            "epoch": 2,
+            "metrics": metrics if accuracy is not None else {},
+            "started_at": datetime.now(UTC),
+            "ended_at": datetime.now(UTC),
+        }
+        self._record(sweep_id, trial, ended | values)
+
+    def complete(self, name: str, **changes: Any) -> tuple[str, SweepSpec]:
+        """A sweep that has ended with a result for every trial."""
+        sweep_id, specification = self.submit(name, **changes)
+        self.run(sweep_id)
+        for position, trial in enumerate(specification.trials):
+            self.end_trial(sweep_id, trial, 0.9 - 0.01 * position)
+        self.move(sweep_id, SweepState.RUNNING, SweepState.COMPLETED)
+        return sweep_id, specification
+
+    def _record(self, sweep_id: str, trial: TrialConfig, values: dict[str, Any]) -> None:
+        with self.database.transaction() as session:
+            TrialRepository(session).record(sweep_id, trial.key, values)
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One service for all tests of this folder; each makes its own sweeps."""
+    home: Path = tmp_path_factory.mktemp("home")
+    port, nowhere = free_port(), f"http://127.0.0.1:{free_port()}"
+    settings = Settings(
+        home=home,
+        port=port,
+        ray_address=nowhere,
+        mlflow_tracking_uri=nowhere,
+        reconcile_seconds=3600,  # the tests play the reconciler
+    )
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
+    started = threading.Event()
+    startup = server.startup
+
+    async def announce(sockets: list[socket.socket] | None = None) -> None:
+        await startup(sockets)
+        started.set()
+
+    server.startup = announce  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert started.wait(60)
+    yield Site(f"http://127.0.0.1:{port}", app.state.database, settings)
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def http(site: Site) -> Iterator[httpx.Client]:
+    """A client that is no browser."""
+    with httpx.Client(base_url=site.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="package")
+def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go: ``SASAM_TEST_ARTIFACTS``, else a temporary folder."""
+    wanted = os.environ.get("SASAM_TEST_ARTIFACTS")
+    folder = Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

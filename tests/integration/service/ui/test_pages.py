@@ -1,0 +1,280 @@
+"""Pages as any client gets them, without a browser."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from service.catalog import preset_names, preset_text
+from service.sweeps.lifecycle import SweepState
+from service.ui.new_sweep import specification_text
+from workers.spec import load_spec
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def _pages(site: Any) -> list[str]:
+    sweep_id, specification = site.complete("every-page")
+    sweep = f"/sweeps/{sweep_id}"
+    trial = f"{sweep}/trials/{specification.trials[0].key}"
+    return ["/", "/new", f"/new?clone={sweep_id}", sweep, f"{sweep}/live", f"{sweep}/trials", trial]
+
+
+def test_pages_hold_nothing_their_own_policy_forbids(site: Any, http: httpx.Client) -> None:
+    for page in [*_pages(site), "/sweeps/nope"]:
+        answer = http.get(page)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["content-type"].startswith("text/html")
+        inline = r"<script(?![^>]*\ssrc=)|<style|\sstyle=|\son\w+=|javascript:"
+        assert not re.findall(inline, answer.text), page
+        foreign = re.findall(r"(?:src|action|hx-\w+)=[\"'](?:https?:)?//[^\"']*", answer.text)
+        assert not foreign, page
+
+
+@pytest.mark.parametrize(
+    "path", ["/sweeps/nope", "/sweeps/nope/live", "/sweeps/nope/trials", "/sweeps/nope/trials/x"]
+)
+def test_unknown_sweep_answers_a_page_that_says_so(http: httpx.Client, path: str) -> None:
+    answer = http.get(path)
+    assert answer.status_code == 404
+    assert "No sweep &#39;nope&#39;" in answer.text
+    assert 'href="/"' in answer.text
+
+
+def test_unknown_trial_preset_and_command_are_errors_for_people(
+    site: Any, http: httpx.Client
+) -> None:
+    sweep_id, _ = site.submit("lonely")
+    assert http.get(f"/sweeps/{sweep_id}/trials/abc").status_code == 404
+    assert http.get("/new?preset=nope").status_code == 404
+    assert http.post(f"/sweeps/{sweep_id}/explode").status_code == 422
+
+
+def test_list_filters_by_state_and_searches_names(site: Any, http: httpx.Client) -> None:
+    done, _ = site.complete("needle-done")
+    waiting, _ = site.submit("needle-waiting")
+
+    def found(**query: str) -> set[str]:
+        return set(re.findall(r'id="sweep-(\w+)"', http.get("/", params=query).text))
+
+    assert found(q="NEEDLE") == {done, waiting}
+    assert found(q="needle", state="completed") == {done}
+    assert found(q=waiting[:8]) == {waiting}
+    assert found(q="100%") == set()
+    assert "No sweep matches" in http.get("/", params={"q": "100%"}).text
+
+
+def test_list_shows_the_best_configuration_of_each_optimizer(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.submit("best-of")
+    site.run(sweep_id)
+    for trial in specification.trials:
+        best = trial.optimizer_label == "msgd" and trial.learning_rate == 0.1
+        site.end_trial(sweep_id, trial, 0.75 + 0.05 * trial.seed if best else 0.5)
+    text = http.get("/", params={"q": "best-of"}).text
+    # Both weight decays have seeds at 75 and 80 percent.
+    assert re.findall(r"<span>(\S+)&nbsp;<b>([\d.]+)</b>", text) == [
+        ("MSGD", "77.5"),
+        ("SA-SAM", "50.0"),
+    ]
+
+
+def test_check_shows_problems_at_their_paths(http: httpx.Client) -> None:
+    text = preset_text("digits").replace("1e-2", "-1").replace("epochs", "epoch")
+    answer = http.post("/new/check", data={"specification": text})
+    assert answer.status_code == 200
+    paths = re.findall(r'class="path">([^<]+)<', answer.text)
+    assert paths == ["search.learning_rate[2]", "training.epoch"]
+
+
+def test_check_of_a_good_specification_is_a_dry_run(http: httpx.Client) -> None:
+    answer = http.post("/new/check", data={"specification": preset_text("digits")})
+    assert "<dd>80</dd>" in answer.text
+    assert "Gradient evaluations" in answer.text
+
+
+def test_submitting_a_bad_specification_keeps_what_was_typed(http: httpx.Client) -> None:
+    text = f"name: {HOSTILE}\n# a remark to keep"
+    answer = http.post("/new", data={"specification": text})
+    assert answer.status_code == 422
+    assert "# a remark to keep" in answer.text
+    assert HOSTILE not in answer.text
+    assert 'class="path">name<' in answer.text
+
+
+def test_a_form_sent_twice_is_one_sweep_and_edited_another(http: httpx.Client) -> None:
+    text = preset_text("digits")
+
+    def send(specification: str) -> str:
+        answer = http.post("/new", data={"form": "f00d", "specification": specification})
+        assert answer.status_code == 303
+        return answer.headers["location"]
+
+    first = send(text)
+    assert send(text) == first
+    assert send(text.replace("epochs: 10", "epochs: 11")) != first
+
+
+def test_too_large_a_form_is_refused(http: httpx.Client) -> None:
+    answer = http.post("/new", data={"specification": "#" * 100_000})
+    assert answer.status_code == 413
+    assert "larger than" in answer.text
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_clone_of_a_preset_is_the_same_specification(name: str) -> None:
+    specification = load_spec(preset_text(name))
+    text = specification_text(specification.model_dump(mode="json"))
+    assert load_spec(text) == specification
+
+
+def test_clone_keeps_variants_tags_and_limits() -> None:
+    specification = load_spec(
+        "name: variants\ndataset: digits\nmodel: cnn-tiny\nood: null\n"
+        "optimizers: [{name: sam, rho: 0.1, label: small}, sam]\nseeds: [3, 1]\n"
+        "curvature: null\ntags: {owner: 'a: b # c', yes: 'no'}\npriority: -3\n"
+    )
+    text = specification_text(specification.model_dump(mode="json"))
+    assert load_spec(text) == specification
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 303),
+        ({"sec-fetch-site": "same-origin", "origin": "https://behind-a-proxy"}, 303),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "{url}"}, 303),
+        ({"origin": "https://elsewhere.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_commands_from_other_sites_are_refused(
+    site: Any, http: httpx.Client, headers: dict[str, str], status: int
+) -> None:
+    sweep_id, _ = site.submit("guarded")
+    sent = {name: value.format(url=site.url) for name, value in headers.items()}
+    answer = http.post(f"/sweeps/{sweep_id}/cancel", headers=sent)
+    assert answer.status_code == status
+    state = http.get(f"/api/v1/sweeps/{sweep_id}").json()["state"]
+    assert state == ("cancelling" if status == 303 else "queued")
+
+
+def test_submitting_from_another_site_is_refused(http: httpx.Client) -> None:
+    form = {"specification": preset_text("digits")}
+    for path in ("/new", "/new/check"):
+        answer = http.post(path, data=form, headers={"sec-fetch-site": "cross-site"})
+        assert answer.status_code == 403
+
+
+def test_page_offers_the_commands_of_the_state_and_refuses_others(
+    site: Any, http: httpx.Client
+) -> None:
+    sweep_id, _ = site.complete("ended")
+    here = f"/sweeps/{sweep_id}"
+    text = http.get(here).text
+    assert f'action="{here}/delete"' in text
+    assert f'action="{here}/pause"' not in text
+    assert f'action="{here}/retry-failed"' not in text  # nothing failed
+    refusal = http.post(f"{here}/pause")
+    assert refusal.status_code == 409
+    assert "A completed sweep cannot pause" in refusal.text
+    assert http.post(f"{here}/delete").headers["location"] == "/"
+    assert http.get(here).status_code == 404
+
+
+def test_user_text_is_escaped_everywhere(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.submit("hostile", tags={"note": HOSTILE})
+    trial = specification.trials[0]
+    site.end_trial(sweep_id, trial, 0.5, outcome="failed", error=HOSTILE)
+    with site.database.transaction() as session:
+        from service.sweeps.service import require_sweep
+
+        require_sweep(session, sweep_id).reason = HOSTILE
+    escaped = HOSTILE.replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;")
+    sweep = f"/sweeps/{sweep_id}"
+    for page in (sweep, f"{sweep}/trials", f"{sweep}/trials/{trial.key}", "/?q=hostile"):
+        text = http.get(page).text
+        assert HOSTILE not in text
+        assert escaped in text, page
+
+
+def test_heatmap_says_in_words_what_its_colours_say(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.submit("words")
+    site.run(sweep_id)
+    first, *others = [t for t in specification.trials if t.optimizer_label == "sa-sam"]
+    site.end_trial(sweep_id, first, 0.5)
+    for trial in others:
+        if (trial.learning_rate, trial.weight_decay) == (0.1, 0.0):
+            site.end_trial(sweep_id, trial, None)
+    site.start_trial(sweep_id, specification.trials[-1])
+    text = http.get(f"/sweeps/{sweep_id}").text
+    cells = re.findall(r'<td class="([^"]*)"><a [^>]*title="([^"]*)">([^<]*)<', text)
+    assert len(cells) == 8
+    words = {title: (style, label) for style, title, label in cells}
+    place = "SA-SAM, learning rate 0.01, weight decay 0"
+    assert words[f"{place}: Validation accuracy 50.0 1/2 seeds"][1] == "50.0"
+    place = "SA-SAM, learning rate 0.1, weight decay 0"
+    assert words[f"{place}: Validation accuracy diverged"] == ("diverged", "div")
+    assert any(title.endswith(", 1 running") for title in words)
+
+
+def test_cell_links_to_its_own_trials(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.complete("cells")
+    page = http.get(f"/sweeps/{sweep_id}").text
+    links = re.findall(r'<td class="v\d+"><a href="([^"]*)"', page)
+    assert len(links) == 8
+    trials: set[str] = set()
+    for link in links:
+        text = http.get(link.replace("&amp;", "&")).text
+        keys = set(re.findall(rf'href="/sweeps/{sweep_id}/trials/(\w+)"', text))
+        assert len(keys) == 2  # a seed each
+        trials |= keys
+    assert trials == {trial.key for trial in specification.trials}
+
+
+def test_metric_of_the_heatmap_can_be_chosen(site: Any, http: httpx.Client) -> None:
+    sweep_id, _ = site.complete("metrics")
+    text = http.get(f"/sweeps/{sweep_id}?metric=hessian_trace&split=validation").text
+    assert len(re.findall(r'<td class="c\d+"><a [^>]*>12.5', text)) == 8
+
+
+def test_trials_filter_by_status_and_page(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.submit("paged", seeds=tuple(range(30)))
+    site.end_trial(sweep_id, specification.trials[7], 0.5)
+    here = f"/sweeps/{sweep_id}/trials"
+
+    def keys(**query: Any) -> list[str]:
+        text = http.get(here, params=query).text
+        return re.findall(rf'href="/sweeps/{sweep_id}/trials/(\w+)"', text)
+
+    assert keys(status="completed") == [specification.trials[7].key]
+    pages = [key for page in (1, 2, 3) for key in keys(page=page)]
+    assert pages == [trial.key for trial in specification.trials]
+    assert keys(page=4) == []
+    assert keys(status="running") == []
+
+
+def test_trial_without_mlflow_shows_what_the_database_knows(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.complete("no-mlflow")
+    trial = specification.trials[0]
+    site.end_trial(sweep_id, trial, 0.625, mlflow_run_id="run")
+    text = http.get(f"/sweeps/{sweep_id}/trials/{trial.key}").text
+    assert "MLflow does not answer" in text
+    assert "62.5 %" in text
+    assert '<th scope="row">training.epochs</th><td>2</td>' in text
+    assert re.search(r'scope="row">validation</th>\s*<td>12.5</td>\s*<td>0.5</td>', text)
+
+
+def test_live_part_ends_its_polling_with_the_sweep(site: Any, http: httpx.Client) -> None:
+    sweep_id, _ = site.submit("ending")
+    assert 'id="poll"' in http.get(f"/sweeps/{sweep_id}").text
+    assert 'id="poll"' not in http.get(f"/sweeps/{sweep_id}/live").text
+    site.move(sweep_id, SweepState.QUEUED, SweepState.CANCELLING, SweepState.CANCELLED)
+    assert '<div id="poll" hx-swap-oob="delete">' in http.get(f"/sweeps/{sweep_id}/live").text
+    assert 'id="poll"' not in http.get(f"/sweeps/{sweep_id}").text
