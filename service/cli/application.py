@@ -69,7 +69,8 @@ def _register(group: typer.Typer, panel: str | None, *commands: Any) -> None:
 _register(app, "On this machine", stack.up, stack.demo)
 _register(app, "Sweeps", sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
 _register(app, "Sweeps", sweeps.pause, sweeps.resume, sweeps.cancel, sweeps.retry, sweeps.delete)
-_register(app, "Results", results.summary, results.plot, results.trials)
+_register(app, "Results", results.summary, results.plot)
+_register(app, "Results", results.report, results.compare, results.trials)
 _register(app, "What can be swept", catalog.catalog, catalog.presets)
 
 _trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=True)

@@ -176,8 +176,9 @@ def summary_table(summary: SummaryTable, on: Console) -> RenderableType:
         turned = tuple(zip(heads, *rows, strict=True))
         heads, rows = turned[0], turned[1:]
         numbers = _numbers(heads, rows, summary.title)
+    sentences = [Text(sentence) for sentence in summary.sentences]
     notes = [Text(f"- {note}", style="dim") for note in summary.notes]
-    return Group(numbers, *notes)
+    return Group(numbers, "", *sentences, *([""] if sentences else []), *notes)
 
 
 def catalog_tables(catalog: Catalog) -> RenderableType:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from pydantic import TypeAdapter
+
 from service.client.errors import WaitTimeoutError
 from service.client.transport import Transport
 from service.sweeps.lifecycle import TERMINAL, SweepState
@@ -17,7 +19,9 @@ from service.trials.schemas import TrialDetail, TrialPage, TrialView
 from workers.spec import SweepSpec
 
 if TYPE_CHECKING:  # they draw, which takes a second to import
-    from service.summaries import FigureData, SweepSummary
+    from service.summaries import FigureData, SweepComparison, SweepSummary
+    from service.summaries.schemas import FigureView
+    from service.summaries.summary import Budget
 
 __all__ = ["Specification", "Sweep", "Sweeps"]
 
@@ -96,6 +100,34 @@ class Sweeps:
             if page.next_cursor is None:
                 return
             params["cursor"] = page.next_cursor
+
+    def compare(self, sweep_ids: Iterable[str], *, epsilon: float | None = None) -> SweepComparison:
+        """Sweeps side by side: the same grid on other models, data or code versions.
+
+        Args:
+            sweep_ids: At least two.
+            epsilon: Accuracy below a sweep's best that counts as reaching it.
+
+        Raises:
+            ProblemError: There is no such sweep, or one has no finished trial yet.
+        """
+        from service.summaries import SweepComparison
+
+        params = {"sweeps": ",".join(sweep_ids), "epsilon": epsilon}
+        response = self._transport.request("GET", "/api/v1/compare", params=params)
+        return SweepComparison.model_validate_json(response.content)
+
+    def comparison_figure(
+        self, sweep_ids: Iterable[str], name: str, file_format: str = "svg", **options: str | None
+    ) -> bytes:
+        """A figure of several sweeps: ``side-by-side`` or ``performance-profiles``.
+
+        Raises:
+            ProblemError: There is no such figure or sweep, or they cannot show it.
+        """
+        params = {**options, "sweeps": ",".join(sweep_ids), "format": file_format}
+        path = f"/api/v1/compare/figures/{name}"
+        return self._transport.request("GET", path, params=params).content
 
 
 class Sweep:
@@ -198,22 +230,54 @@ class Sweep:
         """All trials, one row each, one column a metric."""
         return self._get("/trials.csv").decode()
 
-    def summary(self, *, target: float | None = None) -> SweepSummary:
+    def summary(
+        self,
+        *,
+        target: float | None = None,
+        epsilon: float | None = None,
+        gradient_evaluations: Budget | None = None,
+        optimizers: Iterable[str] = (),
+    ) -> SweepSummary:
         """How much each optimizer depends on tuning.
 
         Args:
             target: Accuracy for ``trials_to_target``.
+            epsilon: Accuracy below the best that counts as near-optimal.
+            gradient_evaluations: Cut every trial at this budget, or at the largest one that
+                every optimizer spent (``"equal"``).
+            optimizers: Labels; all where empty.
 
         Raises:
-            ProblemError: No trial has finished yet.
+            ProblemError: No trial has finished yet, or an option is out of range.
         """
         from service.summaries.schemas import SweepSummary
 
-        return SweepSummary.model_validate_json(self._get("/summary", {"target": target}))
+        content = self._summary("json", target, epsilon, gradient_evaluations, optimizers)
+        return SweepSummary.model_validate_json(content)
 
-    def summary_text(self, file_format: str, *, target: float | None = None) -> str:
-        """The summary as ``csv`` or ``latex``."""
-        return self._get("/summary", {"target": target, "format": file_format}).decode()
+    def summary_text(
+        self,
+        file_format: str,
+        *,
+        target: float | None = None,
+        epsilon: float | None = None,
+        gradient_evaluations: Budget | None = None,
+        optimizers: Iterable[str] = (),
+    ) -> str:
+        """The summary as ``csv`` or ``latex``; the options are those of ``summary``."""
+        return self._summary(
+            file_format, target, epsilon, gradient_evaluations, optimizers
+        ).decode()
+
+    def report(self, *, theme: str = "light") -> str:
+        """Summary, caveats, comparisons and all figures as one HTML page."""
+        return self._get("/report.html", {"theme": theme}).decode()
+
+    def figures(self) -> list[FigureView]:
+        """The figures there are and the options each takes."""
+        from service.summaries.schemas import FigureView
+
+        return TypeAdapter(list[FigureView]).validate_json(self._get("/figures"))
 
     def figure(self, name: str, file_format: str = "svg", **options: str | None) -> bytes:
         """A figure as ``svg``, ``png``, ``vega-lite``, or its data as ``json`` or ``csv``.
@@ -221,7 +285,8 @@ class Sweep:
         Args:
             name: Such as ``accuracy-heatmap``, ``trace-heatmap``, ``best``, ``lr-curves``.
             file_format: What to answer.
-            options: ``metric``, ``split``, ``theme``, as far as the figure takes them.
+            options: ``theme``, ``gradient_evaluations``, and what ``figures`` lists, such as
+                ``metric`` and ``split``.
 
         Raises:
             ProblemError: There is no such figure, or the trials cannot show it (yet).
@@ -237,6 +302,23 @@ class Sweep:
     def heatmap(self, metric: str, *, split: str | None = None) -> FigureData:
         """A metric over learning rates and weight decays: ``ood_accuracy``, ``hessian_trace``."""
         return self.figure_data("heatmap", metric=metric, split=split)
+
+    def _summary(
+        self,
+        file_format: str,
+        target: float | None,
+        epsilon: float | None,
+        gradient_evaluations: Budget | None,
+        optimizers: Iterable[str],
+    ) -> bytes:
+        params: dict[str, Any] = {
+            "format": file_format,
+            "target": target,
+            "epsilon": epsilon,
+            "gradient_evaluations": gradient_evaluations,
+            "optimizer": list(optimizers),
+        }
+        return self._get("/summary", params)
 
     def _command(self, name: str) -> Self:
         response = self._transport.request("POST", self._path(f"/{name}"))

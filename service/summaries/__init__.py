@@ -36,7 +36,14 @@ from service.summaries.report import html_report
 from service.summaries.schemas import OptimizerSummary, SweepSummary
 from service.summaries.summary import common_budget, summarize
 from service.summaries.table import History, TrialRow, TrialTable
-from service.summaries.tables import SummaryTable, render_table, summary_csv, summary_latex
+from service.summaries.tables import (
+    SummaryTable,
+    comparison_csv,
+    comparison_table,
+    render_table,
+    summary_csv,
+    summary_latex,
+)
 from service.summaries.workloads import WorkloadsSummary, compare_workloads
 
 __all__ = [
@@ -63,6 +70,8 @@ __all__ = [
     "common_budget",
     "compare_sweeps",
     "compare_workloads",
+    "comparison_csv",
+    "comparison_table",
     "compute_comparison_figure",
     "compute_figure",
     "describe_figures",

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from service.summaries.labels import accuracy_label, points_label
+from service.summaries.labels import accuracy_label, points_label, split_label
 from service.summaries.schemas import Caveat, OptimizerSummary
 from service.summaries.table import TrialTable
-from workers.metrics import Outcome
+from workers.metrics import METRICS, Outcome
 
 __all__ = ["caveats_of", "sentence"]
 
@@ -57,14 +57,12 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
         parts.append(f"loses {points_label(summary.mean_regret)} with a random configuration")
     if summary.n_diverged:
         parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
-    flat = sorted(
-        {
-            split
-            for splits in flattest.values()
-            for split, label in splits.items()
-            if label == summary.optimizer
-        }
-    )
+    flat = [
+        f"{METRICS[metric].title} {split_label(split)}"
+        for metric, splits in flattest.items()
+        for split, label in splits.items()
+        if label == summary.optimizer
+    ]
     if flat:
         parts.append(f"flattest of those that learned ({', '.join(flat)})")
     if not best.learned:
@@ -160,7 +158,12 @@ def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) 
         yield from where(
             f"best_{axis}_on_grid_edge",
             f"The best {name} is the smallest or largest tried; a better one may lie beyond.",
-            (s.optimizer for s in summaries if getattr(s.best_config.on_grid_edge, axis)),
+            (
+                s.optimizer
+                for s in summaries
+                if getattr(s.best_config.on_grid_edge, axis)
+                and getattr(s.best_config, axis) > 0  # below no weight decay there is nothing
+            ),
         )
     if table.search == "grid":
         yield from where(
@@ -200,8 +203,9 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
         yield Caveat(
             code="p_values_within_grid",
             message="P-values are within this grid: its configurations are not independent data"
-            f" sets, and they say nothing about other workloads; across {len(table.seeds)} seeds"
-            f" alone the smallest possible p is {min(1.0, 2.0 ** (1 - len(table.seeds))):g}.",
+            " sets, and they say nothing about other workloads; across"
+            f" {len(table.seeds)} seed{'s' * (len(table.seeds) > 1)} alone the smallest possible p"
+            f" is {min(1.0, 2.0 ** (1 - len(table.seeds))):g}.",
         )
     costs = {s.title: s.gradient_evaluations.per_trial for s in summaries if s.gradient_evaluations}
     if costs and max(costs.values()) > 1.01 * min(costs.values()):

@@ -1,6 +1,6 @@
 """Numbers as people read them in cells, tables and sentences."""
 
-__all__ = ["accuracy_label", "curvature_label", "points_label"]
+__all__ = ["accuracy_label", "curvature_label", "points_label", "split_label"]
 
 
 def accuracy_label(accuracy: float) -> str:
@@ -23,3 +23,8 @@ def curvature_label(value: float) -> str:
         return f"{value:.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def split_label(split: str) -> str:
+    """A split as people write it."""
+    return "OOD" if split == "ood" else split

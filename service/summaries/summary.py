@@ -136,8 +136,15 @@ def at_budget(table: TrialTable, budget: Budget | None) -> tuple[TrialTable, flo
         )
     table.require_finished()
     common = common_budget(table)
-    cut = common if budget == "equal" else budget
-    return table.within_budget(cut), cut
+    amount = common if budget == "equal" else budget
+    cut = table.within_budget(amount)
+    if not cut.n_finished:
+        raise NotAvailableError(
+            "budget_too_small",
+            f"No trial has finished an epoch within {amount:g} gradient evaluations.",
+            ("equal", f"a number up to {common:g}"),
+        )
+    return cut, amount
 
 
 def common_budget(table: TrialTable) -> float:

@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.summaries.compared import SweepComparison
-from service.summaries.labels import accuracy_label, curvature_label
-from service.summaries.schemas import Interval, OptimizerSummary, SweepSummary
+from service.summaries.labels import accuracy_label, curvature_label, split_label
+from service.summaries.schemas import Caveat, Interval, OptimizerSummary, SweepSummary
 
-__all__ = ["SummaryTable", "comparison_csv", "render_table", "summary_csv", "summary_latex"]
+__all__ = [
+    "SummaryTable",
+    "comparison_csv",
+    "comparison_table",
+    "render_table",
+    "summary_csv",
+    "summary_latex",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +29,14 @@ class SummaryTable:
         columns: Headings.
         rows: As many cells each as there are columns.
         notes: The caveats.
+        sentences: The gist, a sentence an optimizer.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
+    sentences: tuple[str, ...] = ()
 
 
 def render_table(summary: SweepSummary) -> SummaryTable:
@@ -50,13 +59,56 @@ def render_table(summary: SweepSummary) -> SummaryTable:
         f"within {100 * summary.epsilon:g}",
         "trials to target",
         "diverged",
-        *((f"Tr(H) {curvature}",) if curvature else ()),
+        *((f"Tr(H) {split_label(curvature)}",) if curvature else ()),
     )
     return SummaryTable(
         title=summary.workload or "Tuning sensitivity",
         columns=columns,
         rows=tuple(tuple(_row(optimizer, curvature)) for optimizer in summary.optimizers),
-        notes=tuple(caveat.message for caveat in summary.caveats),
+        notes=tuple(_note(caveat, summary) for caveat in summary.caveats),
+        sentences=tuple(optimizer.sentence for optimizer in summary.optimizers),
+    )
+
+
+def comparison_table(comparison: SweepComparison) -> SummaryTable:
+    """The headline numbers, one row a sweep and optimizer, accuracies in percent."""
+    titles = {sweep.sweep_id: sweep.title for sweep in comparison.sweeps}
+    scores = {
+        (sweep, optimizer.optimizer): optimizer.normalised_scores.get(title)
+        for optimizer in (comparison.workloads.optimizers if comparison.workloads else ())
+        for sweep, title in titles.items()
+    }
+    normalised = ("normalised %",) if scores else ()
+    return SummaryTable(
+        title=f"{len(titles)} sweeps",
+        columns=(
+            *("sweep", "optimizer", "lr", "wd", "best %", "mean %", "lr sensitivity"),
+            *("mean regret", "trials to target", "diverged %", *normalised),
+        ),
+        rows=tuple(
+            (
+                titles[headline.sweep_id],
+                headline.title,
+                f"{headline.learning_rate:g}",
+                f"{headline.weight_decay:g}",
+                _with_error(headline.accuracy, headline.accuracy_interval),
+                _with_error(headline.mean_accuracy, headline.mean_accuracy_interval),
+                _with_error(headline.lr_sensitivity, headline.lr_sensitivity_interval),
+                _with_error(headline.mean_regret, headline.mean_regret_interval),
+                _trials(headline.trials_to_target),
+                accuracy_label(headline.divergence_rate),
+                *(
+                    (_with_error(scores.get((headline.sweep_id, headline.optimizer)), None),)
+                    if scores
+                    else ()
+                ),
+            )
+            for headline in comparison.headlines
+        ),
+        notes=tuple(caveat.message for caveat in comparison.caveats),
+        sentences=tuple(
+            f"{path}: {', '.join(values)}" for path, values in comparison.differing.items()
+        ),
     )
 
 
@@ -98,7 +150,7 @@ def _row(optimizer: OptimizerSummary, curvature: str | None) -> Iterator[str]:
     edge = best.on_grid_edge
     yield optimizer.title
     yield f"{best.learning_rate:g}" + "*" * edge.learning_rate
-    yield f"{best.weight_decay:g}" + "*" * edge.weight_decay
+    yield f"{best.weight_decay:g}" + "*" * (edge.weight_decay and best.weight_decay > 0)
     yield _with_error(best.val_accuracy, best.val_accuracy_interval)
     if best.ood_accuracy is not None:
         yield _with_error(best.ood_accuracy, best.ood_accuracy_interval)
@@ -108,12 +160,28 @@ def _row(optimizer: OptimizerSummary, curvature: str | None) -> Iterator[str]:
     yield _with_error(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"))
     yield _with_error(optimizer.mean_regret, intervals.get("mean_regret"))
     yield f"{optimizer.near_optimal_fraction.shared_best_count}/{optimizer.n_configs}"
-    expected = optimizer.trials_to_target.expected_trials
-    yield "never" if expected is None else f"{expected:.1f}"
+    yield _trials(optimizer.trials_to_target.expected_trials)
     yield f"{optimizer.n_diverged}/{optimizer.n_trials}"
     if curvature:
         value = best.hessian_trace.get(curvature)
         yield "–" if value is None else curvature_label(value.value) + "†" * (not best.learned)
+
+
+def _note(caveat: Caveat, summary: SweepSummary) -> str:
+    """A caveat with the optimizers it concerns, unless it is all of them."""
+    titles = [
+        optimizer.title
+        for optimizer in summary.optimizers
+        if optimizer.optimizer in caveat.optimizers
+    ]
+    if not titles or len(titles) == len(summary.optimizers):
+        return caveat.message
+    return f"{', '.join(titles)}: {caveat.message}"
+
+
+def _trials(expected: float | None) -> str:
+    """Expected configurations until a target."""
+    return "never" if expected is None else f"{expected:.1f}"
 
 
 def _curvature_column(summary: SweepSummary) -> str | None:

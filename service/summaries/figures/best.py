@@ -12,7 +12,7 @@ import altair as alt
 from service.summaries.errors import NotAvailableError, UnknownNameError
 from service.summaries.figures.data import FigureData, Record, of_workload
 from service.summaries.figures.theme import RECORDS, Theme, decades, optimizer_colour, titled
-from service.summaries.labels import accuracy_label, curvature_label
+from service.summaries.labels import accuracy_label, curvature_label, split_label
 from service.summaries.summary import summarize
 from service.summaries.table import CURVATURE_METRICS, TrialTable
 from workers.metrics import METRICS, SPLITS
@@ -67,7 +67,7 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
             several = found.n_seeds > 1
             records.append(
                 {
-                    "panel": METRICS[metric].title,
+                    "panel": f"{METRICS[metric].title}, {split_label(split)}",
                     "log": True,
                     "label": curvature_label(found.value) + ("" if chosen.learned else "†"),
                     "value": found.value,
@@ -76,8 +76,8 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
                 }
                 | common
             )
-    order = [METRICS[name].title for name in ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)]
-    records.sort(key=lambda record: order.index(str(record["panel"])))
+    panels = list(dict.fromkeys(str(record["panel"]) for record in records))
+    records.sort(key=lambda record: panels.index(str(record["panel"])))
     notes = ["lines: 95 % seed interval of the accuracy, range over seeds of the curvature"]
     if all(record["low"] is None for record in records):
         notes = ["one seed: no intervals"]

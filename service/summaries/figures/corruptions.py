@@ -67,14 +67,19 @@ def draw_corruptions(figure: FigureData, theme: Theme) -> Any:
     names, severities = figure.values("corruption"), figure.scales["severities"]
     cells = alt.Chart().encode(
         x=alt.X("severity:N", sort=severities, title="severity", axis=alt.Axis(labelAngle=0)),  # type: ignore[arg-type]
-        y=alt.Y("corruption:N", sort=names, title=None),  # type: ignore[arg-type]
+        y=alt.Y(
+            "corruption:N",
+            sort=names,  # type: ignore[arg-type]
+            title=None,
+            axis=alt.Axis(labelExpr="replace(datum.label, /_/g, ' ')"),
+        ),
     )
     bright = f"datum.value > {low + 0.55 * (high - low)}"
     colour = alt.Color(
         "value:Q",
         title=None,
         scale=alt.Scale(domain=[low, high], scheme="viridis"),
-        legend=alt.Legend(format=".0%", gradientLength=min(110, 16 * len(names))),
+        legend=alt.Legend(format=".0%", tickCount=5, gradientLength=min(110, 16 * len(names))),
     )
     ink = alt.when(bright).then(alt.value("#000000")).otherwise(alt.value("#ffffff"))
     text = cells.transform_calculate(label="format(100 * datum.value, '.0f')").mark_text(fontSize=9)

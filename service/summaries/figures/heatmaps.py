@@ -18,10 +18,10 @@ from service.summaries import curvature
 from service.summaries.errors import NotAvailableError, UnknownNameError
 from service.summaries.figures.data import FigureData, Record, of_workload
 from service.summaries.figures.theme import RECORDS, Theme, decades, titled
-from service.summaries.labels import accuracy_label, curvature_label
+from service.summaries.labels import accuracy_label, curvature_label, split_label
 from service.summaries.scoring import Scores, score
 from service.summaries.table import CURVATURE_METRICS, Floats, TrialTable
-from workers.metrics import METRICS
+from workers.metrics import METRICS, SPLITS
 
 __all__ = [
     "HEATMAP_METRICS",
@@ -40,13 +40,12 @@ HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
 # Colours of a curvature reach this far, in decades, above and below its median; what lies beyond
 # has the end's colour.
 _DECADES = 3
-# 1e-8 and 0.01, not 0.00000001 or 1e-2.
+# 1e-3 and 0.01, not 0.00000001 or 1e-2.
 _SHORT = (
-    "datum.value && abs(datum.value) < 1e-3 ? format(datum.value, '.2~e') : format(datum.value,"
+    "datum.value && abs(datum.value) < 0.01 ? format(datum.value, '.2~e') : format(datum.value,"
     " '.3~g')"
 )
 _CELL_WIDTH, _CELL_HEIGHT = 46, 34
-_SPLIT_TITLES = {"validation": "validation", "ood": "OOD"}
 
 
 def accuracy_heatmap(table: TrialTable, split: str | None = None) -> FigureData:
@@ -54,7 +53,7 @@ def accuracy_heatmap(table: TrialTable, split: str | None = None) -> FigureData:
     split = split or ("ood" if table.has_ood else "validation")
     metric = {"ood": "ood_accuracy", "validation": "val_accuracy"}.get(split)
     if metric is None:
-        raise UnknownNameError("split", split, _SPLIT_TITLES)
+        raise UnknownNameError("split", split, SPLITS)
     return heatmap(table, metric).model_copy(update={"name": "accuracy-heatmap"})
 
 
@@ -135,9 +134,7 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
         values = [scores.evaluation if split == "ood" else scores.val for scores in scored]
     low, high = curvature_bounds(values) if is_curvature else _accuracy_bounds(values, table)
     panel = (
-        f"{METRICS[metric].title}, {_SPLIT_TITLES.get(split, split)}"
-        if is_curvature
-        else METRICS[metric].title
+        f"{METRICS[metric].title}, {split_label(split)}" if is_curvature else METRICS[metric].title
     )
     best = max(float(np.nanmax(scores.val)) for scores in scored)
     records = [

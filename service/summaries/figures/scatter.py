@@ -11,6 +11,7 @@ from service.summaries.errors import UnknownNameError
 from service.summaries.figures.data import FigureData, Record, of_workload
 from service.summaries.figures.heatmaps import curvature_bounds, curvature_split
 from service.summaries.figures.theme import RECORDS, Theme, decades, optimizer_colour, titled
+from service.summaries.labels import split_label
 from service.summaries.scoring import score
 from service.summaries.table import CURVATURE_METRICS, TrialTable
 from workers.metrics import METRICS
@@ -78,7 +79,7 @@ def curvature_scatter(
             "low": low,
             "high": high,
             "chance": table.chance_accuracy,
-            "x_title": f"{title}, {split}",
+            "x_title": f"{title}, {split_label(split)}",
             "y_title": METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title,
             "optimizers": [scores.trials.title for scores in scored],
         },

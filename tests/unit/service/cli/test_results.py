@@ -27,7 +27,7 @@ def test_summary_table_fits_the_terminal_and_loses_no_number(
     answer = run("summary", completed.sweep_id)
     assert answer.exit_code == 0
     assert max(map(len, answer.stdout.splitlines())) <= columns
-    assert "Tiny CNN on digits" in answer.stdout
+    assert "Tiny CNN on Digits" in answer.stdout
     assert "4/4" in answer.stdout.split()
     assert "…" not in answer.stdout
 
@@ -50,10 +50,10 @@ def test_summary_too_early_says_so(run: Any, sweep: Sweep) -> None:
 
 def test_plot_terminal_shows_every_cell(run: Any, completed: Sweep) -> None:
     lines = run("plot", completed.sweep_id).stdout.splitlines()
-    assert lines[0] == "OOD accuracy, Tiny CNN on digits"
+    assert lines[0] == "OOD accuracy, Tiny CNN on Digits"
     assert max(map(len, lines)) <= 80
     heads = [line.split() for line in lines]
-    assert ["sa-sam", "msgd"] in heads
+    assert ["SA-SAM", "MSGD"] in heads
     assert ["0.0001", "div", "div", "0.0001", "55.0", "75.0"] in heads
     assert ["0", "div", "div", "0", "45.0", "65.0"] in heads
 
