@@ -24,6 +24,7 @@ from service.storage import Database
 from service.summaries import endpoints as summaries
 from service.summaries.answers import Answers
 from service.summaries.errors import NotAvailableError, SummaryError
+from service.summaries.publishing import Publisher
 from service.sweeps import endpoints as sweeps
 from service.trials import endpoints as trials
 from service.ui import STATIC
@@ -47,6 +48,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # A pass of the reconciler must not hang on MLflow: one try, and the next pass is the next try.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     app = FastAPI(
         title="sasam",
         version=version("sasam"),
@@ -75,7 +77,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Migrate, reconcile while the application runs, close what is open."""
     state = app.state
     await run_in_threadpool(state.database.migrate)
-    reconciler = Reconciler(state.database, state.ray, state.results, state.settings)
+    publisher = Publisher(state.answers, state.results)
+    reconciler = Reconciler(
+        state.database, state.ray, state.results, state.settings, on_end=publisher.start
+    )
     reconciler.start()
     yield
     await run_in_threadpool(reconciler.stop)

@@ -22,7 +22,7 @@ from service.execution.ray_jobs import (
 from service.execution.results import MlflowResults, MlflowUnavailableError, TrialRun
 from service.settings import Settings
 from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import TERMINAL, SweepState, transition
 from service.sweeps.repository import SweepRepository
 from service.trials.repository import TrialRepository
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, DriverJob
@@ -45,15 +45,22 @@ class Reconciler:
         ray: The cluster that runs drivers.
         results: MLflow.
         settings: Limits and addresses.
+        on_end: Told the sweep and its MLflow run, once, when a sweep has ended.
     """
 
     def __init__(
-        self, database: Database, ray: RayJobs, results: MlflowResults, settings: Settings
+        self,
+        database: Database,
+        ray: RayJobs,
+        results: MlflowResults,
+        settings: Settings,
+        on_end: Callable[[str, str | None], None] | None = None,
     ) -> None:
         self._database = database
         self._ray = ray
         self._results = results
         self._settings = settings
+        self._on_end = on_end
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
         self._steps = {
@@ -246,6 +253,8 @@ class Reconciler:
             log.info(
                 "sweep %s: %s -> %s %s", row.sweep_id, row.state, after, values.get("reason", "")
             )
+            if after in TERMINAL and self._on_end is not None:
+                self._on_end(row.sweep_id, row.mlflow_run_id)
         return changed
 
     def _explain(self, row: SweepRow, reason: str | None) -> None:

@@ -1,0 +1,73 @@
+"""Stores what a sweep found as artifacts of its MLflow run, when the sweep ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from threading import Lock, Thread
+
+from service.execution.results import MlflowResults
+from service.summaries.answers import Answers
+from service.summaries.errors import NotAvailableError
+from service.summaries.figures import FIGURES, PICTURE_FORMATS
+
+__all__ = ["Publisher"]
+
+log = logging.getLogger(__name__)
+
+_SUMMARIES = {"summary.json": "json", "summary.csv": "csv", "summary.tex": "latex"}
+_NEEDS_METRIC = "heatmap"  # the other heatmaps show its metrics
+
+
+class Publisher:
+    """Draws every figure of an ended sweep in a thread and hands it to MLflow.
+
+    Args:
+        answers: Summaries and figures.
+        results: MLflow.
+    """
+
+    def __init__(self, answers: Answers, results: MlflowResults) -> None:
+        self._answers = answers
+        self._results = results
+        self._turn = Lock()
+
+    def start(self, sweep_id: str, run_id: str | None) -> None:
+        """Publish an ended sweep without waiting for it; a failure is logged and harms nothing.
+
+        Args:
+            sweep_id: The sweep.
+            run_id: Its MLflow run; None where it never had one.
+        """
+        if run_id is not None:
+            name = f"publish-{sweep_id}"
+            Thread(target=self._publish, args=(sweep_id, run_id), name=name, daemon=True).start()
+
+    def files(self, sweep_id: str) -> Iterator[tuple[str, bytes]]:
+        """Name and content of everything that these trials can show.
+
+        Raises:
+            NotAvailableError: No trial has finished.
+        """
+        for name, file_format in _SUMMARIES.items():
+            yield name, self._answers.summary(sweep_id, file_format=file_format).content
+        for figure in FIGURES:
+            if figure == _NEEDS_METRIC:
+                continue
+            try:
+                for picture in PICTURE_FORMATS:
+                    drawn = self._answers.figure(sweep_id, figure, file_format=picture)
+                    yield f"figures/{figure}.{picture}", drawn.content
+            except NotAvailableError as error:
+                log.info("sweep %s has no figure %s: %s", sweep_id, figure, error)
+        yield "report.html", self._answers.report(sweep_id).content
+
+    def _publish(self, sweep_id: str, run_id: str) -> None:
+        """Publish one sweep, after those that ended before it."""
+        with self._turn:
+            try:
+                self._results.log_files(run_id, dict(self.files(sweep_id)))
+            except NotAvailableError as error:
+                log.info("sweep %s has nothing to publish: %s", sweep_id, error)
+            except Exception:
+                log.exception("the figures of sweep %s are not in MLflow", sweep_id)
