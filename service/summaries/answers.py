@@ -21,6 +21,7 @@ from service.summaries.figures import (
     compute_comparison_figure,
     compute_figure,
     export_figure,
+    rasterize,
 )
 from service.summaries.figures.theme import theme_of
 from service.summaries.report import html_report
@@ -153,6 +154,11 @@ class Answers:
         given = {option: value for option, value in (options or {}).items() if value is not None}
 
         def compute() -> Answer:
+            if file_format == "png":  # most of the work is the svg's
+                svg = self.figure(
+                    sweep_id, name, view, file_format="svg", theme=theme, options=given
+                )
+                return Answer(rasterize(svg.content), MEDIA_TYPES["png"])
             figure = compute_figure(
                 name,
                 self._table(stored, view, name),
@@ -184,7 +190,14 @@ class Answers:
 
         def compute() -> Answer:
             table = self._table(stored, view, _NEEDS_HISTORY, _NEEDS_SEVERITIES)
-            page = html_report(table, theme=theme, gradient_evaluations=view.gradient_evaluations)
+            page = html_report(
+                table,
+                theme=theme,
+                gradient_evaluations=view.gradient_evaluations,
+                draw_svg=lambda figure: (
+                    self.figure(sweep_id, figure.name, view, file_format="svg", theme=theme).content
+                ),
+            )
             return Answer(page.encode(), "text/html; charset=utf-8")
 
         stored = self._stored(sweep_id)

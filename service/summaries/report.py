@@ -1,13 +1,14 @@
 """One HTML page with everything about a sweep, which needs neither network nor server to read."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.summaries.errors import NotAvailableError
-from service.summaries.figures import compute_figure, draw, render
+from service.summaries.figures import FigureData, compute_figure, draw, render
 from service.summaries.summary import Budget, at_budget, summarize
 from service.summaries.table import TrialTable
 from service.summaries.tables import render_table
@@ -35,7 +36,11 @@ class _Picture:
 
 
 def html_report(
-    table: TrialTable, *, theme: str = "light", gradient_evaluations: Budget | None = None
+    table: TrialTable,
+    *,
+    theme: str = "light",
+    gradient_evaluations: Budget | None = None,
+    draw_svg: Callable[[FigureData], bytes] | None = None,
 ) -> str:
     """The summary, its caveats, the comparisons and every figure these trials can show.
 
@@ -44,6 +49,7 @@ def html_report(
         theme: "light" or "dark".
         gradient_evaluations: Cut every trial at this budget, as in
             :func:`service.summaries.summarize`.
+        draw_svg: Draws a figure, for one who has it drawn already.
 
     Raises:
         NotAvailableError: No trial has finished.
@@ -52,7 +58,8 @@ def html_report(
     summary = summarize(table, gradient_evaluations=gradient_evaluations)
     table, _ = at_budget(table, gradient_evaluations)
     titles = {trials.label: trials.title for trials in table.by_optimizer}
-    pictures = [_picture(name, table, theme) for name in _FIGURES]
+    draw_svg = draw_svg or (lambda figure: render(draw(figure, theme=theme), "svg"))
+    pictures = [_picture(name, table, draw_svg) for name in _FIGURES]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
     )
@@ -67,11 +74,13 @@ def html_report(
     )
 
 
-def _picture(name: str, table: TrialTable, theme: str) -> _Picture | None:
+def _picture(
+    name: str, table: TrialTable, draw_svg: Callable[[FigureData], bytes]
+) -> _Picture | None:
     """A figure as a data address; None where the trials cannot show it."""
     try:
         figure = compute_figure(name, table)
     except NotAvailableError:
         return None
-    svg = render(draw(figure, theme=theme), "svg")
-    return _Picture(figure.title, f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}")
+    encoded = base64.b64encode(draw_svg(figure)).decode()
+    return _Picture(figure.title, f"data:image/svg+xml;base64,{encoded}")

@@ -23,7 +23,13 @@ from service.summaries.figures import (
 from service.summaries.figures.data import FigureData, Record
 from service.summaries.figures.heatmaps import HEATMAP_METRICS, heatmap
 from service.summaries.figures.profiles import performance_profiles
-from service.summaries.figures.rendering import MEDIA_TYPES, PICTURE_FORMATS, records_csv, render
+from service.summaries.figures.rendering import (
+    MEDIA_TYPES,
+    PICTURE_FORMATS,
+    rasterize,
+    records_csv,
+    render,
+)
 from service.summaries.figures.terminal import TerminalCell, TerminalPanel, terminal_heatmap
 from service.summaries.figures.theme import THEMES, Theme, theme_of, themed
 from service.summaries.summary import Budget, at_budget
@@ -48,6 +54,7 @@ __all__ = [
     "export_figure",
     "heatmap",
     "performance_profiles",
+    "rasterize",
     "render",
     "terminal_heatmap",
 ]

@@ -10,7 +10,7 @@ import vl_convert
 from service.summaries.errors import UnknownNameError
 from service.summaries.figures.data import FigureData
 
-__all__ = ["MEDIA_TYPES", "PICTURE_FORMATS", "records_csv", "render"]
+__all__ = ["MEDIA_TYPES", "PICTURE_FORMATS", "rasterize", "records_csv", "render"]
 
 PICTURE_FORMATS = ("svg", "png")
 MEDIA_TYPES = {
@@ -36,14 +36,16 @@ def render(spec: dict[str, Any], picture_format: str, *, scale: float = _PNG_SCA
     Raises:
         UnknownNameError: Neither svg nor png.
     """
-    text = json.dumps(spec)
-    if picture_format == "svg":
-        svg: str = vl_convert.vegalite_to_svg(text, vl_version=_VEGA_LITE_VERSION)
-        return svg.encode()
-    if picture_format == "png":
-        png: bytes = vl_convert.vegalite_to_png(text, vl_version=_VEGA_LITE_VERSION, scale=scale)
-        return png
-    raise UnknownNameError("format", picture_format, PICTURE_FORMATS)
+    if picture_format not in PICTURE_FORMATS:
+        raise UnknownNameError("format", picture_format, PICTURE_FORMATS)
+    svg: str = vl_convert.vegalite_to_svg(json.dumps(spec), vl_version=_VEGA_LITE_VERSION)
+    return svg.encode() if picture_format == "svg" else rasterize(svg.encode(), scale=scale)
+
+
+def rasterize(svg: bytes, *, scale: float = _PNG_SCALE) -> bytes:
+    """A drawn svg as png."""
+    png: bytes = vl_convert.svg_to_png(svg.decode(), scale=scale)
+    return png
 
 
 def records_csv(figure: FigureData) -> bytes:
