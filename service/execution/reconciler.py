@@ -54,7 +54,7 @@ class Reconciler:
         ray: RayJobs,
         results: MlflowResults,
         settings: Settings,
-        on_end: Callable[[str, str | None], None] | None = None,
+        on_end: Callable[[str, str | None], object] | None = None,
     ) -> None:
         self._database = database
         self._ray = ray

@@ -32,16 +32,20 @@ class Publisher:
         self._results = results
         self._turn = Lock()
 
-    def start(self, sweep_id: str, run_id: str | None) -> None:
+    def start(self, sweep_id: str, run_id: str | None) -> Thread:
         """Publish an ended sweep without waiting for it; a failure is logged and harms nothing.
 
         Args:
             sweep_id: The sweep.
             run_id: Its MLflow run; None where it never had one.
+
+        Returns:
+            The thread that does it.
         """
-        if run_id is not None:
-            name = f"publish-{sweep_id}"
-            Thread(target=self._publish, args=(sweep_id, run_id), name=name, daemon=True).start()
+        name = f"publish-{sweep_id}"
+        thread = Thread(target=self._publish, args=(sweep_id, run_id), name=name, daemon=True)
+        thread.start()
+        return thread
 
     def files(self, sweep_id: str) -> Iterator[tuple[str, bytes]]:
         """Name and content of everything that these trials can show.
@@ -62,8 +66,10 @@ class Publisher:
                 log.info("sweep %s has no figure %s: %s", sweep_id, figure, error)
         yield "report.html", self._answers.report(sweep_id).content
 
-    def _publish(self, sweep_id: str, run_id: str) -> None:
+    def _publish(self, sweep_id: str, run_id: str | None) -> None:
         """Publish one sweep, after those that ended before it."""
+        if run_id is None:
+            return
         with self._turn:
             try:
                 self._results.log_files(run_id, dict(self.files(sweep_id)))

@@ -138,7 +138,7 @@ def at_budget(table: TrialTable, budget: Budget | None) -> tuple[TrialTable, flo
     common = common_budget(table)
     amount = common if budget == "equal" else budget
     cut = table.within_budget(amount)
-    if not cut.n_finished:
+    if all(row.val_accuracy is None for row in cut.rows()):
         raise NotAvailableError(
             "budget_too_small",
             f"No trial has finished an epoch within {amount:g} gradient evaluations.",
