@@ -28,6 +28,8 @@ OPTIMIZER_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56
 # What every chart is drawn from; `themed` puts the records there.
 RECORDS = alt.NamedData("records")
 
+_MOST_TICKS = 8
+
 _FONT = "DejaVu Sans, Verdana, Liberation Sans, Helvetica, Arial, sans-serif"
 
 
@@ -72,10 +74,10 @@ def optimizer_colour(labels: Sequence[str], *, legend: bool = True) -> alt.Color
 
 
 def decades(low: float, high: float) -> list[float]:
-    """The powers of ten within bounds: the ticks of a log axis."""
-    return [
-        10.0**power for power in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)
-    ]
+    """The powers of ten within bounds, thinned where they are many: the ticks of a log axis."""
+    first, last = math.ceil(math.log10(low)), math.floor(math.log10(high))
+    step = max(1, math.ceil((last - first + 1) / _MOST_TICKS))
+    return [10.0**power for power in range(first, last + 1, step)]
 
 
 def titled(title: str, notes: Sequence[str]) -> alt.TitleParams:
