@@ -19,6 +19,7 @@ from service.errors import install_error_handlers, problem_response
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
+from service.openapi import DocumentedAPI
 from service.settings import Settings
 from service.storage import Database
 from service.summaries import endpoints as summaries
@@ -49,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    app = FastAPI(
+    app = DocumentedAPI(
         title="sasam",
         version=version("sasam"),
         summary="How much does an optimizer depend on tuning?",

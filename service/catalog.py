@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from service.errors import NotFoundProblem
+from service.errors import NotFoundProblem, problems
 from workers.catalog import Catalog, datasets, models, optimizers
 from workers.corruptions.names import CORRUPTIONS
 from workers.metrics import METRICS
@@ -89,7 +89,7 @@ def list_presets() -> list[PresetView]:
     return [_preset(name) for name in preset_names()]
 
 
-@router.get("/presets/{name}")
+@router.get("/presets/{name}", responses=problems(NotFoundProblem))
 def show_preset(name: str) -> PresetView:
     """One specification to start from."""
     return _preset(name)

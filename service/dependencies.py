@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import Request
 
-from service.errors import InvalidProblem, TooLargeProblem
+from service.errors import FieldProblem, InvalidProblem, TooLargeProblem
 from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database
@@ -60,5 +60,7 @@ async def read_text(request: Request) -> str:
     try:
         return body.decode()
     except UnicodeDecodeError as error:
-        detail = f"the body is not UTF-8 text: {error.reason} at byte {error.start}"
-        raise InvalidProblem(detail, code="not-text") from None
+        message = f"not UTF-8 text: {error.reason} at byte {error.start}"
+        place = FieldProblem(path="", message=message, value=repr(bytes(body[:40])))
+        detail = f"the body is {message}"
+        raise InvalidProblem(detail, code="not-text", errors=[place.model_dump()]) from None

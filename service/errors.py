@@ -23,6 +23,7 @@ from service.execution.results import MlflowUnavailableError
 from workers.spec import SpecError
 
 __all__ = [
+    "MEDIA_TYPE",
     "ConflictProblem",
     "FieldProblem",
     "InvalidProblem",
@@ -33,9 +34,10 @@ __all__ = [
     "UnavailableProblem",
     "install_error_handlers",
     "problem_response",
+    "problems",
 ]
 
-_MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
@@ -123,10 +125,16 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_defect)
 
 
+def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
+    """What the API's document says of the problems an endpoint answers with."""
+    every: list[type[Problem]] = [*kinds, InvalidProblem]
+    return {kind.status: {"model": ProblemDetails, "description": kind.__doc__} for kind in every}
+
+
 def problem_response(status: int, code: str, title: str, detail: str, **extra: Any) -> JSONResponse:
     """An answer of problem details."""
     body = {"type": f"urn:sasam:{code}", "title": title, "status": status, "detail": detail}
-    return JSONResponse(body | extra, status, media_type=_MEDIA_TYPE)
+    return JSONResponse(body | extra, status, media_type=MEDIA_TYPE)
 
 
 def _on_problem(_: Request, error: Exception) -> JSONResponse:

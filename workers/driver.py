@@ -21,11 +21,12 @@ from pathlib import Path
 import ray
 from ray import tune
 
+from workers.delivery import MlflowWriter
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
 from workers.journal import Journal
 from workers.metrics import Outcome
 from workers.spec import ResourcesSpec, SpecError, TrialConfig
-from workers.tracking import ConsecutiveFailures, JournalCallback, MlflowWriter, key_of
+from workers.tracking import ConsecutiveFailures, JournalCallback, key_of
 from workers.trainable import SweepTrial
 from workers.training import preflight
 
@@ -38,6 +39,9 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # Otherwise the end of every run costs a request, for a line on the terminal.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
     # Tune writes no files of its own: results go to the journal, checkpoints are the trials'.
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
@@ -51,8 +55,6 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     job = DriverJob.model_validate_json(os.environ[JOB_VARIABLE])
     try:
         return run(job)
@@ -68,6 +70,8 @@ def run(job: DriverJob) -> int:
     Raises:
         SpecError: The sweep cannot run here: its data are missing, its model does not fit them.
     """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     home = Path(job.storage_path) / "sweeps" / job.sweep_id
     facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
     journal = Journal(home / "journal.jsonl")
@@ -148,7 +152,7 @@ def _environment_tags() -> Mapping[str, str]:
 
 def _git_commit() -> str:
     """The commit of this checkout, with a mark when files differ; empty outside one."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=40"]
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed command
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False

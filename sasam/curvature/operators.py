@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-__all__ = ["BlockOperator", "SymmetricOperator"]
+__all__ = ["BlockOperator", "NonFiniteProductError", "Probe", "SymmetricOperator"]
 
 
 class SymmetricOperator(Protocol):

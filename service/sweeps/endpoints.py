@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response, status
 
 from service.dependencies import read_text, sweep_service
+from service.errors import ConflictProblem, NotFoundProblem, TooLargeProblem, problems
+from service.openapi import SPECIFICATION_BODY
 from service.sweeps.lifecycle import Command, SweepState
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.service import SweepService
-from workers.spec import SweepSpec, load_spec
+from workers.spec import load_spec
 from workers.spec.fields import Label
 
 __all__ = ["router"]
@@ -19,22 +21,18 @@ router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
 
-_SPECIFICATION: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            media: {"schema": SweepSpec.model_json_schema()}
-            for media in ("application/json", "application/yaml")
-        },
-    }
-}
+_KNOWN = problems(NotFoundProblem)
+_COMMANDED = problems(NotFoundProblem, ConflictProblem)
 
 
 @router.post(
     "",
     status_code=status.HTTP_201_CREATED,
-    openapi_extra=_SPECIFICATION,
-    responses={200: {"model": DryRunView | SweepDetail}},
+    openapi_extra=SPECIFICATION_BODY,
+    responses={
+        200: {"model": DryRunView | SweepDetail},
+        **problems(ConflictProblem, TooLargeProblem),
+    },
 )
 def submit(
     body: Annotated[str, Depends(read_text)],
@@ -58,7 +56,7 @@ def submit(
     return sweep
 
 
-@router.get("")
+@router.get("", responses=problems())
 def list_sweeps(
     sweeps: Sweeps,
     state: Annotated[list[SweepState] | None, Query()] = None,
@@ -70,37 +68,37 @@ def list_sweeps(
     return sweeps.page(states=state or [], name=name, cursor=cursor, limit=limit)
 
 
-@router.get("/{sweep_id}")
+@router.get("/{sweep_id}", responses=_KNOWN)
 def show(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
     """One sweep: state, progress, throughput, time left, specification."""
     return sweeps.get(sweep_id)
 
 
-@router.delete("/{sweep_id}", status_code=status.HTTP_204_NO_CONTENT)
+@router.delete("/{sweep_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_COMMANDED)
 def delete(sweep_id: str, sweeps: Sweeps) -> None:
     """Forget a sweep that has ended; its MLflow runs stay."""
     sweeps.delete(sweep_id)
 
 
-@router.post("/{sweep_id}/pause")
+@router.post("/{sweep_id}/pause", responses=_COMMANDED)
 def pause(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
     """Stop the trials; ``resume`` goes on from their checkpoints."""
     return sweeps.command(sweep_id, Command.PAUSE)
 
 
-@router.post("/{sweep_id}/resume")
+@router.post("/{sweep_id}/resume", responses=_COMMANDED)
 def resume(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
     """Queue a paused sweep again."""
     return sweeps.command(sweep_id, Command.RESUME)
 
 
-@router.post("/{sweep_id}/cancel")
+@router.post("/{sweep_id}/cancel", responses=_COMMANDED)
 def cancel(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
     """End a sweep; what has finished stays."""
     return sweeps.command(sweep_id, Command.CANCEL)
 
 
-@router.post("/{sweep_id}/retry-failed")
+@router.post("/{sweep_id}/retry-failed", responses=_COMMANDED)
 def retry_failed(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
     """Run the failed, cancelled and missing trials of an ended sweep again."""
     return sweeps.command(sweep_id, Command.RETRY_FAILED)

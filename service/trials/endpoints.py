@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 
 from service.dependencies import database, mlflow_results, settings
-from service.errors import NotFoundProblem
+from service.errors import NotFoundProblem, UnavailableProblem, problems
 from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
@@ -24,10 +24,12 @@ __all__ = ["router"]
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["trials"])
 
+_KNOWN = problems(NotFoundProblem)
+
 Status = Literal["pending", "running", "completed", "diverged", "pruned", "failed", "cancelled"]
 
 
-@router.get("/trials")
+@router.get("/trials", responses=_KNOWN)
 def list_trials(
     sweep_id: str,
     stored: Annotated[Database, Depends(database)],
@@ -48,7 +50,11 @@ def list_trials(
     )
 
 
-@router.get("/trials.csv", response_class=Response)
+@router.get(
+    "/trials.csv",
+    response_class=Response,
+    responses=_KNOWN | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 def export_trials(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> Response:
     """All trials as CSV, one row a trial, one column a metric."""
     with stored.snapshot() as session:
@@ -65,7 +71,7 @@ def export_trials(sweep_id: str, stored: Annotated[Database, Depends(database)])
     return Response(text.getvalue(), media_type="text/csv", headers={"Content-Disposition": name})
 
 
-@router.get("/trials/{key}")
+@router.get("/trials/{key}", responses=_KNOWN | problems(UnavailableProblem))
 def show_trial(
     sweep_id: str,
     key: str,

@@ -125,6 +125,7 @@ class TrialRepository:
                 error=None,
                 epoch=0,
                 metrics={},
+                details=None,
                 mlflow_run_id=None,
                 started_at=None,
                 ended_at=None,

@@ -21,7 +21,7 @@ from service.ui.origin import require_same_origin
 from service.ui.rendering import PageRoute, render_page
 from workers.spec import SpecError, SpecProblem, SweepSpec, load_spec
 
-__all__ = ["router", "specification_text"]
+__all__ = ["Check", "read_form", "router", "specification_text"]
 
 router = APIRouter(route_class=PageRoute)
 

@@ -24,7 +24,7 @@ from workers.datasets.errors import (
 from workers.datasets.records import RECORDS, Record
 from workers.datasets.verify import checksum, verify
 
-__all__ = ["fetch"]
+__all__ = ["fetch", "fetch_record"]
 
 _BLOCK_BYTES = 2**20
 _TIMEOUT_SECONDS = 60

@@ -28,7 +28,7 @@ from workers.spec import CurvatureSpec, TrialConfig
 from workers.training.schedule import learning_rate_factor
 from workers.training.steps import Stepper
 
-__all__ = ["Record", "Trial"]
+__all__ = ["Record", "Trial", "autocast_dtype"]
 
 Record = dict[str, Any]
 """What an epoch measured, by the names of `workers.metrics`."""

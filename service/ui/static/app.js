@@ -9,6 +9,7 @@ async function draw(figure) {
   if (figure.dataset.shown === shown || figure.dataset.empty === results) return;
   figure.dataset.shown = shown;
   const place = figure.querySelector(".drawing");
+  place.removeAttribute("role");
   try {
     const answer = await fetch(`${figure.dataset.figure}?format=vega-lite&theme=${theme}`);
     if (!answer.ok) throw new Error((await answer.json()).detail);
@@ -20,6 +21,10 @@ async function draw(figure) {
       tooltip: { disableDefaultStyle: true },
       renderer: "svg",
     });
+    // One picture with one name; its data are the link to csv beneath it.
+    place.querySelector("svg").setAttribute("aria-hidden", "true");
+    place.setAttribute("role", "img");
+    place.setAttribute("aria-label", place.dataset.title);
   } catch (error) {
     place.textContent = error.message;
   }

@@ -1,0 +1,398 @@
+"""What a journal becomes in a real MLflow server, whatever happens on the way."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+import requests
+from mlflow.entities import ViewType
+
+from workers import delivery
+from workers.delivery import MlflowWriter
+from workers.metrics import Outcome
+
+from .conftest import artifact, artifact_json, deliver, histories, runs_of, trial_runs
+
+TRACEBACK = "Traceback (most recent call last):\n  ...\nValueError: no \0 way"
+MATRIX = {"brightness": [0.5, 0.25], "contrast": [0.75, 0.5]}
+
+
+def record_start(journal, key, attempt=1):
+    journal.append("trial_started", key, attempt=attempt)
+
+
+def record_epochs(journal, key, *epochs):
+    for epoch in epochs:
+        values = {"train_loss": 1 / epoch, "val_accuracy": 0.1 * epoch}
+        journal.append("epoch", key, epoch=epoch, metrics=values)
+
+
+def record_sweep(journal, job):
+    """A whole sweep: one trial of each outcome that a driver records, two epochs each."""
+    completed, diverged, failed, pruned = (trial.key for trial in job.specification.trials)
+    journal.append("sweep_started", tags={"sasam.classes": "10"})
+    for key in (completed, diverged, failed, pruned):
+        record_start(journal, key)
+        record_epochs(journal, key, 1, 2)
+    end = "trial_ended"
+    journal.append(end, completed, outcome=Outcome.COMPLETED, epoch=2, ood_matrix=MATRIX)
+    journal.append(end, diverged, outcome=Outcome.DIVERGED, epoch=2)
+    journal.append(end, failed, outcome=Outcome.FAILED, epoch=2, traceback=TRACEBACK)
+    journal.append(end, pruned, outcome=Outcome.PRUNED, epoch=2)
+    journal.append("sweep_ended", status="FINISHED")
+    return completed, diverged, failed, pruned
+
+
+@pytest.fixture
+def requests_sent(monkeypatch):
+    """Count the requests to each path."""
+    counted: Counter[str] = Counter()
+    send = requests.Session.send
+
+    def counting(self, request, **options):
+        counted[request.url.partition("?")[0].rpartition("/")[2]] += 1
+        return send(self, request, **options)
+
+    monkeypatch.setattr(requests.Session, "send", counting)
+    return counted
+
+
+def everything(client, job):
+    """All that MLflow has of a sweep, deleted runs too."""
+    return sorted(
+        (
+            run.info.run_id,
+            run.info.status,
+            run.info.lifecycle_stage,
+            run.info.start_time,
+            run.info.end_time,
+            sorted(run.data.tags.items()),
+            sorted(run.data.params.items()),
+            sorted(histories(client, run).items()),
+        )
+        for run in runs_of(client, job, ViewType.ALL)
+    )
+
+
+def test_deliver_sweep_has_all_that_happened(client, make_job, open_journal, tmp_path):
+    job = make_job()
+    journal = open_journal(job)
+    completed, diverged, failed, pruned = record_sweep(journal, job)
+    deliver(job, journal)
+
+    runs = trial_runs(client, job)
+    (parent,) = (run for run in runs_of(client, job) if run.data.tags["sasam.kind"] == "sweep")
+    assert parent.info.status == "FINISHED"
+    assert parent.data.tags["sasam.classes"] == "10"
+    assert parent.data.tags["sasam.attempt"] == "1"
+    assert artifact_json(client, parent, "specification.json", tmp_path) == (
+        job.specification.model_dump(mode="json")
+    )
+    starts = {e.trial: e.time_ms for e in journal.read(0, limit=100)[0] if e.kind[6:] == "started"}
+    for position, trial in enumerate(job.specification.trials):
+        run = runs[trial.key]
+        assert run.info.start_time == starts[trial.key]
+        assert run.data.params == {name: str(value) for name, value in trial.describe().items()}
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run.data.tags["sasam.position"] == str(position)
+        assert run.data.tags["sasam.version.test"] == "1"
+        assert run.data.tags["owner"] == "vision"
+        assert histories(client, run) == {
+            "epoch": [(1, 1), (2, 2)],
+            "train_loss": [(1, 1), (2, 0.5)],
+            "val_accuracy": [(1, 0.1), (2, 0.2)],
+        }
+    ends = {key: (run.info.status, run.data.tags["sasam.outcome"]) for key, run in runs.items()}
+    assert ends == {
+        completed: ("FINISHED", "completed"),
+        diverged: ("FINISHED", "diverged"),
+        failed: ("FAILED", "failed"),
+        pruned: ("FINISHED", "pruned"),
+    }
+    assert artifact_json(client, runs[completed], "ood_matrix.json", tmp_path) == MATRIX
+    assert artifact(client, runs[failed], "traceback.txt", tmp_path) == TRACEBACK
+    assert runs[failed].data.tags["sasam.error"] == "ValueError: no  way"
+    assert runs[diverged].data.tags["sasam.diverged_epoch"] == "2"
+    assert "sasam.diverged_epoch" not in runs[completed].data.tags
+
+
+def test_deliver_twice_changes_nothing(client, make_job, open_journal):
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    deliver(job, journal)
+    before = everything(client, job)
+    offset = journal.path.with_suffix(".delivered")
+    assert int(offset.read_text()) == journal.end
+    for damaged in (None, "", "garbage", str(journal.end + 1)):
+        if damaged is None:
+            offset.unlink()
+        else:
+            offset.write_text(damaged)
+        deliver(job, journal)
+        assert everything(client, job) == before
+
+
+def test_deliver_costs_few_requests(make_job, open_journal, requests_sent):
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    deliver(job, journal)
+    # Five runs; an artifact costs two, as its place must be asked for.
+    assert requests_sent.pop("get") <= 4
+    assert requests_sent == {
+        "get-by-name": 1,
+        "create": 1 + 5,
+        "search": 1,
+        "update": 1 + 5,  # the sweep's is marked as running first
+        "log-batch": 4 + 2,
+        "specification.json": 1,
+        "ood_matrix.json": 1,
+        "traceback.txt": 1,
+    }
+
+
+def test_deliver_restarted_trial_is_the_same_run(client, make_job, open_journal):
+    first = make_job()
+    journal = open_journal(first)
+    key = first.specification.trials[0].key
+    record_start(journal, key)
+    record_epochs(journal, key, 1)
+    journal.append("trial_ended", key, outcome=Outcome.FAILED, epoch=1, traceback=TRACEBACK)
+    journal.append("sweep_ended", status="FAILED")
+    deliver(first, journal)
+    failed = trial_runs(client, first)[key]
+
+    second = make_job(attempt=2)
+    record_start(journal, key, attempt=2)
+    record_epochs(journal, key, 2)
+    deliver(second, journal)
+    running = trial_runs(client, second)[key]
+    assert running.info.run_id == failed.info.run_id
+    assert running.info.status == "RUNNING"
+    assert running.data.tags["sasam.attempt"] == "2"
+    assert running.data.tags["sasam.outcome"] == ""
+
+    journal.append("trial_ended", key, outcome=Outcome.COMPLETED, epoch=2)
+    deliver(second, journal)
+    ended = trial_runs(client, second)[key]
+    assert ended.info.status == "FINISHED"
+    assert ended.data.tags["sasam.outcome"] == "completed"
+    assert ended.data.tags["sasam.error"] == ""
+    assert histories(client, ended)["epoch"] == [(1, 1), (2, 2)]
+
+
+def test_deliver_end_and_new_start_at_once_leaves_the_run_running(client, make_job, open_journal):
+    job = make_job()
+    journal = open_journal(job)
+    key = job.specification.trials[0].key
+    record_start(journal, key)
+    journal.append("trial_ended", key, outcome=Outcome.FAILED, epoch=0, traceback="")
+    record_start(journal, key, attempt=2)
+    deliver(job, journal)
+    run = trial_runs(client, job)[key]
+    assert run.info.status == "RUNNING"
+    assert run.data.tags["sasam.attempt"] == "2"
+
+
+def test_deliver_long_history_fits_the_limits_of_a_call(client, make_job, open_journal):
+    job = make_job()
+    journal = open_journal(job)
+    key = job.specification.trials[0].key
+    record_start(journal, key)
+    record_epochs(journal, key, *range(1, 451))  # 1,350 metrics and 40 params
+    deliver(job, journal)
+    run = trial_runs(client, job)[key]
+    assert len(run.data.params) == len(job.specification.trials[0].describe())
+    assert histories(client, run)["epoch"] == [(epoch, epoch) for epoch in range(1, 451)]
+
+
+def test_deliver_refused_values_are_left_out_alone(client, make_job, open_journal, caplog):
+    job = make_job()
+    journal = open_journal(job)
+    key, other, *_ = (trial.key for trial in job.specification.trials)
+    journal.append("sweep_started", tags={"sasam.a=b": "refused", "sasam.classes": "10"})
+    record_start(journal, key)
+    journal.append("epoch", key, epoch=1, metrics={"train_loss": 1.0, "a=b": 2.0, "ood_loss": 3.0})
+    journal.append("trial_ended", key, outcome=Outcome.COMPLETED, epoch=1)
+    record_start(journal, other)
+    record_epochs(journal, other, 1)
+    journal.append("trial_started", "unknown", attempt=1)
+    journal.append("sweep_ended", status="FINISHED")
+    deliver(job, journal)
+    runs = trial_runs(client, job)
+    assert runs[key].data.metrics == {"epoch": 1, "train_loss": 1, "ood_loss": 3}
+    assert runs[key].info.status == "FINISHED"
+    assert len(runs[key].data.params) == len(job.specification.trials[0].describe())
+    assert histories(client, runs[other])["epoch"] == [(1, 1)]
+    (parent,) = (run for run in runs_of(client, job) if run.data.tags["sasam.kind"] == "sweep")
+    assert parent.data.tags["sasam.classes"] == "10"
+    warnings = [r.getMessage() for r in caplog.records if r.name == delivery.__name__]
+    assert len(warnings) == 3  # the tag, the metric, the unknown trial
+
+
+def test_deliver_refused_artifact_is_left_out_alone(
+    client, make_job, open_journal, monkeypatch, caplog
+):
+    """The store of artifacts refuses, as one without permissions or space does."""
+    job = make_job()
+    journal = open_journal(job)
+    completed, *_ = record_sweep(journal, job)
+    send = requests.Session.send
+
+    def refusing(self, request, **options):
+        if request.url.endswith("ood_matrix.json"):
+            request.url += "/../%2e%2e"  # the server answers 400
+        return send(self, request, **options)
+
+    monkeypatch.setattr(requests.Session, "send", refusing)
+    deliver(job, journal)
+    run = trial_runs(client, job)[completed]
+    assert run.info.status == "FINISHED"
+    assert len(trial_runs(client, job)) == 4
+    assert "the artifact ood_matrix.json" in caplog.text
+
+
+def test_deliver_to_runs_that_a_user_deleted_restores_them(client, make_job, open_journal):
+    job = make_job()
+    journal = open_journal(job)
+    key, ended, *_ = (trial.key for trial in job.specification.trials)
+    writer = MlflowWriter(job, journal, {})
+    writer.start()
+    for each in (key, ended):
+        record_start(journal, each)
+        record_epochs(journal, each, 1)
+    journal.append("trial_ended", ended, outcome=Outcome.COMPLETED, epoch=1)
+    await_delivery(journal)
+    runs = trial_runs(client, job)
+    for run in runs.values():
+        client.delete_run(run.info.run_id)
+    record_epochs(journal, key, 2)
+    writer.close()
+    (again,) = trial_runs(client, job).items()  # what has ended stays deleted
+    assert again[0] == key
+    assert again[1].info.run_id == runs[key].info.run_id
+    assert histories(client, again[1])["epoch"] == [(1, 1), (2, 2)]
+
+
+def test_deliver_to_an_experiment_that_a_user_deleted_restores_it(client, make_job, open_journal):
+    job = make_job()
+    journal = open_journal(job)
+    key = job.specification.trials[0].key
+    writer = MlflowWriter(job, journal, {})
+    writer.start()
+    record_start(journal, key)
+    record_epochs(journal, key, 1)
+    await_delivery(journal)
+    experiment = client.get_experiment_by_name(job.specification.name)
+    client.delete_experiment(experiment.experiment_id)
+    record_epochs(journal, key, 2)
+    journal.append("sweep_ended", status="FINISHED")
+    writer.close()
+    assert client.get_experiment(experiment.experiment_id).lifecycle_stage == "active"
+    assert histories(client, trial_runs(client, job)[key])["epoch"] == [(1, 1), (2, 2)]
+
+
+def test_deliver_into_an_empty_mlflow_starts_from_the_beginning(client, make_job, open_journal):
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    journal.path.with_suffix(".delivered").write_text(str(journal.end))
+    journal.append("sweep_started", tags={})
+    deliver(job, journal)
+    for run in trial_runs(client, job).values():
+        assert histories(client, run)["epoch"] == [(1, 1), (2, 2)]
+
+
+def test_deliver_second_run_of_a_trial_is_deleted(client, make_job, open_journal):
+    """A create whose answer was lost, carried out by the server after the driver had looked."""
+    job = make_job()
+    journal = open_journal(job)
+    key = job.specification.trials[0].key
+    record_start(journal, key)
+    record_epochs(journal, key, 1)
+    deliver(job, journal)
+    run = trial_runs(client, job)[key]
+    for start_time in (run.info.start_time - 1, run.info.start_time + 1):
+        client.create_run(run.info.experiment_id, start_time, run.data.tags)
+    record_epochs(journal, key, 2)
+    deliver(job, journal)
+    assert trial_runs(client, job)[key].info.run_id == run.info.run_id
+    assert histories(client, trial_runs(client, job)[key])["epoch"] == [(1, 1), (2, 2)]
+
+
+def test_deliver_two_sweeps_of_one_name_share_an_experiment(client, make_job, open_journal):
+    jobs = [make_job(sweep_id=name) for name in ("one", "two")]
+    journals = [open_journal(job) for job in jobs]
+    barrier = threading.Barrier(2)
+    for job, journal in zip(jobs, journals, strict=True):
+        record_sweep(journal, job)
+
+    def deliver_together(job, journal):
+        barrier.wait()
+        deliver(job, journal)
+
+    threads = [
+        threading.Thread(target=deliver_together, args=pair)
+        for pair in zip(jobs, journals, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    one, two = (trial_runs(client, job) for job in jobs)
+    assert one.keys() == two.keys()
+    assert len(one) == 4
+    assert {run.info.experiment_id for run in [*one.values(), *two.values()]} == {
+        client.get_experiment_by_name(jobs[0].specification.name).experiment_id
+    }
+    assert not {run.info.run_id for run in one.values()} & {run.info.run_id for run in two.values()}
+
+
+def test_deliver_over_the_death_of_the_server_loses_and_repeats_nothing(
+    mlflow_server, client, make_job, open_journal, monkeypatch, caplog
+):
+    """The server is killed after it carried out a create, before it could answer."""
+    monkeypatch.setattr(delivery, "_SHORTEST_PAUSE_SECONDS", 0.1)
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    send = requests.Session.send
+    creates = 0
+
+    def killing(self, request, **options):
+        nonlocal creates
+        answer = send(self, request, **options)
+        creates += request.url.endswith("runs/create")
+        if creates == 3:
+            creates += 1
+            mlflow_server.kill()
+            mlflow_server.start()
+            raise requests.ConnectionError("reset by peer")
+        return answer
+
+    monkeypatch.setattr(requests.Session, "send", killing)
+    deliver(job, journal)
+    assert creates == 6  # the run that was made was found again
+    assert "next try in" in caplog.text
+    runs = trial_runs(client, job)
+    assert len(runs) == 4
+    assert len(runs_of(client, job, ViewType.ALL)) == 5
+    for trial in job.specification.trials:
+        run = runs[trial.key]
+        assert run.info.status in ("FINISHED", "FAILED")
+        assert len(run.data.params) == len(trial.describe())
+        assert histories(client, run)["train_loss"] == [(1, 1), (2, 0.5)]
+
+
+def await_delivery(journal):
+    """Wait until everything that is journalled is delivered."""
+    delivered = journal.path.with_suffix(".delivered")
+    done = threading.Event()
+    for _ in range(600):
+        if delivered.exists() and int(delivered.read_text()) == journal.end:
+            return
+        done.wait(0.05)
+    raise AssertionError("never delivered")
