@@ -64,8 +64,11 @@ def test_end_marked_orphan_that_ignores_sigterm_is_killed(mark: str) -> None:
     assert find_marked(mark) == []
 
 
-def test_end_marked_other_mark_is_left_alone(mark: str) -> None:
+def test_end_marked_other_mark_is_left_alone(mark: str, until: Callable[..., None]) -> None:
     with start(f"{mark}.a", "sleep", "99") as ours, start(f"{mark}.b", "sleep", "99") as theirs:
+        until(
+            lambda: sorted(find_marked(mark)) == sorted([ours.pid, theirs.pid])
+        )  # both are executed
         assert end_marked(f"{mark}.a", grace_seconds=5) == 1
         assert ours.wait() == -signal.SIGTERM
         assert theirs.poll() is None
