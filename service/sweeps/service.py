@@ -278,7 +278,7 @@ def _gradient_evaluations(specification: SweepSpec) -> int | None:
     if dataset.validation == "split" and dataset.train_size is None:
         images = math.floor(images * (1 - dataset.validation_fraction))
     training = specification.training
-    steps = math.ceil(images / training.batch_size) * training.epochs
+    steps = images // training.batch_size * training.epochs  # the ragged batch is left out
     per_step: list[int] = [
         optimizers.entry(optimizer.name).facts.get("gradient_evaluations_per_step", 1)
         for optimizer in specification.optimizers

@@ -161,12 +161,12 @@ class CurvatureSpec(Section):
     """At the end, or every so many epochs too."""
     at_best: Flag = False
     """Measure at the epoch of the best validation accuracy too."""
-    trace_method: Literal["xtrace", "hutchpp", "hutchinson"] = "xtrace"
+    trace_method: Literal["hutchpp", "xtrace", "hutchinson"] = "hutchpp"
     trace_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
     """Stop at this relative standard error."""
     eigenvalue_method: Literal["lanczos", "power"] = "lanczos"
     eigenvalue_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 1e-3
-    max_matvecs: Annotated[int, Field(ge=2, le=100_000, strict=True)] = 200
+    max_matvecs: Annotated[int, Field(ge=3, le=100_000, strict=True)] = 200
     """Most Hessian-vector products a quantity may cost."""
 
 
