@@ -9,9 +9,8 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from fastapi.responses import RedirectResponse
 
 from service.dependencies import answers, database, sweep_service
-from service.execution.results import MlflowUnavailableError
 from service.storage import Database
-from service.summaries import SummaryError, render_table
+from service.summaries import render_table
 from service.summaries.answers import Answers
 from service.sweeps.lifecycle import TERMINAL, Command
 from service.sweeps.schemas import SweepDetail
@@ -74,14 +73,12 @@ def show_sweep(
     sweep = sweeps.get(sweep_id)
     results = SweepResults(sensitivity, sweep_id)
     small = sweep.progress.total <= _SMALL_SWEEP_TRIALS
-    chosen = figure or next(iter(FIGURES))
     return render_page(
         "sweep.html",
         **_live(stored, sweep, results, asked),
         is_update=False,
         figures=FIGURES,
-        figure=chosen,
-        unavailable=_why_not(results, chosen),
+        figure=figure or next(iter(FIGURES)),
         poll_seconds=_POLL_SECONDS if small else _SLOW_POLL_SECONDS,
     )
 
@@ -134,12 +131,3 @@ def _choose(possible: list[Choice], asked: _Asked) -> Choice:
         if choice.metric == asked.metric and asked.split in (None, choice.split):
             return choice
     return possible[0]
-
-
-def _why_not(results: SweepResults, figure: str) -> str | None:
-    """Why a figure cannot be shown; None where it can."""
-    try:
-        results.figure(figure)
-    except (SummaryError, MlflowUnavailableError) as error:
-        return str(error)
-    return None

@@ -4,9 +4,10 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 
 async function draw(figure) {
   const theme = darkness.matches ? "dark" : "light";
-  const results = document.getElementById("live")?.dataset.version ?? "";
+  const results = document.getElementById("live")?.dataset.ended ?? "";
   const shown = `${theme} ${results}`;
-  if (figure.dataset.shown === shown || figure.dataset.empty === results) return;
+  if (figure.dataset.shown === shown) return;
+  if ("empty" in figure.dataset && results === "0") return;
   figure.dataset.shown = shown;
   const place = figure.querySelector(".drawing");
   place.removeAttribute("role");
