@@ -125,8 +125,9 @@ def test_stack_through_faults(
         json={"entrypoint": f"exec python {tmp_path / 'job.py'} {one.home}"},
         timeout=30,
     ).raise_for_status()
-    until((one.home / "python").exists, 60)
-    assert Path((one.home / "python").read_text()).parent == Path(sys.executable).parent
+    found = one.home / "python"
+    until(lambda: found.exists() and found.stat().st_size > 0, 60)  # written, not just made
+    assert Path(found.read_text()).parent == Path(sys.executable).parent
 
     # Loopback alone, workers included.
     assert listeners(ports(one)) <= {"127.0.0.1", "::ffff:127.0.0.1"}
