@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -41,16 +40,6 @@ def stack(tmp_path: Path, free_port: int, monkeypatch: pytest.MonkeyPatch) -> Em
     )
     monkeypatch.setattr(EmbeddedStack, "_specs", lambda *_: [spec])
     return EmbeddedStack(Settings(home=tmp_path))
-
-
-@pytest.fixture(autouse=True)
-def _no_signal_is_ignored() -> Iterator[None]:
-    """A shell that runs the tests in the background ignores SIGINT for them."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, signal.SIG_DFL) for number in numbers]
-    yield
-    for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(
