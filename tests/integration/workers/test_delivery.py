@@ -140,7 +140,7 @@ def test_deliver_costs_few_requests(make_job, open_journal, requests_sent):
     journal = open_journal(job)
     record_sweep(journal, job)
     deliver(job, journal)
-    # Five runs; an artifact costs two, as its place must be asked for.
+    # Five runs; an artifact costs two, as MLflow's client asks where it goes.
     assert requests_sent.pop("get") <= 4
     assert requests_sent == {
         "get-by-name": 1,
