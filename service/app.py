@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import cast
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -30,6 +30,7 @@ from service.sweeps import endpoints as sweeps
 from service.trials import endpoints as trials
 from service.ui import STATIC
 from service.ui import router as ui
+from service.ui.origin import refuse_foreign_commands
 
 __all__ = ["create_app"]
 
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.answers = Answers(app.state.database, app.state.results)
     install_error_handlers(app)
     app.add_exception_handler(SummaryError, _on_summary_error)
-    api = APIRouter(prefix="/api/v1")
+    api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_commands)])
     for router in (sweeps.router, trials.router, summaries.router, catalog.router):
         api.include_router(router)
     app.include_router(api)

@@ -1,4 +1,4 @@
-"""Refuses forms that another site sent: stateless protection against request forgery.
+"""Refuses forms and commands that another site sent: stateless protection against request forgery.
 
 A browser says where a request comes from in ``Sec-Fetch-Site``, and where that is missing (plain
 http to another machine than this one) in ``Origin``. A request with neither comes from no browser
@@ -13,7 +13,7 @@ from fastapi import Request
 
 from service.errors import Problem
 
-__all__ = ["ForeignOriginProblem", "require_same_origin"]
+__all__ = ["ForeignOriginProblem", "refuse_foreign_commands", "require_same_origin"]
 
 
 class ForeignOriginProblem(Problem):
@@ -37,5 +37,15 @@ def require_same_origin(request: Request) -> None:
         allowed = origin is None or urlsplit(origin).netloc == request.headers.get("host")
     if not allowed:
         got = origin or site or ""
-        detail = f"this form came from {got[:80]!r}; only pages of this service may send it"
+        detail = f"this came from {got[:80]!r}; only pages of this service may send it"
         raise ForeignOriginProblem(detail, code="foreign-origin")
+
+
+def refuse_foreign_commands(request: Request) -> None:
+    """Let another site's page read where the browser lets it, but change nothing.
+
+    Raises:
+        ForeignOriginProblem: A request that changes something comes from elsewhere.
+    """
+    if request.method not in {"GET", "HEAD", "OPTIONS"}:
+        require_same_origin(request)

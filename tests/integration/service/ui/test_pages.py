@@ -278,3 +278,13 @@ def test_live_part_ends_its_polling_with_the_sweep(site: Any, http: httpx.Client
     site.move(sweep_id, SweepState.QUEUED, SweepState.CANCELLING, SweepState.CANCELLED)
     assert '<div id="poll" hx-swap-oob="delete">' in http.get(f"/sweeps/{sweep_id}/live").text
     assert 'id="poll"' not in http.get(f"/sweeps/{sweep_id}").text
+
+
+def test_api_another_site_reads_but_cannot_command(site: Any, http: httpx.Client) -> None:
+    foreign = {"sec-fetch-site": "cross-site"}
+    text = preset_text("digits")
+    refused = http.post("/api/v1/sweeps", content=text, headers=foreign)
+    assert refused.status_code == 403
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert http.get("/api/v1/sweeps?name=digits", headers=foreign).json()["sweeps"] == []
+    assert http.post("/api/v1/sweeps", content=text).status_code == 201
