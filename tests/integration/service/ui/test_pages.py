@@ -282,9 +282,9 @@ def test_live_part_ends_its_polling_with_the_sweep(site: Any, http: httpx.Client
 
 def test_api_another_site_reads_but_cannot_command(site: Any, http: httpx.Client) -> None:
     foreign = {"sec-fetch-site": "cross-site"}
-    text = preset_text("digits")
+    text = preset_text("digits").replace("name: digits", "name: foreign")
     refused = http.post("/api/v1/sweeps", content=text, headers=foreign)
     assert refused.status_code == 403
     assert refused.headers["content-type"] == "application/problem+json"
-    assert http.get("/api/v1/sweeps?name=digits", headers=foreign).json()["sweeps"] == []
+    assert http.get("/api/v1/sweeps?name=foreign", headers=foreign).json()["sweeps"] == []
     assert http.post("/api/v1/sweeps", content=text).status_code == 201
