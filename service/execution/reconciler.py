@@ -229,9 +229,7 @@ class Reconciler:
             stored.classes = row.classes
             stored.synced_at = newest or row.created_at
             stored.failures = row.failures
-            trials = TrialRepository(session)
-            for run in runs:
-                trials.record(row.sweep_id, run.key, run.values)
+            TrialRepository(session).record_all(row.sweep_id, {run.key: run.values for run in runs})
 
     def _driver_job(self, row: SweepRow) -> DriverJob:
         settings = self._settings
