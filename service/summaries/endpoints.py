@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 
 from service.dependencies import answers, database
-from service.errors import ProblemDetails
+from service.errors import NotFoundProblem, ProblemDetails, problems
 from service.storage import Database
 from service.summaries.answers import (
     COMPARISON_FORMATS,
@@ -165,7 +165,7 @@ def show_heatmap(
     )
 
 
-@router.get("/sweeps/{sweep_id}/figures")
+@router.get("/sweeps/{sweep_id}/figures", responses=problems(NotFoundProblem))
 def list_figures(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> list[FigureView]:
     """The figures there are and the options each takes."""
     with stored.snapshot() as session:
