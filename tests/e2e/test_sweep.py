@@ -25,22 +25,48 @@ name: e2e
 dataset: digits
 ood: {corruptions: [gaussian_noise, fog], severities: [1, 5], images: 100}
 model: cnn-tiny
-optimizers: [sa-sam, sa-sgd, msgd]
+optimizers: [sa-sam, sa-sgd, msgd, broken]
 search: {learning_rate: [1e-2, 1e30], weight_decay: [0, 1e-4]}
 seeds: [0, 1]
 training: {epochs: 4, batch_size: 64, augmentation: none}
 curvature: {images: 100, trace_tolerance: 0.2}
+limits: {trial_retries: 0}
+"""
+PLUGIN = """
+import torch
+
+class Broken(torch.optim.SGD):
+    def step(self, closure=None):
+        if self.param_groups[0]["lr"] > 1:
+            raise RuntimeError("broken on purpose")
+        return super().step(closure)
+
+def build(model, lr, weight_decay):
+    return Broken(model.parameters(), lr=lr, weight_decay=weight_decay)
 """
 T = TypeVar("T")
-TRIALS = 3 * 2 * 2 * 2
+TRIALS = 4 * 2 * 2 * 2
+FAILED = 2 * 2
 DEADLINE_SECONDS = 300
 
 
+def installed_plugin(folder: Path) -> Path:
+    """A package that offers the optimizer `broken`, which raises at large learning rates."""
+    (folder / "plugin-0.1.dist-info").mkdir(parents=True)
+    (folder / "plugin-0.1.dist-info" / "METADATA").write_text("Name: plugin\nVersion: 0.1\n")
+    entry = "[sasam.optimizers]\nbroken = sasam_broken_plugin:build\n"
+    (folder / "plugin-0.1.dist-info" / "entry_points.txt").write_text(entry)
+    (folder / "sasam_broken_plugin.py").write_text(PLUGIN)
+    return folder
+
+
 @contextmanager
-def running(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(home: Path, plugin: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`sasam up` as a process of its own, ended as a user ends it."""
     command = [str(Path(sys.executable).with_name("sasam")), "up"]
-    process = subprocess.Popen(command, env=os.environ | {"SASAM_HOME": str(home)})
+    process = subprocess.Popen(
+        command, env=os.environ | {"SASAM_HOME": str(home), "PYTHONPATH": str(plugin)}
+    )
     try:
         yield process
     finally:
@@ -77,7 +103,8 @@ def address_of(home: Path) -> str:
 @pytest.mark.xdist_group("embedded")
 def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    with running(home) as first:
+    plugin = installed_plugin(tmp_path / "plugin")
+    with running(home, plugin) as first:
         with Client(address_of(home)) as client:
             sweep = client.sweeps.submit(SPECIFICATION)
             until(lambda: sweep.refresh().progress.ended >= 3 or None, "three trials")
@@ -90,13 +117,14 @@ def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path
         first.kill()
         first.wait()
 
-    with running(home):
+    with running(home, plugin):
         url = address_of(home)
         with Client(url) as client:
             sweep = client.sweeps.get(sweep.sweep_id).wait(DEADLINE_SECONDS)
             assert sweep.state == "completed"
-            assert sweep.progress.completed + sweep.progress.diverged == TRIALS
+            assert sweep.progress.completed + sweep.progress.diverged == TRIALS - FAILED
             trials = list(sweep.trials())
+            failed = [sweep.trial(t.key) for t in trials if t.status == "failed"]
             summary = sweep.summary()
             picture = sweep.figure("accuracy-heatmap", "png")
         runs = _mlflow_runs(home, sweep.sweep_id)
@@ -107,13 +135,21 @@ def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path
     diverged = [trial for trial in trials if trial.status == "diverged"]
     assert {trial.learning_rate for trial in diverged} == {1e30}
     assert "msgd" in {trial.optimizer for trial in diverged}
-    assert summary.complete
+    assert [trial.optimizer for trial in failed] == ["broken"] * FAILED
+    for trial in failed:
+        assert trial.error == "RuntimeError: broken on purpose"
+        assert trial.traceback is not None
+        assert "sasam_broken_plugin.py" in trial.traceback
+    assert not summary.complete, "failed trials are holes"
     for optimizer in summary.optimizers:
         assert optimizer.best_config.ood_accuracy > 0.5
         assert optimizer.lr_sensitivity is not None
     assert picture.startswith(b"\x89PNG")
     assert Counter(run.data.tags["sasam.trial"] for run in runs) == {t.key: 1 for t in trials}
-    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert Counter(run.info.status for run in runs) == {
+        "FINISHED": TRIALS - FAILED,
+        "FAILED": FAILED,
+    }
 
 
 def _is_uvicorn_of(process: Path, home: Path) -> bool:
