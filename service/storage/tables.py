@@ -1,7 +1,8 @@
-"""The tables: sweeps and their trials.
+"""The tables: sweeps, their trials, what happened to them, and who acts on them.
 
 A sweep's row is the truth of what is wanted and how far it is. A trial's row is a read model of its
-MLflow run and can be rebuilt from it.
+MLflow run and can be rebuilt from it. Events are numbered by the sweep: whoever appends one holds
+the lock of the sweep's row, so numbers become visible in order and without gaps.
 """
 
 from __future__ import annotations
@@ -18,11 +19,14 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     String,
+    Text,
     TypeDecorator,
+    false,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-__all__ = ["Moment", "SweepRow", "Table", "TrialRow"]
+__all__ = ["DriverLogRow", "EventRow", "LeaseRow", "Moment", "SweepRow", "Table", "TrialRow"]
 
 
 class Moment(TypeDecorator[datetime]):
@@ -78,6 +82,12 @@ class SweepRow(Table):
     """End time of the newest run that the trials table has taken in."""
     classes: Mapped[int | None]
     """Number of classes, which gives the accuracy of chance; known once the driver has read it."""
+    last_event: Mapped[int] = mapped_column(server_default=text("0"))
+    """Number of its newest event."""
+    code_version: Mapped[str | None] = mapped_column(String(255))
+    """The code that the latest driver ran."""
+    accepts_changes: Mapped[bool] = mapped_column(server_default=false())
+    """Whether the next driver may go on with other data than the trials that have ended."""
 
 
 class TrialRow(Table):
@@ -115,3 +125,44 @@ class TrialRow(Table):
     def status(self) -> str:
         """Its outcome; ``running`` or ``pending`` before there is one."""
         return self.outcome or ("running" if self.mlflow_run_id else "pending")
+
+
+class EventRow(Table):
+    """Something that happened to a sweep."""
+
+    __tablename__ = "events"
+
+    sweep_id: Mapped[str] = mapped_column(
+        ForeignKey("sweeps.sweep_id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(primary_key=True)
+    """1, 2, 3, ... within the sweep."""
+    kind: Mapped[str] = mapped_column(String(32))
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class DriverLogRow(Table):
+    """The end of what a driver has printed, kept when its cluster is gone."""
+
+    __tablename__ = "driver_logs"
+
+    sweep_id: Mapped[str] = mapped_column(
+        ForeignKey("sweeps.sweep_id", ondelete="CASCADE"), primary_key=True
+    )
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class LeaseRow(Table):
+    """The right to act, held by one process at a time."""
+
+    __tablename__ = "leases"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(255))
+    epoch: Mapped[int] = mapped_column(BigInteger)
+    """Raised whenever the holder changes: an earlier epoch is a lease that was lost."""
+    expires_at: Mapped[float] = mapped_column(Double)
+    """Seconds since 1970 by the database's clock."""
