@@ -20,6 +20,12 @@ from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
 from service.openapi import DocumentedAPI
+from service.security import endpoints as audit
+from service.security import login
+from service.security.audit import AuditLog
+from service.security.authentication import Authentication
+from service.security.gate import Gate
+from service.security.headers import SecurityHeaders
 from service.settings import Settings
 from service.storage import Database
 from service.summaries import endpoints as summaries
@@ -43,6 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     Raises:
         SchemaError: At start, when the database was written by a newer version.
+        SecurityError: At start, when other machines could reach it and it has no tokens.
     """
     settings = settings or Settings()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -62,13 +69,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.ray = RayJobs(settings)
     app.state.results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
     app.state.answers = Answers(app.state.database, app.state.results)
+    app.state.authentication = Authentication(app.state.database, settings)
+    app.state.audit = AuditLog(app.state.database)
+    app.add_middleware(
+        Gate, authentication=app.state.authentication, audit=app.state.audit, settings=settings
+    )
+    app.add_middleware(SecurityHeaders)  # the last one is the outermost
     install_error_handlers(app)
     app.add_exception_handler(SummaryError, _on_summary_error)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_commands)])
-    for router in (sweeps.router, trials.router, summaries.router, catalog.router):
+    for router in (sweeps.router, trials.router, summaries.router, catalog.router, audit.router):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(login.router)
     app.include_router(ui)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app
@@ -79,6 +93,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Migrate, reconcile while the application runs, close what is open."""
     state = app.state
     await run_in_threadpool(state.database.migrate)
+    await run_in_threadpool(state.authentication.prepare)
     publisher = Publisher(state.answers, state.results)
     reconciler = Reconciler(
         state.database, state.ray, state.results, state.settings, on_end=publisher.start

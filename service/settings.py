@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, HttpUrl
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, BeforeValidator, Field, HttpUrl
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = ["Settings"]
+
+
+def _split(value: Any) -> Any:
+    """A list from the environment: separated by commas, or JSON."""
+    if not isinstance(value, str):
+        return value
+    if value.startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Urls = Annotated[tuple[HttpUrl, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -16,7 +31,9 @@ class Settings(BaseSettings):
     Everything has a default that suits one machine; a deployment sets the addresses.
     """
 
-    model_config = SettingsConfigDict(env_prefix="SASAM_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SASAM_", extra="ignore", frozen=True, populate_by_name=True
+    )
 
     home: Path = Field(default_factory=lambda: Path.home() / ".sasam")
     """Folder that holds everything the embedded mode writes."""
@@ -28,8 +45,11 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; SQLite in ``home`` when empty."""
     ray_address: HttpUrl = HttpUrl("http://127.0.0.1:8265")
     """Ray's dashboard, which serves the Jobs API."""
-    ray_token_path: Path | None = None
-    """File with Ray's authentication token."""
+    ray_token_path: Path | None = Field(
+        default=None,
+        validation_alias=AliasChoices("SASAM_RAY_TOKEN_PATH", "SASAM_RAY_TOKEN_FILE"),
+    )
+    """File with Ray's authentication token; ``SASAM_RAY_TOKEN_FILE`` means the same."""
     mlflow_tracking_uri: HttpUrl = HttpUrl("http://127.0.0.1:5000")
     """MLflow as the service reaches it."""
     mlflow_tracking_uri_for_workers: HttpUrl | None = None
@@ -50,6 +70,40 @@ class Settings(BaseSettings):
     """How often a dead driver is started again before its sweep fails."""
     reconcile_seconds: float = Field(default=1.0, gt=0)
     """Pause between two passes of the reconciler."""
+    lease_seconds: float = Field(default=10.0, gt=0)
+    """How long a service that fell silent leads on; then another one on its database does."""
+    housekeeping_seconds: float = Field(default=30.0, gt=0)
+    """Pause between two searches for drivers that nobody wants any more."""
+    keep_events_days: float = Field(default=30.0, ge=0)
+    """Age at which the events of ended sweeps are dropped, but for the last."""
+    min_free_bytes: int = Field(default=2**30, ge=0)
+    """Free space below which ``storage_path`` counts as full and no sweep starts."""
+    cluster_autoscales: bool = False
+    """Whether nodes come on demand: then a sweep starts though no node fits its trials yet."""
+    auth: Literal["auto", "required"] = "auto"
+    """Whether callers need a token: ``auto`` once there is one, ``required`` always."""
+    admin_token_file: Path | None = None
+    """File with an administrator's token, in force as long as this is set."""
+    session_hours: float = Field(default=12, gt=0, le=24 * 365)
+    """How long a login of the page lasts."""
+    allowed_hosts: Names = ()
+    """Names by which clients may call this service, besides this machine's; ``*`` is any."""
+    trusted_proxies: Names = ("127.0.0.1",)
+    """Addresses whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed."""
+    requests_per_second: float = Field(default=50, gt=0)
+    """How often one caller may ask in the long run; nobody counts where no token is needed."""
+    request_burst: int = Field(default=300, ge=1)
+    """How many requests of a caller may come at once."""
+    log_format: Literal["text", "json"] = "text"
+    """Log lines for people, or one JSON object a line."""
+    webhook_urls: Urls = ()
+    """Told when a sweep has ended."""
+    webhook_secret_file: Path | None = None
+    """File with the key that signs what webhooks are told."""
+    webhook_private_addresses: bool = False
+    """Whether webhooks may lie in private networks or on this machine."""
+    keep_checkpoints_days: float | None = Field(default=None, ge=0)
+    """Age at which ``sasam prune`` deletes the checkpoints of ended sweeps; never when absent."""
 
     @property
     def resolved_database_url(self) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from service.cli import catalog, data, results, stack, sweeps, trial
+from service.cli import catalog, data, results, stack, sweeps, tokens, trial
 from service.cli.failures import reported
 
 __all__ = ["app", "main"]
@@ -66,12 +66,16 @@ def _register(group: typer.Typer, panel: str | None, *commands: Any) -> None:
         )(command)
 
 
-_register(app, "On this machine", stack.up, stack.demo)
+_register(app, "On this machine", stack.up, stack.demo, stack.serve)
 _register(app, "Sweeps", sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
 _register(app, "Sweeps", sweeps.pause, sweeps.resume, sweeps.cancel, sweeps.retry, sweeps.delete)
 _register(app, "Results", results.summary, results.plot)
 _register(app, "Results", results.report, results.compare, results.trials)
 _register(app, "What can be swept", catalog.catalog, catalog.presets)
+
+_token = typer.Typer(help="Who may use the service.", no_args_is_help=True)
+_register(_token, None, tokens.create, tokens.list_, tokens.revoke)
+app.add_typer(_token, name="token", rich_help_panel="On this machine")
 
 _trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=True)
 _register(_trial, None, trial.run)

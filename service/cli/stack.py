@@ -1,4 +1,4 @@
-"""Commands that run the whole product on this machine: up, demo."""
+"""Commands that run the whole product on this machine (up, demo), or the service alone (serve)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from service.client import Sweep
     from service.embedded import Addresses, EmbeddedStack, StackEvent
+    from service.settings import Settings
 
-__all__ = ["demo", "up"]
+__all__ = ["demo", "serve", "up"]
 
 Host = Annotated[
     str | None,
@@ -69,6 +70,20 @@ def demo(
     raise typer.Exit(status)
 
 
+@examples(
+    "sasam serve",
+    "SASAM_ADMIN_TOKEN_FILE=/run/secrets/admin sasam serve --host 0.0.0.0 --port 8420",
+)
+def serve(host: Host = None, port: Port = None) -> None:
+    """Run the service alone; settings tell it of Ray, MLflow and the database."""
+    settings = _settings(host, port)
+    _require_protection(settings)
+
+    from service.server import run
+
+    run(settings)
+
+
 def _run(sweep: Sweep, on: Console) -> ExitStatus:
     """Show a sweep to its end and what it found; an interrupted one is cancelled.
 
@@ -97,12 +112,34 @@ def _run(sweep: Sweep, on: Console) -> ExitStatus:
 
 def _stack(host: str | None, port: int | None) -> EmbeddedStack:
     from service.embedded import EmbeddedStack
+
+    settings = _settings(host, port)
+    _require_protection(settings)
+    return EmbeddedStack(settings)
+
+
+def _settings(host: str | None, port: int | None) -> Settings:
     from service.settings import Settings
 
     given: dict[str, Any] = {"host": host, "port": port}
-    return EmbeddedStack(
-        Settings(**{name: value for name, value in given.items() if value is not None})
-    )
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _require_protection(settings: Settings) -> None:
+    """See before a start that the service has the tokens it needs.
+
+    Raises:
+        CliError: It has not, or a secret cannot be read.
+    """
+    from service.security.authentication import is_loopback, prepare
+    from service.security.errors import SecurityError
+
+    if is_loopback(settings.host) and settings.admin_token_file is None:
+        return  # nothing to check, and `up` starts without a database
+    try:
+        prepare(settings)
+    except SecurityError as error:
+        raise CliError(str(error), ExitStatus.USAGE) from error
 
 
 def _events(on: Console) -> Callable[[StackEvent], None]:

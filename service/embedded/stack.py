@@ -71,9 +71,7 @@ class EmbeddedStack:
         self,
         settings: Settings,
         options: EmbeddedSettings | None = None,
-        service_command: tuple[str, ...] = (
-            *(sys.executable, "-m", "uvicorn", "--factory", "service.app:create_app"),
-        ),
+        service_command: tuple[str, ...] = (sys.executable, "-m", "service.server"),
     ) -> None:
         self._settings = settings
         self._options = options or EmbeddedSettings()

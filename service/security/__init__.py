@@ -1,0 +1,1 @@
+"""Who may ask what: tokens, sessions of the page, the gate before every request, the audit log."""

@@ -1,0 +1,70 @@
+"""The audit log: who commanded what, from where, and what became of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.security.tables import AuditRow
+from service.storage import Database
+
+__all__ = ["AuditLog"]
+
+_log = logging.getLogger(__name__)
+
+
+class AuditLog:
+    """The audit log of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self,
+        *,
+        actor: str,
+        address: str,
+        command: str,
+        sweep_id: str | None,
+        status: int,
+        request_id: str,
+    ) -> None:
+        """Add an entry, and say it in the log; a database that is away does not stop the answer."""
+        _log.info("audit: %s from %s: %s %s -> %d", actor, address, command, sweep_id or "", status)
+        try:
+            with self._database.transaction() as session:
+                session.add(
+                    AuditRow(
+                        at=datetime.now(UTC),
+                        actor=actor,
+                        address=address,
+                        command=command[:255],
+                        sweep_id=sweep_id,
+                        status=status,
+                        request_id=request_id,
+                    )
+                )
+        except SQLAlchemyError:
+            _log.exception("the audit log could not be written")
+
+    def page(
+        self, *, before: int | None = None, sweep_id: str | None = None, limit: int
+    ) -> Sequence[AuditRow]:
+        """Entries, newest first.
+
+        Args:
+            before: Only entries older than the one of this number.
+            sweep_id: Only entries of this sweep.
+            limit: At most so many.
+        """
+        query = select(AuditRow).order_by(AuditRow.number.desc()).limit(limit)
+        if before is not None:
+            query = query.where(AuditRow.number < before)
+        if sweep_id is not None:
+            query = query.where(AuditRow.sweep_id == sweep_id)
+        with self._database.snapshot() as session:
+            return session.scalars(query).all()

@@ -1,0 +1,34 @@
+"""HTTP for the audit log."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from service.errors import problems
+from service.security.audit import AuditLog
+from service.security.schemas import AuditEntry, AuditPage
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["operation"])
+
+_LARGEST_NUMBER = 2**31 - 1
+
+
+@router.get("/audit", responses=problems())
+def list_audit(
+    request: Request,
+    before: Annotated[int | None, Query(ge=1, le=_LARGEST_NUMBER)] = None,
+    sweep: Annotated[str | None, Query(pattern="^[0-9a-f]{1,16}$")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> AuditPage:
+    """Commands and what became of them, newest first; for administrators."""
+    audit: AuditLog = request.app.state.audit
+    rows = audit.page(before=before, sweep_id=sweep, limit=limit + 1)
+    shown = rows[:limit]
+    return AuditPage(
+        entries=[AuditEntry.model_validate(row) for row in shown],
+        next_before=shown[-1].number if len(rows) > limit else None,
+    )

@@ -1,0 +1,243 @@
+"""The gate every request passes before it reaches a route.
+
+    host name known -> body small enough -> caller known -> not too often -> role suffices -> route
+
+What is refused is answered here; what is let through carries its ``Principal`` in
+``request.state.principal``. The answer to a command is recorded before it is sent.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from ipaddress import ip_address
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.errors import Problem, TooLargeProblem, problem_response
+from service.security.access import LOCAL, Principal, required_role
+from service.security.audit import AuditLog
+from service.security.authentication import Authentication
+from service.security.errors import (
+    ForbiddenProblem,
+    TooManyRequestsProblem,
+    UnauthenticatedProblem,
+)
+from service.security.hosts import require_known_host
+from service.security.limits import RateLimit
+from service.security.sessions import COOKIE
+from service.settings import Settings
+from service.ui.rendering import render_page
+
+__all__ = ["Gate", "wants_page"]
+
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROGRAMS = ("/api/", "/metrics", "/openapi.json")
+_NOT_RECORDED = frozenset({"/login", "/logout", "/new/check"})
+_SUBMISSION = "/api/v1/sweeps"
+_TRUE = frozenset({"1", "true", "on", "yes", "t", "y"})
+_SWEEP = re.compile(r"/sweeps/([0-9a-f]{1,16})(?:/|$)")
+
+
+class Gate:
+    """Lets requests pass, or answers them.
+
+    Args:
+        app: What lies behind it.
+        authentication: Knows callers.
+        audit: Where commands are recorded.
+        settings: Limits and names.
+    """
+
+    def __init__(
+        self, app: ASGIApp, authentication: Authentication, audit: AuditLog, settings: Settings
+    ) -> None:
+        self._app = app
+        self._authentication = authentication
+        self._audit = audit
+        self._settings = settings
+        self._limit = RateLimit(settings.requests_per_second, settings.request_burst)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle a request; there are no web sockets."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        request = Request(scope)
+        principal: Principal | None = None
+        try:
+            principal = await self._identify(request)
+            self._admit(request, principal)
+        except Problem as problem:
+            answer = refusal(request, problem)
+            if principal is not None and _is_command(request):
+                await self._record(request, principal, answer.status_code, answer.headers)
+            await answer(scope, receive, send)
+            return
+        request.state.principal = principal
+        if principal is not None and _is_command(request):
+            send = self._recording(request, principal, send)
+        await self._app(scope, receive, send)
+
+    async def _identify(self, request: Request) -> Principal | None:
+        """Who asks; None for nobody we know.
+
+        Raises:
+            MisdirectedProblem: The request is for another host.
+            TooLargeProblem: It announces a body that nobody will read.
+            ForbiddenProblem: No token is needed here, but the request comes from elsewhere.
+        """
+        server = request.scope.get("server")
+        listening = server[0] if server else None
+        require_known_host(request.headers.get("host"), listening, self._settings.allowed_hosts)
+        _require_small(request, self._settings.max_body_bytes)
+        if required_role(request.method, request.url.path) is None:
+            return None
+        if await run_in_threadpool(self._authentication.is_required):
+            return await run_in_threadpool(
+                self._authentication.identify,
+                request.headers.get("authorization"),
+                request.cookies.get(COOKIE),
+            )
+        if _is_remote(listening):
+            raise ForbiddenProblem(
+                "this service has no tokens and answers this machine alone; its operator creates "
+                "one with `sasam token create`",
+                code="no-tokens",
+            )
+        return LOCAL
+
+    def _admit(self, request: Request, principal: Principal | None) -> None:
+        """See that the caller may ask this, and does not ask too often.
+
+        Raises:
+            TooManyRequestsProblem: Too often.
+            UnauthenticatedProblem: Nobody knows the caller.
+            ForbiddenProblem: The role does not suffice.
+        """
+        if principal is not LOCAL:
+            caller = principal.name if principal else ("address", _address(request))
+            if wait_seconds := self._limit.take(caller):
+                raise TooManyRequestsProblem(
+                    f"more than {self._settings.requests_per_second:g} requests a second; "
+                    f"ask again in {math.ceil(wait_seconds)} s",
+                    code="too-many-requests",
+                    retry_after_seconds=math.ceil(wait_seconds),
+                )
+        needed = required_role(request.method, request.url.path)
+        if needed is None:
+            return
+        if principal is None:
+            shown = "authorization" in request.headers or COOKIE in request.cookies
+            raise UnauthenticatedProblem(
+                "the token or session is not valid, or no longer"
+                if shown
+                else "this needs a token: send `Authorization: Bearer TOKEN`, or log in at /login",
+                code="not-authenticated",
+            )
+        if not principal.role.includes(needed):
+            raise ForbiddenProblem(
+                f"the token {principal.name!r} has the role {principal.role}; this needs {needed}",
+                code="role-too-low",
+                role=principal.role,
+                needed=needed,
+            )
+
+    def _recording(self, request: Request, principal: Principal, send: Send) -> Send:
+        """Record what became of a command before its answer is sent."""
+
+        async def send_recorded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = Headers(raw=message["headers"])
+                await self._record(request, principal, message["status"], headers)
+            await send(message)
+
+        return send_recorded
+
+    async def _record(
+        self, request: Request, principal: Principal, status: int, answered: Headers
+    ) -> None:
+        route = getattr(request.scope.get("route"), "path", request.url.path)
+        sweep = _SWEEP.search(request.url.path) or _SWEEP.search(answered.get("location", ""))
+        await run_in_threadpool(
+            self._audit.record,
+            actor=principal.name,
+            address=_address(request),
+            command=f"{request.method} {route}",
+            sweep_id=sweep[1] if sweep else None,
+            status=status,
+            request_id=getattr(request.state, "request_id", ""),
+        )
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a person reads the answer, not a program."""
+    is_page = not request.url.path.startswith(_PROGRAMS)
+    return is_page and "text/html" in request.headers.get("accept", "")
+
+
+def refusal(request: Request, problem: Problem) -> Response:
+    """The answer to a request that does not pass: problem details, a page, or the way to log in."""
+    answer: Response
+    is_part = "hx-request" in request.headers  # of a page, which a login form must not replace
+    if isinstance(problem, UnauthenticatedProblem) and wants_page(request) and not is_part:
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        comes_back = request.method in _READING and target != "/"
+        query = f"?next={quote(target, safe='')}" if comes_back else ""
+        return RedirectResponse(f"/login{query}", 303)
+    if wants_page(request):
+        answer = render_page(
+            "error.html", status_code=problem.status, title=problem.title, detail=problem.detail
+        )
+    else:
+        answer = problem_response(
+            problem.status, problem.code, problem.title, problem.detail, **problem.extra
+        )
+    if isinstance(problem, UnauthenticatedProblem):
+        answer.headers["WWW-Authenticate"] = 'Bearer realm="sasam"'
+        if is_part:
+            answer.headers["HX-Redirect"] = "/login"
+    if isinstance(problem, TooManyRequestsProblem):
+        answer.headers["Retry-After"] = str(problem.extra["retry_after_seconds"])
+    if isinstance(problem, TooLargeProblem):
+        answer.headers["Connection"] = "close"  # the body is still on its way
+    return answer
+
+
+def _is_command(request: Request) -> bool:
+    """Whether a request changes something; a dry run does not."""
+    path = request.url.path
+    if request.method in _READING or path in _NOT_RECORDED:
+        return False
+    return path != _SUBMISSION or request.query_params.get("dry_run", "").lower() not in _TRUE
+
+
+def _require_small(request: Request, limit: int) -> None:
+    """Refuse by what a request announces; whoever reads the body counts what comes."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise TooLargeProblem(
+            f"the body is larger than {limit} bytes: it has {announced[:20]}",
+            code="body-too-large",
+            limit_bytes=limit,
+        )
+
+
+def _is_remote(listening: str | None) -> bool:
+    """Whether a request came to an address that other machines reach; in-process has none."""
+    try:
+        return not ip_address(listening or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "-"

@@ -1,0 +1,63 @@
+"""Logins of the page: a cookie that stands for a token, kept here so that it can be ended here."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import delete, select
+
+from service.security.access import Principal, Role
+from service.security.secrets import digest, new_secret
+from service.security.tables import SessionRow, TokenRow
+from service.security.tokens import is_valid
+from service.storage import Database
+
+__all__ = ["COOKIE", "Sessions"]
+
+COOKIE = "sasam_session"
+"""Name of the cookie."""
+
+
+class Sessions:
+    """The logins of one database.
+
+    Args:
+        database: Where they are kept.
+        lifetime: How long each lasts.
+    """
+
+    def __init__(self, database: Database, lifetime: timedelta) -> None:
+        self._database = database
+        self.lifetime = lifetime
+
+    def open(self, principal: Principal) -> str:
+        """Open a session for a token's owner; returns its cookie. Sessions that are over go."""
+        cookie, now = new_secret(), datetime.now(UTC)
+        with self._database.transaction() as session:
+            session.execute(delete(SessionRow).where(SessionRow.expires_at <= now))
+            session.add(
+                SessionRow(
+                    digest=digest(cookie),
+                    token=principal.name,
+                    created_at=now,
+                    expires_at=now + self.lifetime,
+                )
+            )
+        return cookie
+
+    def identify(self, cookie: str) -> Principal | None:
+        """Whose session it is; None when it or its token is over."""
+        now = datetime.now(UTC)
+        query = (
+            select(TokenRow)
+            .join(SessionRow, SessionRow.token == TokenRow.name)
+            .where(SessionRow.digest == digest(cookie), SessionRow.expires_at > now)
+        )
+        with self._database.snapshot() as session:
+            row = session.scalar(query)
+        return Principal(row.name, Role(row.role)) if row and is_valid(row, now) else None
+
+    def close(self, cookie: str) -> None:
+        """End a session; nothing happens when there is none."""
+        with self._database.transaction() as session:
+            session.execute(delete(SessionRow).where(SessionRow.digest == digest(cookie)))

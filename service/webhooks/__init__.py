@@ -1,0 +1,1 @@
+"""Tells other services that a sweep has ended."""

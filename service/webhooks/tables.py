@@ -1,0 +1,31 @@
+"""The table of deliveries: what is to be told, to whom, and how often that was tried."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from service.storage.tables import Table
+
+__all__ = ["DeliveryRow"]
+
+
+class DeliveryRow(Table):
+    """One message to one receiver."""
+
+    __tablename__ = "webhook_deliveries"
+
+    number: Mapped[int] = mapped_column(primary_key=True)
+    sweep_id: Mapped[str] = mapped_column(String(16), index=True)
+    url: Mapped[str] = mapped_column(Text)
+    body: Mapped[str] = mapped_column(Text)
+    """JSON, as it is signed and sent."""
+    attempts: Mapped[int]
+    created_at: Mapped[datetime]
+    due_at: Mapped[datetime | None] = mapped_column(index=True)
+    """Earliest next try; absent once it was delivered or given up."""
+    delivered_at: Mapped[datetime | None]
+    error: Mapped[str | None]
+    """Why the last try failed."""
