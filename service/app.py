@@ -13,9 +13,13 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import OperationalError
 
 from service import catalog, health
 from service.errors import install_error_handlers, problem_response
+from service.events import endpoints as events
+from service.events.broadcast import Broadcast
+from service.execution.lease import Lease
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
@@ -69,6 +73,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.ray = RayJobs(settings)
     app.state.results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
     app.state.answers = Answers(app.state.database, app.state.results)
+    app.state.broadcast = Broadcast(app.state.database)
     app.state.authentication = Authentication(app.state.database, settings)
     app.state.audit = AuditLog(app.state.database)
     app.add_middleware(
@@ -77,8 +82,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders)  # the last one is the outermost
     install_error_handlers(app)
     app.add_exception_handler(SummaryError, _on_summary_error)
+    app.add_exception_handler(OperationalError, _on_database_error)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_commands)])
-    for router in (sweeps.router, trials.router, summaries.router, catalog.router, audit.router):
+    for router in (
+        sweeps.router,
+        events.router,
+        trials.router,
+        summaries.router,
+        catalog.router,
+        audit.router,
+    ):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
@@ -95,14 +108,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await run_in_threadpool(state.database.migrate)
     await run_in_threadpool(state.authentication.prepare)
     publisher = Publisher(state.answers, state.results)
+    lease = Lease(state.database, seconds=state.settings.lease_seconds)
     reconciler = Reconciler(
-        state.database, state.ray, state.results, state.settings, on_end=publisher.start
+        state.database, state.ray, state.results, state.settings, lease, on_end=publisher.start
     )
     reconciler.start()
     yield
     await run_in_threadpool(reconciler.stop)
     state.ray.close()
     state.database.close()
+
+
+def _on_database_error(_: Request, error: Exception) -> JSONResponse:
+    """The database is away, read-only or too slow; nothing was changed."""
+    reason = str(error).splitlines()[0]
+    detail = f"the database does not answer: {reason}"
+    return problem_response(503, "unavailable", "Unavailable", detail)
 
 
 def _on_summary_error(_: Request, error: Exception) -> JSONResponse:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.dependencies import database, mlflow_results
+from service.execution.lease import leader
 from service.execution.ray_jobs import RayJobs, RayUnavailableError
 from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.storage import Database
@@ -24,6 +25,8 @@ class Readiness(BaseModel):
     ready: bool
     checks: dict[str, str]
     """``ok`` or what is wrong, for each neighbour."""
+    leader: str | None
+    """The service that acts on sweeps, of all on this database; absent while none does."""
 
 
 @router.get("/healthz")
@@ -41,7 +44,7 @@ def readyz(
 ) -> Readiness:
     """Database, Ray and MLflow answer."""
     ray: RayJobs = request.app.state.ray
-    checks = {}
+    checks, leading = {}, None
     for name, check in (("database", stored.ping), ("ray", ray.version), ("mlflow", results.ping)):
         try:
             check()
@@ -49,7 +52,10 @@ def readyz(
             checks[name] = str(error).splitlines()[0]
         else:
             checks[name] = "ok"
+    if checks["database"] == "ok":
+        with stored.snapshot() as session:
+            leading = leader(session)
     ready = all(state == "ok" for state in checks.values())
     if not ready:
         response.status_code = 503
-    return Readiness(ready=ready, checks=checks)
+    return Readiness(ready=ready, checks=checks, leader=leading)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -13,9 +15,19 @@ import httpx
 from service.settings import Settings
 from workers.job import ENTRYPOINT, JOB_VARIABLE, DriverJob
 
-__all__ = ["JobState", "JobStatus", "RayJobs", "RayUnavailableError", "submission_id"]
+__all__ = [
+    "JobState",
+    "JobStatus",
+    "NodeResources",
+    "RayJobs",
+    "RayUnavailableError",
+    "read_submission_id",
+    "submission_id",
+]
 
 _TIMEOUT = httpx.Timeout(10.0)
+_MOST_LOG_BYTES = 1 << 18
+_SUBMISSION_ID = re.compile(r"sweep-([0-9a-f]+)-([0-9]+)")
 
 
 class RayUnavailableError(RuntimeError):
@@ -45,16 +57,34 @@ class JobState:
         status: Where it stands.
         exit_code: Exit status of its entrypoint, once there is one.
         message: Why it stands there.
+        ended_at: When it ended, by the cluster's clock.
+        node: The node that runs its entrypoint and keeps its log.
     """
 
     status: JobStatus
     exit_code: int | None
     message: str
+    ended_at: datetime | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeResources:
+    """What a node of the cluster has in all, in use or not."""
+
+    cpus: float
+    gpus: float
 
 
 def submission_id(sweep_id: str, attempt: int) -> str:
     """Ray's id of a driver; never used twice."""
     return f"sweep-{sweep_id}-{attempt}"
+
+
+def read_submission_id(name: str) -> tuple[str, int] | None:
+    """The sweep and the attempt of a driver; None for another's job."""
+    match = _SUBMISSION_ID.fullmatch(name)
+    return (match[1], int(match[2])) if match else None
 
 
 class RayJobs:
@@ -103,10 +133,38 @@ class RayJobs:
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
         with self._understood():
-            job = answer.json()
-            return JobState(
-                JobStatus(job["status"]), job.get("driver_exit_code"), job.get("message") or ""
-            )
+            return _job_state(answer.json())
+
+    def drivers(self) -> dict[str, JobState]:
+        """All drivers that the cluster knows, by their ids.
+
+        Raises:
+            RayUnavailableError: Ray does not answer.
+        """
+        answer = self._request("GET", "/api/jobs/")
+        with self._understood():
+            return {
+                name: _job_state(job)
+                for job in answer.json()
+                if (name := job.get("submission_id")) and read_submission_id(name)
+            }
+
+    def nodes(self) -> list[NodeResources]:
+        """The nodes that are alive.
+
+        Raises:
+            RayUnavailableError: Ray does not answer.
+        """
+        answer = self._request("GET", "/api/v0/nodes?detail=true&limit=10000")
+        with self._understood():
+            return [
+                NodeResources(
+                    cpus=float(node["resources_total"].get("CPU", 0)),
+                    gpus=float(node["resources_total"].get("GPU", 0)),
+                )
+                for node in answer.json()["data"]["result"]["result"]
+                if node["state"] == "ALIVE"
+            ]
 
     def stop(self, name: str) -> None:
         """Ask a job to end: SIGTERM, then SIGKILL.
@@ -116,15 +174,32 @@ class RayJobs:
         """
         self._request("POST", f"/api/jobs/{name}/stop", missing_is_fine=True)
 
-    def logs(self, name: str) -> str:
-        """All that a job has printed; empty when this cluster does not know it.
+    def log_tail(self, name: str, *, lines: int) -> str | None:
+        """The last lines that a job has printed, at most 256 KiB; None when it is unknown.
 
         Raises:
-            RayUnavailableError: Ray does not answer.
+            RayUnavailableError: Ray does not answer, or the node with the log does not.
         """
-        answer = self._request("GET", f"/api/jobs/{name}/logs", missing_is_fine=True)
-        with self._understood():
-            return "" if answer.is_error else str(answer.json().get("logs") or "")
+        job = self.state(name)
+        if job is None or job.node is None:
+            return None
+        file = f"job-driver-{name}.log"
+        query = {"node_id": job.node, "filename": file, "lines": str(lines)}
+        tail = bytearray()
+        try:
+            with self._client.stream(
+                "GET", "/api/v0/logs/file", params=query, headers=self._headers()
+            ) as answer:
+                if answer.is_error:
+                    raise RayUnavailableError(
+                        f"Ray at {self._address} has no log of {name}: {answer.status_code}"
+                    )
+                for chunk in answer.iter_bytes():
+                    tail += chunk
+                    del tail[:-_MOST_LOG_BYTES]
+        except httpx.HTTPError as error:
+            raise self._silent(error) from error
+        return tail.decode(errors="replace")
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,10 +212,7 @@ class RayJobs:
         try:
             answer = self._client.request(method, path, json=json, headers=self._headers())
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise RayUnavailableError(
-                f"Ray does not answer at {self._address}: {reason}"
-            ) from error
+            raise self._silent(error) from error
         if missing_is_fine and answer.status_code == httpx.codes.NOT_FOUND:
             return answer
         if answer.is_error:
@@ -151,6 +223,10 @@ class RayJobs:
                 f"Ray at {self._address} answers {call} with {answer.status_code}: {detail}"
             )
         return answer
+
+    def _silent(self, error: httpx.HTTPError) -> RayUnavailableError:
+        reason = str(error) or type(error).__name__
+        return RayUnavailableError(f"Ray does not answer at {self._address}: {reason}")
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -172,3 +248,15 @@ class RayJobs:
         except OSError as error:
             raise RayUnavailableError(f"Ray's token cannot be read: {error}") from error
         return {"Authorization": f"Bearer {token}"}
+
+
+def _job_state(job: dict[str, Any]) -> JobState:
+    """What Ray says of a job, in our words."""
+    end_ms = job.get("end_time")
+    return JobState(
+        JobStatus(job["status"]),
+        job.get("driver_exit_code"),
+        job.get("message") or "",
+        datetime.fromtimestamp(end_ms / 1000, UTC) if end_ms else None,
+        job.get("driver_node_id"),
+    )

@@ -20,6 +20,10 @@ __all__ = ["Database", "SchemaError"]
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
+_LOCK_TIMEOUT_MS = 10_000
+_IDLE_TIMEOUT_MS = 15_000
+"""PostgreSQL gives up the transaction of a process that stands still, and with it its locks."""
+_CONNECT_TIMEOUT_SECONDS = 5
 _READ_ONLY: dict[str, dict[str, Any]] = {
     "sqlite": {"read_only": True},
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
@@ -97,7 +101,14 @@ class Database:
 def _create_engine(url: str) -> Engine:
     """An engine with what each database needs for concurrent writers."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_timeout=_CONNECT_TIMEOUT_SECONDS,
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT_SECONDS},
+        )
+        event.listen(engine, "connect", _prepare_postgresql)
+        return engine
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -108,6 +119,15 @@ def _begin_sqlite(connection: Connection) -> None:
     """Begin writers as writers: a reader that turns into one could deadlock with another."""
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    """Bounds on waiting for a lock and on standing still inside a transaction."""
+    cursor = connection.cursor()
+    cursor.execute(f"set lock_timeout = {_LOCK_TIMEOUT_MS}")
+    cursor.execute(f"set idle_in_transaction_session_timeout = {_IDLE_TIMEOUT_MS}")
+    cursor.close()
+    connection.commit()
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

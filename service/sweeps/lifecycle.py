@@ -7,18 +7,19 @@
     completed, failed, cancelled -> queued   retry of what is missing
 
 Every change is a compare-and-set: it names the state it starts from, and does nothing when another
-process was faster.
+process was faster. The event that tells of it is stored with it.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from service.events.repository import EventKind, EventRepository
 from service.storage.tables import SweepRow
 
 __all__ = [
@@ -118,9 +119,16 @@ def transition(
         values.setdefault("ended_at", datetime.now(UTC))
     elif before in TERMINAL:
         values = {"started_at": None, "ended_at": None} | values
-    statement = (
+    values = {"reason": None} | values
+    attempt = session.scalar(
         update(SweepRow)
         .where(SweepRow.sweep_id == sweep_id, SweepRow.state == before)
-        .values(state=after, **({"reason": None} | values))
+        .values(state=after, **values)
+        .returning(SweepRow.attempt)
+        .execution_options(synchronize_session=False)
     )
-    return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
+    if attempt is None:
+        return False
+    change = {"state": after, "before": before, "reason": values["reason"], "attempt": attempt}
+    EventRepository(session).append(sweep_id, (EventKind.STATE, change))
+    return True

@@ -30,6 +30,10 @@ class SweepRepository:
         """The sweep of that id; what cannot be an id does not reach the database."""
         return self._session.get(SweepRow, sweep_id) if sweep_id.isalnum() else None
 
+    def lock(self, sweep_id: str) -> SweepRow | None:
+        """The sweep of that id, which nobody else changes until the transaction ends."""
+        return self._session.get(SweepRow, sweep_id, with_for_update=True, populate_existing=True)
+
     def find_by_idempotency_key(self, key: str) -> SweepRow | None:
         """The sweep that was submitted with that key."""
         return self._session.scalar(select(SweepRow).where(SweepRow.idempotency_key == key))

@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.errors import ConflictProblem, InvalidProblem, NotFoundProblem
+from service.events.repository import EventKind, EventRepository
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import (
@@ -96,6 +97,8 @@ class SweepService:
                 )
                 sweeps.add(row)
                 TrialRepository(session).plan(row.sweep_id, specification.trials)
+                born = {"state": row.state, "before": None, "reason": None, "attempt": 0}
+                EventRepository(session).append(row.sweep_id, (EventKind.STATE, born))
                 return self._detail(session, row), True
         except IntegrityError:
             if idempotency_key is None:

@@ -22,6 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import update
 
+from service.execution.lease import Lease
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
@@ -96,6 +97,8 @@ class RayStandIn:
         self.is_away = False
         self.answers_are_lost = False
         self.stops_at_once = True
+        self.nodes = [{"CPU": 2.0, "memory": 1e9}]
+        self.logs = "first\nlast\n"
         self.body: bytes | None = None
         """Answer to everything, in place of what Ray would say."""
         stand_in = self
@@ -114,7 +117,8 @@ class RayStandIn:
                 status, answer = stand_in._answer(self.command, self.path, body)
                 if stand_in.answers_are_lost and self.command == "POST":
                     return
-                text = stand_in.body if stand_in.body is not None else json.dumps(answer).encode()
+                text = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+                text = text if stand_in.body is None else stand_in.body
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
@@ -131,12 +135,19 @@ class RayStandIn:
     def _answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         if path == "/api/version":
             return 200, {"ray_version": "2.60.0"}
+        if path.startswith("/api/v0/nodes?"):
+            nodes = [{"state": "ALIVE", "resources_total": node} for node in self.nodes]
+            return 200, {"data": {"result": {"result": nodes}}}
+        if path.startswith("/api/v0/logs/file?"):
+            return 200, self.logs
+        if path == "/api/jobs/" and method == "GET":
+            return 200, [{"submission_id": name, **job} for name, job in self.jobs.items()]
         if path == "/api/jobs/":
             name = body["submission_id"]
             if name in self.jobs:
                 return 500, f"Job with submission_id {name} already exists"
             self.submissions.append(body)
-            self.jobs[name] = {"status": "PENDING", "driver_exit_code": None, "message": "waits"}
+            self.move(name, "PENDING", message="waits")
             return 200, {"submission_id": name}
         name, _, action = path.removeprefix("/api/jobs/").partition("/")
         if name not in self.jobs:
@@ -144,15 +155,22 @@ class RayStandIn:
         if action == "stop":
             self.stops.append(name)
             if self.stops_at_once:
-                self.jobs[name]["status"] = "STOPPED"
+                self.move(name, "STOPPED")
             return 200, {"stopped": True}
-        return 200, {"logs": "printed"} if action == "logs" else self.jobs[name]
+        return 200, self.jobs[name]
 
     def move(
         self, name: str, status: str, *, exit_code: int | None = None, message: str = ""
     ) -> None:
         """Bring a job to a status."""
-        self.jobs[name] = {"status": status, "driver_exit_code": exit_code, "message": message}
+        is_over = status in {"SUCCEEDED", "FAILED", "STOPPED"}
+        self.jobs[name] = {
+            "status": status,
+            "driver_exit_code": exit_code,
+            "message": message,
+            "end_time": time.time_ns() // 1_000_000 if is_over else None,
+            "driver_node_id": "abc",
+        }
 
     def close(self) -> None:
         """Stop serving."""
@@ -231,6 +249,8 @@ class World:
     settings: Settings
     sweeps: SweepService
     ray: RayStandIn
+    results: MlflowResults
+    lease: Lease
     reconciler: Reconciler
     client: MlflowClient
 
@@ -296,7 +316,7 @@ class World:
         """Another reconciler on the same database, with other neighbours."""
         settings = Settings.model_validate(self.settings.model_dump() | addresses)
         results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
-        return Reconciler(self.database, RayJobs(settings), results, settings)
+        return Reconciler(self.database, RayJobs(settings), results, settings, self.lease)
 
 
 def specification(**changes: Any) -> SweepSpec:
@@ -328,12 +348,17 @@ def world(tmp_path: Path, ray: RayStandIn, mlflow_uri: str) -> Iterator[World]:
     database = Database(settings.resolved_database_url)
     database.migrate()
     jobs = RayJobs(settings)
-    reconciler = Reconciler(database, jobs, MlflowResults(mlflow_uri), settings)
+    lease = Lease(database, seconds=600)
+    assert lease.acquire()
+    results = MlflowResults(mlflow_uri)
+    reconciler = Reconciler(database, jobs, results, settings, lease)
     yield World(
         database,
         settings,
         SweepService(database, settings),
         ray,
+        results,
+        lease,
         reconciler,
         MlflowClient(mlflow_uri),
     )

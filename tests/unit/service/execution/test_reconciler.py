@@ -441,7 +441,7 @@ def test_sweep_deleted_during_a_pass_stays_deleted(
     sweep_id = world.submit()
     driver = world.run(sweep_id)
     driver.start()
-    find = world.reconciler._results.trial_runs
+    find = world.results.trial_runs
 
     def delete_first(*args: Any, **options: Any) -> Any:
         if world.show(sweep_id).state == "running":
@@ -451,7 +451,7 @@ def test_sweep_deleted_during_a_pass_stays_deleted(
             world.sweeps.delete(sweep_id)
         return find(*args, **options)
 
-    monkeypatch.setattr(world.reconciler._results, "trial_runs", delete_first)
+    monkeypatch.setattr(world.results, "trial_runs", delete_first)
     world.tick()
     assert world.sweeps.page(states=[], name=None, cursor=None, limit=5).sweeps == []
 

@@ -1,0 +1,1 @@
+"""What happens to sweeps, as numbered events that any number of readers can follow."""

@@ -1,0 +1,111 @@
+"""What must be looked after now and then: drivers that nobody wants, events of the past.
+
+A driver is unwanted when its sweep has moved on: ended, paused, or under a later driver. It happens
+when the answer to a submission was lost, the sweep was cancelled while the cluster did not know the
+job, and the job appeared after that.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+
+from service.events.repository import EventRepository
+from service.execution.lease import Lease
+from service.execution.ray_jobs import JobState, RayJobs, read_submission_id
+from service.execution.results import MlflowResults
+from service.execution.syncing import TrialSync
+from service.settings import Settings
+from service.storage import Database, SweepRow
+from service.sweeps.lifecycle import TERMINAL, SweepState
+from service.sweeps.repository import SweepRepository
+
+__all__ = ["Housekeeping"]
+
+log = logging.getLogger(__name__)
+
+_WANTED_IN = {SweepState.STARTING, SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING}
+
+
+class Housekeeping:
+    """Cleans up behind the reconciler.
+
+    Args:
+        database: The sweeps.
+        ray: The cluster.
+        results: MLflow.
+        settings: How long events are kept.
+        lease: What must be held to act.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        ray: RayJobs,
+        results: MlflowResults,
+        settings: Settings,
+        lease: Lease,
+    ) -> None:
+        self._database = database
+        self._ray = ray
+        self._results = results
+        self._settings = settings
+        self._lease = lease
+        self._trials = TrialSync(database, results, lease)
+
+    def clean(self) -> None:
+        """One round.
+
+        Raises:
+            LeaseLostError: Another service leads.
+            RayUnavailableError: Ray does not answer.
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        self._forget_events()
+        self._stop_unwanted()
+
+    def _forget_events(self) -> None:
+        age = timedelta(days=self._settings.keep_events_days)
+        with self._database.transaction() as session:
+            self._lease.guard(session)
+            EventRepository(session).forget_ended(datetime.now(UTC) - age)
+
+    def _stop_unwanted(self) -> None:
+        """Stop unwanted drivers; close what they left when they are gone."""
+        drivers = self._ray.drivers()  # before the sweeps: theirs may start meanwhile
+        for name, job in drivers.items():
+            sweep_id, attempt = read_submission_id(name) or ("", 0)
+            with self._database.snapshot() as session:
+                row = SweepRepository(session).get(sweep_id)
+            if row is None:
+                continue  # another service's, as far as this one can know
+            if not job.status.is_over:
+                if attempt < row.attempt or row.state not in _WANTED_IN:
+                    log.warning("nobody wants %s any more: stopping it", name)
+                    self._lease.check()
+                    self._ray.stop(name)
+            elif _ended_late(row, job):
+                self._close(row, job)
+
+    def _close(self, row: SweepRow, job: JobState) -> None:
+        """Close the MLflow runs of a driver that ended after its sweep, and move the end there."""
+        self._lease.check()
+        self._trials.locate(row)
+        if row.mlflow_experiment_id is not None:
+            status = "FAILED" if row.state == SweepState.FAILED else "KILLED"
+            self._results.close_runs(row.mlflow_experiment_id, row.sweep_id, status)
+            self._trials.sync(row, whole=True)
+        with self._database.transaction() as session:
+            self._lease.guard(session)
+            stored = SweepRepository(session).lock(row.sweep_id)
+            if stored is not None and stored.state in TERMINAL:
+                stored.ended_at = job.ended_at
+
+
+def _ended_late(row: SweepRow, job: JobState) -> bool:
+    return (
+        row.state in TERMINAL
+        and row.ended_at is not None
+        and job.ended_at is not None
+        and job.ended_at > row.ended_at
+    )

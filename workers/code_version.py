@@ -1,0 +1,27 @@
+"""Which code a result came from."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+__all__ = ["code_version", "git_commit"]
+
+
+def code_version() -> str:
+    """The release, and the commit where this is a checkout: ``0.1.0 (3f2a...)``."""
+    commit = git_commit()
+    return f"{version('sasam')} ({commit})" if commit else version("sasam")
+
+
+def git_commit() -> str:
+    """The commit of this checkout, with a mark when files differ; empty outside one."""
+    command = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=40"]
+    try:
+        answer = subprocess.run(  # noqa: S603 - a fixed command
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return ""
+    return answer.stdout.strip() if answer.returncode == 0 else ""
