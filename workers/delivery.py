@@ -18,6 +18,7 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
+from workers.failures import FailureKind, read_failure
 from workers.job import DriverJob
 from workers.journal import Entry, Journal
 from workers.metrics import Outcome
@@ -36,6 +37,10 @@ _LONGEST_PAUSE_SECONDS = 15.0
 _TAG_LENGTH = 4_000
 _INVALID = frozenset({"BAD_REQUEST", "INVALID_PARAMETER_VALUE"})
 _REFUSED = _INVALID | {"INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
+_REMEDY = (
+    "out of memory: choose a smaller training.batch_size, or fewer trials a GPU by a larger "
+    "resources.gpu"
+)
 _STATUS = {Outcome.FAILED: "FAILED", Outcome.CANCELLED: "KILLED"}
 
 
@@ -59,6 +64,7 @@ class MlflowWriter:
         self._tags = {**job.specification.tags, **tags, "sasam.sweep": job.sweep_id}
         self._trials = {trial.key: trial for trial in job.specification.trials}
         self._positions = {key: position for position, key in enumerate(self._trials)}
+        self._suggestions = 0
         self._client = MlflowClient(job.mlflow_tracking_uri)
         self._experiment_id = ""
         self._parent_run_id = ""
@@ -110,6 +116,7 @@ class MlflowWriter:
         if not self._parent_run_id:
             self._look_up_runs()
         entries, behind = self._journal.read(self._offset, limit=_BATCH)
+        self._learn_suggestions()
         for key, group in _by_trial(entries).items():
             if key in self._trials:
                 self._deliver_trial(key, group)
@@ -122,6 +129,17 @@ class MlflowWriter:
         scratch = self._offset_file.with_suffix(".tmp")
         scratch.write_text(str(behind))
         scratch.replace(self._offset_file)
+
+    def _learn_suggestions(self) -> None:
+        """Learn the trials that a search has found meanwhile."""
+        specification = self._job.specification
+        for suggestion in self._journal.suggestions[self._suggestions :]:
+            self._suggestions += 1
+            positions = specification.positions(suggestion.label, suggestion.number)
+            for seed, position in zip(specification.seeds, positions, strict=True):
+                trial = specification.trial(suggestion.label, suggestion.configuration, seed)
+                self._trials[trial.key] = trial
+                self._positions[trial.key] = position
 
     def _load_offset(self) -> int:
         """How far an earlier driver came; a lost or damaged file means that all is repeated."""
@@ -214,6 +232,7 @@ class MlflowWriter:
                 "mlflow.parentRunId": self._parent_run_id,
                 "sasam.kind": "trial",
                 "sasam.trial": key,
+                "sasam.optimizer": trial.optimizer_label,
                 "sasam.position": str(self._positions[key]),
                 "sasam.attempt": str(start.data["attempt"]),
             },
@@ -223,9 +242,9 @@ class MlflowWriter:
 
     def _deliver_sweep(self, entries: list[Entry]) -> None:
         for entry in entries:
-            tags = [RunTag(*item) for item in entry.data.get("tags", {}).items()]
-            self._log(self._parent_run_id, tags)
             if entry.kind == "sweep_started":
+                tags = [RunTag(*item) for item in entry.data["tags"].items()]
+                self._log(self._parent_run_id, tags)
                 specification = self._job.specification.model_dump_json(indent=2)
                 self._store(self._parent_run_id, "specification.json", specification)
             elif entry.kind == "sweep_ended":
@@ -241,7 +260,7 @@ class MlflowWriter:
                 Param(name, str(value)) for name, value in self._trials[key].describe().items()
             ]
             if start.data["attempt"] > 1:  # what an earlier attempt left
-                items += _tags(attempt=start.data["attempt"], outcome="", error="")
+                items += _tags(attempt=start.data["attempt"], outcome="", error="", failure="")
             if run_id:
                 self._client.update_run(run_id, status="RUNNING")
             else:
@@ -330,6 +349,8 @@ def _end_tags(end: Entry) -> list[RunTag]:
     if end.data["outcome"] == Outcome.DIVERGED:
         tags += _tags(diverged_epoch=end.data["epoch"])
     if "traceback" in end.data:
-        lines = str(end.data["traceback"]).strip().splitlines() or [""]
-        tags += _tags(error=lines[-1].replace("\0", "")[:_TAG_LENGTH])
+        failure = read_failure(end.data["traceback"])
+        remedy = f" ({_REMEDY})" if failure.kind is FailureKind.OUT_OF_MEMORY else ""
+        error = f"{failure.headline}{remedy}".replace("\0", "")[:_TAG_LENGTH]
+        tags += _tags(failure=failure.kind, error=error)
     return tags

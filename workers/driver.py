@@ -1,7 +1,7 @@
 """Entry point of a sweep's Ray job: runs what is left of the sweep with Ray Tune.
 
-    plan = trials of the specification - trials that have ended, by the journal
-    Tune runs the plan on reused actors; its callback journals, the writer delivers to MLflow
+    source = trials of the specification - trials that have ended, by the journal
+    Tune runs what is left on reused actors; its callback journals, the writer delivers to MLflow
 
 Tune's own state is not needed again: a restarted driver goes by the journal, and an unfinished
 trial by its own checkpoint.
@@ -10,27 +10,31 @@ trial by its own checkpoint.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import optuna
 import ray
 from ray import tune
 
 from workers.delivery import MlflowWriter
+from workers.early_stopping import AshaScheduler, SuccessiveHalving
+from workers.failures import Retries
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
 from workers.journal import Journal
-from workers.metrics import Outcome
-from workers.spec import ResourcesSpec, SpecError, TrialConfig
+from workers.search import SweepSearch, TrialSource, open_source
+from workers.spec import ResourcesSpec, SpecError, SweepSpec, TpeSearch
 from workers.tracking import ConsecutiveFailures, JournalCallback, key_of
 from workers.trainable import SweepTrial
 from workers.training import preflight
 
-__all__ = ["main", "remaining_trials", "run"]
+__all__ = ["main", "run"]
 
 log = logging.getLogger("workers.driver")
 
@@ -46,6 +50,9 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "86400",
+    # Tune holds a searcher of one's own to one trial that waits for a place; this many let a
+    # cluster grow, as many as Tune's own have.
+    "TUNE_MAX_PENDING_TRIALS_PG": "200",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 
@@ -75,15 +82,14 @@ def run(job: DriverJob) -> int:
     home = Path(job.storage_path) / "sweeps" / job.sweep_id
     facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
     journal = Journal(home / "journal.jsonl")
-    plan = remaining_trials(job, journal)
-    log.info(
-        "attempt %d: %d of %d trials left", job.attempt, len(plan), job.specification.trial_count
-    )
+    source = open_source(job.specification, journal, 1 / facts["classes"])
+    total = job.specification.trial_count
+    log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
     writer = MlflowWriter(job, journal, _environment_tags())
     writer.start()
     try:
         journal.append("sweep_started", tags={f"sasam.{name}": str(v) for name, v in facts.items()})
-        given_up = bool(plan) and _tune(job, plan, journal, home)
+        given_up = bool(source.left) and _tune(job, source, journal, home)
         journal.append("sweep_ended", status="FAILED" if given_up else "FINISHED")
     finally:
         writer.close()
@@ -91,29 +97,28 @@ def run(job: DriverJob) -> int:
     return EXIT_TOO_MANY_FAILURES if given_up else 0
 
 
-def remaining_trials(job: DriverJob, journal: Journal) -> list[TrialConfig]:
-    """The trials that must still run: those without an end, and failed ones, in order."""
-    ended = {key for key, outcome in journal.outcomes.items() if outcome is not Outcome.FAILED}
-    return [trial for trial in job.specification.trials if trial.key not in ended]
-
-
-def _tune(job: DriverJob, plan: list[TrialConfig], journal: Journal, home: Path) -> bool:
+def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> bool:
     """Run the trials; returns whether too many failed in a row."""
     if not ray.is_initialized():
         ray.init(logging_level=logging.WARNING)
-    limits = job.specification.limits
-    callback = JournalCallback(journal, job.attempt)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    specification = job.specification
+    limits = specification.limits
+    resources = _resources(specification.resources)
+    settings = {
+        "data_dir": job.data_dir,
+        "cache_dir": str(home / "data"),
+        "checkpoint_dir": str(home / "checkpoints"),
+    }
+    search = SweepSearch(source, settings, _most_at_once(specification, resources))
+    callback = JournalCallback(journal, job.attempt, search, Retries(limits.trial_retries))
     tuner = tune.Tuner(
-        tune.with_resources(SweepTrial, _resources(job.specification.resources)),
-        param_space={
-            "trial": tune.grid_search([trial.model_dump(mode="json") for trial in plan]),
-            "data_dir": job.data_dir,
-            "cache_dir": str(home / "data"),
-            "checkpoint_dir": str(home / "checkpoints"),
-        },
+        tune.with_resources(SweepTrial, resources),
         tune_config=tune.TuneConfig(
+            search_alg=search,
+            scheduler=_scheduler(specification, journal),
+            num_samples=-1,  # until the search has no more
             reuse_actors=True,
-            max_concurrent_trials=job.specification.resources.max_concurrent,
             trial_name_creator=key_of,
             trial_dirname_creator=key_of,
         ),
@@ -121,7 +126,6 @@ def _tune(job: DriverJob, plan: list[TrialConfig], journal: Journal, home: Path)
             name=f"attempt-{job.attempt}",
             storage_path=str(home / "tune"),
             callbacks=[callback],
-            failure_config=tune.FailureConfig(max_failures=limits.trial_retries),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
             stop=ConsecutiveFailures(callback, limits.consecutive_failures),
             verbose=0,
@@ -129,6 +133,41 @@ def _tune(job: DriverJob, plan: list[TrialConfig], journal: Journal, home: Path)
     )
     tuner.fit()
     return callback.consecutive_failures >= limits.consecutive_failures
+
+
+def _scheduler(specification: SweepSpec, journal: Journal) -> AshaScheduler | None:
+    """What stops trials that are behind; None where every trial runs to its end."""
+    if specification.early_stopping is None:
+        return None
+    trials = [
+        *specification.trials,
+        *(
+            specification.trial(suggestion.label, suggestion.configuration, seed)
+            for suggestion in journal.suggestions
+            for seed in specification.seeds
+        ),
+    ]
+    labels = {trial.key: trial.optimizer_label for trial in trials}
+    halving = SuccessiveHalving(specification.early_stopping, specification.training.epochs)
+    return AshaScheduler(halving, journal, labels)
+
+
+def _most_at_once(specification: SweepSpec, resources: Mapping[str, float]) -> Callable[[], float]:
+    """How many trials may be out now.
+
+    Trials of a plan may wait for a place, which lets a cluster grow. A suggestion that waited would
+    know less than one that is made when a place is free.
+    """
+    most = specification.resources.max_concurrent or math.inf
+    if not isinstance(specification.search, TpeSearch):
+        return lambda: most
+
+    def places() -> float:
+        cluster: dict[str, float] = ray.cluster_resources()
+        found = [cluster.get(name, 0) // amount for name, amount in resources.items() if amount]
+        return min(most, max(1.0, min(found, default=cluster.get("CPU", 1.0))))
+
+    return places
 
 
 def _resources(wanted: ResourcesSpec) -> dict[str, float]:

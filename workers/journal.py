@@ -12,18 +12,24 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from workers.metrics import Outcome
+from workers.spec import Configuration
 
-__all__ = ["Entry", "Journal"]
+__all__ = ["Entry", "Journal", "Suggestion"]
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["sweep_started", "trial_started", "epoch", "trial_ended", "sweep_ended"]
+_PAGE = 1_000
+"""Entries read at a time."""
+
+Kind = Literal[
+    "sweep_started", "suggestion", "trial_started", "epoch", "trial_ended", "sweep_ended"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,21 @@ class Entry:
     trial: str
     time_ms: int
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A configuration that a search found while the sweep ran.
+
+    Args:
+        label: Of the optimizer it is for.
+        number: Among those of the optimizer, from 0.
+        configuration: Learning rate and weight decay.
+    """
+
+    label: str
+    number: int
+    configuration: Configuration
 
 
 class Journal:
@@ -62,6 +83,10 @@ class Journal:
         """Last recorded epoch of each trial."""
         self.outcomes: dict[str, Outcome] = {}
         """Outcome of each trial that has ended."""
+        self.metrics: dict[str, dict[str, float]] = {}
+        """Latest value of every metric of each trial."""
+        self.suggestions: list[Suggestion] = []
+        """What a search suggested, in order."""
         self._grown = threading.Condition()
         self._end = self._recover()
 
@@ -91,6 +116,13 @@ class Journal:
                 offset += len(line)
                 entries.append(Entry(**json.loads(line)))
         return entries, offset
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries so far, in order."""
+        offset = 0
+        while offset < self._end:
+            some, offset = self.read(offset, limit=_PAGE)
+            yield from some
 
     def wait(self, offset: int, timeout_seconds: float) -> bool:
         """Wait until there is something behind ``offset``; returns whether there is."""
@@ -124,8 +156,13 @@ class Journal:
             self.outcomes.pop(entry.trial, None)
         elif entry.kind == "epoch":
             self.epochs[entry.trial] = max(self.epochs.get(entry.trial, 0), entry.data["epoch"])
+            self.metrics.setdefault(entry.trial, {}).update(entry.data["metrics"])
         elif entry.kind == "trial_ended":
             self.outcomes[entry.trial] = Outcome(entry.data["outcome"])
+        elif entry.kind == "suggestion":
+            data = entry.data
+            configuration = (data["learning_rate"], data["weight_decay"])
+            self.suggestions.append(Suggestion(data["label"], data["number"], configuration))
 
 
 def _parse(line: bytes) -> Entry | None:

@@ -5,6 +5,7 @@ The callback runs in Tune's event loop: it appends to a file and waits for nothi
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,35 @@ from typing import Any
 from ray.tune import Callback, Stopper
 from ray.tune.experiment import Trial
 
+from workers.failures import Retries, read_failure
 from workers.journal import Journal
 from workers.metrics import Outcome, is_metric
+from workers.search import SweepSearch
 from workers.spec import TrialConfig
 
 __all__ = ["ConsecutiveFailures", "JournalCallback", "key_of"]
 
+log = logging.getLogger(__name__)
+
 
 class JournalCallback(Callback):
-    """Writes what Tune sees of the trials to the journal, every epoch once."""
+    """Writes what Tune sees of the trials to the journal, every epoch once.
 
-    def __init__(self, journal: Journal, attempt: int) -> None:
+    Args:
+        journal: Where to.
+        attempt: Number of the driver.
+        search: Takes back trials that are tried again: a retry is a new trial to Tune, which can
+            wait for its time while others run.
+        retries: Decides which are.
+    """
+
+    def __init__(
+        self, journal: Journal, attempt: int, search: SweepSearch, retries: Retries
+    ) -> None:
         self._journal = journal
         self._attempt = attempt
+        self._search = search
+        self._retries = retries
         self._keys: dict[str, str] = {}
         self._started: set[str] = set()
         self.consecutive_failures = 0
@@ -62,14 +79,26 @@ class JournalCallback(Callback):
             self._end(key, Outcome.PRUNED, epoch=self._journal.epochs.get(key, 0))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Note a trial whose retries are spent, with its traceback."""
-        self.consecutive_failures += 1
+        """Try a trial again later, or note its end with its traceback."""
         key = self._key(trial)
-        text = "no traceback"
-        if trial.error_file:
-            text = Path(trial.error_file).read_text(errors="replace")
         epoch = self._journal.epochs.get(key, 0)
-        self._end(key, Outcome.FAILED, epoch=epoch, traceback=text)
+        text = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
+        failure = read_failure(text)
+        pause = self._retries.pause_seconds(key, failure, epoch)
+        if pause is not None:
+            log.warning(
+                "trial %s failed after epoch %d (%s), tried again in %.0f s:\n%s",
+                *(key, epoch, failure.kind, pause, failure.traceback),
+            )
+            self._search.put_back(TrialConfig.model_validate(trial.config["trial"]), pause)
+            return
+        self.consecutive_failures += 1
+        self._end(
+            *(key, Outcome.FAILED),
+            epoch=epoch,
+            failure=failure.kind,
+            traceback=failure.traceback,
+        )
 
     def _key(self, trial: Trial) -> str:
         """The key of a Tune trial, worked out once."""

@@ -5,7 +5,16 @@ Nothing here imports torch or Ray: the service and the cluster read the same mod
 
 from workers.spec.fields import duration_seconds
 from workers.spec.loading import SpecError, SpecProblem, load_spec, parse_spec, validate_spec
-from workers.spec.search import GridSearch
+from workers.spec.search import (
+    AshaSpec,
+    Configuration,
+    Direction,
+    GridSearch,
+    Objective,
+    RandomSearch,
+    Range,
+    TpeSearch,
+)
 from workers.spec.sections import (
     CurvatureSpec,
     DatasetSpec,
@@ -19,16 +28,23 @@ from workers.spec.sweep import SweepSpec
 from workers.spec.trial import TrialConfig
 
 __all__ = [
+    "AshaSpec",
+    "Configuration",
     "CurvatureSpec",
     "DatasetSpec",
+    "Direction",
     "GridSearch",
     "LimitsSpec",
     "ModelSpec",
+    "Objective",
     "OodSpec",
+    "RandomSearch",
+    "Range",
     "ResourcesSpec",
     "SpecError",
     "SpecProblem",
     "SweepSpec",
+    "TpeSearch",
     "TrainingSpec",
     "TrialConfig",
     "duration_seconds",

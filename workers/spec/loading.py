@@ -6,15 +6,14 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
+from pydantic import Tag, ValidationError
 
 from workers.spec.fields import PATTERNS, Section
-from workers.spec.optimizers import VARIANTS
 from workers.spec.sweep import SweepSpec
 
 __all__ = ["SpecError", "SpecProblem", "load_spec", "parse_spec", "validate_spec"]
@@ -216,6 +215,7 @@ _MESSAGES = {
     "string_too_short": "must not be empty",
     "string_type": "must be text",
     "string_unicode": "must be valid Unicode",
+    "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entry",
     "tuple_type": "must be a list",
 }
@@ -255,15 +255,26 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
 
 def _section(location: tuple[int | str, ...]) -> type[Section]:
     """The section that a location lies in."""
-    match location:
-        case ("optimizers", int(), str(variant), *_):
-            return VARIANTS[variant]
-        case (str(name), _, *_) if name in SweepSpec.model_fields:
-            annotation = SweepSpec.model_fields[name].annotation
-            candidates = (annotation, *get_args(annotation))
-            return next(c for c in candidates if isinstance(c, type) and issubclass(c, Section))
-        case _:
-            return SweepSpec
+    section: type[Section] = SweepSpec
+    choices: dict[str, type[Section]] = {}
+    for part in location[:-1]:
+        if part in section.model_fields:
+            choices = dict(_sections(section.model_fields[str(part)].annotation))
+            if len(choices) == 1:
+                (section,) = choices.values()
+        elif part in choices:
+            section = choices[str(part)]
+    return section
+
+
+def _sections(annotation: Any, tag: str | None = None) -> Iterator[tuple[str, type[Section]]]:
+    """The sections an annotation allows, by the names that locations have for them."""
+    arguments = get_args(annotation)
+    tag = next((part.tag for part in arguments if isinstance(part, Tag)), tag)
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield tag or annotation.__name__, annotation
+    for argument in arguments:
+        yield from _sections(argument, tag)
 
 
 def _path(location: Sequence[int | str], data: Any, *, is_missing: bool) -> str:

@@ -1,13 +1,60 @@
-"""How a sweep chooses its configurations."""
+"""How a sweep chooses its configurations, and when it gives up on one early.
+
+    search: {type: grid, learning_rate: [1e-3, 1e-2], weight_decay: [0, 1e-4]}
+    search: {type: random, trials: 30, learning_rate: {low: 1e-4, high: 1}, weight_decay: [0, 1e-4]}
+    search:
+      type: tpe
+      trials: 30
+      learning_rate: {low: 1e-4, high: 1}
+      weight_decay: {low: 1e-8, high: 1e-2}
+      objectives: [val_accuracy, hessian_trace.validation]
+    early_stopping: {type: asha, grace_epochs: 5, reduction_factor: 3}
+
+Every optimizer has the same budget: ``trials`` configurations, each with every seed.
+"""
 
 from __future__ import annotations
 
+import math
+import random
 from itertools import product
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from workers.spec.fields import NonNegative, Positive, Section, Unique
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
-__all__ = ["GridSearch", "SearchSpec"]
+from workers.metrics import METRICS
+from workers.spec.fields import Count, NonNegative, PartError, Positive, Section, Seed, Unique
+
+__all__ = [
+    "AshaSpec",
+    "Configuration",
+    "Direction",
+    "GridSearch",
+    "Objective",
+    "RandomSearch",
+    "Range",
+    "SearchSpec",
+    "TpeSearch",
+]
+
+Configuration = tuple[float, float]
+"""(learning rate, weight decay)."""
+
+Direction = Literal["maximize", "minimize"]
+
+_DIRECTIONS: dict[str | None, Direction] = {"higher": "maximize", "lower": "minimize"}
+_MOST_CONFIGURATIONS = 100_000
+_DIGITS = 8
+"""Significant digits of a drawn number, fewer than any two machines' logarithms agree on."""
+_NARROWEST = 1.01
+"""Least high / low: so narrow a range has 1e5 numbers of so many digits at least."""
 
 
 class GridSearch(Section):
@@ -22,9 +69,198 @@ class GridSearch(Section):
         """How many cells the grid has."""
         return len(self.learning_rate) * len(self.weight_decay)
 
-    def configurations(self) -> list[tuple[float, float]]:
+    def configurations(self) -> list[Configuration]:
         """(learning rate, weight decay) of every cell."""
         return list(product(self.learning_rate, self.weight_decay))
 
 
-SearchSpec = GridSearch
+class Range(Section):
+    """An interval to search."""
+
+    low: NonNegative
+    high: Positive
+    scale: Literal["log", "linear"] = "log"
+
+    @model_validator(mode="after")
+    def _is_range(self) -> Range:
+        if self.low * _NARROWEST > self.high:
+            message = f"must be at least 1 % below high, {self.high:g}"
+            raise PartError(("low",), message, self.low)
+        if self.scale == "log" and self.low == 0:
+            message = "must be above 0 on a log scale (or choose scale: linear)"
+            raise PartError(("low",), message, self.low)
+        return self
+
+    def at(self, share: float) -> float:
+        """The number at a share in [0, 1) of the range, rounded and kept inside."""
+        if self.scale == "log":
+            low, high = math.log(self.low), math.log(self.high)
+            value = math.exp(low + share * (high - low))
+        else:
+            value = self.low + share * (self.high - self.low)
+        return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
+
+
+def _above_zero(value: Range) -> Range:
+    if value.low == 0:
+        raise PartError(("low",), "must be above 0", value.low)
+    return value
+
+
+class _SampledSearch(Section):
+    """What searches over ranges share."""
+
+    trials: Annotated[int, Field(ge=1, le=_MOST_CONFIGURATIONS, strict=True)]
+    """Configurations of each optimizer, each run with every seed."""
+    learning_rate: Annotated[Range, AfterValidator(_above_zero)] = Range(low=1e-4, high=1e-1)
+    weight_decay: Range | Unique[NonNegative] = Range(low=1e-8, high=1e-4)
+    """A range, or some to choose from, 0 among them where no weight decay is one."""
+    seed: Seed = 0
+    """Seed of the search; the trials have their own."""
+
+    @property
+    def configuration_count(self) -> int:
+        """How many configurations each optimizer has."""
+        return self.trials
+
+
+class RandomSearch(_SampledSearch):
+    """Configurations drawn independently, the same ones for every optimizer.
+
+    They follow from ``seed`` alone and are known at submission; shared ones allow to compare
+    optimizers in pairs, as on a grid.
+    """
+
+    type: Literal["random"]
+
+    def configurations(self) -> list[Configuration]:
+        """The configurations in the order they were drawn; each is drawn once."""
+        generator = random.Random(f"sasam {self.seed}")  # noqa: S311 - no secret
+        drawn: dict[Configuration, None] = {}
+        while len(drawn) < self.trials:
+            shares = generator.random(), generator.random()
+            drawn[self.learning_rate.at(shares[0]), _pick(self.weight_decay, shares[1])] = None
+        return list(drawn)
+
+
+def _direction(metric: object) -> Direction:
+    """The direction of better values; of an unknown metric any will do."""
+    known = METRICS.get(str(metric).partition(".")[0])
+    return _DIRECTIONS.get(known.better if known else None, "maximize")
+
+
+class Objective(Section):
+    """A metric to search by; a plain name stands for it.
+
+    OOD metrics are none: what selects configurations cannot judge them too.
+    """
+
+    metric: Literal[
+        "val_accuracy",
+        "val_loss",
+        "train_accuracy",
+        "train_loss",
+        "hessian_trace.validation",
+        "hessian_lambda_max.validation",
+    ] = "val_accuracy"
+    direction: Direction = "maximize"
+    """Follows from the metric where absent."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, value: object) -> object:
+        value = {"metric": value} if isinstance(value, str) else value
+        if isinstance(value, dict) and "direction" not in value:
+            return value | {"direction": _direction(value.get("metric", "val_accuracy"))}
+        return value
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Objective:
+        better = _direction(self.metric)
+        if self.direction != better:
+            adjective = "higher" if better == "maximize" else "lower"
+            message = f"must be {better}: {adjective} {self.metric} is better"
+            raise PartError(("direction",), message, self.direction)
+        return self
+
+    def __str__(self) -> str:
+        """The metric alone: it implies the direction."""
+        return self.metric
+
+    @property
+    def curvature_metric(self) -> str | None:
+        """What `CurvatureSpec.metrics` must have for it; None for what every trial measures."""
+        name, _, split = self.metric.partition(".")
+        return name.removeprefix("hessian_") if split else None
+
+
+class TpeSearch(_SampledSearch):
+    """Tree-structured Parzen estimators: each optimizer's search learns from its own trials.
+
+    With two objectives it looks for the best compromises (multi-objective TPE). With several seeds
+    an objective is the mean over them.
+    """
+
+    type: Literal["tpe"]
+    objectives: Annotated[Unique[Objective], Field(max_length=2)] = (Objective(),)
+
+    def configurations(self) -> list[Configuration]:
+        """None: they are found while the sweep runs."""
+        return []
+
+    @property
+    def largest(self) -> Configuration:
+        """The largest learning rate and weight decay."""
+        decays = self.weight_decay
+        return self.learning_rate.high, decays.high if isinstance(decays, Range) else max(decays)
+
+
+class AshaSpec(Section):
+    """Asynchronous successive halving: stop a trial that is behind the others of its optimizer.
+
+    A trial that has trained ``grace_epochs * reduction_factor ** k`` epochs, k = 0, 1, ..., goes on
+    if its metric is among the best 1 / ``reduction_factor`` of those that came as far. Only trials
+    of one optimizer are compared: one that learns slower at first is not worse.
+    """
+
+    type: Literal["asha"] = "asha"
+    metric: Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"] = "val_accuracy"
+    grace_epochs: Count = 1
+    """Epochs that every trial has at least."""
+    reduction_factor: Annotated[int, Field(ge=2, le=100, strict=True)] = 4
+
+    @property
+    def direction(self) -> Direction:
+        """Which values of the metric are better."""
+        return _direction(self.metric)
+
+
+def _pick(values: Range | tuple[float, ...], share: float) -> float:
+    """The number at a share in [0, 1) of a range or of some choices."""
+    return values.at(share) if isinstance(values, Range) else values[int(share * len(values))]
+
+
+_SEARCHES = ("grid", "random", "tpe")
+
+
+def _known_type(value: Any) -> Any:
+    """Refuse a search of unknown type before the fields of one are looked at."""
+    if isinstance(value, dict) and value.get("type", "grid") not in _SEARCHES:
+        known = " or ".join(map(repr, _SEARCHES))
+        raise PartError(("type",), f"must be {known}", value["type"])
+    return value
+
+
+def _type_of(value: Any) -> str:
+    """Which search is meant; a grid where nothing is said."""
+    kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
+    return kind if kind in _SEARCHES else "grid"
+
+
+SearchSpec = Annotated[
+    Annotated[GridSearch, Tag("grid")]
+    | Annotated[RandomSearch, Tag("random")]
+    | Annotated[TpeSearch, Tag("tpe")],
+    Discriminator(_type_of),
+    BeforeValidator(_known_type),
+]

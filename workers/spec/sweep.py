@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from workers.spec.fields import Label, PartError, Section, Seed, Unique
 from workers.spec.optimizers import OptimizerSpec
-from workers.spec.search import GridSearch, SearchSpec
+from workers.spec.search import AshaSpec, Configuration, GridSearch, SearchSpec, TpeSearch
 from workers.spec.sections import (
     CurvatureSpec,
     DatasetSpec,
@@ -34,7 +34,7 @@ _LEFT_TO_ADAPTIVE_METHODS = {"schedule": "constant", "warmup_epochs": 0, "gradie
 
 
 class SweepSpec(Section):
-    """Optimizers x learning rates x weight decays x seeds, on one model and data set."""
+    """Optimizers x configurations x seeds, on one model and data set."""
 
     name: Label
     """Sweeps of one name share an MLflow experiment."""
@@ -46,6 +46,8 @@ class SweepSpec(Section):
     seeds: Unique[Seed] = (0,)
     training: TrainingSpec = TrainingSpec()
     curvature: CurvatureSpec | None = CurvatureSpec()
+    early_stopping: AshaSpec | None = None
+    """Give up on trials that are behind; every trial runs to its end where absent."""
     resources: ResourcesSpec = ResourcesSpec()
     limits: LimitsSpec = LimitsSpec()
     priority: Annotated[int, Field(ge=-1000, le=1000, strict=True)] = 0
@@ -102,6 +104,35 @@ class SweepSpec(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _searchable(self) -> SweepSpec:
+        stopping = self.early_stopping
+        if stopping is not None and stopping.grace_epochs >= self.training.epochs:
+            message = f"must be below training.epochs, {self.training.epochs}"
+            raise PartError(("early_stopping", "grace_epochs"), message, stopping.grace_epochs)
+        objectives = self.search.objectives if isinstance(self.search, TpeSearch) else ()
+        for position, objective in enumerate(objectives):
+            location = ("search", "objectives", position)
+            needed = objective.curvature_metric
+            if needed is None:
+                continue
+            if stopping is not None:
+                message = "cannot go with early_stopping: it is measured at the end of a trial"
+                raise PartError(location, message, objective.metric)
+            curvature = self.curvature
+            if curvature is None or needed not in curvature.metrics:
+                message = f"needs {needed} among curvature.metrics"
+                raise PartError(location, message, objective.metric)
+            if "validation" not in curvature.splits:
+                message = "needs validation among curvature.splits"
+                raise PartError(location, message, objective.metric)
+        return self
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """How tables and figures call the optimizers, in order."""
+        return tuple(self._by_label)
+
     @property
     def trial_count(self) -> int:
         """How many trials the sweep has."""
@@ -109,24 +140,59 @@ class SweepSpec(Section):
 
     @cached_property
     def trials(self) -> tuple[TrialConfig, ...]:
-        """Every trial, in the order they start.
+        """Every trial that is known before the sweep runs, in the order they start.
 
         Seeds are outermost and optimizers innermost, so that every optimizer's heatmap fills
-        evenly and a whole grid is there after the first seed.
+        evenly and a whole grid is there after the first seed. A TPE search knows none.
         """
         return tuple(
-            TrialConfig(
-                optimizer=optimizer,
-                learning_rate=learning_rate,
-                weight_decay=weight_decay,
-                seed=seed,
-                dataset=self.dataset,
-                ood=self.ood,
-                model=self.model,
-                training=self.training,
-                curvature=self.curvature,
-            )
+            self.trial(label, configuration, seed)
             for seed in self.seeds
-            for learning_rate, weight_decay in self.search.configurations()
-            for optimizer in self.optimizers
+            for configuration in self.search.configurations()
+            for label in self.labels
         )
+
+    @property
+    def corners(self) -> tuple[TrialConfig, ...]:
+        """Of a TPE search: a trial of each optimizer with the largest numbers it may get."""
+        if not isinstance(self.search, TpeSearch):
+            return ()
+        largest = self.search.largest
+        return tuple(self.trial(label, largest, self.seeds[0]) for label in self.labels)
+
+    def trial(self, label: str, configuration: Configuration, seed: int) -> TrialConfig:
+        """A trial of this sweep.
+
+        Args:
+            label: Of its optimizer.
+            configuration: Learning rate and weight decay.
+            seed: One of the seeds.
+        """
+        learning_rate, weight_decay = configuration
+        return TrialConfig(
+            optimizer=self._by_label[label],
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            seed=seed,
+            dataset=self.dataset,
+            ood=self.ood,
+            model=self.model,
+            training=self.training,
+            curvature=self.curvature,
+        )
+
+    def positions(self, label: str, number: int) -> list[int]:
+        """Where the trials of an optimizer's configuration stand, one position a seed.
+
+        Args:
+            label: Of the optimizer.
+            number: Of the configuration among those of the optimizer, from 0.
+        """
+        optimizers = len(self.optimizers)
+        first = number * optimizers + self.labels.index(label)
+        stride = self.search.configuration_count * optimizers
+        return [first + stride * seed for seed in range(len(self.seeds))]
+
+    @cached_property
+    def _by_label(self) -> dict[str, OptimizerSpec]:
+        return {optimizer.label or optimizer.name: optimizer for optimizer in self.optimizers}

@@ -39,6 +39,8 @@ def run_alone(
         IndexError: The sweep has no such trial.
         SpecError: The sweep's trials cannot run here.
     """
+    if not spec.trials:
+        raise IndexError(f"the trials of a {spec.search.type} search are not known before it runs")
     if not 0 <= index < spec.trial_count:
         raise IndexError(f"trial {index} does not exist; allowed: 0 to {spec.trial_count - 1}")
     make_deterministic()

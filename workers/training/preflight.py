@@ -80,7 +80,7 @@ def _batch_problems(spec: SweepSpec, data: TrialData) -> Iterator[SpecProblem]:
 
 
 def _optimizer_problems(spec: SweepSpec, model: nn.Module) -> Iterator[SpecProblem]:
-    for trial in spec.trials:
+    for trial in spec.trials or spec.corners:
         try:
             build_optimizer(trial, model)
         except ValueError as error:

@@ -172,7 +172,7 @@ NAMES = [
     (("name",), "a\n", "name", "must be 1 to 63 letters of A to Z, digits", '"a\\n"'),
     (("name",), "a" * 64, "name", "must be 1 to 63 letters of A to Z, digits", '"aaa'),
     (("name",), "\ud800", "name", "must be valid Unicode", '"\\ud800"'),
-    (("search", "type"), "tpe", "search.type", "must be 'grid'", '"tpe"'),
+    (("search", "type"), "gird", "search.type", "must be 'grid' or 'random' or 'tpe'", '"gird"'),
     (("search",), None, "search", "must be a mapping", "null"),
     (
         ("ood", "corruptions"),

@@ -1,0 +1,108 @@
+"""Trials that fail: what went wrong, and whether to try again.
+
+Out of memory is told apart from everything else: it depends on what else runs on the device, and
+its remedy is the researcher's. An exception that comes twice in a row after the same epoch is
+taken for a bug, which another try would meet again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Failure", "FailureKind", "Retries", "read_failure"]
+
+_FIRST_PAUSE_SECONDS = 2.0
+_LONGEST_PAUSE_SECONDS = 60.0
+_TUNES_HEADING = "Failure # "
+_TRACEBACK = "Traceback (most recent call last)"
+_OUT_OF_MEMORY = re.compile(
+    r"OutOfMemoryError|MemoryError|out of memory|_ALLOC_FAILED|an't allocate memory"
+    r"|annot allocate memory|low on memory|\bOOM\b",
+)
+"""How CUDA, cuBLAS and cuDNN, PyTorch's allocators, the system, and Ray's memory monitor say it."""
+
+
+class FailureKind(StrEnum):
+    """Why a trial failed."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is known of a trial that failed.
+
+    Args:
+        kind: Why.
+        message: The exception and what it says, or what Ray says of a process that died.
+        traceback: All that there is.
+        was_raised: Whether the trial raised an exception; otherwise its process died.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str
+    was_raised: bool
+
+    @property
+    def headline(self) -> str:
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
+
+
+class Retries:
+    """Decides whether a failed trial is tried again, and when.
+
+    Args:
+        limit: How often, at most.
+        first_pause_seconds: Wait before the first retry; doubled for each further one, up to a
+            minute.
+    """
+
+    def __init__(self, limit: int, first_pause_seconds: float = _FIRST_PAUSE_SECONDS) -> None:
+        self._limit = limit
+        self._first_pause_seconds = first_pause_seconds
+        self._counts: Counter[str] = Counter()
+        self._last: dict[str, tuple[str, int]] = {}
+
+    def count(self, key: str) -> int:
+        """How often a trial was tried again."""
+        return self._counts[key]
+
+    def pause_seconds(self, key: str, failure: Failure, epoch: int) -> float | None:
+        """How long to wait before the next try; None to give up.
+
+        Args:
+            key: The trial.
+            failure: Its newest failure.
+            epoch: Its last recorded epoch.
+        """
+        before, now = self._last.get(key), (failure.message, epoch)
+        self._last[key] = now
+        may_pass = failure.kind is FailureKind.OUT_OF_MEMORY or not failure.was_raised
+        if self._counts[key] >= self._limit or (before == now and not may_pass):
+            return None
+        pause = self._first_pause_seconds * 2.0 ** self._counts[key]
+        self._counts[key] += 1
+        return min(pause, _LONGEST_PAUSE_SECONDS)
+
+
+def read_failure(text: str) -> Failure:
+    """What the file says in which Tune notes a trial's errors, the newest one last."""
+    _, heading, newest = text.rpartition(_TUNES_HEADING)
+    newest = newest.partition("\n")[2] if heading else newest
+    was_raised = _TRACEBACK in newest or "ray::" in newest
+    message = _exception(newest) if was_raised else newest.strip()
+    kind = FailureKind.OUT_OF_MEMORY if _OUT_OF_MEMORY.search(message) else FailureKind.ERROR
+    return Failure(kind, message or "no traceback", newest.strip(), was_raised)
+
+
+def _exception(traceback: str) -> str:
+    """The exception and its message: what follows the last frame."""
+    lines = traceback.strip().splitlines()
+    frames = [at for at, line in enumerate(lines) if line.startswith("  ")]
+    return "\n".join(lines[frames[-1] + 1 if frames else 0 :]).strip()
