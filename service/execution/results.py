@@ -41,6 +41,7 @@ class TrialRun:
         key: The trial's key.
         run_id: MLflow's id.
         values: Columns of the trial's row.
+        identity: Columns that say which trial it is; None before they have all arrived.
         ended_at: When it ended, None while it runs.
     """
 
@@ -48,6 +49,7 @@ class TrialRun:
     run_id: str
     values: dict[str, Any]
     ended_at: datetime | None
+    identity: dict[str, Any] | None = None
 
 
 class MlflowResults:
@@ -221,7 +223,23 @@ def _trial_run(run: Run) -> TrialRun:
         "started_at": _moment(run.info.start_time),
         "ended_at": ended_at,
     }
-    return TrialRun(tags.get("sasam.trial", ""), run.info.run_id, values, ended_at)
+    return TrialRun(tags.get("sasam.trial", ""), run.info.run_id, values, ended_at, _identity(run))
+
+
+def _identity(run: Run) -> dict[str, Any] | None:
+    """Which trial a run is of, by its tags and params."""
+    tags, params = run.data.tags, run.data.params
+    try:
+        return {
+            "position": int(tags["sasam.position"]),
+            "optimizer": tags["sasam.optimizer"],
+            "optimizer_name": params["optimizer.name"],
+            "learning_rate": float(params["learning_rate"]),
+            "weight_decay": float(params["weight_decay"]),
+            "seed": int(params["seed"]),
+        }
+    except KeyError:  # the run is new, or of an earlier release
+        return None
 
 
 def _is_finite(value: float) -> bool:

@@ -79,6 +79,8 @@ class TrialSync:
 
 def record_runs(session: Session, sweep_id: str, runs: Sequence[TrialRun]) -> None:
     """Write what runs say into the rows of their trials, with the events that tell of it."""
+    found = {run.key: run.identity for run in runs if run.identity is not None}
+    TrialRepository(session).discover(sweep_id, found)
     before = _stored(session, sweep_id, [run.key for run in runs])
     changed = [run for run in runs if run.key in before and _differs(before[run.key], run.values)]
     TrialRepository(session).record_all(sweep_id, {run.key: run.values for run in changed})

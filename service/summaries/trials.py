@@ -26,15 +26,17 @@ def trial_table(sweep: SweepRow, trials: Sequence[StoredTrial]) -> TrialTable:
         trials: Its trials, ended or not.
     """
     specification = SweepSpec.model_validate(sweep.specification)
-    labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
+    search = specification.search
     titles = _titles(specification)
     return TrialTable.from_rows(
         [_row(trial, titles) for trial in trials],
         chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
-        optimizers=labels,
-        learning_rates=specification.search.learning_rate,
-        weight_decays=specification.search.weight_decay,
+        optimizers=specification.labels,
+        learning_rates=search.learning_rate if search.type == "grid" else None,
+        weight_decays=search.weight_decay if search.type == "grid" else None,
         seeds=specification.seeds,
+        search=search.type,
+        planned_trials=specification.trial_count,
         workload=f"{models.title(specification.model.name)} on"
         f" {datasets.title(specification.dataset.name)}",
     )

@@ -286,7 +286,7 @@ def _gradient_evaluations(specification: SweepSpec) -> int | None:
         optimizers.entry(optimizer.name).facts.get("gradient_evaluations_per_step", 1)
         for optimizer in specification.optimizers
     ]
-    cells = len(specification.search.configurations()) * len(specification.seeds)
+    cells = specification.search.configuration_count * len(specification.seeds)
     return sum(per_step) * cells * steps
 
 

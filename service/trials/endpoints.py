@@ -85,7 +85,8 @@ def show_trial(
         row = TrialRepository(session).get(sweep_id, key)
     if row is None:
         raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
-    trial = SweepSpec.model_validate(sweep.specification).trials[row.position]
+    specification = SweepSpec.model_validate(sweep.specification)
+    trial = specification.trial(row.optimizer, (row.learning_rate, row.weight_decay), row.seed)
     run_id = row.mlflow_run_id
     curves = [
         name for name, metric in METRICS.items() if metric.when == "epoch" and name != "epoch"

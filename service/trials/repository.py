@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from service.storage.tables import TrialRow
+from service.storage.tables import SweepRow, TrialRow
 from workers.metrics import Outcome
 from workers.spec import TrialConfig
 
@@ -23,24 +23,40 @@ class TrialRepository:
         self._session = session
 
     def plan(self, sweep_id: str, trials: Iterable[TrialConfig]) -> None:
-        """Store the trials of a new sweep."""
-        rows = [
-            {
-                "sweep_id": sweep_id,
-                "key": trial.key,
+        """Store the trials of a new sweep that are known before it runs."""
+        identities = {
+            trial.key: {
                 "position": position,
                 "optimizer": trial.optimizer_label,
                 "optimizer_name": trial.optimizer.name,
                 "learning_rate": trial.learning_rate,
                 "weight_decay": trial.weight_decay,
                 "seed": trial.seed,
-                "epoch": 0,
-                "metrics": {},
-                "attempt": 0,
             }
             for position, trial in enumerate(trials)
-        ]
-        self._session.execute(insert(TrialRow), rows)
+        }
+        self._insert(sweep_id, identities)
+
+    def discover(self, sweep_id: str, identities: Mapping[str, Mapping[str, Any]]) -> None:
+        """Store trials that a search has found while the sweep runs.
+
+        Args:
+            sweep_id: Their sweep; of one whose trials were planned there are no others.
+            identities: By key the columns that say which trial it is; stored ones are left alone.
+        """
+        sweep = self._session.get(SweepRow, sweep_id)
+        if sweep is None or sweep.specification["search"]["type"] != "tpe":
+            return
+        query = select(TrialRow.key).where(TrialRow.sweep_id == sweep_id)
+        stored = set(self._session.scalars(query))
+        found = {key: values for key, values in identities.items() if key not in stored}
+        self._insert(sweep_id, found)
+
+    def _insert(self, sweep_id: str, identities: Mapping[str, Mapping[str, Any]]) -> None:
+        fresh = {"sweep_id": sweep_id, "epoch": 0, "metrics": {}, "attempt": 0}
+        rows = [{**fresh, "key": key, **values} for key, values in identities.items()]
+        if rows:
+            self._session.execute(insert(TrialRow), rows)
 
     def get(self, sweep_id: str, key: str) -> TrialRow | None:
         """One trial; what cannot be a key does not reach the database."""
@@ -77,7 +93,10 @@ class TrialRepository:
         return self._session.scalars(query).all()
 
     def count(self, sweep_ids: Sequence[str]) -> dict[str, Counter[str]]:
-        """Trials of each sweep by outcome, with ``running`` and ``pending`` for those without."""
+        """Trials of each sweep by outcome, with ``running`` and ``pending`` for those without.
+
+        Those that a search has not found yet are pending.
+        """
         started = TrialRow.mlflow_run_id.is_not(None)
         query = (
             select(TrialRow.sweep_id, TrialRow.outcome, started, func.count())
@@ -87,6 +106,12 @@ class TrialRepository:
         counts: dict[str, Counter[str]] = {sweep_id: Counter() for sweep_id in sweep_ids}
         for sweep_id, outcome, has_run, count in self._session.execute(query):
             counts[sweep_id][outcome or ("running" if has_run else "pending")] += count
+        planned = select(SweepRow.sweep_id, SweepRow.trial_count)
+        for sweep_id, total in self._session.execute(
+            planned.where(SweepRow.sweep_id.in_(sweep_ids))
+        ):
+            if total > counts[sweep_id].total():
+                counts[sweep_id]["pending"] += total - counts[sweep_id].total()
         return counts
 
     def details(self, sweep_id: str) -> dict[str, dict[str, Any]]:

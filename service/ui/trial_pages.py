@@ -25,7 +25,7 @@ from service.ui.queries import TrialFilter, count_trials, find_trials
 from service.ui.rendering import HEADERS, PageRoute, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial
 from workers.metrics import SPLITS
-from workers.spec import SweepSpec
+from workers.spec import Range, SweepSpec
 
 __all__ = ["router"]
 
@@ -68,8 +68,8 @@ def show_trials(
         is_filtered=bool(given),
         statuses=get_args(Status),
         optimizers=[choice.label or choice.name for choice in specification.optimizers],
-        learning_rates=specification.search.learning_rate,
-        weight_decays=specification.search.weight_decay,
+        learning_rates=_choices(specification.search.learning_rate),
+        weight_decays=_choices(specification.search.weight_decay),
         paging=paging,
         query=urlencode(given),
     )
@@ -98,7 +98,11 @@ def show_one(
         sweep=sweep,
         trial=row,
         epochs=specification.training.epochs,
-        configuration=_flat(specification.trials[row.position].model_dump(mode="json")),
+        configuration=_flat(
+            specification.trial(
+                row.optimizer, (row.learning_rate, row.weight_decay), row.seed
+            ).model_dump(mode="json")
+        ),
         figures=[name for name in TRIAL_FIGURES if detail and draw_trial(name, detail) is not None],
         titles=TRIAL_FIGURES,
         matrix=_shaded(matrix) if matrix else None,
@@ -160,6 +164,11 @@ def _shaded(matrix: dict[str, list[float]]) -> dict[str, list[tuple[float, str]]
         corruption: [(value, f"v{min(int(value / best * SHADES), SHADES - 1)}") for value in values]
         for corruption, values in matrix.items()
     }
+
+
+def _choices(values: Range | tuple[float, ...]) -> tuple[float, ...]:
+    """What to filter by; nothing where a search may try any number."""
+    return () if isinstance(values, Range) else values
 
 
 def _number(text: str) -> float | None:
