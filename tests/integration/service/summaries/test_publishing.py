@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import update
 
-from service.execution.ray_jobs import JobState, JobStatus, RayJobs
+from service.execution.lease import Lease
+from service.execution.ray_jobs import JobState, JobStatus, NodeResources, RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
 from service.settings import Settings
-from service.storage import Database
+from service.storage import Database, LeaseRow
 from service.sweeps.lifecycle import SweepState, transition
 from service.sweeps.service import require_sweep
 
@@ -25,6 +27,12 @@ class Ray:
 
     def state(self, name: str) -> JobState:
         return JobState(self.status, 0, "")
+
+    def nodes(self) -> list[NodeResources]:
+        return [NodeResources(cpus=2, gpus=0)]
+
+    def log_tail(self, name: str, *, lines: int) -> str | None:
+        return None
 
 
 @pytest.fixture
@@ -46,8 +54,13 @@ def running(detailed: Any, make_sweep: Any) -> str:
 def reconciler(
     database: Database, uri: str, ray: Ray, on_end: Callable[[str, str | None], None]
 ) -> Reconciler:
+    with database.transaction() as session:
+        session.execute(update(LeaseRow).values(expires_at=0.0))  # the application's
+    lease = Lease(database, seconds=600)
+    assert lease.acquire()
     settings = Settings(max_running_sweeps=1)
-    return Reconciler(database, cast(RayJobs, ray), MlflowResults(uri), settings, on_end=on_end)
+    results = MlflowResults(uri)
+    return Reconciler(database, cast(RayJobs, ray), results, settings, lease, on_end=on_end)
 
 
 def test_reconciler_tells_the_end_of_a_sweep_once(detailed: Any, running: str) -> None:
