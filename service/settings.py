@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     """How long a login of the page lasts."""
     allowed_hosts: Names = ()
     """Names by which clients may call this service, besides this machine's; ``*`` is any."""
-    trusted_proxies: Names = ("127.0.0.1",)
+    trusted_proxies: Names = ()
     """Addresses whose ``X-Forwarded-For`` and ``X-Forwarded-Proto`` are believed."""
     requests_per_second: float = Field(default=50, gt=0)
     """How often one caller may ask in the long run; nobody counts where no token is needed."""

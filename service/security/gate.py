@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.errors import Problem, TooLargeProblem, problem_response
+from service.observation.routes import route_template
 from service.security.access import LOCAL, Principal, required_role
 from service.security.audit import AuditLog
 from service.security.authentication import Authentication
@@ -165,13 +166,14 @@ class Gate:
     async def _record(
         self, request: Request, principal: Principal, status: int, answered: Headers
     ) -> None:
-        route = getattr(request.scope.get("route"), "path", request.url.path)
+        was_routed = "endpoint" in request.scope
+        target = route_template(request.scope) if was_routed else request.url.path
         sweep = _SWEEP.search(request.url.path) or _SWEEP.search(answered.get("location", ""))
         await run_in_threadpool(
             self._audit.record,
             actor=principal.name,
             address=_address(request),
-            command=f"{request.method} {route}",
+            command=f"{request.method} {target}",
             sweep_id=sweep[1] if sweep else None,
             status=status,
             request_id=getattr(request.state, "request_id", ""),

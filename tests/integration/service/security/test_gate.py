@@ -1,0 +1,267 @@
+"""What passes the gate: every route, every role, every trick at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import update
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.security.access import Role
+from service.security.tables import TokenRow
+from service.security.tokens import Tokens
+
+from .conftest import SPECIFICATION, Site, settings_for
+
+OPEN = {"/healthz", "/readyz", "/login", "/logout"}
+PLACES = {"sweep_id": "0123456789ab", "key": "abc", "name": "best", "command": "pause"}
+
+
+def every_request(app: Any) -> Iterator[tuple[str, str]]:
+    """Method and path of all that the application answers."""
+    for context in iter_route_contexts(app.routes):
+        if isinstance(context.original_route, Mount):
+            yield "GET", f"{context.path}/no-such-file"
+            continue
+        path = str(context.path_format or context.path)
+        places = PLACES | {"attempt": "1", "number": "1"}
+        for method in context.methods or {"GET"}:
+            yield method, path.format_map(places)
+
+
+def test_every_route_but_those_listed_needs_a_token(site: Site) -> None:
+    asked = list(every_request(site.client.app))
+    assert len(asked) > 40
+    for method, path in asked:
+        answer = site.ask(method, path, None)
+        if path in OPEN or path.startswith("/static/"):
+            assert "www-authenticate" not in answer.headers, (method, path)
+        else:
+            assert answer.status_code == 401, (method, path)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert "paths" not in answer.text
+
+
+def test_every_route_that_changes_something_refuses_readers(site: Site) -> None:
+    changing = {
+        (method, path)
+        for method, path in every_request(site.client.app)
+        if method not in {"GET", "HEAD"} and path not in OPEN
+    }
+    assert len(changing) > 8
+    for method, path in changing:
+        answer = site.ask(method, path, Role.READ)
+        assert answer.status_code == 403, (method, path)
+        assert answer.json()["type"] == "urn:sasam:role-too-low"
+
+
+def test_every_route_that_changes_something_refuses_another_sites_page(site: Site) -> None:
+    for method, path in every_request(site.client.app):
+        if method in {"GET", "HEAD"}:
+            continue
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Sec-Fetch-Site": "same-site", "Origin": "http://testserver"},
+        ):
+            answer = site.ask(method, path, Role.ADMIN, headers=headers)
+            assert answer.status_code == 403, (method, path, headers)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/v1/sweeps", {Role.READ, Role.SUBMIT, Role.ADMIN}),
+        ("GET", "/", {Role.READ, Role.SUBMIT, Role.ADMIN}),
+        ("GET", "/metrics", {Role.READ, Role.SUBMIT, Role.ADMIN}),
+        ("POST", "/api/v1/sweeps?dry_run=true", {Role.SUBMIT, Role.ADMIN}),
+        ("POST", "/api/v1/sweeps/{}/pause", {Role.SUBMIT, Role.ADMIN}),
+        ("POST", "/sweeps/{}/pause", {Role.SUBMIT, Role.ADMIN}),
+        ("DELETE", "/api/v1/sweeps/{}", {Role.ADMIN}),
+        ("POST", "/sweeps/{}/delete", {Role.ADMIN}),
+        ("GET", "/api/v1/audit", {Role.ADMIN}),
+    ],
+)
+def test_role_matrix(site: Site, method: str, path: str, allowed: set[Role]) -> None:
+    for role in Role:
+        content = SPECIFICATION if "dry_run" in path else None
+        target = path.format(site.submit(ended="delete" in path or method == "DELETE"))
+        answer = site.ask(method, target, role, content=content)
+        assert (answer.status_code not in {401, 403, 404}) == (role in allowed), (role, answer.text)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Bearer wrong", "Bearer ", "Bearer", "Basic YWRtaW46YWRtaW4=", "{}", "Bearer {} {}"],
+)
+def test_wrong_token_is_refused(site: Site, header: str) -> None:
+    token = site.tokens[Role.ADMIN]
+    answer = site.ask(
+        "GET", "/api/v1/sweeps", None, headers={"Authorization": header.replace("{}", token)}
+    )
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert token not in answer.text
+
+
+def test_token_that_was_revoked_or_is_over_is_refused_at_once(site: Site) -> None:
+    tokens = Tokens(site.database)
+    token = tokens.create("passing", Role.READ)
+    headers = {"Authorization": f"Bearer {token}"}
+    assert site.ask("GET", "/api/v1/sweeps", None, headers=headers).status_code == 200
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    with site.database.transaction() as session:
+        session.execute(update(TokenRow).where(TokenRow.name == "passing").values(expires_at=past))
+    assert site.ask("GET", "/api/v1/sweeps", None, headers=headers).status_code == 401
+    tokens.revoke("passing")
+    assert site.ask("GET", "/api/v1/sweeps", None, headers=headers).status_code == 401
+
+
+def test_token_in_the_address_is_no_token(site: Site) -> None:
+    token = site.tokens[Role.ADMIN]
+    assert site.ask("GET", f"/api/v1/sweeps?token={token}", None).status_code == 401
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8420", "localhost.evil.example"])
+@pytest.mark.parametrize("path", ["/healthz", "/api/v1/sweeps", "/login"])
+def test_forged_host_is_refused_with_the_names_there_are(site: Site, host: str, path: str) -> None:
+    answer = site.ask("GET", path, Role.ADMIN, headers={"Host": host})
+    assert answer.status_code == 421
+    assert answer.json()["allowed"] == ["localhost"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/..%2f..%2fsettings.py",
+        "/static/%2e%2e/%2e%2e/settings.py",
+        "/static/..%5c..%5csettings.py",
+        "/static//etc/passwd",
+        "/api/v1/presets/..%2f..%2fspec%2f__init__",
+        "/api/v1/presets/%00",
+        "/api/v1/sweeps/..%2f..%2fetc",
+        "/api/v1/sweeps/%00/trials",
+        "/sweeps/..%2f/trials",
+        "/healthz%2f..%2fapi/v1/sweeps",
+        "//api/v1/sweeps",
+    ],
+)
+def test_path_that_climbs_leads_nowhere(site: Site, path: str) -> None:
+    for role in (None, Role.ADMIN):
+        request = site.client.build_request("GET", "http://testserver/")
+        raw = path.encode()
+        request.url = request.url.copy_with(raw_path=raw)
+        if role:
+            request.headers["Authorization"] = f"Bearer {site.tokens[role]}"
+        answer = site.client.send(request, follow_redirects=False)
+        assert answer.status_code in ({401, 404, 422} if role is None else {404, 422}), answer.text
+        assert "SASAM_" not in answer.text
+        assert "root:" not in answer.text
+
+
+def test_command_is_recorded_with_who_what_and_outcome(site: Site) -> None:
+    sweep_id = site.submit()
+    site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause", Role.SUBMIT)
+    site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause", Role.SUBMIT)
+    site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause?dry_run=true", Role.READ)
+    site.ask("DELETE", f"/api/v1/sweeps/{sweep_id}", Role.ADMIN)
+    site.ask("POST", "/api/v1/sweeps?dry_run=true", Role.SUBMIT, content=SPECIFICATION)
+    site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause", None)
+    page = site.ask("GET", f"/api/v1/audit?sweep={sweep_id}", Role.ADMIN).json()
+    pause = "POST /api/v1/sweeps/{sweep_id}/pause"
+    assert [(e["actor"], e["command"], e["status"]) for e in reversed(page["entries"])] == [
+        ("submiter", "POST /api/v1/sweeps", 201),
+        ("submiter", pause, 200),
+        ("submiter", pause, 409),
+        ("reader", f"POST /api/v1/sweeps/{sweep_id}/pause", 403),
+        ("adminer", "DELETE /api/v1/sweeps/{sweep_id}", 409),
+    ]
+    assert {entry["address"] for entry in page["entries"]} == {"testclient"}
+
+
+def test_audit_is_read_in_pages(site: Site) -> None:
+    sweep_id = site.submit()
+    for _ in range(4):
+        site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause", Role.SUBMIT)
+    seen: list[int] = []
+    before: int | None = 2**31 - 1
+    while before is not None:
+        query = f"/api/v1/audit?sweep={sweep_id}&limit=2&before={before}"
+        page = site.ask("GET", query, Role.ADMIN).json()
+        seen += [entry["number"] for entry in page["entries"]]
+        before = page["next_before"]
+    assert len(seen) == 5
+    assert seen == sorted(seen, reverse=True)
+
+
+def test_every_answer_says_what_browsers_may_do_with_it(site: Site) -> None:
+    sweep_id = site.submit()
+    for path, role in (
+        ("/", Role.READ),
+        (f"/sweeps/{sweep_id}", Role.READ),
+        ("/login", None),
+        ("/static/app.js", None),
+        ("/healthz", None),
+        ("/api/v1/sweeps", Role.READ),
+        ("/api/v1/sweeps", None),
+        ("/docs", Role.READ),
+        ("/no/such/path", Role.READ),
+    ):
+        headers = site.ask("GET", path, role).headers
+        assert headers["x-content-type-options"] == "nosniff", path
+        assert headers["referrer-policy"] == "same-origin", path
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert ("unsafe-eval" in headers["content-security-policy"]) is False, path
+
+
+def test_callers_that_ask_too_often_are_told_when_to_ask_again(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, auth="required", requests_per_second=0.01, request_burst=2)
+    with TestClient(create_app(settings)) as client:
+        tokens = Tokens(client.app.state.database)  # type: ignore[attr-defined]
+        one, two = (
+            {"Authorization": f"Bearer {tokens.create(name, Role.READ)}"} for name in ("one", "two")
+        )
+        codes = [client.get("/api/v1/sweeps", headers=one).status_code for _ in range(3)]
+        assert codes == [200, 200, 429]
+        refused = client.get("/api/v1/sweeps", headers=one)
+        assert 0 < int(refused.headers["retry-after"]) <= 100
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert client.get("/api/v1/sweeps", headers=two).status_code == 200
+        guesses = [client.get("/api/v1/sweeps").status_code for _ in range(3)]
+        assert guesses == [401, 401, 429]
+        assert client.get("/healthz").status_code == 429
+
+
+def test_service_without_tokens_counts_nobody_and_takes_all_for_local(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, requests_per_second=0.01, request_burst=1)
+    with TestClient(create_app(settings)) as client:
+        for _ in range(3):
+            assert client.get("/api/v1/sweeps").status_code == 200
+        assert client.post("/api/v1/sweeps", content=SPECIFICATION).status_code == 201
+        (entry,) = client.get("/api/v1/audit").json()["entries"]
+        assert entry["actor"] == "local"
+        tokens = Tokens(client.app.state.database)  # type: ignore[attr-defined]
+        tokens.create("first", Role.READ)
+        client.app.state.authentication._looked_at = float("-inf")  # type: ignore[attr-defined]
+        assert client.get("/api/v1/sweeps").status_code == 401
+
+
+@pytest.mark.parametrize("listening", ["192.0.2.1", "0.0.0.0", "::ffff:192.0.2.1", "fe80::1"])  # noqa: S104
+def test_service_without_tokens_answers_nobody_from_elsewhere(
+    tmp_path: Path, listening: str
+) -> None:
+    app = create_app(settings_for(tmp_path))
+    url = f"http://[{listening}]" if ":" in listening else f"http://{listening}"
+    with TestClient(app, base_url=url) as client:
+        assert client.get("/healthz").status_code == 200
+        answer = client.get("/api/v1/sweeps")
+        assert answer.status_code == 403
+        assert "sasam token create" in answer.json()["detail"]
