@@ -1,0 +1,84 @@
+"""States of a sweep, its commands, and the one table of transitions.
+
+    queued -> starting -> running -> completed | failed
+    running, starting -> queued              the driver died and is started again
+    queued, starting, running -> pausing -> paused -> queued
+    any live state -> cancelling -> cancelled
+    completed, failed, cancelled -> queued   retry of what is missing
+
+Pure: the client and the command line import it without a database.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = [
+    "COMMANDS",
+    "LIVE",
+    "TERMINAL",
+    "TRANSITIONS",
+    "Command",
+    "SweepState",
+    "allowed_commands",
+]
+
+
+class SweepState(StrEnum):
+    """Where a sweep stands."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+    COMPLETED = "completed"
+    FAILED = "failed"
+
+
+class Command(StrEnum):
+    """What a user can ask of a sweep."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    RETRY_FAILED = "retry-failed"
+    DELETE = "delete"
+
+
+_S = SweepState
+
+TERMINAL = frozenset({_S.CANCELLED, _S.COMPLETED, _S.FAILED})
+LIVE = frozenset(SweepState) - TERMINAL
+
+TRANSITIONS: dict[SweepState, frozenset[SweepState]] = {
+    _S.QUEUED: frozenset({_S.STARTING, _S.PAUSED, _S.CANCELLING, _S.FAILED}),
+    _S.STARTING: frozenset({_S.RUNNING, _S.QUEUED, _S.PAUSING, _S.CANCELLING, _S.FAILED}),
+    _S.RUNNING: frozenset({_S.COMPLETED, _S.FAILED, _S.QUEUED, _S.PAUSING, _S.CANCELLING}),
+    _S.PAUSING: frozenset({_S.PAUSED, _S.COMPLETED, _S.FAILED, _S.CANCELLING}),
+    _S.PAUSED: frozenset({_S.QUEUED, _S.CANCELLING}),
+    _S.CANCELLING: frozenset({_S.CANCELLED}),
+    _S.CANCELLED: frozenset({_S.QUEUED}),
+    _S.COMPLETED: frozenset({_S.QUEUED}),
+    _S.FAILED: frozenset({_S.QUEUED}),
+}
+
+COMMANDS: dict[Command, dict[SweepState, SweepState]] = {
+    Command.PAUSE: {
+        _S.QUEUED: _S.PAUSED,
+        _S.STARTING: _S.PAUSING,
+        _S.RUNNING: _S.PAUSING,
+    },
+    Command.RESUME: {_S.PAUSED: _S.QUEUED},
+    Command.CANCEL: dict.fromkeys(LIVE - {_S.CANCELLING}, _S.CANCELLING),
+    Command.RETRY_FAILED: dict.fromkeys(TERMINAL, _S.QUEUED),
+}
+"""State before and after each command that changes a state."""
+
+
+def allowed_commands(state: SweepState) -> list[Command]:
+    """The commands that a sweep in ``state`` takes."""
+    allowed = [command for command, changes in COMMANDS.items() if state in changes]
+    return [*allowed, Command.DELETE] if state in TERMINAL else allowed
