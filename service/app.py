@@ -19,6 +19,7 @@ from service import catalog, health
 from service.errors import install_error_handlers, problem_response
 from service.events import endpoints as events
 from service.events.broadcast import Broadcast
+from service.execution import endpoints as execution
 from service.execution.lease import Lease
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     for router in (
         sweeps.router,
         events.router,
+        execution.router,
         trials.router,
         summaries.router,
         catalog.router,

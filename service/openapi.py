@@ -8,9 +8,10 @@ from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
 from service.errors import MEDIA_TYPE
+from service.events.schemas import EventView
 from workers.spec import SweepSpec
 
-__all__ = ["SPECIFICATION_BODY", "DocumentedAPI"]
+__all__ = ["EVENT_STREAM", "SPECIFICATION_BODY", "DocumentedAPI"]
 
 _COMPONENTS = "#/components/schemas/{model}"
 _PROBLEM = {"$ref": _COMPONENTS.format(model="ProblemDetails")}
@@ -26,6 +27,25 @@ SPECIFICATION_BODY: dict[str, Any] = {
 }
 """The body of an endpoint that reads a specification as text."""
 
+EVENT_STREAM: dict[str, Any] = {
+    "text/event-stream": {
+        "schema": {"type": "string"},
+        "itemSchema": {  # OpenAPI 3.2's word; earlier readers take the stream for text
+            "type": "object",
+            "properties": {
+                "id": {"type": "string"},
+                "event": {"type": "string"},
+                "data": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": _COMPONENTS.format(model="EventView")},
+                },
+            },
+        },
+    }
+}
+"""The content of an endpoint that sends events."""
+
 
 class DocumentedAPI(FastAPI):
     """FastAPI, with problem details under their own media type and the specification described."""
@@ -39,6 +59,8 @@ class DocumentedAPI(FastAPI):
                     content = response.get("content", {})
                     if content.get("application/json") == {"schema": _PROBLEM}:
                         content[MEDIA_TYPE] = content.pop("application/json")
-        _, specification = models_json_schema([(SweepSpec, "validation")], ref_template=_COMPONENTS)
-        document["components"]["schemas"] |= specification["$defs"]
+        _, further = models_json_schema(
+            [(SweepSpec, "validation"), (EventView, "serialization")], ref_template=_COMPONENTS
+        )
+        document["components"]["schemas"] |= further["$defs"]
         return document

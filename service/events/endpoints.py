@@ -11,7 +11,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from service.dependencies import database
 from service.errors import NotFoundProblem, problems
 from service.events.broadcast import Broadcast
-from service.events.schemas import EventView
+from service.openapi import EVENT_STREAM
 from service.storage import Database
 from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.service import require_sweep
@@ -25,19 +25,13 @@ _STUCK_SECONDS = 60
 """A reader that takes nothing for so long is let go."""
 _RECONNECT_MS = 2_000
 _NEWEST = 2**31 - 1
-_EXAMPLE = """\
-id: 3
-event: trial
-data: {"number": 3, "kind": "trial", "created_at": "2026-01-02T03:04:05Z", "data": {...}}
-"""
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": (
             "Events as they happen; each one's data is an `EventView`. Comments keep the "
             "connection alive. The stream ends after the last event of a sweep that has ended."
         ),
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
-        "model": EventView,
+        "content": EVENT_STREAM,
     },
     204: {"description": "The sweep has ended and the reader knows all: do not connect again."},
 }

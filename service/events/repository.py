@@ -36,6 +36,8 @@ class EventKind(StrEnum):
     """A trial started or ended."""
     PROGRESS = "progress"
     """Running trials ended epochs."""
+    REPAIRED = "repaired"
+    """The trials were read again from MLflow, all of them."""
 
 
 _PASSING = (EventKind.REASON, EventKind.PROGRESS)

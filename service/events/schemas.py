@@ -25,7 +25,8 @@ class EventView(BaseModel):
     data: dict[str, Any]
     """``state``: ``state``, ``before``, ``reason``, ``attempt``. ``reason``: ``reason``.
     ``trial``: ``key``, ``position``, ``status``, ``epoch``, ``error``, ``attempt``.
-    ``progress``: ``epochs``, the last epoch by key of the trials that went on."""
+    ``progress``: ``epochs``, the last epoch by key of the trials that went on.
+    ``repaired``: ``trials``, how many MLflow knows."""
 
     @classmethod
     def of(cls, row: EventRow) -> EventView:

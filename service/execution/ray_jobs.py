@@ -166,6 +166,16 @@ class RayJobs:
                 if node["state"] == "ALIVE"
             ]
 
+    def node_summaries(self) -> list[dict[str, Any]]:
+        """What Ray's dashboard shows of each node: resources, load, devices.
+
+        Raises:
+            RayUnavailableError: Ray does not answer.
+        """
+        answer = self._request("GET", "/nodes?view=summary")
+        with self._understood():
+            return list(answer.json()["data"]["summary"])
+
     def stop(self, name: str) -> None:
         """Ask a job to end: SIGTERM, then SIGKILL.
 

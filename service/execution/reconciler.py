@@ -46,6 +46,7 @@ class Reconciler:
         settings: Limits and addresses.
         lease: What must be held to act; started and stopped with the loop.
         on_end: Told the sweep and its MLflow run, once, when a sweep has ended.
+        on_pass: Told of each pass how many seconds it took and whether it failed.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Reconciler:
         settings: Settings,
         lease: Lease,
         on_end: Callable[[str, str | None], object] | None = None,
+        on_pass: Callable[[float, bool], object] | None = None,
     ) -> None:
         self._database = database
         self._ray = ray
@@ -63,6 +65,7 @@ class Reconciler:
         self._lease = lease
         self._steps = SweepSteps(database, ray, results, settings, lease, on_end)
         self._housekeeping = Housekeeping(database, ray, results, settings, lease)
+        self._on_pass = on_pass
         self._cleaned_at = -float("inf")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="reconciler", daemon=True)
@@ -118,15 +121,19 @@ class Reconciler:
         while not self._stopping.wait(self._settings.reconcile_seconds):
             if not self._lease.is_held:
                 continue
+            started, failed = time.monotonic(), True
             try:
                 self.tick()
                 self.clean()
+                failed = False
             except LeaseLostError as error:
                 log.warning("the pass ended: %s", error)
             except (OperationalError, InterfaceError) as error:
                 log.warning("the database does not answer: %s", str(error).splitlines()[0])
             except Exception:
                 log.exception("the pass failed; the next one tries again")
+            if self._on_pass is not None:
+                self._on_pass(time.monotonic() - started, failed)
 
     def _take(self, row: SweepRow, obstacles: Obstacles) -> bool:
         """One step of one sweep; what is wrong with it does not hold up the others.

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +18,9 @@ from requests import RequestException
 
 from workers.metrics import Outcome
 
-__all__ = ["MlflowResults", "MlflowUnavailableError", "SweepRun", "TrialRun"]
+__all__ = ["MlflowResults", "MlflowUnavailableError", "SweepRecord", "SweepRun", "TrialRun"]
+
+_EXPERIMENTS_A_SEARCH = 100
 
 
 class MlflowUnavailableError(RuntimeError):
@@ -31,6 +34,27 @@ class SweepRun:
     experiment_id: str
     run_id: str
     classes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SweepRecord:
+    """All that MLflow knows of a sweep, but for its specification.
+
+    Args:
+        sweep_id: The sweep.
+        run: Its run.
+        status: MLflow's word for where the run stands.
+        attempt: Number of its latest driver.
+        started_at: When its first driver made the run.
+        ended_at: When it ended; None while it runs.
+    """
+
+    sweep_id: str
+    run: SweepRun
+    status: str
+    attempt: int
+    started_at: datetime
+    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +112,18 @@ class MlflowResults:
             runs = self._client.search_runs([experiment.experiment_id], condition, max_results=1)
         except MlflowException as error:
             raise self._unavailable(error) from error
-        if not runs:
-            return None
-        classes = runs[0].data.tags.get("sasam.classes")
-        return SweepRun(
-            experiment.experiment_id, runs[0].info.run_id, int(classes) if classes else None
-        )
+        return _sweep_run(runs[0]) if runs else None
+
+    def sweeps(self) -> Iterator[SweepRecord]:
+        """Every sweep that has a run.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        experiments = self._experiments()
+        while chunk := list(islice(experiments, _EXPERIMENTS_A_SEARCH)):
+            for run in self._search(chunk, "tags.`sasam.kind` = 'sweep'"):
+                yield _sweep_record(run)
 
     def trial_runs(
         self, experiment_id: str, sweep_id: str, *, since: datetime | None = None
@@ -105,13 +135,13 @@ class MlflowResults:
         """
         mine = f"tags.`sasam.sweep` = '{sweep_id}' and tags.`sasam.kind` = 'trial'"
         if since is None:
-            yield from map(_trial_run, self._search(experiment_id, mine))
+            yield from map(_trial_run, self._search([experiment_id], mine))
             return
         moment = int(since.timestamp() * 1000)
         ended = f"{mine} and attributes.end_time >= {moment}"
         running = f"{mine} and attributes.status = 'RUNNING'"
-        yield from map(_trial_run, self._search(experiment_id, ended))
-        yield from map(_trial_run, self._search(experiment_id, running))
+        yield from map(_trial_run, self._search([experiment_id], ended))
+        yield from map(_trial_run, self._search([experiment_id], running))
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of a metric of a run.
@@ -180,7 +210,7 @@ class MlflowResults:
         """
         condition = f"tags.`sasam.sweep` = '{sweep_id}' and attributes.status = 'RUNNING'"
         try:
-            for run in list(self._search(experiment_id, condition)):
+            for run in list(self._search([experiment_id], condition)):
                 is_trial = run.data.tags.get("sasam.kind") == "trial"
                 if is_trial:
                     self._client.set_tag(run.info.run_id, "sasam.outcome", Outcome.CANCELLED)
@@ -188,12 +218,24 @@ class MlflowResults:
         except MlflowException as error:
             raise self._unavailable(error) from error
 
-    def _search(self, experiment_id: str, condition: str) -> Iterator[Run]:
+    def _experiments(self) -> Iterator[str]:
+        token = None
+        while True:
+            try:
+                page = self._client.search_experiments(max_results=1_000, page_token=token)
+            except MlflowException as error:
+                raise self._unavailable(error) from error
+            yield from (experiment.experiment_id for experiment in page)
+            token = page.token
+            if not token:
+                return
+
+    def _search(self, experiment_ids: list[str], condition: str) -> Iterator[Run]:
         token = None
         while True:
             try:
                 page = self._client.search_runs(
-                    [experiment_id], condition, ViewType.ACTIVE_ONLY, 1_000, page_token=token
+                    experiment_ids, condition, ViewType.ACTIVE_ONLY, 1_000, page_token=token
                 )
             except MlflowException as error:
                 raise self._unavailable(error) from error
@@ -205,6 +247,24 @@ class MlflowResults:
     def _unavailable(self, error: Exception) -> MlflowUnavailableError:
         reason = str(error).splitlines()[0][:300]
         return MlflowUnavailableError(f"MLflow does not answer at {self._uri}: {reason}")
+
+
+def _sweep_run(run: Run) -> SweepRun:
+    classes = run.data.tags.get("sasam.classes")
+    return SweepRun(run.info.experiment_id, run.info.run_id, int(classes) if classes else None)
+
+
+def _sweep_record(run: Run) -> SweepRecord:
+    tags = run.data.tags
+    is_over = run.info.status != "RUNNING"
+    return SweepRecord(
+        sweep_id=tags["sasam.sweep"],
+        run=_sweep_run(run),
+        status=run.info.status,
+        attempt=int(tags.get("sasam.attempt", 1)),
+        started_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
+        ended_at=_moment(run.info.end_time) if is_over else None,
+    )
 
 
 def _trial_run(run: Run) -> TrialRun:

@@ -77,14 +77,28 @@ class TrialSync:
             record_runs(session, row.sweep_id, runs)
 
 
-def record_runs(session: Session, sweep_id: str, runs: Sequence[TrialRun]) -> None:
-    """Write what runs say into the rows of their trials, with the events that tell of it."""
+def record_runs(
+    session: Session, sweep_id: str, runs: Sequence[TrialRun], *, tell: bool = True
+) -> int:
+    """Write what runs say into the rows of their trials.
+
+    Args:
+        session: An open transaction that holds the sweep's row.
+        sweep_id: The sweep.
+        runs: Of its trials.
+        tell: Add the events that tell of what changed.
+
+    Returns:
+        How many of the runs are of trials that the sweep has.
+    """
     found = {run.key: run.identity for run in runs if run.identity is not None}
     TrialRepository(session).discover(sweep_id, found)
     before = _stored(session, sweep_id, [run.key for run in runs])
     changed = [run for run in runs if run.key in before and _differs(before[run.key], run.values)]
     TrialRepository(session).record_all(sweep_id, {run.key: run.values for run in changed})
-    EventRepository(session).append(sweep_id, *_events(before, changed))
+    if tell:
+        EventRepository(session).append(sweep_id, *_events(before, changed))
+    return len(before)
 
 
 def _stored(session: Session, sweep_id: str, keys: Sequence[str]) -> dict[str, TrialRow]:

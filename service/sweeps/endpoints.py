@@ -87,9 +87,12 @@ def pause(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
 
 
 @router.post("/{sweep_id}/resume", responses=_COMMANDED)
-def resume(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
-    """Queue a paused sweep again."""
-    return sweeps.command(sweep_id, Command.RESUME)
+def resume(sweep_id: str, sweeps: Sweeps, force: bool = False) -> SweepDetail:
+    """Queue a paused sweep again.
+
+    Refused when the code is not that of the trials that have ended, unless ``force`` is set.
+    """
+    return sweeps.command(sweep_id, Command.RESUME, accept_changes=force)
 
 
 @router.post("/{sweep_id}/cancel", responses=_COMMANDED)
@@ -99,6 +102,9 @@ def cancel(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
 
 
 @router.post("/{sweep_id}/retry-failed", responses=_COMMANDED)
-def retry_failed(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
-    """Run the failed, cancelled and missing trials of an ended sweep again."""
-    return sweeps.command(sweep_id, Command.RETRY_FAILED)
+def retry_failed(sweep_id: str, sweeps: Sweeps, force: bool = False) -> SweepDetail:
+    """Run the failed, cancelled and missing trials of an ended sweep again.
+
+    Refused when the code is not that of the trials that have ended, unless ``force`` is set.
+    """
+    return sweeps.command(sweep_id, Command.RETRY_FAILED, accept_changes=force)

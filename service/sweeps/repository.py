@@ -9,10 +9,14 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from service.storage.tables import SweepRow
+from service.storage.tables import SweepRow, TrialRow
 from service.sweeps.lifecycle import LIVE, TERMINAL, SweepState
+from workers.metrics import Outcome
 
 __all__ = ["SweepRepository"]
+
+_COMPARABLE_SWEEPS = 50
+_COMPARABLE_TRIALS = 1_000
 
 
 class SweepRepository:
@@ -75,6 +79,36 @@ class SweepRepository:
         query = select(SweepRow).where(SweepRow.state.in_(LIVE))
         order = (SweepRow.priority.desc(), SweepRow.created_at, SweepRow.sweep_id)
         return self._session.scalars(query.order_by(*order)).all()
+
+    def comparable(self, model: str, dataset: str) -> Sequence[SweepRow]:
+        """The newest sweeps of a model and a data set, by their names."""
+        specification = SweepRow.specification
+        query = (
+            select(SweepRow)
+            .where(
+                specification["model"]["name"].as_string() == model,
+                specification["dataset"]["name"].as_string() == dataset,
+            )
+            .order_by(SweepRow.created_at.desc())
+            .limit(_COMPARABLE_SWEEPS)
+        )
+        return self._session.scalars(query).all()
+
+    def completed_trials(self, sweep_ids: Sequence[str]) -> Sequence[TrialRow]:
+        """The newest completed trials of some sweeps."""
+        completed = (TrialRow.outcome == Outcome.COMPLETED) & TrialRow.sweep_id.in_(sweep_ids)
+        query = select(TrialRow).where(completed).order_by(TrialRow.ended_at.desc())
+        return self._session.scalars(query.limit(_COMPARABLE_TRIALS)).all()
+
+    def count_ended_since_start(self, sweep_ids: Sequence[str]) -> dict[str, int]:
+        """How many trials of each sweep have ended since it started, the last time it did."""
+        query = (
+            select(TrialRow.sweep_id, func.count().label("ended"))
+            .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
+            .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.ended_at >= SweepRow.started_at)
+            .group_by(TrialRow.sweep_id)
+        )
+        return {row.sweep_id: row.ended for row in self._session.execute(query)}
 
     def count_by_state(self) -> dict[SweepState, int]:
         """How many sweeps each state has."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 import secrets
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ from service.errors import ConflictProblem, InvalidProblem, NotFoundProblem
 from service.events.repository import EventKind, EventRepository
 from service.settings import Settings
 from service.storage import Database, SweepRow
+from service.sweeps.estimates import device_seconds, gradient_evaluations
 from service.sweeps.lifecycle import (
     COMMANDS,
     Command,
@@ -35,12 +36,15 @@ from service.sweeps.schemas import (
     SweepView,
 )
 from service.trials.repository import TrialRepository
-from workers.catalog import datasets, optimizers
+from workers.catalog import datasets
+from workers.code_version import code_version
+from workers.metrics import Outcome
 from workers.spec import SpecError, SpecProblem, SweepSpec
 
-__all__ = ["SweepService", "require_sweep"]
+__all__ = ["SweepService", "require_sweep", "specification_hash"]
 
 _ID_BYTES = 6
+_RESULTS = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 
 
 class SweepService:
@@ -73,7 +77,7 @@ class SweepService:
         """
         self._check_size(specification)
         plain = specification.model_dump(mode="json")
-        body_hash = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+        body_hash = specification_hash(plain)
         try:
             with self._database.transaction() as session:
                 sweeps = SweepRepository(session)
@@ -116,10 +120,13 @@ class SweepService:
             SpecError: It has more trials than allowed.
         """
         self._check_size(specification)
+        evaluations = gradient_evaluations(specification)
+        with self._database.snapshot() as session:
+            seconds = device_seconds(session, specification)
         return DryRunView(
             trials=specification.trial_count,
-            gradient_evaluations=_gradient_evaluations(specification),
-            device_seconds=None,
+            gradient_evaluations=None if evaluations is None else sum(evaluations),
+            device_seconds=seconds,
             specification=specification.model_dump(mode="json"),
         )
 
@@ -137,8 +144,8 @@ class SweepService:
                 states=states, name=name, before=before, limit=limit + 1
             )
             shown = rows[:limit]
-            counts = TrialRepository(session).count([row.sweep_id for row in shown])
-            views = [SweepView(**self._fields(row, counts[row.sweep_id])) for row in shown]
+            fields = self._fields(session, shown)
+        views = [SweepView(**fields[row.sweep_id]) for row in shown]
         more = len(rows) > limit
         return SweepPage(sweeps=views, next_cursor=_write_cursor(shown[-1]) if more else None)
 
@@ -151,20 +158,31 @@ class SweepService:
         with self._database.snapshot() as session:
             return self._detail(session, require_sweep(session, sweep_id))
 
-    def command(self, sweep_id: str, command: Command) -> SweepDetail:
+    def command(
+        self, sweep_id: str, command: Command, *, accept_changes: bool = False
+    ) -> SweepDetail:
         """Ask something of a sweep; the reconciler does it.
+
+        Args:
+            sweep_id: The sweep.
+            command: What is asked.
+            accept_changes: Go on although code or data are not those of the trials that ended.
 
         Raises:
             NotFoundProblem: There is none of that id.
-            ConflictProblem: Not in its state.
+            ConflictProblem: Not in its state, or the code has changed.
         """
         with self._database.transaction() as session:
             row = require_sweep(session, sweep_id)
             before = SweepState(row.state)
             after = COMMANDS[command].get(before)
-            fresh = {"not_before": None, "failures": 0}
+            fresh: dict[str, Any] = {"not_before": None, "failures": 0}
+            if after is SweepState.QUEUED:
+                fresh["accepts_changes"] = accept_changes
             if after is None or not transition(session, sweep_id, before, after, **fresh):
                 raise _refusal(command, before)
+            if after is SweepState.QUEUED and not accept_changes:
+                _refuse_other_code(session, row)
             if command is Command.RETRY_FAILED:
                 self._forget_failed(session, sweep_id)
             session.refresh(row)
@@ -208,10 +226,20 @@ class SweepService:
             raise SpecError([SpecProblem("search", message, str(specification.trial_count))])
 
     def _detail(self, session: Session, row: SweepRow) -> SweepDetail:
-        counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
-        return SweepDetail(specification=row.specification, **self._fields(row, counts))
+        fields = self._fields(session, [row])[row.sweep_id]
+        return SweepDetail(specification=row.specification, **fields)
 
-    def _fields(self, row: SweepRow, counts: Counter[str]) -> dict[str, object]:
+    def _fields(self, session: Session, rows: Sequence[SweepRow]) -> dict[str, dict[str, Any]]:
+        """What a view says of each sweep, by id."""
+        ids = [row.sweep_id for row in rows]
+        counts = TrialRepository(session).count(ids)
+        recent = SweepRepository(session).count_ended_since_start(ids)
+        return {
+            row.sweep_id: self._view(row, _progress(row, counts[row.sweep_id], recent))
+            for row in rows
+        }
+
+    def _view(self, row: SweepRow, progress: Progress) -> dict[str, Any]:
         state = SweepState(row.state)
         base = f"/api/v1/sweeps/{row.sweep_id}"
         return {
@@ -221,7 +249,7 @@ class SweepService:
             "reason": row.reason,
             "priority": row.priority,
             "attempt": row.attempt,
-            "progress": _progress(row, counts),
+            "progress": progress,
             "created_at": row.created_at,
             "started_at": row.started_at,
             "ended_at": row.ended_at,
@@ -234,6 +262,11 @@ class SweepService:
                 mlflow=self._settings.mlflow_run_url(row.mlflow_experiment_id, row.mlflow_run_id),
             ),
         }
+
+
+def specification_hash(plain: Mapping[str, Any]) -> str:
+    """Tells specifications apart; equal for those that say the same."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def require_sweep(session: Session, sweep_id: str) -> SweepRow:
@@ -258,36 +291,34 @@ def _refusal(command: Command, state: SweepState) -> ConflictProblem:
     )
 
 
-def _progress(row: SweepRow, counts: Counter[str]) -> Progress:
-    """Counts, and a rate since the sweep first ran."""
+def _refuse_other_code(session: Session, row: SweepRow) -> None:
+    """Results of two versions of the code are not comparable unless someone says so."""
+    now = code_version()
+    if row.code_version is None or row.code_version == now:
+        return
+    counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
+    ended = sum(counts[outcome] for outcome in _RESULTS)
+    if ended:
+        raise ConflictProblem(
+            f"{ended} trials of this sweep have ended under sasam {row.code_version}, this is "
+            f"{now}; results may not be comparable: pass ?force=true to go on all the same",
+            code="code-changed",
+            before=row.code_version,
+            now=now,
+        )
+
+
+def _progress(row: SweepRow, counts: Counter[str], recent: Mapping[str, int]) -> Progress:
+    """Counts, and the rate of trials since the sweep started, the last time it did."""
     progress = Progress(total=row.trial_count, **counts)
-    if row.started_at is None or not progress.ended:
+    ended = recent.get(row.sweep_id, 0)
+    if row.started_at is None or not ended:
         return progress
     minutes = ((row.ended_at or datetime.now(UTC)) - row.started_at).total_seconds() / 60
-    rate = progress.ended / minutes if minutes > 0 else None
+    rate = ended / minutes if minutes > 0 else None
     left = progress.total - progress.ended
     seconds = left / rate * 60 if rate and row.ended_at is None else None
     return progress.model_copy(update={"trials_per_minute": rate, "seconds_left": seconds})
-
-
-def _gradient_evaluations(specification: SweepSpec) -> int | None:
-    """Gradient evaluations of all trials; None when the data set's size is not known here."""
-    dataset = specification.dataset
-    images: int | None = dataset.train_size or datasets.entry(dataset.name).facts.get(
-        "train_images"
-    )
-    if images is None:
-        return None
-    if dataset.validation == "split" and dataset.train_size is None:
-        images = math.floor(images * (1 - dataset.validation_fraction))
-    training = specification.training
-    steps = images // training.batch_size * training.epochs  # the ragged batch is left out
-    per_step: list[int] = [
-        optimizers.entry(optimizer.name).facts.get("gradient_evaluations_per_step", 1)
-        for optimizer in specification.optimizers
-    ]
-    cells = specification.search.configuration_count * len(specification.seeds)
-    return sum(per_step) * cells * steps
 
 
 def _write_cursor(row: SweepRow) -> str:

@@ -1,0 +1,112 @@
+"""HTTP for what was executed: logs, and repair from MLflow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import PlainTextResponse
+
+from service.dependencies import database, mlflow_results
+from service.errors import NotFoundProblem, UnavailableProblem, problems
+from service.execution.driver_logs import MOST_LINES, DriverLogs
+from service.execution.repair import Repair, RepairView
+from service.execution.results import MlflowResults
+from service.storage import Database
+from service.sweeps.service import require_sweep
+from service.trials.repository import TrialRepository
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["execution"])
+
+Stored = Annotated[Database, Depends(database)]
+Results = Annotated[MlflowResults, Depends(mlflow_results)]
+Tail = Annotated[int, Query(ge=1, le=MOST_LINES)]
+
+_TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+_MAY_FAIL = problems(NotFoundProblem, UnavailableProblem)
+_TRIAL_LOGS = {"log": "log.txt", "traceback": "traceback.txt"}
+
+
+def driver_logs(request: Request) -> DriverLogs:
+    """The logs of drivers."""
+    return DriverLogs(request.app.state.database, request.app.state.ray)
+
+
+def repairs(request: Request) -> Repair:
+    """Repairs from MLflow."""
+    state = request.app.state
+    return Repair(state.database, state.ray, state.results)
+
+
+@router.get("/sweeps/{sweep_id}/logs", response_class=Response, responses=_MAY_FAIL | _TEXT)
+def show_logs(
+    sweep_id: str,
+    stored: Stored,
+    logs: Annotated[DriverLogs, Depends(driver_logs)],
+    attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+    tail: Tail = 500,
+) -> Response:
+    """What the sweep's drivers printed, each under a line with its attempt; the end of each.
+
+    That of the driver that runs comes from the cluster, the others are kept.
+    """
+    with stored.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+    if attempt is not None and attempt > sweep.attempt:
+        detail = f"sweep {sweep_id} has had {sweep.attempt} drivers, there is no attempt {attempt}"
+        raise NotFoundProblem(detail, code="unknown-attempt")
+    attempts = range(1, sweep.attempt + 1) if attempt is None else range(attempt, attempt + 1)
+    found = logs.read(sweep_id, attempts, lines=tail)
+    return _sections({f"attempt {number}": text for number, text in found})
+
+
+@router.get(
+    "/sweeps/{sweep_id}/trials/{key}/logs", response_class=Response, responses=_MAY_FAIL | _TEXT
+)
+def show_trial_logs(
+    sweep_id: str, key: str, stored: Stored, results: Results, tail: Tail = 500
+) -> Response:
+    """What an ended trial logged, and its traceback if it failed; the end of each."""
+    with stored.snapshot() as session:
+        require_sweep(session, sweep_id)
+        trial = TrialRepository(session).get(sweep_id, key)
+    if trial is None:
+        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    if trial.mlflow_run_id is None:
+        return _sections({})
+    texts = {
+        title: results.artifact_text(trial.mlflow_run_id, name)
+        for title, name in _TRIAL_LOGS.items()
+    }
+    return _sections(
+        {
+            title: "".join(text.splitlines(keepends=True)[-tail:])
+            for title, text in texts.items()
+            if text
+        }
+    )
+
+
+@router.post("/sweeps/{sweep_id}/repair", responses=_MAY_FAIL)
+def repair_sweep(sweep_id: str, repair: Annotated[Repair, Depends(repairs)]) -> RepairView:
+    """Build the sweep's trials anew from MLflow; for administrators (``sasam repair SWEEP``)."""
+    return repair.trials(sweep_id)
+
+
+@router.post("/repair", responses=problems(UnavailableProblem))
+def repair_all(repair: Annotated[Repair, Depends(repairs)]) -> RepairView:
+    """Restore the sweeps that only MLflow knows; for administrators (``sasam repair``).
+
+    Sweeps that were deleted come back too: MLflow does not know that they were.
+    """
+    return repair.sweeps()
+
+
+def _sections(texts: dict[str, str]) -> Response:
+    """Texts one below the other, each under its title, as ``tail`` writes files."""
+    parts = [f"==> {title} <==\n{text.rstrip()}\n" for title, text in texts.items()]
+    return PlainTextResponse("\n".join(parts))

@@ -1,0 +1,151 @@
+"""Rebuilds what the database has lost from MLflow: trials of a sweep, and whole sweeps.
+
+A sweep's MLflow run has its id, attempt, classes and, as an artifact, its specification; the run of
+a trial has the trial. What only the database knew is gone: idempotency keys, events, logs of
+drivers, the moment of submission, that a sweep was deleted on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import delete
+
+from service.events.repository import EventKind, EventRepository
+from service.execution.ray_jobs import RayJobs, submission_id
+from service.execution.results import MlflowResults, SweepRecord, TrialRun
+from service.execution.syncing import record_runs
+from service.storage import Database, SweepRow, TrialRow
+from service.sweeps.lifecycle import SweepState
+from service.sweeps.repository import SweepRepository
+from service.sweeps.service import require_sweep, specification_hash
+from service.trials.repository import TrialRepository
+from workers.spec import SpecError, SweepSpec, load_spec
+
+__all__ = ["Repair", "RepairView"]
+
+_STATES = {
+    "FINISHED": SweepState.COMPLETED,
+    "FAILED": SweepState.FAILED,
+    "KILLED": SweepState.CANCELLED,
+}
+
+
+class RepairView(BaseModel):
+    """What a repair has done."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    sweeps: list[str]
+    """Ids of the sweeps whose trials were read again."""
+    trials: int
+    """How many of their trials MLflow knows."""
+    problems: list[str] = []
+    """Why a sweep could not be restored."""
+
+
+class Repair:
+    """Repairs from what MLflow and Ray know.
+
+    Args:
+        database: What is repaired.
+        ray: Knows which drivers run.
+        results: MLflow.
+    """
+
+    def __init__(self, database: Database, ray: RayJobs, results: MlflowResults) -> None:
+        self._database = database
+        self._ray = ray
+        self._results = results
+
+    def trials(self, sweep_id: str) -> RepairView:
+        """Build a sweep's rows of trials anew.
+
+        Raises:
+            NotFoundProblem: There is no sweep of that id.
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        with self._database.snapshot() as session:
+            row = require_sweep(session, sweep_id)
+        found = self._results.sweep_run(row.name, sweep_id)
+        runs: list[TrialRun] = []
+        if found is not None:
+            runs += self._results.trial_runs(found.experiment_id, sweep_id)
+        with self._database.transaction() as session:
+            stored = SweepRepository(session).lock(sweep_id) or require_sweep(session, sweep_id)
+            if found is not None:
+                stored.mlflow_experiment_id = found.experiment_id
+                stored.mlflow_run_id = found.run_id
+                stored.classes = found.classes or stored.classes
+            session.flush()
+            session.execute(delete(TrialRow).where(TrialRow.sweep_id == sweep_id))
+            trials = TrialRepository(session)
+            trials.plan(sweep_id, SweepSpec.model_validate(stored.specification).trials)
+            known = record_runs(session, sweep_id, runs, tell=False)
+            told = {"trials": known}
+            EventRepository(session).append(sweep_id, (EventKind.REPAIRED, told))
+        return RepairView(sweeps=[sweep_id], trials=known)
+
+    def sweeps(self) -> RepairView:
+        """Restore the sweeps that only MLflow knows, with their trials.
+
+        A sweep whose driver runs goes on; one that had not ended without one is paused.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+            RayUnavailableError: Ray does not answer.
+        """
+        restored, trials, problems = [], 0, []
+        for record in self._lost():
+            try:
+                self._restore(record)
+            except SpecError as error:
+                problems.append(f"{record.sweep_id}: {error}")
+                continue
+            trials += self.trials(record.sweep_id).trials
+            restored.append(record.sweep_id)
+        return RepairView(sweeps=restored, trials=trials, problems=problems)
+
+    def _lost(self) -> Iterator[SweepRecord]:
+        for record in self._results.sweeps():
+            with self._database.snapshot() as session:
+                known = SweepRepository(session).get(record.sweep_id)
+            if known is None:
+                yield record
+
+    def _restore(self, record: SweepRecord) -> None:
+        """Store the row of a sweep as MLflow remembers it.
+
+        Raises:
+            SpecError: Its specification is missing, or no longer valid.
+        """
+        text = self._results.artifact_text(record.run.run_id, "specification.json")
+        specification = load_spec(text or "")
+        plain = specification.model_dump(mode="json")
+        with self._database.transaction() as session:
+            state = self._state(record)
+            row = SweepRow(
+                sweep_id=record.sweep_id,
+                name=specification.name,
+                specification=plain,
+                state=state,
+                reason="restored from MLflow; resume it to go on" if state == "paused" else None,
+                priority=specification.priority,
+                attempt=record.attempt,
+                failures=0,
+                trial_count=specification.trial_count,
+                body_hash=specification_hash(plain),
+                created_at=record.started_at,
+                started_at=record.started_at,
+                ended_at=record.ended_at,
+            )
+            SweepRepository(session).add(row)
+            born = {"state": state, "before": None, "reason": row.reason, "attempt": row.attempt}
+            EventRepository(session).append(row.sweep_id, (EventKind.STATE, born))
+
+    def _state(self, record: SweepRecord) -> SweepState:
+        if record.status in _STATES:
+            return _STATES[record.status]
+        job = self._ray.state(submission_id(record.sweep_id, record.attempt))
+        return SweepState.PAUSED if job is None or job.status.is_over else SweepState.RUNNING
