@@ -11,6 +11,7 @@ from service.summaries.compared import SweepComparison, SweepToCompare, compare_
 from service.summaries.errors import (
     InvalidOptionError,
     InvalidTrialsError,
+    NeedsGridError,
     NotAvailableError,
     SummaryError,
     UnknownNameError,
@@ -56,6 +57,7 @@ __all__ = [
     "History",
     "InvalidOptionError",
     "InvalidTrialsError",
+    "NeedsGridError",
     "NotAvailableError",
     "OptimizerSummary",
     "SummaryError",

@@ -72,17 +72,20 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
 
 def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     """Caveats on what was run."""
-    if not table.complete:
+    pruned = table.outcomes.get(Outcome.PRUNED, 0)
+    if table.n_finished + pruned < table.planned_trials:
         yield Caveat(
             code="incomplete",
             message=f"{table.n_finished} of {table.planned_trials} planned trials count; missing"
             " ones are not imputed, so every number may still move.",
         )
-    if pruned := table.outcomes.get(Outcome.PRUNED, 0):
+    if pruned:
         yield Caveat(
             code="pruned_trials",
-            message=f"{pruned} trials were stopped early and are left out: the configurations that"
-            " ran to the end are the better ones, so sensitivity is understated.",
+            message=f"{pruned} of {table.planned_trials} trials were stopped early and are left"
+            " out: the configurations that ran to the end are the better ones, so sensitivity,"
+            " regret and divergence are understated, and a grid has holes.",
+            optimizers=_pruned(table),
         )
     if diverged := table.n_diverged:
         yield Caveat(
@@ -114,8 +117,22 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
         yield Caveat(
             code="not_a_grid",
             message=f"A {table.search} search has no lines of equal learning rate: statistics"
-            " along one hyperparameter, tunability and the exact importance are null.",
+            " along one hyperparameter and tunability are null, and importance is estimated by a"
+            " random forest.",
         )
+    if table.search == "tpe":
+        yield Caveat(
+            code="adaptive_search",
+            message="The search tried most where accuracy was high: means over configurations,"
+            " regrets, near-optimal shares, importance and expected-best curves describe where it"
+            " went, not the ranges. Compare sensitivity by a grid or a random search.",
+        )
+
+
+def _pruned(table: TrialTable) -> list[str]:
+    """Labels of the optimizers that lost a trial to early stopping."""
+    found = {row.optimizer for row in table.rows() if row.outcome == Outcome.PRUNED}
+    return [label for label in table.optimizers if label in found]
 
 
 def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> Iterator[Caveat]:

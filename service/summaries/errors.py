@@ -5,6 +5,7 @@
     ├── InvalidOptionError  an option outside its range (target, epsilon, budget)
     ├── InvalidTrialsError  rows that contradict each other or the plan
     └── NotAvailableError   a good question these trials cannot answer (yet)
+        └── NeedsGridError  one that no trials of such a search ever answer
 
 Each carries a stable ``code`` for programs, and ``allowed``: what is possible instead.
 """
@@ -14,6 +15,7 @@ from collections.abc import Iterable
 __all__ = [
     "InvalidOptionError",
     "InvalidTrialsError",
+    "NeedsGridError",
     "NotAvailableError",
     "SummaryError",
     "UnknownNameError",
@@ -56,3 +58,10 @@ class InvalidTrialsError(SummaryError):
 
 class NotAvailableError(SummaryError):
     """These trials cannot answer the question (yet)."""
+
+
+class NeedsGridError(NotAvailableError):
+    """A question about lines of equal learning rate or weight decay, which only a grid has."""
+
+    def __init__(self, what: str, search: str, allowed: Iterable[str]) -> None:
+        super().__init__("needs_grid", f"{what} needs a grid; this is a {search} search.", allowed)

@@ -7,6 +7,7 @@ import numpy as np
 
 from service.summaries import curvature, selection_curves, statistics
 from service.summaries.curvature_summary import correlations, curvature_at
+from service.summaries.importance import importance
 from service.summaries.intervals import Bounds, percentile_interval, wilson
 from service.summaries.schemas import (
     AccuracyStatistics,
@@ -15,7 +16,6 @@ from service.summaries.schemas import (
     CurvatureValue,
     ExpectedCurve,
     GradientEvaluations,
-    Importance,
     Interval,
     NearOptimalFraction,
     OnGridEdge,
@@ -115,7 +115,7 @@ def summarize_optimizer(
         cumulative_performance=CumulativePerformance(
             **selection_curves.cumulative_performance(best_curves[0])
         ),
-        hyperparameter_importance=_importance(scores),
+        hyperparameter_importance=importance(scores),
         curvature_correlation=correlations(scores, table, yardsticks.shared_best),
         trials_to_target=TrialsToTarget(
             target=yardsticks.target,
@@ -293,18 +293,6 @@ def _curve(values: Floats, replacement: bool) -> ExpectedCurve:
         method="with_replacement" if replacement else "without_replacement",
         configurations=n.tolist(),
         values=values[n - 1].tolist(),
-    )
-
-
-def _importance(scores: Scores) -> Importance | None:
-    """Functional ANOVA of a full grid."""
-    grid = scores.grid(scores.evaluation)
-    if grid is None or np.isnan(grid).any():
-        return None
-    found = statistics.functional_anova(grid)
-    total = found.pop("total_variance")
-    return Importance(
-        total_variance=total, **{name: finite(share) for name, share in found.items()}
     )
 
 

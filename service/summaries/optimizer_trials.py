@@ -49,6 +49,7 @@ class OptimizerTrials:
         ood_accuracy: [C, S], imputed; NaN where missing, and everywhere in a sweep without OOD
             data.
         n_below_chance: Completed trials that were raised to chance.
+        n_planned: Trials that it will have.
     """
 
     label: str
@@ -62,6 +63,7 @@ class OptimizerTrials:
     val_accuracy: Floats
     ood_accuracy: Floats
     n_below_chance: int
+    n_planned: int
 
     @property
     def finished(self) -> NDArray[np.bool_]:
@@ -78,13 +80,6 @@ class OptimizerTrials:
         """[C], true where every trial that counts diverged."""
         survived = np.equal(self.outcomes, _COMPLETED).any(axis=1)
         return np.logical_and(self.diverged.any(axis=1), np.logical_not(survived))
-
-    @property
-    def n_planned(self) -> int:
-        """Places of the grid; for other searches the trials begun."""
-        if self.shape is not None:
-            return self.outcomes.size
-        return sum(row is not None for rows in self.rows for row in rows)
 
     @property
     def seeds_per_config(self) -> int:
@@ -123,6 +118,7 @@ def lay_out(
     shape: tuple[int, int] | None,
     chance: float,
     has_ood: bool,
+    n_planned: int | None = None,
 ) -> OptimizerTrials:
     """Put one optimizer's rows in their places and apply the rules of this module.
 
@@ -134,6 +130,7 @@ def lay_out(
         shape: (learning rates, weight decays) of a grid, None elsewhere.
         chance: Accuracy of guessing.
         has_ood: Whether the sweep measures OOD accuracy.
+        n_planned: Trials that it will have; by default one for each place and seed.
 
     Raises:
         InvalidTrialsError: A row has no place.
@@ -185,6 +182,7 @@ def lay_out(
         val_accuracy=val,
         ood_accuracy=ood,
         n_below_chance=below,
+        n_planned=outcomes.size if n_planned is None else n_planned,
     )
 
 

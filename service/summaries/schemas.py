@@ -160,8 +160,11 @@ class CumulativePerformance(Schema):
 
 
 class Importance(Schema):
-    """Exact functional ANOVA: shares of the variance over the grid, null if nothing varies."""
+    """Functional ANOVA: shares of the variance over configurations, null if nothing varies."""
 
+    method: Literal["exact", "random_forest"] = Field(
+        description="Exact on a full grid; estimated by a random forest for other searches."
+    )
     total_variance: float
     learning_rate: float | None
     weight_decay: float | None
@@ -248,7 +251,9 @@ class OptimizerSummary(Schema):
     expected_max_val_accuracy: ExpectedCurve
     expected_selected_ood_accuracy: ExpectedCurve | None
     cumulative_performance: CumulativePerformance
-    hyperparameter_importance: Importance | None = Field(description="Null without a full grid.")
+    hyperparameter_importance: Importance | None = Field(
+        description="Null for a grid with holes, or fewer than 10 configurations of another search."
+    )
     curvature_correlation: dict[str, dict[str, Correlation]] = Field(
         description="By metric (hessian_trace, hessian_lambda_max), then split."
     )

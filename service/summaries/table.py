@@ -129,6 +129,7 @@ class TrialTable:
                 (len(rates), len(decays)) if grid else None,
                 chance_accuracy,
                 has_ood,
+                None if grid else (planned_trials or len(rows)) // len(labels),
             )
             for label, own in by_label.items()
         )

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 
 from service.summaries import statistics
-from service.summaries.errors import InvalidOptionError, NotAvailableError
+from service.summaries.errors import InvalidOptionError, NeedsGridError, NotAvailableError
 from service.summaries.figures.data import FigureData, Record, of_workload
 from service.summaries.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.summaries.intervals import percentile_interval
@@ -41,13 +41,15 @@ def lr_curves(table: TrialTable) -> FigureData:
         finished.
 
     Raises:
-        NotAvailableError: Not a grid, or one learning rate only.
+        NeedsGridError: Not a grid.
+        NotAvailableError: One learning rate only.
     """
-    if table.search != "grid" or len(table.learning_rates) < 2:
+    instead = ("expected-max", "curvature-scatter")
+    if table.search != "grid":
+        raise NeedsGridError("A curve along the learning rate", table.search, instead)
+    if len(table.learning_rates) < 2:
         raise NotAvailableError(
-            "needs_grid",
-            "Curves along the learning rate need a grid with at least two of them.",
-            ("expected-max", "curvature-scatter"),
+            "needs_two_learning_rates", "The grid has one learning rate: no curve.", instead
         )
     records: list[Record] = []
     for scores in score(table):

@@ -15,7 +15,7 @@ import altair as alt
 import numpy as np
 
 from service.summaries import curvature
-from service.summaries.errors import NotAvailableError, UnknownNameError
+from service.summaries.errors import NeedsGridError, NotAvailableError, UnknownNameError
 from service.summaries.figures.data import FigureData, Record, of_workload
 from service.summaries.figures.theme import RECORDS, Theme, decades, titled
 from service.summaries.labels import accuracy_label, curvature_label, split_label
@@ -105,16 +105,13 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
 
     Raises:
         UnknownNameError: An unknown metric, or a split without curvature.
-        NotAvailableError: Not a grid, no finished trial, or the metric was not measured.
+        NeedsGridError: Not a grid.
+        NotAvailableError: No finished trial, or the metric was not measured.
     """
     if metric not in HEATMAP_METRICS:
         raise UnknownNameError("metric", metric, HEATMAP_METRICS)
     if table.search != "grid":
-        raise NotAvailableError(
-            "needs_grid",
-            f"A heatmap needs a grid; this is a {table.search} search.",
-            ("curvature-scatter", "expected-max"),
-        )
+        raise NeedsGridError("A heatmap", table.search, ("curvature-scatter", "expected-max"))
     scored = score(table, resample=False)
     is_curvature = metric in CURVATURE_METRICS
     if is_curvature:

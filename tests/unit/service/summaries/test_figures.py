@@ -11,6 +11,7 @@ import pytest
 from service.summaries import (
     FIGURES,
     FigureData,
+    NeedsGridError,
     NotAvailableError,
     SummaryError,
     TrialRow,
@@ -143,9 +144,10 @@ def test_heatmap_wrong_requests_are_refused_with_what_is_possible(
         heatmap(oracle_table, "hessian_trace", "validation")
     assert (split.value.code, split.value.allowed) == ("unknown_split", ("ood",))
     table = TrialTable.from_rows([make_row()], chance_accuracy=0.1, search="random")
-    with pytest.raises(NotAvailableError) as random:
-        heatmap(table, "ood_accuracy")
-    assert random.value.code == "needs_grid"
+    for name, options in (("heatmap", {"metric": "ood_accuracy"}), ("lr-curves", {})):
+        with pytest.raises(NeedsGridError, match=r"needs a grid.*expected-max") as random:
+            compute_figure(name, table, **options)
+        assert random.value.code == "needs_grid"
     with pytest.raises(NotAvailableError) as unmeasured:
         heatmap(TrialTable.from_rows([make_row()], chance_accuracy=0.1), "hessian_trace")
     assert unmeasured.value.code == "not_measured"

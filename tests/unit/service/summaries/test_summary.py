@@ -208,7 +208,8 @@ def test_summarize_random_search_leaves_grid_statistics_null(make_table: MakeTab
     found = summarize(TrialTable.from_rows(rows, chance_accuracy=0.1, search="random"))
     msgd = found.optimizer("MSGD")
     assert msgd.lr_sensitivity is None
-    assert msgd.hyperparameter_importance is None
+    assert msgd.hyperparameter_importance is not None
+    assert msgd.hyperparameter_importance.method == "random_forest"
     assert msgd.tunability is None
     assert msgd.mean_regret > 0
     assert msgd.expected_max_val_accuracy.method == "with_replacement"
@@ -218,6 +219,36 @@ def test_summarize_random_search_leaves_grid_statistics_null(make_table: MakeTab
     assert found.comparisons.n_blocks == 0  # no configuration in common
     assert found.comparisons.pairs[0].wilcoxon_p is None
     assert found.comparisons.critical_difference is None
+    assert "adaptive_search" not in codes(found)
+    tpe = summarize(TrialTable.from_rows(rows, chance_accuracy=0.1, search="tpe"))
+    assert "adaptive_search" in codes(tpe)
+
+
+def test_summarize_search_in_progress_counts_what_is_planned(make_table: MakeTable) -> None:
+    rows = list(make_table().rows())
+    table = TrialTable.from_rows(rows, chance_accuracy=0.1, search="tpe", planned_trials=100)
+    assert not table.complete
+    assert {trials.n_planned for trials in table.by_optimizer} == {100 // len(table.optimizers)}
+    part = table.only(table.optimizers[:1])
+    assert part.planned_trials == 100 // len(table.optimizers)
+    found = summarize(table)
+    assert found.missing_by_outcome["unfinished"] == 100 - len(rows)
+    assert "incomplete" in codes(found)
+
+
+def test_summarize_pruned_trials_are_no_holes_that_may_fill(make_table: MakeTable) -> None:
+    rows = list(make_table().rows())
+    rows[0] = replace(rows[0], outcome=Outcome.PRUNED, val_accuracy=0.99, ood_accuracy=None)
+    table = TrialTable.from_rows(rows, chance_accuracy=0.1)
+    found = summarize(table)
+    assert not found.complete
+    assert "incomplete" not in codes(found)
+    (caveat,) = (caveat for caveat in found.caveats if caveat.code == "pruned_trials")
+    assert caveat.optimizers == [rows[0].optimizer]
+    summary = found.optimizer(rows[0].optimizer)
+    assert summary.n_missing == 1
+    assert summary.hyperparameter_importance is None
+    assert summary.best_config.val_accuracy < 0.99
 
 
 def test_summarize_few_blocks_have_no_friedman_test(make_table: MakeTable) -> None:
