@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import optuna
 import ray
 from ray import tune
 
@@ -101,7 +100,6 @@ def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> 
     """Run the trials; returns whether too many failed in a row."""
     if not ray.is_initialized():
         ray.init(logging_level=logging.WARNING)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     specification = job.specification
     limits = specification.limits
     resources = _resources(specification.resources)

@@ -11,18 +11,22 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import dropwhile
 
 __all__ = ["Failure", "FailureKind", "Retries", "read_failure"]
 
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TUNES_HEADING = "Failure # "
-_TRACEBACK = "Traceback (most recent call last)"
-_OUT_OF_MEMORY = re.compile(
+_FRAME = '  File "'
+_RAISED_OUT_OF_MEMORY = re.compile(
     r"OutOfMemoryError|MemoryError|out of memory|_ALLOC_FAILED|an't allocate memory"
-    r"|annot allocate memory|low on memory|\bOOM\b",
+    r"|annot allocate memory"
 )
-"""How CUDA, cuBLAS and cuDNN, PyTorch's allocators, the system, and Ray's memory monitor say it."""
+"""How CUDA, cuBLAS and cuDNN, PyTorch's allocators and the system say it in an exception."""
+_KILLED_OUT_OF_MEMORY = re.compile(r"low on memory|due to memory pressure")
+"""How Ray's memory monitor says it; of any dead process Ray guesses at the system's OOM killer."""
 
 
 class FailureKind(StrEnum):
@@ -93,16 +97,18 @@ class Retries:
 
 def read_failure(text: str) -> Failure:
     """What the file says in which Tune notes a trial's errors, the newest one last."""
-    _, heading, newest = text.rpartition(_TUNES_HEADING)
+    _, heading, newest = _COLOURS.sub("", text).rpartition(_TUNES_HEADING)
     newest = newest.partition("\n")[2] if heading else newest
-    was_raised = _TRACEBACK in newest or "ray::" in newest
+    was_raised = _FRAME in newest
     message = _exception(newest) if was_raised else newest.strip()
-    kind = FailureKind.OUT_OF_MEMORY if _OUT_OF_MEMORY.search(message) else FailureKind.ERROR
+    said = _RAISED_OUT_OF_MEMORY if was_raised else _KILLED_OUT_OF_MEMORY
+    kind = FailureKind.OUT_OF_MEMORY if said.search(message) else FailureKind.ERROR
     return Failure(kind, message or "no traceback", newest.strip(), was_raised)
 
 
 def _exception(traceback: str) -> str:
     """The exception and its message: what follows the last frame."""
     lines = traceback.strip().splitlines()
-    frames = [at for at, line in enumerate(lines) if line.startswith("  ")]
-    return "\n".join(lines[frames[-1] + 1 if frames else 0 :]).strip()
+    frame = max((at for at, line in enumerate(lines) if line.startswith(_FRAME)), default=-1)
+    message = dropwhile(lambda line: line.startswith(" "), lines[frame + 1 :])
+    return "\n".join(message)

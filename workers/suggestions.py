@@ -31,6 +31,8 @@ from workers.spec import Configuration, Range, TpeSearch
 
 __all__ = ["Tried", "suggest"]
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
 _MOST_RANDOM = 10
 """Optuna's default."""
 

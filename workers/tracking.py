@@ -87,8 +87,8 @@ class JournalCallback(Callback):
         pause = self._retries.pause_seconds(key, failure, epoch)
         if pause is not None:
             log.warning(
-                "trial %s failed after epoch %d (%s), tried again in %.0f s:\n%s",
-                *(key, epoch, failure.kind, pause, failure.traceback),
+                "trial %s failed after epoch %d (%s), tried again in %.0f s: %s",
+                *(key, epoch, failure.kind, pause, failure.headline),
             )
             self._search.put_back(TrialConfig.model_validate(trial.config["trial"]), pause)
             return

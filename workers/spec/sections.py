@@ -191,7 +191,13 @@ class LimitsSpec(Section):
     """When to give up."""
 
     trial_retries: Annotated[int, Field(ge=0, le=100, strict=True)] = 2
-    """How often a crashed trial is tried again."""
+    """How often a failed trial is tried again, from its last checkpoint.
+
+    The first retry comes after 2 s, each further one after twice the time, up to a minute; others
+    run meanwhile. An exception that repeats itself after the same epoch is a bug that another try
+    would meet again: its trial fails at the second one. Out of memory is not taken for a bug: it
+    may pass when a neighbour on the device has ended.
+    """
     consecutive_failures: Count = 10
     """The sweep fails after so many failed trials in a row."""
     wall_clock: Duration | None = None

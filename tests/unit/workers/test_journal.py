@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from workers.journal import Journal
+from workers.journal import Journal, Suggestion
 from workers.metrics import Outcome
 
 WRITER = """
 import sys
 from pathlib import Path
-from workers.journal import Journal
+from workers.journal import Journal, Suggestion
 
 journal = Journal(Path(sys.argv[1]))
 for epoch in range(1, 10**9):
@@ -90,6 +90,19 @@ def test_is_recorded_counts_every_epoch_once(journal, open_journal):
     again.append("trial_started", "a", attempt=2)
     assert [again.is_recorded("a", epoch) for epoch in (1, 3, 4)] == [True, True, False]
     assert not again.is_recorded("b", 1)
+
+
+def test_suggestions_and_latest_metrics_survive_reopening(journal, open_journal):
+    for number in range(2):
+        journal.append(
+            "suggestion", label="sam", number=number, learning_rate=0.1 / 3, weight_decay=0.0
+        )
+    journal.append("epoch", "a", epoch=1, metrics={"train_loss": 1.0, "val_accuracy": 0.5})
+    journal.append("epoch", "a", epoch=2, metrics={"train_loss": 0.5})
+    again = open_journal()
+    assert again.suggestions == [Suggestion("sam", n, (0.1 / 3, 0.0)) for n in range(2)]
+    assert again.metrics == {"a": {"train_loss": 0.5, "val_accuracy": 0.5}}
+    assert [entry.kind for entry in again.entries()] == ["suggestion"] * 2 + ["epoch"] * 2
 
 
 def test_outcome_is_forgotten_when_the_trial_starts_again(journal, open_journal):
