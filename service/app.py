@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +23,11 @@ from service.execution.lease import Lease
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
+from service.observation import endpoints as observation
+from service.observation.cluster import ClusterWatch
+from service.observation.logs import configure_logging
+from service.observation.metrics import Metrics
+from service.observation.requests import RequestObserver
 from service.openapi import DocumentedAPI
 from service.security import endpoints as audit
 from service.security import login
@@ -57,8 +61,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         SecurityError: At start, when other machines could reach it and it has no tokens.
     """
     settings = settings or Settings()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    configure_logging(settings.log_format)
     # A pass of the reconciler must not hang on MLflow: one try, and the next pass is the next try.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -75,11 +78,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
     app.state.answers = Answers(app.state.database, app.state.results)
     app.state.broadcast = Broadcast(app.state.database)
+    app.state.metrics = Metrics(app.state.database, ClusterWatch(app.state.ray))
     app.state.authentication = Authentication(app.state.database, settings)
     app.state.audit = AuditLog(app.state.database)
     app.add_middleware(
         Gate, authentication=app.state.authentication, audit=app.state.audit, settings=settings
     )
+    app.add_middleware(RequestObserver, metrics=app.state.metrics)
     app.add_middleware(SecurityHeaders)  # the last one is the outermost
     install_error_handlers(app)
     app.add_exception_handler(SummaryError, _on_summary_error)
@@ -97,6 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
+    app.include_router(observation.router)
     app.include_router(login.router)
     app.include_router(ui)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -111,8 +117,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await run_in_threadpool(state.authentication.prepare)
     publisher = Publisher(state.answers, state.results)
     lease = Lease(state.database, seconds=state.settings.lease_seconds)
+    state.metrics.watch_leader(lambda: lease.is_held)
     reconciler = Reconciler(
-        state.database, state.ray, state.results, state.settings, lease, on_end=publisher.start
+        state.database,
+        state.ray,
+        state.results,
+        state.settings,
+        lease,
+        on_end=publisher.start,
+        on_pass=state.metrics.observe_pass,
     )
     reconciler.start()
     yield

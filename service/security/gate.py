@@ -15,11 +15,12 @@ from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
+from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Problem, TooLargeProblem, problem_response
+from service.errors import Problem, TooLargeProblem, UnavailableProblem, problem_response
 from service.observation.routes import route_template
 from service.security.access import LOCAL, Principal, required_role
 from service.security.audit import AuditLog
@@ -77,7 +78,8 @@ class Gate:
         try:
             principal = await self._identify(request)
             self._admit(request, principal)
-        except Problem as problem:
+        except (Problem, OperationalError) as error:
+            problem = error if isinstance(error, Problem) else _away(error)
             answer = refusal(request, problem)
             if principal is not None and _is_command(request):
                 await self._record(request, principal, answer.status_code, answer.headers)
@@ -212,6 +214,12 @@ def refusal(request: Request, problem: Problem) -> Response:
     if isinstance(problem, TooLargeProblem):
         answer.headers["Connection"] = "close"  # the body is still on its way
     return answer
+
+
+def _away(error: OperationalError) -> Problem:
+    """Nobody is let in while the database that knows the tokens is away."""
+    reason = str(error).splitlines()[0]
+    return UnavailableProblem(f"the database does not answer: {reason}", code="unavailable")
 
 
 def _is_command(request: Request) -> bool:

@@ -95,6 +95,7 @@ def test_role_matrix(site: Site, method: str, path: str, allowed: set[Role]) -> 
         content = SPECIFICATION if "dry_run" in path else None
         target = path.format(site.submit(ended="delete" in path or method == "DELETE"))
         answer = site.ask(method, target, role, content=content)
+        assert answer.status_code < 500, answer.text
         assert (answer.status_code not in {401, 403, 404}) == (role in allowed), (role, answer.text)
 
 

@@ -1,0 +1,54 @@
+"""Log lines: for people, or one JSON object a line, with the ids of request and sweep."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+__all__ = ["JsonFormatter", "configure_logging", "current_request"]
+
+current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
+"""Id of the request that is being answered."""
+
+_TEXT = "%(asctime)s %(levelname)s %(message)s"
+_SWEEP = re.compile(r"\bsweep ([0-9a-f]{12})\b")
+_TOO_TALKATIVE = ("httpx", "alembic")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line.
+
+    Members: ``time``, ``level``, ``logger``, ``message``, and where there are any ``request_id``,
+    ``sweep_id``, ``exception`` and what the caller gave as ``extra={"fields": ...}``.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        message = record.getMessage()
+        sweep = _SWEEP.search(message)
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": message,
+            "request_id": current_request.get(),
+            "sweep_id": sweep[1] if sweep else None,
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        line |= getattr(record, "fields", {})
+        return json.dumps(
+            {name: value for name, value in line.items() if value is not None}, default=str
+        )
+
+
+def configure_logging(form: Literal["text", "json"]) -> None:
+    """Write log lines to standard error, unless someone else has taken care of them."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(_TEXT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for name in _TOO_TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
