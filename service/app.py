@@ -46,6 +46,7 @@ from service.trials import endpoints as trials
 from service.ui import STATIC
 from service.ui import router as ui
 from service.ui.origin import refuse_foreign_commands
+from service.webhooks.delivery import Webhooks
 
 __all__ = ["create_app"]
 
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.metrics = Metrics(app.state.database, ClusterWatch(app.state.ray))
     app.state.authentication = Authentication(app.state.database, settings)
     app.state.audit = AuditLog(app.state.database)
+    app.state.webhooks = Webhooks(app.state.database, settings)
     app.add_middleware(
         Gate, authentication=app.state.authentication, audit=app.state.audit, settings=settings
     )
@@ -128,7 +130,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         on_pass=state.metrics.observe_pass,
     )
     reconciler.start()
+    state.webhooks.start()
     yield
+    await run_in_threadpool(state.webhooks.stop)
     await run_in_threadpool(reconciler.stop)
     state.ray.close()
     state.database.close()

@@ -133,11 +133,12 @@ def _require_protection(settings: Settings) -> None:
     """
     from service.security.authentication import is_loopback, prepare
     from service.security.errors import SecurityError
+    from service.webhooks.delivery import read_key
 
-    if is_loopback(settings.host) and settings.admin_token_file is None:
-        return  # nothing to check, and `up` starts without a database
     try:
-        prepare(settings)
+        read_key(settings)
+        if not is_loopback(settings.host) or settings.admin_token_file is not None:
+            prepare(settings)
     except SecurityError as error:
         raise CliError(str(error), ExitStatus.USAGE) from error
 

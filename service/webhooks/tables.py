@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import String, Text
+from sqlalchemy import String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.storage.tables import Table
@@ -16,9 +16,14 @@ class DeliveryRow(Table):
     """One message to one receiver."""
 
     __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        UniqueConstraint("sweep_id", "ended_at", "url", name="uq_webhook_deliveries_end"),
+    )
 
     number: Mapped[int] = mapped_column(primary_key=True)
-    sweep_id: Mapped[str] = mapped_column(String(16), index=True)
+    sweep_id: Mapped[str] = mapped_column(String(16))
+    ended_at: Mapped[datetime]
+    """Which of the sweep's ends: one that is retried ends again."""
     url: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
     """JSON, as it is signed and sent."""

@@ -48,6 +48,7 @@ def upgrade() -> None:
         "webhook_deliveries",
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("sweep_id", sa.String(16), nullable=False),
+        sa.Column("ended_at", _Time, nullable=False),
         sa.Column("url", sa.Text, nullable=False),
         sa.Column("body", sa.Text, nullable=False),
         sa.Column("attempts", sa.Integer, nullable=False),
@@ -55,8 +56,8 @@ def upgrade() -> None:
         sa.Column("due_at", _Time),
         sa.Column("delivered_at", _Time),
         sa.Column("error", sa.String),
+        sa.UniqueConstraint("sweep_id", "ended_at", "url", name="uq_webhook_deliveries_end"),
     )
-    op.create_index("ix_webhook_deliveries_sweep_id", "webhook_deliveries", ["sweep_id"])
     op.create_index("ix_webhook_deliveries_due_at", "webhook_deliveries", ["due_at"])
 
 
