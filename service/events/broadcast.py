@@ -84,6 +84,8 @@ class Broadcast:
                 news = await run_in_threadpool(self._news, known)
             except SQLAlchemyError as error:
                 log.warning("events cannot be read, next try soon: %s", str(error).splitlines()[0])
+            except Exception:
+                log.exception("events cannot be read, next try soon")
             else:
                 for sweep_id in known:
                     channel = self._channels.get(sweep_id)

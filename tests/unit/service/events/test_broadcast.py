@@ -1,0 +1,124 @@
+"""Fast and slow readers of one poller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from service.events.broadcast import Broadcast
+from service.events.repository import EventKind, EventRepository
+from service.settings import Settings
+from service.storage import Database
+from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.service import SweepService
+from workers.spec import load_spec
+
+
+def refuse() -> None:
+    raise OperationalError("select", None, Exception("the disk is gone"))
+
+
+def fail() -> None:
+    raise ZeroDivisionError
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    database = Database(f"sqlite:///{tmp_path / 'sasam.db'}")
+    database.migrate()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def sweep_id(database: Database, tmp_path: Path, specification: str) -> str:
+    service = SweepService(database, Settings(home=tmp_path))
+    return service.submit(load_spec(specification))[0].sweep_id
+
+
+def append(database: Database, sweep_id: str, count: int) -> None:
+    with database.transaction() as session:
+        events = [(EventKind.TRIAL, {"key": "k"})] * count
+        EventRepository(session).append(sweep_id, *events)
+
+
+def end(database: Database, sweep_id: str) -> None:
+    with database.transaction() as session:
+        assert transition(session, sweep_id, SweepState.QUEUED, SweepState.CANCELLING)
+        assert transition(session, sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)
+
+
+def test_reader_that_falls_behind_misses_nothing_and_holds_nobody_up(
+    database: Database, sweep_id: str
+) -> None:
+    total = 1 + 2 * 1_500 + 2
+
+    async def read() -> tuple[list[int], list[int]]:
+        broadcast = Broadcast(database)
+        slow = broadcast.follow(sweep_id, 0)
+        behind = [(await anext(slow)).number]  # it takes one and pauses
+        fast: list[int] = []
+        async for event in broadcast.follow(sweep_id, 0):
+            fast.append(event.number)
+            if event.number in {1, 1_501}:
+                await asyncio.to_thread(append, database, sweep_id, 1_500)
+            elif event.number == 3_001:
+                await asyncio.to_thread(end, database, sweep_id)
+        behind += [event.number async for event in slow]
+        return fast, behind
+
+    fast, behind = asyncio.run(read())
+    assert fast == behind == list(range(1, total + 1))
+
+
+def test_poller_rests_without_readers_and_returns_with_them(
+    database: Database, sweep_id: str
+) -> None:
+    async def read() -> list[str]:
+        broadcast = Broadcast(database)
+        states = []
+        for _ in range(2):
+            reader = broadcast.follow(sweep_id, 0)
+            states.append(str((await anext(reader)).kind))
+            await reader.aclose()
+            while any(task.get_name() == "events" for task in asyncio.all_tasks()):
+                await asyncio.sleep(0.01)
+        return states
+
+    assert asyncio.run(read()) == ["state", "state"]
+
+
+@pytest.mark.parametrize("fault", [refuse, fail])
+def test_poller_goes_on_after_a_fault(
+    fault: Callable[[], None],
+    database: Database,
+    sweep_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    away = [True]
+
+    async def read() -> list[int]:
+        broadcast = Broadcast(database)
+        news = broadcast._news
+
+        def sometimes(known: dict[str, int]) -> object:
+            if away:
+                away.clear()
+                fault()
+            return news(known)
+
+        monkeypatch.setattr(broadcast, "_news", sometimes)
+        numbers = []
+        async for event in broadcast.follow(sweep_id, 0):
+            numbers.append(event.number)
+            if event.number == 1:
+                await asyncio.to_thread(end, database, sweep_id)
+        return numbers
+
+    assert asyncio.run(read()) == [1, 2, 3]
+    assert "events cannot be read" in caplog.text
