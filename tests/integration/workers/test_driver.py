@@ -1,0 +1,184 @@
+"""Whole drivers on a real cluster: killed, started again, with trials that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import ray
+import torch
+
+from workers import driver
+from workers.failures import Retries
+from workers.job import JOB_VARIABLE
+from workers.journal import Entry
+from workers.metrics import Outcome
+from workers.spec import TpeSearch
+from workers.suggestions import Tried, suggest
+from workers.trainable import SweepTrial
+
+from .conftest import histories, trial_runs
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def cluster(mlflow_server):
+    """A cluster of two CPUs, which outlives its drivers."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(ROOT))
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+        yield ray.get_runtime_context().gcs_address
+        ray.shutdown()
+
+
+def start_driver(job, cluster) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "workers.driver"],
+        env=os.environ | {JOB_VARIABLE: job.model_dump_json(), "RAY_ADDRESS": cluster},
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def entries_of(job) -> list[Entry]:
+    """What is in a sweep's journal, the last line perhaps torn."""
+    path = Path(job.storage_path) / "sweeps" / job.sweep_id / "journal.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return [Entry(**json.loads(line)) for line in text.splitlines(True) if line.endswith("\n")]
+
+
+def await_ends(job, count, process):
+    """Wait until so many trials have ended."""
+    pause = threading.Event()
+    while sum(entry.kind == "trial_ended" for entry in entries_of(job)) < count:
+        assert process.poll() is None, "the driver ended"
+        pause.wait(0.02)
+
+
+def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job):
+    changes = {
+        "search": {"type": "tpe", "trials": 5},
+        "early_stopping": {"grace_epochs": 1, "reduction_factor": 2},
+        "training": {"epochs": 3, "batch_size": 64, "augmentation": "none"},
+        "ood": None,
+    }
+    job = make_job(**changes)
+    specification = job.specification
+    first = start_driver(job, cluster)
+    await_ends(job, 6, first)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = entries_of(job)
+    ended = {entry.trial for entry in before if entry.kind == "trial_ended"}
+    assert len(ended) < specification.trial_count
+    second = start_driver(job.model_copy(update={"attempt": 2}), cluster)
+    assert second.wait(timeout=120) == 0
+
+    entries = entries_of(job)
+    assert entries[: len(before)] == before
+    after = entries[len(before) :]
+    assert not {entry.trial for entry in after} & ended  # what has ended, or was stopped, stays so
+    outcomes = {e.trial: e.data["outcome"] for e in entries if e.kind == "trial_ended"}
+    assert len(outcomes) == specification.trial_count == 10
+    assert Counter(outcomes.values()).keys() == {Outcome.COMPLETED, Outcome.PRUNED}
+
+    made = [entry.data for entry in entries if entry.kind == "suggestion"]
+    assert Counter(data["label"] for data in made) == {"sam": 5, "msgd": 5}
+    for label in specification.labels:
+        assert [data["number"] for data in made if data["label"] == label] == [*range(5)]
+    assert replayed(specification, entries) == [
+        (data["learning_rate"], data["weight_decay"]) for data in made
+    ]
+
+    runs = trial_runs(client, job)
+    assert runs.keys() == outcomes.keys()
+    assert {key: run.data.tags["sasam.outcome"] for key, run in runs.items()} == outcomes
+    assert sorted(int(run.data.tags["sasam.position"]) for run in runs.values()) == [*range(10)]
+    for run in runs.values():
+        epochs = histories(client, run)["epoch"]
+        assert epochs == [(epoch, epoch) for epoch in range(1, len(epochs) + 1)]
+        assert run.data.tags["sasam.optimizer"] == run.data.params["optimizer.name"]
+
+
+def replayed(specification, entries):
+    """Each suggestion as it follows from the journal before it, whichever driver made it."""
+    search = specification.search
+    assert isinstance(search, TpeSearch)
+    chance, configurations, keys, values, outcomes = 0.1, [], {}, {}, {}
+
+    def tried(configuration, key):
+        value = chance if outcomes.get(key) == Outcome.DIVERGED else values.get(key)
+        return Tried(configuration, [value] if key in outcomes else None, key in outcomes)
+
+    for entry in entries:
+        match entry.kind:
+            case "suggestion":
+                label = entry.data["label"]
+                past = [tried(*of) for of in keys.setdefault(label, [])]
+                configurations.append(suggest(search, label, past))
+                (seed,) = specification.seeds
+                made = (entry.data["learning_rate"], entry.data["weight_decay"])
+                keys[label].append((made, specification.trial(label, made, seed).key))
+            case "epoch":
+                values[entry.trial] = entry.data["metrics"]["val_accuracy"]
+            case "trial_ended":
+                outcomes[entry.trial] = entry.data["outcome"]
+    return configurations
+
+
+class Flaky(SweepTrial):
+    """Fails in its second epoch in a way that its learning rate tells."""
+
+    def step(self):
+        if not self._checkpoint.exists():
+            return super().step()
+        tries = self._checkpoint.with_name("tries")
+        before = tries.stat().st_size if tries.exists() else 0
+        with tries.open("a") as file:
+            file.write("x")
+        match self.config["trial"]["learning_rate"]:
+            case 0.1:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            case 0.2 if before < 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return super().step()
+
+
+def test_failed_trials_are_tried_again_and_say_why(cluster, client, make_job, monkeypatch):
+    monkeypatch.setattr(driver, "SweepTrial", Flaky)
+    monkeypatch.setattr(driver, "Retries", lambda limit: Retries(limit, first_pause_seconds=0.05))
+    job = make_job(
+        optimizers=["msgd"],
+        search={"learning_rate": [0.1, 0.2, 0.01], "weight_decay": [0]},
+        ood=None,
+        limits={"trial_retries": 1},
+    )
+    assert driver.run(job) == 0
+
+    memory, killed, healthy = (trial.key for trial in job.specification.trials)
+    runs = trial_runs(client, job)
+    tags = {key: run.data.tags for key, run in runs.items()}
+    assert {key: tags[key]["sasam.outcome"] for key in tags} == {
+        **{memory: "failed", killed: "completed", healthy: "completed"}
+    }
+    folder = Path(job.storage_path) / "sweeps" / job.sweep_id / "checkpoints"
+    tries = {key: len((folder / key / "tries").read_text()) for key in tags}
+    # A trial that goes on reports the epoch of its checkpoint again before it trains another.
+    assert tries == {memory: 2, killed: 1 + 2, healthy: 1}
+    assert tags[memory]["sasam.failure"] == "out_of_memory"
+    assert tags[memory]["sasam.error"].startswith("torch.OutOfMemoryError: CUDA out of memory.")
+    assert "(out of memory: choose a smaller training.batch_size, or" in tags[memory]["sasam.error"]
+    for key in (killed, healthy):
+        assert "sasam.failure" not in tags[key]
+        assert histories(client, runs[key])["epoch"] == [(1, 1), (2, 2)]
+    starts = Counter(entry.trial for entry in entries_of(job) if entry.kind == "trial_started")
+    assert starts == dict.fromkeys(tags, 1)
