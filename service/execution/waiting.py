@@ -70,7 +70,5 @@ def _disk(settings: Settings) -> str | None:
         return None
     if free >= settings.min_free_bytes:
         return None
-    return (
-        f"the disk under {path} is full: {free / 2**20:,.0f} MiB are free, "
-        f"{settings.min_free_bytes / 2**20:,.0f} must be; make room"
-    )
+    least = f"{settings.min_free_bytes / 2**20:,.0f} MiB"
+    return f"the disk under {path} is full: less than {least} are free; make room"

@@ -22,6 +22,7 @@ import pytest
 from mlflow import MlflowClient
 from sqlalchemy import update
 
+from service.events.repository import EventRepository
 from service.execution.lease import Lease
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
@@ -263,6 +264,21 @@ class World:
         for _ in range(times):
             self.reconciler.tick()
 
+    def clean(self) -> None:
+        """Let the reconciler look after what no live sweep asks for."""
+        self.reconciler._cleaned_at = -float("inf")
+        self.reconciler.clean()
+
+    def events(self, sweep_id: str) -> list[tuple[str, dict[str, Any]]]:
+        """Kind and data of the sweep's events."""
+        with self.database.snapshot() as session:
+            rows = EventRepository(session).after(sweep_id, 0, limit=1_000)
+            return [(row.kind, row.data) for row in rows]
+
+    def ended_at(self, job: str) -> datetime:
+        """When a job ended."""
+        return datetime.fromtimestamp(self.ray.jobs[job]["end_time"] / 1000, UTC)
+
     def show(self, sweep_id: str) -> SweepDetail:
         """What the service says of a sweep."""
         return self.sweeps.get(sweep_id)
@@ -312,9 +328,9 @@ class World:
         with self.database.snapshot() as session:
             return list(TrialRepository(session).of_sweep(sweep_id))
 
-    def reconcile_with(self, **addresses: str) -> Reconciler:
-        """Another reconciler on the same database, with other neighbours."""
-        settings = Settings.model_validate(self.settings.model_dump() | addresses)
+    def reconcile_with(self, **changes: Any) -> Reconciler:
+        """Another reconciler of the same leader, with other settings."""
+        settings = Settings.model_validate(self.settings.model_dump() | changes)
         results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
         return Reconciler(self.database, RayJobs(settings), results, settings, self.lease)
 

@@ -1,0 +1,147 @@
+"""Drivers that nobody wants any more, and what drivers printed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from service.execution.driver_logs import DriverLogs
+from service.execution.ray_jobs import RayJobs, RayUnavailableError
+from service.sweeps.lifecycle import Command
+from workers.metrics import Outcome
+
+World = Any  # the fixture's class lives in conftest, which cannot be imported
+
+
+@pytest.fixture
+def logs(world: World) -> DriverLogs:
+    return DriverLogs(world.database, RayJobs(world.settings))
+
+
+def test_driver_that_appears_after_its_sweep_was_cancelled_is_stopped(world: World) -> None:
+    sweep_id = world.submit()
+    world.tick()
+    world.command(sweep_id, Command.CANCEL)  # the submission is on its way, Ray does not know it
+    world.tick()
+    assert world.show(sweep_id).state == "cancelled"
+    name = f"sweep-{sweep_id}-1"
+    world.ray.move(name, "RUNNING")
+    world.clean()
+    assert world.ray.stops == [name]
+
+
+def test_what_a_late_driver_left_in_mlflow_is_closed(world: World) -> None:
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    trial, other = driver.specification.trials
+    world.command(sweep_id, Command.CANCEL)
+    name = world.job(sweep_id)
+    job = world.ray.jobs.pop(name)
+    world.tick()
+    assert world.show(sweep_id).state == "cancelled"
+    world.ray.jobs[name] = job  # it was there all the time
+    driver.client.update_run(driver.parent, status="RUNNING")
+    driver.start_trial(trial)
+    driver.end_trial(other, Outcome.COMPLETED, epoch=1)
+    world.clean()
+    assert world.ray.stops == [name]
+    world.clean()
+    assert driver.status(driver.parent)[0] == "KILLED"
+    assert driver.status(driver.runs[trial.key]) == ("KILLED", "cancelled")
+    assert [trial.status for trial in world.trials(sweep_id)] == ["cancelled", "completed"]
+    row = world.row(sweep_id)
+    assert (row.state, row.ended_at) == ("cancelled", world.ended_at(name))
+    world.clean()
+    assert world.row(sweep_id).ended_at == row.ended_at
+
+
+def test_driver_of_an_earlier_attempt_is_stopped_and_the_latest_is_not(world: World) -> None:
+    sweep_id = world.submit()
+    world.run(sweep_id)
+    first = world.job(sweep_id)
+    lost = world.ray.jobs.pop(first)
+    world.tick()
+    world.run(sweep_id)
+    world.ray.jobs[first] = lost
+    world.clean()
+    assert world.ray.stops == [first]
+    assert world.show(sweep_id).state == "running"
+
+
+def test_jobs_of_others_are_left_alone(world: World) -> None:
+    for name in ("sweep-0123456789ab-1", "raysubmit_abc", "sweep-x-y"):
+        world.ray.move(name, "RUNNING")
+    world.clean()
+    assert world.ray.stops == []
+
+
+def test_housekeeping_waits_for_ray(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.ray.is_away = True
+    world.clean()
+    assert "housekeeping waits: Ray does not answer" in caplog.text
+
+
+def test_log_of_a_driver_is_live_while_it_runs_and_kept_when_it_died(
+    world: World, logs: DriverLogs
+) -> None:
+    sweep_id = world.submit()
+    world.run(sweep_id)
+    world.ray.logs = "one\ntwo\nthree\n"
+    assert logs.read(sweep_id, range(1, 2), lines=2) == [(1, "two\nthree\n")]
+    world.fail_driver(sweep_id)
+    world.ray.jobs.clear()
+    world.ray.logs = "second\0\n"
+    world.run(sweep_id)
+    world.ray.move(world.job(sweep_id), "SUCCEEDED")
+    world.tick()
+    world.ray.is_away = True
+    assert logs.read(sweep_id, range(1, 3), lines=100) == [
+        (1, "one\ntwo\nthree\n"),
+        (2, "second\n"),
+    ]
+    assert logs.read(sweep_id, range(1, 2), lines=1) == [(1, "three\n")]
+
+
+def test_log_that_is_only_in_a_cluster_that_is_away_is_a_problem(
+    world: World, logs: DriverLogs
+) -> None:
+    sweep_id = world.submit()
+    world.run(sweep_id)
+    world.ray.is_away = True
+    with pytest.raises(RayUnavailableError):
+        logs.read(sweep_id, range(1, 2), lines=10)
+
+
+def test_long_log_keeps_its_end(world: World, logs: DriverLogs) -> None:
+    sweep_id = world.submit()
+    world.run(sweep_id)
+    world.ray.logs = "".join(f"{number:09}\n" for number in range(40_000))
+    world.fail_driver(sweep_id)
+    world.ray.jobs.clear()
+    ((_, text),) = logs.read(sweep_id, range(1, 2), lines=40_000)
+    assert len(text) == 2**18
+    assert text.endswith("000039999\n")
+
+
+def test_logs_of_the_newest_drivers_are_kept(world: World, logs: DriverLogs) -> None:
+    sweep_id = world.submit()
+    world.tick()
+    for attempt in range(1, 24):
+        world.ray.move(f"sweep-{sweep_id}-{attempt}", "FAILED")
+        logs.keep(sweep_id, attempt, world.lease)
+    kept = [attempt for attempt, _ in logs.read(sweep_id, range(1, 24), lines=1)]
+    assert kept == list(range(4, 24))
+
+
+def test_old_events_of_ended_sweeps_are_dropped(world: World) -> None:
+    sweep_id = world.submit()
+    world.command(sweep_id, Command.CANCEL)
+    world.tick()
+    world.clean()
+    assert len(world.events(sweep_id)) == 3
+    world.hurry(sweep_id, ended_at=datetime.now(UTC) - timedelta(days=31))
+    world.clean()
+    assert [data["state"] for _, data in world.events(sweep_id)] == ["cancelled"]
