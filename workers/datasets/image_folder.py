@@ -20,6 +20,7 @@ __all__ = ["image_folder"]
 
 _SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
 _OPTIONS = ("path", "image_size", "channels", "test_fraction", "seed")
+_ROOTS_VARIABLE = "SASAM_DATA_ROOTS"
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -32,16 +33,20 @@ def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
     Options: ``path`` (relative to ``data_dir`` or absolute), ``image_size`` in [8, 1024] (32),
     ``channels`` 1 or 3 (3), ``test_fraction`` in (0, 1) (0.2), ``seed`` (0).
 
+    Whoever submits a specification may read no other files of this machine than those below
+    ``data_dir`` and below the folders that the machine's operator lists in ``SASAM_DATA_ROOTS``,
+    separated by colons. Links that lie in these folders are the operator's, and are followed.
+
     Raises:
         MissingDataError: No folder, no classes, or a class without images.
-        InvalidRequestError: An option is unknown or out of its range.
+        InvalidRequestError: An option is unknown or out of its range, or the path leads elsewhere.
     """
     reject_options("image-folder", options, allowed=_OPTIONS)
     if not isinstance(options.get("path"), str):
         raise InvalidRequestError(
             "dataset.kwargs.path", "image-folder has no folder to read", "name one"
         )
-    root = data_dir / options["path"]
+    root = _allowed(data_dir, options["path"])
     size = _whole(options, "image_size", 32, 8, 1024)
     channels = _whole(options, "channels", 3, 1, 3)
     if channels not in _MODES:
@@ -71,6 +76,25 @@ def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
     files = [path for path, _ in (*train_files, *(test_files or ()))]
     states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return Source(repr((states, size, channels, fraction, seed, classes)), build)
+
+
+def _allowed(data_dir: Path, path: str) -> Path:
+    """Return a folder that may be read, without ``..``: what is checked is what is opened."""
+    listed = os.environ.get(_ROOTS_VARIABLE, "").split(os.pathsep)
+    roots = [_plain(Path(root)) for root in (data_dir, *filter(None, listed))]
+    folder = _plain(roots[0] / path)
+    if not any(folder.is_relative_to(root) for root in roots):
+        raise InvalidRequestError(
+            "dataset.kwargs.path",
+            f"{path[:200]!r} is not below {', '.join(map(str, roots))}",
+            f"put the images there, or let the operator list their folder in {_ROOTS_VARIABLE}",
+        )
+    return folder
+
+
+def _plain(path: Path) -> Path:
+    """Return a path from the root without ``..``, its links as they are."""
+    return Path(os.path.normpath(path.absolute()))
 
 
 def _whole(options: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:

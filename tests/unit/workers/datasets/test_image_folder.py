@@ -101,3 +101,27 @@ def test_bad_option_is_named_with_what_is_allowed(
     (tmp_path / "empty").mkdir()
     with pytest.raises(DatasetError, match=message):
         load_dataset("image-folder", options={"path": "photos", **options}, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "path", ["{}/other", "../other", "photos/../../other", "/etc", "/", "..", "{}/data2"]
+)
+def test_folder_elsewhere_is_refused_before_it_is_looked_at(path: str, tmp_path: Path) -> None:
+    write_classes(tmp_path / "other")
+    write_classes(tmp_path / "data2")
+    options = {"path": path.format(tmp_path)}
+    with pytest.raises(DatasetError, match=r"is not below .*SASAM_DATA_ROOTS"):
+        load_dataset("image-folder", options=options, data_dir=tmp_path / "data")
+
+
+def test_folder_that_the_operator_lists_or_links_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_classes(tmp_path / "other")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "linked").symlink_to(tmp_path / "other")
+    linked = load_dataset("image-folder", options={"path": "linked"}, data_dir=tmp_path / "data")
+    monkeypatch.setenv("SASAM_DATA_ROOTS", f"/nowhere:{tmp_path}")
+    options = {"path": f"{tmp_path}/other"}
+    listed = load_dataset("image-folder", options=options, data_dir=tmp_path / "data")
+    assert len(linked.train) == len(listed.train)
