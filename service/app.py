@@ -39,7 +39,7 @@ from service.settings import Settings
 from service.storage import Database
 from service.summaries import endpoints as summaries
 from service.summaries.answers import Answers
-from service.summaries.errors import NotAvailableError, SummaryError
+from service.summaries.errors import NeedsGridError, NotAvailableError, SummaryError
 from service.summaries.publishing import Publisher
 from service.sweeps import endpoints as sweeps
 from service.trials import endpoints as trials
@@ -147,9 +147,10 @@ def _on_database_error(_: Request, error: Exception) -> JSONResponse:
 
 def _on_summary_error(_: Request, error: Exception) -> JSONResponse:
     """What cannot be answered yet is a conflict with the sweep; the rest is the caller's."""
+    is_for_now = isinstance(error, NotAvailableError) and not isinstance(error, NeedsGridError)
     summary_error = cast(SummaryError, error)
     return problem_response(
-        409 if isinstance(error, NotAvailableError) else 422,
+        409 if is_for_now else 422,
         summary_error.code,
         "No answer",
         str(error),
