@@ -12,8 +12,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from sasam.curvature.operators import Probe
+
+# Of the random vector in a start that is made of guesses.
+_RANDOM_SHARE = 0.1
 
 
 class Lanczos:
@@ -22,11 +26,14 @@ class Lanczos:
     Args:
         probe: The operator A; the first vector is a random one of it.
         capacity: The most vectors to hold beside the residual v, at least 1.
+        guesses: Unit vectors, shape (size, k), that are added to the first one.
     """
 
-    def __init__(self, probe: Probe, capacity: int) -> None:
+    def __init__(self, probe: Probe, capacity: int, guesses: Tensor | None = None) -> None:
         self._probe = probe
-        start = probe.unit_vector()
+        self._random = start = probe.unit_vector()
+        if guesses is not None:
+            start = normalize(guesses.sum(1) + _RANDOM_SHARE * start, dim=0, eps=0.0)
         self._vectors = start.new_empty(capacity + 1, len(start))  # v follows V, one a row
         self._vectors[0] = start
         self._projection = torch.zeros(capacity, capacity, dtype=torch.float64)
@@ -68,6 +75,23 @@ class Lanczos:
         )
         return values, coordinates
 
+    def multiplicity(self, coordinates: Tensor) -> float:
+        """Estimate how many eigenvalues a Ritz value stands for: about 1 for one that is found.
+
+        A random vector has about the share d / size of its squared length in an eigenspace of
+        dimension d, by chance up to four times that. A Ritz vector with more of it than one
+        eigenvector has is a mixture.
+
+        Args:
+            coordinates: A column from `ritz`, shape (dimension,).
+        """
+        vector = self.combine(coordinates[:, None])[0]
+        return max(1.0, self._probe.size * float(vector @ self._random) ** 2 / 4)
+
+    def combine(self, coordinates: Tensor) -> Tensor:
+        """Return the vectors with these coordinates, the columns, as rows."""
+        return coordinates.T.to(self._vectors) @ self._vectors[: self._dimension]
+
     def restart(self, coordinates: Tensor) -> None:
         """Keep the Ritz vectors with these coordinates, and the residual.
 
@@ -76,7 +100,7 @@ class Lanczos:
         """
         kept = coordinates.shape[1]
         projection = coordinates.T @ self._projection[: self._dimension, : self._dimension]
-        self._vectors[:kept] = coordinates.T.to(self._vectors) @ self._vectors[: self._dimension]
+        self._vectors[:kept] = self.combine(coordinates)
         self._vectors[kept] = self._vectors[self._dimension].clone()
         self._projection[:kept, :kept] = projection @ coordinates
         self._dimension = kept

@@ -3,7 +3,12 @@
 Lanczos (the default) takes both ends from one Krylov space: after m products the extremal Ritz
 values θ of T = V'AV are the best that any method reaches with m products from one start. A Ritz
 pair has the residual |A u − θ u| = β |s_m|, so an eigenvalue lies within that distance, and within
-its square over the gap to the rest of the spectrum.
+its square over the gap to the rest of the spectrum. That eigenvalue need not be the last one: a
+random start holds so little of each eigenvector that the first Ritz value at an end may be the mean
+of the bulk, with a small residual, while the eigenvalues beyond it have not shown yet. A mixture of
+k eigenvectors hides an eigenvalue at distance d from a residual below d/√k; so the residual counts
+√k times, k being what a random vector's share in the Ritz vector tells. An operator may also offer
+guesses at its extremal eigenvectors, which then start the search.
 
 Power iteration (the paper's, Appendix A) finds the eigenvalue of largest magnitude, which is not
 the largest one where λ_min < −λ_max. Here it finds the spectral radius ρ first and then iterates
@@ -129,14 +134,13 @@ def _lanczos(
     probe: Probe, ends: Ends, tolerance: float, max_matvecs: int, basis_size: int
 ) -> tuple[_End, _End]:
     """Expand a Krylov space until both extremal Ritz values are accurate enough."""
-    krylov = Lanczos(probe, min(basis_size, max_matvecs, probe.size))
+    krylov = Lanczos(probe, min(basis_size, max_matvecs, probe.size), probe.guesses())
     while True:
         krylov.expand()
         values, coordinates = krylov.ritz()
-        residuals = krylov.residual_norm * coordinates[-1].abs()
-        norm = float(values.abs().max())
-        largest = _end(values.flip(0), residuals[-1], abs(float(values[-1])), tolerance)
-        smallest = _end(values, residuals[0], norm, tolerance)
+        top, norm = abs(float(values[-1])), float(values.abs().max())
+        largest = _end(krylov, values.flip(0), coordinates[:, -1], tolerance, scale=top)
+        smallest = _end(krylov, values, coordinates[:, 0], tolerance, scale=norm)
         done = largest.converged and (ends == "largest" or smallest.converged)
         if done or probe.matvecs == max_matvecs:
             return largest, smallest
@@ -145,15 +149,18 @@ def _lanczos(
             krylov.restart(coordinates[:, kept])
 
 
-def _end(values: Tensor, residual: Tensor, scale: float, tolerance: float) -> _End:
-    """Judge the first Ritz value by the smaller of the bounds r and r²/gap on its error.
+def _end(
+    krylov: Lanczos, values: Tensor, coordinates: Tensor, tolerance: float, scale: float
+) -> _End:
+    """Judge the first Ritz value by the smaller of the bounds r√k and r²/gap on its error.
 
-    Early Ritz values lie further apart than the eigenvalues, so the second bound counts only once
-    r/scale is below the root of the tolerance.
+    The second bound holds for a single eigenvalue. Early Ritz values lie further apart than the
+    eigenvalues, so it counts only once r/scale is below the root of the tolerance.
     """
-    r, allowed = float(residual), tolerance * scale
-    converged = r <= allowed
-    if len(values) > 1:
+    r, allowed = krylov.residual_norm * abs(float(coordinates[-1])), tolerance * scale
+    mixed = krylov.multiplicity(coordinates)
+    converged = r * math.sqrt(mixed) <= allowed
+    if mixed == 1 and len(values) > 1:
         gap = float((values[0] - values[1]).abs())
         converged |= r * r <= allowed * min(gap, scale)
     return _End(float(values[0]), r, converged)

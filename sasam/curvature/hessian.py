@@ -24,12 +24,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import normalize
+
+from sasam.curvature._graphs import GradientGraph
+from sasam.curvature._lanczos import Lanczos
+from sasam.curvature.operators import NonFiniteProductError, Probe
 
 __all__ = ["HessianOperator"]
 
 # A chunk's graph of this size stays near the caches of a CPU and still fills an accelerator.
 _CHUNK_BYTES_CPU = 64 * 2**20
 _CHUNK_BYTES_ACCELERATOR = 2**30
+# Lanczos steps on the first chunk in search of guesses.
+_GUESS_STEPS = 5
 
 
 class HessianOperator:
@@ -90,10 +97,15 @@ class HessianOperator:
         bytes_per_chunk, bytes_per_example = self._graph_bytes()
         chunk_bytes = _CHUNK_BYTES_CPU if self.device.type == "cpu" else _CHUNK_BYTES_ACCELERATOR
         self._chunk_size = chunk_size or max(1, chunk_bytes // bytes_per_example)
-        sizes, self._loss = self._checked_loss()
+        self._cache: list[GradientGraph] = []
+        sizes, losses = [], []
+        for inputs, targets in self._chunks():
+            cache_bytes -= bytes_per_chunk + bytes_per_example * len(inputs)
+            sizes.append(len(inputs))
+            losses.append(self._first_loss(inputs, targets, keep=cache_bytes >= 0))
         self._num_examples, self._num_chunks = sum(sizes), len(sizes)
-        self._max_cached = cache_bytes // (bytes_per_chunk + bytes_per_example * max(sizes))
-        self._cache: list[_GradientGraph] = []
+        self._loss = float(np.average(losses, weights=sizes))
+        self._check_first_chunk(losses[0])
 
     @property
     def size(self) -> int:
@@ -163,23 +175,43 @@ class HessianOperator:
             raise ValueError(
                 f"vectors must have shape ({self.size}, k), got {tuple(vectors.shape)}"
             )
-        rows = vectors.detach().T.contiguous()
-        products = torch.zeros_like(rows)
-        pairs = [(self._split(v), self._split(hv)) for v, hv in zip(rows, products, strict=True)]
-        for graph in self._cache:
-            graph.accumulate_products(pairs)
-        if len(self._cache) < self._num_chunks:
-            for inputs, targets in self._chunks(skip=len(self._cache)):
-                graph = self._gradient_graph(inputs, targets, len(inputs) / self._num_examples)
-                graph.accumulate_products(pairs)
-                if len(self._cache) < self._max_cached:
-                    self._cache.append(graph)
-                del graph  # before the next one is built
-        return products.T
+        return self._multiply(self._graphs(), vectors)
+
+    def extremal_guesses(self) -> Tensor:
+        """Return Ritz vectors of both ends of the Hessian of the first chunk alone.
+
+        A few Lanczos steps from the chunk's gradient, which lies mostly among the eigenvectors of
+        the largest eigenvalues (Gur-Ari et al., "Gradient descent happens in a tiny subspace",
+        2018). They cost little beside a product and save several.
+
+        Returns:
+            Unit columns, shape (size, 2); NaN where the weights have diverged.
+        """
+        graph = next(self._graphs())
+        probe = Probe(_ChunkHessian(self, graph), seed=0)
+        gradient = normalize(graph.gradient.to(probe.dtype), dim=0)[:, None]
+        krylov = Lanczos(probe, min(_GUESS_STEPS, self.size), gradient)
+        try:
+            while not (krylov.is_full or krylov.residual_norm == 0):
+                krylov.expand()
+        except NonFiniteProductError:
+            return torch.full_like(gradient, math.nan)
+        _, coordinates = krylov.ritz()
+        return krylov.combine(coordinates[:, [0, -1]]).T
 
     def __matmul__(self, other: Tensor) -> Tensor:
         """Return `matvec` or `matmat`, by the number of axes."""
         return self.matvec(other) if other.ndim == 1 else self.matmat(other)
+
+    def _multiply(self, graphs: Iterable[GradientGraph], vectors: Tensor) -> Tensor:
+        """Return the share of the chunks with these graphs in H V, columns contiguous."""
+        rows = vectors.detach().T.contiguous()
+        products = torch.zeros_like(rows)
+        pairs = [(self._split(v), self._split(hv)) for v, hv in zip(rows, products, strict=True)]
+        for graph in graphs:
+            graph.accumulate_products(pairs, graph.num_examples / self._num_examples)
+            del graph  # before the next one is built
+        return products.T
 
     def _split(self, vector: Tensor) -> list[Tensor]:
         """Return views of a vector in the shapes of the weights."""
@@ -205,13 +237,20 @@ class HessianOperator:
         with torch.autocast(self.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
             return self._loss_fn(self._model(inputs), targets)
 
-    def _gradient_graph(self, inputs: Tensor, targets: Tensor, weight: float) -> _GradientGraph:
-        """Return the gradient of a chunk's weighted loss with its graph."""
+    def _gradient_graph(self, inputs: Tensor, targets: Tensor) -> GradientGraph:
+        """Return the gradient of a chunk's loss with its graph."""
         with torch.enable_grad():
             loss = self._chunk_loss(inputs, targets)
             if not loss.requires_grad:
                 raise RuntimeError("the loss does not depend on the trainable weights")
-            return _GradientGraph(loss * weight, self._parameters)
+            return GradientGraph(loss, len(inputs), self._parameters)
+
+    def _graphs(self) -> Iterator[GradientGraph]:
+        """Yield the graph of every chunk, those that are kept first."""
+        yield from self._cache
+        if len(self._cache) < self._num_chunks:
+            for inputs, targets in self._chunks(skip=len(self._cache)):
+                yield self._gradient_graph(inputs, targets)
 
     def _check_parameters(self) -> None:
         """Refuse a model without trainable weights, or with weights of several kinds."""
@@ -243,30 +282,34 @@ class HessianOperator:
         totals = []
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             for size in range(1, len(first[0]) + 1):
-                self._gradient_graph(first[0][:size], first[1][:size], weight=1.0)
+                self._gradient_graph(first[0][:size], first[1][:size])
                 totals.append(sum(kept.values()))
                 kept.clear()
         per_example = max(1, totals[-1] - totals[0] if len(totals) > 1 else totals[0])
         return max(0, totals[0] - per_example), per_example
 
+    def _first_loss(self, inputs: Tensor, targets: Tensor, *, keep: bool) -> float:
+        """Return the loss of a chunk that is read for the first time; keep its graph or not."""
+        if keep:
+            self._cache.append(self._gradient_graph(inputs, targets))
+            return self._cache[-1].loss
+        with torch.no_grad():
+            return float(self._chunk_loss(inputs, targets))
+
     @torch.no_grad()
-    def _checked_loss(self) -> tuple[list[int], float]:
-        """Read all batches twice; return the chunks' sizes and the mean loss, or refuse them."""
-        chunks = [(len(x), float(self._chunk_loss(x, y))) for x, y in self._chunks()]
-        again = [(len(x), float(self._chunk_loss(x, y))) for x, y in self._chunks()]
+    def _check_first_chunk(self, loss: float) -> None:
+        """Read the first chunk again; refuse a loss that is another one, or not a mean."""
         tolerance = math.sqrt(torch.finfo(self.dtype).eps)
-        if len(chunks) != len(again) or not np.allclose(
-            chunks, again, rtol=tolerance, atol=0.0, equal_nan=True
-        ):
-            raise RuntimeError(
-                "the loss differs between two passes over the same batches, so it has no Hessian: "
-                "batches must be neither shuffled nor augmented, and the model must not draw "
-                "random numbers in eval mode"
-            )
         for inputs, targets in islice(self._chunks(), 1):
-            self._check_mean(inputs, targets, chunks[0][1], tolerance)
-        sizes = [size for size, _ in chunks]
-        return sizes, sum(size * loss for size, loss in chunks) / sum(sizes)
+            again = float(self._chunk_loss(inputs, targets))
+            if np.isclose(again, loss, rtol=tolerance, atol=0.0, equal_nan=True):
+                self._check_mean(inputs, targets, loss, tolerance)
+                return
+        raise RuntimeError(
+            "the loss differs between two passes over the same batches, so it has no Hessian: "
+            "batches must be neither shuffled nor augmented, and the model must not draw random "
+            "numbers in eval mode"
+        )
 
     def _check_mean(self, inputs: Tensor, targets: Tensor, loss: float, tolerance: float) -> None:
         """Refuse a loss of the first chunk that is not the mean of its parts."""
@@ -283,34 +326,17 @@ class HessianOperator:
             )
 
 
-class _GradientGraph:
-    """The gradient of a loss together with its graph, ready to be differentiated again."""
+class _ChunkHessian:
+    """The share of one chunk in the Hessian of an operator."""
 
-    def __init__(self, loss: Tensor, parameters: list[Tensor]) -> None:
-        gradients = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True)
-        self._parameters = parameters
-        # The gradient of a weight that enters linearly, or not at all, is a constant.
-        self._gradients = {
-            index: gradient
-            for index, gradient in enumerate(gradients)
-            if gradient is not None and gradient.requires_grad
-        }
+    def __init__(self, whole: HessianOperator, graph: GradientGraph) -> None:
+        self.size, self.dtype, self.device = whole.size, whole.dtype, whole.device
+        self._whole = whole
+        self._graph = graph
 
-    def accumulate_products(self, pairs: list[tuple[list[Tensor], list[Tensor]]]) -> None:
-        """Add the product with each direction, given in the shapes of the weights, to its sum."""
-        if not self._gradients:
-            return
-        for direction, total in pairs:
-            products = torch.autograd.grad(
-                list(self._gradients.values()),
-                self._parameters,
-                grad_outputs=[direction[index] for index in self._gradients],
-                retain_graph=True,
-                allow_unused=True,
-            )
-            for part, product in zip(total, products, strict=True):
-                if product is not None:
-                    part.add_(product)
+    def matvec(self, vector: Tensor, /) -> Tensor:
+        """Return its product with a vector."""
+        return self._whole._multiply([self._graph], vector[:, None])[:, 0]
 
 
 def _checked_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

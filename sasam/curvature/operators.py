@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-__all__ = ["BlockOperator", "NonFiniteProductError", "Probe", "SymmetricOperator"]
+__all__ = ["BlockOperator", "GuidedOperator", "NonFiniteProductError", "Probe", "SymmetricOperator"]
 
 
 class SymmetricOperator(Protocol):
@@ -35,6 +35,14 @@ class BlockOperator(SymmetricOperator, Protocol):
 
     def matmat(self, vectors: Tensor, /) -> Tensor:
         """Return A V for vectors of shape (size, k), one a column."""
+
+
+@runtime_checkable
+class GuidedOperator(SymmetricOperator, Protocol):
+    """A symmetric operator that has a cheap idea of its extremal eigenvectors."""
+
+    def extremal_guesses(self) -> Tensor:
+        """Return unit vectors, shape (size, k), not orthogonal to the extremal eigenvectors."""
 
 
 class NonFiniteProductError(ArithmeticError):
@@ -81,6 +89,12 @@ class Probe:
         if not products.isfinite().all():
             raise NonFiniteProductError("a product with the operator is not finite")
         return products.detach().to(self.dtype)
+
+    def guesses(self) -> Tensor | None:
+        """Return guesses at the extremal eigenvectors, shape (size, k), if the operator has any."""
+        if not isinstance(self._operator, GuidedOperator):
+            return None
+        return self._operator.extremal_guesses().to(self.dtype)
 
     def signs(self, count: int) -> Tensor:
         """Draw random signs: shape (size, count), columns contiguous in memory."""

@@ -76,6 +76,38 @@ def test_restarts_lose_no_accuracy(rotated):
         assert run.lambda_min == pytest.approx(-1.0, rel=1e-7)
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("hidden", [-20.0, -5.0])
+def test_bulk_near_zero_does_not_hide_the_smallest_eigenvalue(as_operator, seed, hidden):
+    """The residual of the bulk's mean is below the tolerance after a few products."""
+    bulk = torch.linspace(-0.1, 0.1, 1997)
+    spectrum = torch.cat([torch.tensor([hidden, 700.0, 900.0, 1370.0]), bulk]).double()
+    ends = estimate_extremal_eigenvalues(as_operator(torch.diag(spectrum)), seed=seed)
+    assert ends.converged
+    assert ends.lambda_min == pytest.approx(hidden, abs=1.4)
+
+
+def test_guesses_save_products_and_cannot_mislead(rotated, as_operator):
+    operator = rotated(torch.cat([torch.tensor([-30.0, 80.0, 100.0]), torch.linspace(-1, 1, 500)]))
+    _, vectors = torch.linalg.eigh(operator.matrix)
+
+    class Guided(as_operator):
+        guess = vectors[:, [0, -1]]
+
+        def extremal_guesses(self):
+            return self.guess
+
+    plain = estimate_extremal_eigenvalues(operator)
+    guided = estimate_extremal_eigenvalues(Guided(operator.matrix))
+    Guided.guess = vectors[:, [7, 9]]
+    misled = estimate_extremal_eigenvalues(Guided(operator.matrix))
+    assert guided.matvecs < plain.matvecs
+    for ends in (guided, misled):
+        assert ends.converged
+        assert ends.lambda_max == pytest.approx(100.0, rel=1e-3)
+        assert ends.lambda_min == pytest.approx(-30.0, abs=0.2)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_multiple_of_the_identity_needs_few_products(as_operator, method):
     for factor in (3.0, -3.0, 0.0):

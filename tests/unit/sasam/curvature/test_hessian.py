@@ -42,6 +42,15 @@ def test_ends_and_trace_equal_those_of_dense_hessian(model, batches, dense_hessi
         assert trace.layers[name].value == pytest.approx(float(block.trace()), rel=1e-6, abs=1e-9)
 
 
+def test_guesses_hold_much_of_the_extremal_eigenvectors(cnn, images, labels, dense_hessian):
+    _, vectors = torch.linalg.eigh(dense_hessian(cnn))
+    operator = HessianOperator(cnn, F.cross_entropy, [(images, labels)], chunk_size=12)
+    guesses = operator.extremal_guesses()
+    assert guesses.norm(dim=0).tolist() == pytest.approx([1.0, 1.0])
+    assert abs(float(guesses[:, 1] @ vectors[:, -1])) > 0.5
+    assert abs(float(guesses[:, 0] @ vectors[:, 0])) > 0.2
+
+
 def test_float32_product_is_close_to_float64(cnn, images, labels):
     exact = HessianOperator(cnn, F.cross_entropy, [(images, labels)])
     single = HessianOperator(cnn.float(), F.cross_entropy, [(images.float(), labels)])

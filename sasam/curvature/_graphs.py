@@ -1,0 +1,43 @@
+"""The graph of a gradient, which a Hessian-vector product differentiates once more."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class GradientGraph:
+    """The gradient of a chunk's loss together with its graph, ready to be differentiated again."""
+
+    def __init__(self, loss: Tensor, num_examples: int, parameters: list[Tensor]) -> None:
+        self.loss = float(loss.detach())
+        self.num_examples = num_examples
+        self._parameters = parameters
+        self._gradients = torch.autograd.grad(
+            loss, parameters, create_graph=True, allow_unused=True, materialize_grads=True
+        )
+        # The gradient of a weight that enters linearly, or not at all, is a constant.
+        self._varying = [index for index, g in enumerate(self._gradients) if g.requires_grad]
+
+    @property
+    def gradient(self) -> Tensor:
+        """The gradient as a vector, without its graph."""
+        return torch.cat([gradient.detach().flatten() for gradient in self._gradients])
+
+    def accumulate_products(
+        self, pairs: list[tuple[list[Tensor], list[Tensor]]], weight: float
+    ) -> None:
+        """Add the weighted product with each direction to its sum, all in the weights' shapes."""
+        if not self._varying:
+            return
+        for direction, total in pairs:
+            products = torch.autograd.grad(
+                [self._gradients[index] for index in self._varying],
+                self._parameters,
+                grad_outputs=[direction[index] for index in self._varying],
+                retain_graph=True,
+                allow_unused=True,
+            )
+            for part, product in zip(total, products, strict=True):
+                if product is not None:
+                    part.add_(product, alpha=weight)
