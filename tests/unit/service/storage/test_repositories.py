@@ -207,3 +207,23 @@ def test_cursor_before_all_sweeps_ends_the_walk(sweeps: SweepService, database: 
     with database.snapshot() as session:
         before = (datetime.now(UTC) - timedelta(days=1), "f" * 12)
         assert SweepRepository(session).page(before=before, limit=5) == []
+
+
+def test_comparable_sweeps_and_rates_are_found(sweeps: SweepService, database: Database) -> None:
+    same, other = (
+        submit(sweeps, "first", "second"),
+        sweeps.submit(specification(model="vgg11-slim")),
+    )
+    now = datetime.now(UTC)
+    with database.transaction() as session:
+        repository = SweepRepository(session)
+        found = repository.comparable("cnn-tiny", "digits")
+        assert {row.sweep_id for row in found} == set(same)
+        assert repository.comparable("cnn-tiny", "cifar10") == []
+        found[0].started_at = now
+        for position, trial in enumerate(specification().trials):
+            values = {"outcome": "completed", "ended_at": now + timedelta(hours=position - 1)}
+            TrialRepository(session).record(found[0].sweep_id, trial.key, values)
+        ids = [*same, other[0].sweep_id]
+        assert [trial.position for trial in repository.completed_trials(ids)] == [3, 2, 1, 0]
+        assert repository.count_ended_since_start(ids) == {found[0].sweep_id: 3}
