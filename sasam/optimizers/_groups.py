@@ -37,11 +37,32 @@ EPSILON = 1e-12
 """Added to a gradient's norm before the division, as in the reference code of Foret et al. 2021."""
 
 
+_COUNTERS = {"gradient_evaluations", "skipped_steps"}
+
+
 class Introspection:
     """What a training loop may log; nothing here waits for the device unless it is read."""
 
     param_groups: list[Group]
+    defaults: dict[str, Any]
     _model: nn.Module | None = None  # survives neither pickle nor deepcopy, as hooks do not
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a saved state; see `torch.optim.Optimizer.load_state_dict`.
+
+        Raises:
+            ValueError: The state is of another optimizer, or its groups are other ones.
+        """
+        for index, (group, saved) in enumerate(
+            zip(self.param_groups, state_dict["param_groups"], strict=False)
+        ):
+            expected = self.defaults.keys() | (group.keys() & _COUNTERS)
+            if missing := sorted(expected - saved.keys()):
+                raise ValueError(
+                    f"state_dict is not of {type(self).__name__}: its parameter group {index} has "
+                    f"no {', '.join(missing)}, only {', '.join(sorted(saved))}"
+                )
+        super().load_state_dict(state_dict)  # type: ignore[misc]
 
     @property
     def step_size(self) -> float:

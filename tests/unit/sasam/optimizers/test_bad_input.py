@@ -132,3 +132,13 @@ def test_sparse_gradient_is_refused_and_weights_stay(cls):
     with pytest.raises(RuntimeError, match=r"gradients must be dense, got layout torch.sparse_coo"):
         optimizer.step(closure)
     assert torch.equal(embedding.weight, before)
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+def test_state_of_another_optimizer_is_refused_and_state_stays(cls):
+    optimizer = cls([weight()], lr=0.1)
+    before = optimizer.state_dict()
+    foreign = torch.optim.SGD([weight()], lr=0.5).state_dict()
+    with pytest.raises(ValueError, match=f"state_dict is not of {cls.__name__}: its parameter gr"):
+        optimizer.load_state_dict(foreign)
+    assert optimizer.state_dict() == before
