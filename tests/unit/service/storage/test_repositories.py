@@ -210,10 +210,8 @@ def test_cursor_before_all_sweeps_ends_the_walk(sweeps: SweepService, database: 
 
 
 def test_comparable_sweeps_and_rates_are_found(sweeps: SweepService, database: Database) -> None:
-    same, other = (
-        submit(sweeps, "first", "second"),
-        sweeps.submit(specification(model="vgg11-slim")),
-    )
+    same = submit(sweeps, "first", "second")
+    other, _ = sweeps.submit(specification(model="vgg11-slim"))
     now = datetime.now(UTC)
     with database.transaction() as session:
         repository = SweepRepository(session)
@@ -224,6 +222,6 @@ def test_comparable_sweeps_and_rates_are_found(sweeps: SweepService, database: D
         for position, trial in enumerate(specification().trials):
             values = {"outcome": "completed", "ended_at": now + timedelta(hours=position - 1)}
             TrialRepository(session).record(found[0].sweep_id, trial.key, values)
-        ids = [*same, other[0].sweep_id]
+        ids = [*same, other.sweep_id]
         assert [trial.position for trial in repository.completed_trials(ids)] == [3, 2, 1, 0]
         assert repository.count_ended_since_start(ids) == {found[0].sweep_id: 3}
