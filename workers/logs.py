@@ -1,0 +1,58 @@
+"""What a trial logs, in a bounded file beside its checkpoint.
+
+A process runs one trial after another. `TrialLog.follow` sends the records of all loggers, from
+INFO on for the project's own, to the file of the trial that begins; the process that runs the
+driver reads the file with `read_trial_log` when the trial has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+__all__ = ["TrialLog", "read_trial_log"]
+
+_FILE = "log.txt"
+_MOST_BYTES = 128 * 1024
+"""Size at which a file is put aside; with the one before a trial has at most twice as much."""
+_OWN = ("sasam", "workers")
+_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+class TrialLog:
+    """The log of the trial that a process runs; of none before the first."""
+
+    def __init__(self) -> None:
+        self._handler: RotatingFileHandler | None = None
+
+    def follow(self, folder: Path) -> None:
+        """Write to the log in a trial's folder from now on, behind what is there."""
+        self.close()
+        with suppress(OSError):  # a trial does not fail because its log cannot be written
+            folder.mkdir(parents=True, exist_ok=True)
+            self._handler = RotatingFileHandler(
+                folder / _FILE, maxBytes=_MOST_BYTES, backupCount=1, encoding="utf-8"
+            )
+            self._handler.setFormatter(logging.Formatter(_FORMAT))
+            self._handler.handleError = lambda _: None  # type: ignore[method-assign]
+            logging.getLogger().addHandler(self._handler)
+            for name in _OWN:
+                logging.getLogger(name).setLevel(logging.INFO)
+
+    def close(self) -> None:
+        """Write to no log."""
+        if self._handler is not None:
+            logging.getLogger().removeHandler(self._handler)
+            self._handler.close()
+            self._handler = None
+
+
+def read_trial_log(folder: Path) -> str:
+    """The log in a trial's folder, oldest line first; empty where there is none."""
+    text = ""
+    for name in (f"{_FILE}.1", _FILE):
+        with suppress(OSError):
+            text += (folder / name).read_text(encoding="utf-8", errors="replace")
+    return text
