@@ -5,8 +5,9 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
 
 from service.errors import NotFoundProblem, problems
 from workers.catalog import Catalog, datasets, models, optimizers
@@ -96,9 +97,10 @@ def show_preset(name: str) -> PresetView:
 
 
 @router.get("/schema/sweep.json")
-def show_schema() -> dict[str, Any]:
+def show_schema(request: Request) -> dict[str, Any]:
     """The JSON Schema of a specification, for editors."""
-    return SweepSpec.model_json_schema()
+    known = {"$schema": GenerateJsonSchema.schema_dialect, "$id": str(request.url)}
+    return known | SweepSpec.model_json_schema()
 
 
 def _entries(catalog: Catalog) -> list[EntryView]:

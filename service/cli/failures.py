@@ -1,16 +1,16 @@
 """Turns what went wrong into a line with the remedy, and into the exit status.
 
 0 done    1 failed    2 usage, an invalid specification or setting    3 some trials failed
-130 interrupted
+4 paused (``watch --exit-on-pause``)    130 interrupted
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -30,6 +30,7 @@ class ExitStatus(IntEnum):
     FAILED = 1
     USAGE = 2
     PARTLY_FAILED = 3
+    PAUSED = 4
     INTERRUPTED = 130
 
 
@@ -42,7 +43,9 @@ class CliError(Exception):
 
 
 def status_of(detail: SweepDetail) -> ExitStatus:
-    """The exit status that a sweep's end stands for."""
+    """The exit status that a sweep's end, or its pause, stands for."""
+    if detail.state == "paused":
+        return ExitStatus.PAUSED
     if detail.state != "completed" or detail.progress.failed == detail.progress.total:
         return ExitStatus.FAILED
     return ExitStatus.PARTLY_FAILED if detail.progress.failed else ExitStatus.DONE
@@ -75,44 +78,76 @@ def _is_usage(error: Exception) -> bool:
 
 def _explain(error: Exception) -> tuple[list[str], ExitStatus]:
     """The lines for a person, and the exit status."""
-    from pydantic import ValidationError
-
-    from service.client.errors import ClientError, ProblemError, UnreachableError
-    from service.embedded.errors import EmbeddedError
-    from workers.datasets.errors import DatasetError
-    from workers.spec import SpecError
-
-    match error:
-        case CliError():
-            return [str(error)], error.status
-        case ProblemError(errors=errors) if errors:
-            return ["the specification is invalid", *map(str, errors)], ExitStatus.USAGE
-        case SpecError():
-            lines = ["the specification is invalid", *map(str, error.problems)]
-            return lines, ExitStatus.USAGE
-        case ProblemError(status=status):
-            usage = status == _INVALID_STATUS
-            return [error.detail], ExitStatus.USAGE if usage else ExitStatus.FAILED
-        case UnreachableError():
-            remedy = "start one with `sasam up`, or name its address with --url or SASAM_URL"
-            return [f"{error}; {remedy}"], ExitStatus.FAILED
-        case ClientError() | EmbeddedError() | DatasetError():
-            return [str(error)], ExitStatus.FAILED
-        case ValidationError(title="Settings" | "EmbeddedSettings"):
-            return ["a setting is invalid", *_settings(error)], ExitStatus.USAGE
-        case OSError(filename=filename, strerror=reason) if reason:
-            where = f"{filename}: " if filename else ""
-            return [f"{where}{reason.lower()}"], ExitStatus.FAILED
-        case _:
-            hint = f"set {_DEBUG_VARIABLE}=1 for the details of this defect"
-            return [f"{type(error).__name__}: {error} ({hint})"], ExitStatus.FAILED
+    for kind in type(error).__mro__:
+        explain = _EXPLANATIONS.get(f"{kind.__module__}.{kind.__qualname__}")
+        if explain is not None:
+            return explain(error)
+    hint = f"set {_DEBUG_VARIABLE}=1 for the details of this defect"
+    return [f"{type(error).__name__}: {error} ({hint})"], ExitStatus.FAILED
 
 
-def _settings(error: Exception) -> Iterator[str]:
-    """The environment variables that are wrong, a line each."""
-    from pydantic import ValidationError
+def _own(error: Any) -> _Explanation:
+    return [str(error)], error.status
 
-    if isinstance(error, ValidationError):
-        for detail in error.errors(include_url=False):
-            name = "_".join(str(part) for part in detail["loc"]).upper()
-            yield f"SASAM_{name}: {detail['msg'].lower()} (got {detail['input']!r})"
+
+def _plain(error: Any) -> _Explanation:
+    return [str(error)], ExitStatus.FAILED
+
+
+def _specification(error: Any) -> _Explanation:
+    return ["the specification is invalid", *map(str, error.problems)], ExitStatus.USAGE
+
+
+def _problem(error: Any) -> _Explanation:
+    """What the service refused."""
+    if error.errors:
+        return ["the specification is invalid", *map(str, error.errors)], ExitStatus.USAGE
+    status = ExitStatus.USAGE if error.status == _INVALID_STATUS else ExitStatus.FAILED
+    remedy = _REMEDIES.get(error.code)
+    return [f"{error.detail}; {remedy}" if remedy else error.detail], status
+
+
+def _unreachable(error: Any) -> _Explanation:
+    remedy = "start one with `sasam up`, or name its address with --url or SASAM_URL"
+    return [f"{error}; {remedy}"], ExitStatus.FAILED
+
+
+def _validation(error: Any) -> _Explanation:
+    """Environment variables that are wrong, a line each."""
+    if error.title not in {"Settings", "EmbeddedSettings"}:
+        return [f"{error.title} is invalid: {error}"], ExitStatus.FAILED
+    lines = [
+        f"SASAM_{'_'.join(str(part) for part in detail['loc']).upper()}: "
+        f"{detail['msg'].lower()} (got {detail['input']!r})"
+        for detail in error.errors(include_url=False)
+    ]
+    return ["a setting is invalid", *lines], ExitStatus.USAGE
+
+
+def _system(error: Any) -> _Explanation:
+    where = f"{error.filename}: " if error.filename else ""
+    return [f"{where}{(error.strerror or str(error)).lower()}"], ExitStatus.FAILED
+
+
+_Explanation = tuple[list[str], ExitStatus]
+
+# By name: importing the classes of errors would import what raises them.
+_EXPLANATIONS: dict[str, Callable[[Any], _Explanation]] = {
+    "service.cli.failures.CliError": _own,
+    "service.client.errors.ProblemError": _problem,
+    "service.client.errors.UnreachableError": _unreachable,
+    "service.client.errors.ClientError": _plain,
+    "service.embedded.errors.EmbeddedError": _plain,
+    "service.storage.database.SchemaError": _plain,
+    "workers.datasets.errors.DatasetError": _plain,
+    "workers.spec.loading.SpecError": _specification,
+    "pydantic_core._pydantic_core.ValidationError": _validation,
+    "builtins.OSError": _system,
+}
+_REMEDIES = {
+    "not-authenticated": "put a token in SASAM_TOKEN, or in a file that SASAM_TOKEN_FILE names; "
+    "an administrator makes one with `sasam token create NAME`",
+    "role-too-low": "an administrator makes another one with `sasam token create NAME --role ROLE`",
+    "body-too-large": "say values as ranges of a search, or let the operator raise "
+    "SASAM_MAX_BODY_BYTES",
+}

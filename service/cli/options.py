@@ -8,9 +8,9 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-__all__ = ["LATEST", "Output", "OutputFormat", "SweepArgument", "SweepOrLatest", "Url", "examples"]
+from service.cli.completion import LATEST, sweep_ids
 
-LATEST = "latest"
+__all__ = ["LATEST", "Output", "OutputFormat", "SweepArgument", "SweepOrLatest", "Url", "examples"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -34,10 +34,16 @@ Url = Annotated[
 ]
 Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How the answer is written.")]
 SweepArgument = Annotated[
-    str, typer.Argument(metavar="SWEEP", help=f"Id of a sweep, or '{LATEST}'.")
+    str,
+    typer.Argument(
+        metavar="SWEEP", help=f"Id of a sweep, or '{LATEST}'.", autocompletion=sweep_ids
+    ),
 ]
 SweepOrLatest = Annotated[
-    str, typer.Argument(metavar="SWEEP", help="Id of a sweep.", show_default=True)
+    str,
+    typer.Argument(
+        metavar="SWEEP", help="Id of a sweep.", show_default=True, autocompletion=sweep_ids
+    ),
 ]
 
 

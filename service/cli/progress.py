@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.rendering import progress_words, state_text, table
+from service.sweeps.states import SweepState
 
 if TYPE_CHECKING:
     from service.client import Sweep
@@ -29,14 +31,30 @@ _SIGN_OF_LIFE_SECONDS = 60.0
 # Beyond, the table by optimizer would load the service more than it tells.
 _MOST_TRIALS_LISTED = 1_000
 _TRIALS_SECONDS = 3.0
+_BAR_COLUMNS = 40
+_NARROW_COLUMNS = 60
 
 
-def follow(sweep: Sweep, on: Console, *, poll_seconds: float = _POLL_SECONDS) -> SweepDetail:
-    """Show a sweep until it has ended; returns its end."""
+def follow(
+    sweep: Sweep, on: Console, *, exit_on_pause: bool = False, poll_seconds: float = _POLL_SECONDS
+) -> SweepDetail:
+    """Show a sweep until it has ended.
+
+    Args:
+        sweep: What to show.
+        on: Where.
+        exit_on_pause: End when it is paused, too.
+        poll_seconds: Least time between two requests.
+
+    Returns:
+        Its end, or its pause.
+    """
     report: _Report = _LiveReport(on, sweep) if on.is_terminal else _LineReport(on)
-    with report:
-        for detail in sweep.follow(poll_seconds=poll_seconds):
+    with report, closing(sweep.follow(poll_seconds=poll_seconds)) as details:
+        for detail in details:
             report.update(detail)
+            if exit_on_pause and detail.state is SweepState.PAUSED:
+                break
     return sweep.detail
 
 
@@ -99,7 +117,7 @@ class _LiveReport:
         is_due = now - self._listed_at >= _TRIALS_SECONDS or detail.ended_at is not None
         if is_due and detail.progress.total <= _MOST_TRIALS_LISTED:
             self._trials, self._listed_at = list(self._sweep.trials()), now
-        self._live.update(_view(detail, self._trials), refresh=True)
+        self._live.update(_view(detail, self._trials, self._live.console.width), refresh=True)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -113,31 +131,39 @@ class _LiveReport:
 def _line(detail: SweepDetail) -> str:
     """A sweep in one line of a log."""
     progress = detail.progress
-    reason = f" ({detail.reason})" if detail.reason else ""
     return (
-        f"{time.strftime('%H:%M:%S')} {detail.name} {detail.sweep_id} {detail.state}{reason}: "
-        f"{progress.ended}/{progress.total} trials ({_percent(detail)} %), "
+        f"{time.strftime('%H:%M:%S')} {detail.name} {detail.sweep_id} {detail.state}"
+        f"{_reason(detail)}: {progress.ended}/{progress.total} trials ({_percent(detail)} %), "
         f"{progress_words(progress)}"
     )
 
 
-def _view(detail: SweepDetail, trials: Sequence[TrialView]) -> RenderableType:
+def _reason(detail: SweepDetail) -> str:
+    """Why it is in its state and, of a paused one, what goes on with it."""
+    reasons = [detail.reason] if detail.reason else []
+    if detail.state is SweepState.PAUSED:
+        reasons.append(f"`sasam resume {detail.sweep_id}` goes on")
+    return f" ({'; '.join(reasons)})" if reasons else ""
+
+
+def _view(detail: SweepDetail, trials: Sequence[TrialView], columns: int) -> RenderableType:
     """A sweep on a terminal."""
     progress = detail.progress
     head = Text.assemble((detail.name, "bold"), " ", detail.sweep_id, " ", state_text(detail.state))
-    if detail.reason:
-        head.append(f" ({detail.reason})")
+    head.append(_reason(detail))
+    done = f"{progress.ended}/{progress.total} trials {_percent(detail)} %"
     bar = Table.grid(padding=(0, 1))
+    width = max(1, min(_BAR_COLUMNS, columns - len(done) - 2))
     bar.add_row(
-        ProgressBar(total=max(progress.total, 1), completed=progress.ended, width=40),
-        f"{progress.ended}/{progress.total} trials",
-        f"{_percent(detail)} %",
+        ProgressBar(total=max(progress.total, 1), completed=progress.ended, width=width), done
     )
     parts: list[RenderableType] = [head, bar, Text(progress_words(progress), style="dim")]
-    return Group(*parts, _by_optimizer(trials)) if trials else Group(*parts)
+    if trials:
+        parts.append(_by_optimizer(trials, is_narrow=columns < _NARROW_COLUMNS))
+    return Group(*parts)
 
 
-def _by_optimizer(trials: Sequence[TrialView]) -> Table:
+def _by_optimizer(trials: Sequence[TrialView], *, is_narrow: bool) -> Table:
     """How far each optimizer is, and its best validation accuracy so far."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     best: dict[str, float] = {}
@@ -146,15 +172,14 @@ def _by_optimizer(trials: Sequence[TrialView]) -> Table:
         if trial.status == "completed":
             accuracy = trial.metrics.get("val_accuracy", 0.0)
             best[trial.optimizer] = max(accuracy, best.get(trial.optimizer, 0.0))
-    made = table("optimizer", "done", "running", "diverged", "failed", "best val %")
+    kinds = () if is_narrow else ("running", "diverged", "failed")
+    made = table("optimizer", "done", *kinds, "best val %")
     for name, count in counts.items():
         waiting = count["running"] + count["pending"]
         made.add_row(
             name,
             f"{count.total() - waiting}/{count.total()}",
-            str(count["running"]),
-            str(count["diverged"]),
-            str(count["failed"]),
+            *(str(count[kind]) for kind in kinds),
             f"{100 * best[name]:.1f}" if name in best else "",
         )
     return made

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.completion import figure_names
 from service.cli.connection import connect, find_sweep
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import LATEST, Output, OutputFormat, SweepOrLatest, Url, examples
@@ -103,7 +104,9 @@ def summary(
 )
 def plot(
     sweep: SweepOrLatest = LATEST,
-    figure: Annotated[str, typer.Argument(help="Name of the figure.")] = _ON_TERMINAL[0],
+    figure: Annotated[
+        str, typer.Argument(help="Name of the figure.", autocompletion=figure_names)
+    ] = _ON_TERMINAL[0],
     file: Annotated[
         Path | None,
         typer.Option("--file", "-f", help="Write it: .svg, .png, .json, .csv, .vl (Vega-Lite)."),
@@ -140,7 +143,8 @@ def plot(
         if file is None or file_format is None:
             print_heatmap(found, console(), figure, metric=metric, split=split)
         else:
-            drawn = found.figure(figure, file_format, metric=metric, split=split, theme=theme)
+            asked = {"metric": metric, "split": split, "theme": theme}
+            drawn = found.figure_file(figure, file_format, **asked)
             file.write_bytes(drawn)
 
 
@@ -186,7 +190,7 @@ def compare(
     with connect(url) as client:
         ids = [find_sweep(client, sweep).sweep_id for sweep in sweeps]
         if file is not None and file_format is not None:
-            drawn = client.sweeps.comparison_figure(ids, figure, file_format, theme=theme)
+            drawn = client.sweeps.comparison_figure_file(ids, figure, file_format, theme=theme)
             file.write_bytes(drawn)
             return
         found = client.sweeps.compare(ids)
@@ -231,7 +235,7 @@ def write_figures(sweep: Sweep, folder: Path, theme: str = "light") -> None:
         try:
             for suffix in (".svg", ".png", ".csv"):
                 path = folder / f"{figure.name}{suffix}"
-                path.write_bytes(sweep.figure(figure.name, _SUFFIXES[suffix], theme=theme))
+                path.write_bytes(sweep.figure_file(figure.name, _SUFFIXES[suffix], theme=theme))
                 typer.echo(path)
         except ProblemError as error:
             if error.status != HTTPStatus.CONFLICT:

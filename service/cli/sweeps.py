@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli.completion import preset_names
 from service.cli.connection import connect, find_sweep
 from service.cli.failures import CliError, ExitStatus, status_of
 from service.cli.options import (
@@ -28,6 +29,10 @@ __all__ = ["cancel", "delete", "list_", "pause", "resume", "retry", "show", "sub
 
 _STANDARD_INPUT = "-"
 
+Force = Annotated[
+    bool, typer.Option("--force", help="Even though the code is not that of the ended trials.")
+]
+
 
 @examples(
     "sasam submit sweep.yaml --watch",
@@ -39,7 +44,10 @@ def submit(
         str | None,
         typer.Argument(metavar="SPEC", help="File of a specification; '-': standard input."),
     ] = None,
-    preset: Annotated[str | None, typer.Option(help="Submit a preset instead of a file.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Submit a preset instead of a file.", autocompletion=preset_names),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check it and say what it would cost.")
     ] = False,
@@ -86,7 +94,7 @@ def list_(
     from itertools import islice
 
     from service.cli import rendering
-    from service.sweeps.lifecycle import SweepState
+    from service.sweeps.states import SweepState
 
     try:
         states = [SweepState(value) for value in state or ()]
@@ -113,11 +121,25 @@ def show(
         _show(client, find_sweep(client, sweep), output)
 
 
-@examples("sasam watch", "sasam watch 1f0c2a9b77d4 && sasam summary 1f0c2a9b77d4")
-def watch(sweep: SweepOrLatest = LATEST, url: Url = None) -> None:
-    """Watch a sweep until it has ended; the exit status tells how."""
+@examples(
+    "sasam watch",
+    "sasam watch 1f0c2a9b77d4 && sasam summary 1f0c2a9b77d4",
+    "sasam watch latest --exit-on-pause",
+)
+def watch(
+    sweep: SweepOrLatest = LATEST,
+    exit_on_pause: Annotated[
+        bool,
+        typer.Option("--exit-on-pause", help="End with status 4 when it is paused; else wait on."),
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Watch a sweep until it has ended; the exit status tells how.
+
+    Ctrl-C ends the watching, not the sweep.
+    """
     with connect(url) as client:
-        _follow(find_sweep(client, sweep), OutputFormat.TABLE)
+        _follow(find_sweep(client, sweep), OutputFormat.TABLE, exit_on_pause=exit_on_pause)
 
 
 @examples("sasam pause 1f0c2a9b77d4")
@@ -127,9 +149,14 @@ def pause(sweep: SweepArgument, output: Output = OutputFormat.TABLE, url: Url = 
 
 
 @examples("sasam resume 1f0c2a9b77d4")
-def resume(sweep: SweepArgument, output: Output = OutputFormat.TABLE, url: Url = None) -> None:
+def resume(
+    sweep: SweepArgument,
+    force: Force = False,
+    output: Output = OutputFormat.TABLE,
+    url: Url = None,
+) -> None:
     """Go on with a paused sweep."""
-    _command(sweep, lambda found: found.resume(), output, url)
+    _command(sweep, lambda found: found.resume(force=force), output, url)
 
 
 @examples("sasam cancel 1f0c2a9b77d4")
@@ -139,9 +166,14 @@ def cancel(sweep: SweepArgument, output: Output = OutputFormat.TABLE, url: Url =
 
 
 @examples("sasam retry latest && sasam watch")
-def retry(sweep: SweepArgument, output: Output = OutputFormat.TABLE, url: Url = None) -> None:
+def retry(
+    sweep: SweepArgument,
+    force: Force = False,
+    output: Output = OutputFormat.TABLE,
+    url: Url = None,
+) -> None:
     """Run the failed, cancelled and missing trials of an ended sweep again."""
-    _command(sweep, lambda found: found.retry_failed(), output, url)
+    _command(sweep, lambda found: found.retry_failed(force=force), output, url)
 
 
 @examples("sasam delete 1f0c2a9b77d4")
@@ -170,12 +202,21 @@ def _show(client: Client, sweep: Sweep, output: OutputFormat) -> None:
         _write(sweep.detail.model_dump(mode="json"), output)
 
 
-def _follow(sweep: Sweep, output: OutputFormat) -> None:
+def _follow(sweep: Sweep, output: OutputFormat, *, exit_on_pause: bool = False) -> None:
     """Watch a sweep and end with its status; what programs read stays alone on standard output."""
     from service.cli.progress import follow
     from service.cli.rendering import console
 
-    detail = follow(sweep, console(stderr=output is not OutputFormat.TABLE))
+    on = console(stderr=output is not OutputFormat.TABLE)
+    try:
+        detail = follow(sweep, on, exit_on_pause=exit_on_pause)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"sasam: sweep {sweep.sweep_id} goes on; `sasam watch {sweep.sweep_id}` shows it "
+            f"again, `sasam cancel {sweep.sweep_id}` ends it",
+            err=True,
+        )
+        raise
     raise typer.Exit(status_of(detail))
 
 

@@ -2,8 +2,11 @@
 
 ClientError
 ├── UnreachableError   nothing answers at the address, or no longer
+├── UnreadableError    the answer is not what this version expects
 ├── ProblemError       the service refused, and says why
-└── WaitTimeoutError   the sweep has not ended in the time given
+├── TokenFileError     the token to show cannot be read
+├── WaitTimeoutError   the sweep has not ended in the time given
+└── MissingPackageError
 """
 
 from __future__ import annotations
@@ -13,7 +16,17 @@ from typing import Any
 
 import httpx
 
-__all__ = ["ClientError", "FieldProblem", "ProblemError", "UnreachableError", "WaitTimeoutError"]
+__all__ = [
+    "ClientError",
+    "FieldProblem",
+    "MissingPackageError",
+    "ProblemError",
+    "TokenFileError",
+    "UnreachableError",
+    "UnreadableError",
+    "VersionWarning",
+    "WaitTimeoutError",
+]
 
 
 class ClientError(Exception):
@@ -23,9 +36,30 @@ class ClientError(Exception):
 class UnreachableError(ClientError):
     """Nothing answers at the service's address."""
 
+    @classmethod
+    def no_address(cls, base_url: str) -> UnreachableError:
+        """The address is none."""
+        return cls(f"{base_url!r} is no address of a service; one looks like http://host:8420")
+
+
+class UnreadableError(ClientError):
+    """The service answered what this version of the client cannot read."""
+
+
+class TokenFileError(ClientError):
+    """The file with the token is missing, cannot be read, or holds none."""
+
 
 class WaitTimeoutError(ClientError):
     """A sweep has not ended in the time given."""
+
+
+class MissingPackageError(ClientError):
+    """An optional package is not installed."""
+
+
+class VersionWarning(UserWarning):
+    """Client and service are of different versions."""
 
 
 @dataclass(frozen=True, slots=True)

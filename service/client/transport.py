@@ -1,30 +1,29 @@
-"""Sends requests, and sends those again that may be sent twice.
-
-    lost answer, 429, 502, 503, 504 of a repeatable request -> again, after a pause that doubles
-    refused connection of any request                       -> again: it was never received
-    refused connection of the first request                 -> an error at once: nobody is there
-
-A request is repeatable when its method is (GET, DELETE) or it carries an ``Idempotency-Key``.
-"""
+"""Sends what calls describe: over connections that wait, or that are awaited."""
 
 from __future__ import annotations
 
-import re
+import asyncio
+import ssl
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import aclosing, closing
+from typing import Any, TypeVar
 
 import httpx
 
-from service.client.errors import ProblemError, UnreachableError
+from service.client.calls import Call, Listing
+from service.client.errors import UnreachableError
+from service.client.exchange import Exchanges
+from service.client.stream import Event, EventParser
 
-__all__ = ["Transport"]
+__all__ = ["AsyncTransport", "Transport"]
 
-_REPEATABLE_METHODS = frozenset({"GET", "DELETE"})
-_PASSING_STATUS = frozenset({429, 502, 503, 504})
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
-_THIS_MACHINE = ("127.0.0.1", "localhost", "[::1]")
+T = TypeVar("T")
+
+_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
+_SILENT_SECONDS = 45.0
+"""Longest silence of a stream of events: the service gives a sign of life every 15 s."""
+_OVER = 204
 
 
 class Transport:
@@ -48,93 +47,190 @@ class Transport:
         patience_seconds: float,
         headers: Mapping[str, str],
     ) -> None:
-        self.base_url = base_url.rstrip("/")
-        self._patience_seconds = patience_seconds
-        self._has_answered = False
-        try:
-            self._http = httpx.Client(
-                base_url=self.base_url,
-                timeout=timeout_seconds,
-                headers=dict(headers),
-                follow_redirects=True,
-                # A proxy between this machine and itself is a mistake of the environment.
-                mounts={f"all://{host}": httpx.HTTPTransport() for host in _THIS_MACHINE},
-            )
-        except httpx.InvalidURL as error:
-            raise _no_address(base_url) from error
+        self.exchanges = Exchanges(base_url.rstrip("/"), patience_seconds)
+        self._http = httpx.Client(**_options(base_url, timeout_seconds, headers))
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        content: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
-        """The answer to a request.
+    def send(self, call: Call[T]) -> T:
+        """The answer to a call.
 
         Raises:
             UnreachableError: Nothing answers, or no longer within the patience.
             ProblemError: The service refused.
+            UnreadableError: The answer is not what this version expects.
         """
-        headers = dict(headers or {})
-        given = {name: value for name, value in (params or {}).items() if value is not None}
-        request = self._http.build_request(
-            method, path, params=given, content=content, headers=headers
-        )
-        repeatable = method in _REPEATABLE_METHODS or "Idempotency-Key" in headers
-        deadline = time.monotonic() + self._patience_seconds
-        pause_seconds = _FIRST_PAUSE_SECONDS
-        is_repeated = False
+        return self.exchanges.read(call, self._exchange(_request(self._http, call)))
+
+    def pages(self, listing: Listing[T]) -> Iterator[T]:
+        """The things that a listing holds."""
+        cursor: str | None = None
         while True:
+            things, cursor = self.send(listing.page(cursor))
+            yield from things
+            if cursor is None:
+                return
+
+    def events(self, path: str, after: int = 0) -> Generator[Event | None, None, None]:
+        """Events behind number ``after`` until the stream is over; None is a sign of life.
+
+        An interrupted stream goes on where it was.
+
+        Raises:
+            UnreachableError: The service has gone, and did not come back within the patience.
+            ProblemError: It refused.
+        """
+        parser = EventParser(after)
+        while True:
+            request = _stream_request(self._http, path, parser)
+            with closing(self._exchange(request, stream=True)) as response:
+                if response.status_code == _OVER:
+                    return
+                is_new = False
+                try:
+                    for line in response.iter_lines():
+                        event = parser.feed(line)
+                        is_new = is_new or event is not None
+                        if event is not None or line.startswith(":"):
+                            yield event
+                except httpx.TransportError:
+                    yield None  # whoever follows may look for himself
+            parser.restart()
+            self.pause(0.0 if is_new else parser.reconnect_seconds)
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+    def _exchange(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        attempts = self.exchanges.attempts(request)
+        pause_seconds = next(attempts)
+        while True:
+            self.pause(pause_seconds)
+            result: httpx.Response | httpx.TransportError
             try:
-                response = self._http.send(request)
+                result = self._http.send(request, stream=stream)
+                if stream and not result.is_success:
+                    result.read()
             except httpx.TransportError as error:
-                never_received = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                is_hopeless = isinstance(error, httpx.UnsupportedProtocol) or (
-                    never_received and not self._has_answered
-                )
-                if is_hopeless or not (repeatable or never_received) or _is_past(deadline):
-                    raise self._unreachable(error) from error
-            else:
-                self._has_answered = True
-                if response.is_success:
-                    return response
-                if is_repeated and method == "DELETE" and response.status_code == 404:
-                    return response  # the lost answer was that it is gone
-                is_passing = response.status_code in _PASSING_STATUS and repeatable
-                if not is_passing or _is_past(deadline):
-                    raise ProblemError.of(response)
-                pause_seconds = max(pause_seconds, _asked_pause_seconds(response))
-            time.sleep(min(pause_seconds, max(0.0, deadline - time.monotonic())))
-            pause_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
-            is_repeated = True
-
-    def _unreachable(self, error: httpx.TransportError) -> UnreachableError:
-        if isinstance(error, httpx.UnsupportedProtocol):
-            return _no_address(self.base_url)
-        reason = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
-        return UnreachableError(f"no service answers at {self.base_url} ({reason.lower()})")
+                result = error
+            try:
+                pause_seconds = attempts.send(result)
+            except StopIteration as end:
+                answer: httpx.Response = end.value
+                return answer
 
 
-def _no_address(base_url: str) -> UnreachableError:
-    return UnreachableError(
-        f"{base_url!r} is no address of a service; one looks like http://host:8420"
+class AsyncTransport:
+    """What ``Transport`` is, for an event loop."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_seconds: float,
+        patience_seconds: float,
+        headers: Mapping[str, str],
+    ) -> None:
+        self.exchanges = Exchanges(base_url.rstrip("/"), patience_seconds)
+        self._http = httpx.AsyncClient(**_options(base_url, timeout_seconds, headers))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def send(self, call: Call[T]) -> T:
+        """The answer to a call; raises as ``Transport.send`` does."""
+        return self.exchanges.read(call, await self._exchange(_request(self._http, call)))
+
+    async def pages(self, listing: Listing[T]) -> AsyncIterator[T]:
+        """The things that a listing holds."""
+        cursor: str | None = None
+        while True:
+            things, cursor = await self.send(listing.page(cursor))
+            for thing in things:
+                yield thing
+            if cursor is None:
+                return
+
+    async def events(self, path: str, after: int = 0) -> AsyncGenerator[Event | None, None]:
+        """Events until the stream is over, as ``Transport.events`` has them."""
+        parser = EventParser(after)
+        while True:
+            request = _stream_request(self._http, path, parser)
+            async with aclosing(await self._exchange(request, stream=True)) as response:
+                if response.status_code == _OVER:
+                    return
+                is_new = False
+                try:
+                    async for line in response.aiter_lines():
+                        event = parser.feed(line)
+                        is_new = is_new or event is not None
+                        if event is not None or line.startswith(":"):
+                            yield event
+                except httpx.TransportError:
+                    yield None
+            parser.restart()
+            await self.pause(0.0 if is_new else parser.reconnect_seconds)
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(seconds)
+
+    async def _exchange(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
+        attempts = self.exchanges.attempts(request)
+        pause_seconds = next(attempts)
+        while True:
+            await self.pause(pause_seconds)
+            result: httpx.Response | httpx.TransportError
+            try:
+                result = await self._http.send(request, stream=stream)
+                if stream and not result.is_success:
+                    await result.aread()
+            except httpx.TransportError as error:
+                result = error
+            try:
+                pause_seconds = attempts.send(result)
+            except StopIteration as end:
+                answer: httpx.Response = end.value
+                return answer
+
+
+def _options(base_url: str, timeout_seconds: float, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What both kinds of connections are made with."""
+    address = base_url.rstrip("/")
+    try:
+        url = httpx.URL(address)
+    except httpx.InvalidURL as error:
+        raise UnreachableError.no_address(base_url) from error
+    options = {
+        "base_url": address,
+        "timeout": timeout_seconds,
+        "headers": dict(headers),
+        "follow_redirects": True,
+    }
+    if url.host in _THIS_MACHINE:
+        # A proxy between this machine and itself is a mistake of the environment.
+        options["trust_env"] = False
+        if url.scheme == "http":  # no certificates to check, which takes 40 ms to read
+            options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return options
+
+
+def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+    given = {name: value for name, value in call.params.items() if value is not None}
+    return http.build_request(
+        call.method, call.path, params=given, content=call.content, headers=dict(call.headers)
     )
 
 
-def _is_past(deadline: float) -> bool:
-    return time.monotonic() >= deadline
-
-
-def _asked_pause_seconds(response: httpx.Response) -> float:
-    """The seconds of ``Retry-After``; 0 without one."""
-    try:
-        return min(float(response.headers["Retry-After"]), _LONGEST_PAUSE_SECONDS)
-    except (KeyError, ValueError):
-        return 0.0
+def _stream_request(
+    http: httpx.Client | httpx.AsyncClient, path: str, parser: EventParser
+) -> httpx.Request:
+    headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+    if parser.last_id:
+        headers["Last-Event-ID"] = parser.last_id
+    timeout = httpx.Timeout(**(http.timeout.as_dict() | {"read": _SILENT_SECONDS}))
+    return http.build_request("GET", path, headers=headers, timeout=timeout)

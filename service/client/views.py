@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-__all__ = ["Catalog", "CatalogEntry", "Preset"]
+__all__ = ["Catalog", "CatalogEntry", "Preset", "Repaired"]
 
 
 class _View(BaseModel):
@@ -38,3 +38,11 @@ class Preset(_View):
     name: str
     trials: int
     text: str
+
+
+class Repaired(_View):
+    """What a repair has done."""
+
+    sweeps: list[str]
+    trials: int
+    problems: list[str] = []

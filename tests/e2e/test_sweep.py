@@ -126,7 +126,7 @@ def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path
             trials = list(sweep.trials())
             failed = [sweep.trial(t.key) for t in trials if t.status == "failed"]
             summary = sweep.summary()
-            picture = sweep.figure("accuracy-heatmap", "png")
+            picture = sweep.figure_file("accuracy-heatmap", "png")
         runs = _mlflow_runs(home, sweep.sweep_id)
 
     assert Counter(trial.status for trial in trials if trial.learning_rate == 1e-2) == {

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from service.client import Client, ProblemError, UnreachableError, WaitTimeoutError
-from service.sweeps.lifecycle import SweepState
+from service.sweeps.states import SweepState
 from workers.spec import load_spec
 
 
@@ -113,7 +113,7 @@ def test_results_of_a_completed_sweep(client: Client, service: Any, specificatio
     assert summary.optimizer("msgd").divergence_rate == 1
     assert sweep.summary_text("latex").startswith(("%", r"\begin"))
     assert sweep.heatmap("ood_accuracy").values("optimizer") == ["sa-sam", "msgd"]
-    assert sweep.figure("accuracy-heatmap").startswith(b"<svg")
+    assert sweep.figure_file("accuracy-heatmap").startswith(b"<svg")
     assert Counter(trial.status for trial in sweep.trials()) == {"completed": 4, "diverged": 4}
     assert [trial.optimizer for trial in sweep.trials(status="diverged")] == ["msgd"] * 4
     assert len(sweep.trials_csv().splitlines()) == 9

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from service.client import Client, Sweep
-from service.sweeps.lifecycle import SweepState
+from service.sweeps.states import SweepState
 
 RUNNING = (SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
 
@@ -138,9 +138,32 @@ def test_watch_failed_sweep_says_why(run: Any, service: Any, sweep: Sweep) -> No
     assert "failed (no GPU is left): 0/8 trials" in answer.stdout
 
 
-def test_watch_interrupted_ends_with_130(start: Any, sweep: Sweep) -> None:
+def test_watch_interrupted_ends_with_130_and_says_that_the_sweep_goes_on(
+    start: Any, client: Client, sweep: Sweep
+) -> None:
     process = start("watch", sweep.sweep_id)
     assert "queued: 0/8 trials (0 %), 0 running, 0 diverged" in process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (130, "")
+    assert process.returncode == 130
+    (line,) = errors.splitlines()
+    assert line.startswith(f"sasam: sweep {sweep.sweep_id} goes on; `sasam watch")
+    assert client.sweeps.get(sweep.sweep_id).state == "queued"
+
+
+def test_watch_paused_waits_on_unless_asked_to_exit(
+    run: Any, start: Any, service: Any, sweep: Sweep
+) -> None:
+    sweep.pause()
+    answer = run("watch", sweep.sweep_id, "--exit-on-pause")
+    assert answer.exit_code == 4
+    assert f"paused (`sasam resume {sweep.sweep_id}` goes on): 0/8 trials" in answer.stdout
+
+    process = start("watch", sweep.sweep_id)
+    assert " paused " in process.stdout.readline()
+    sweep.resume()
+    assert " queued: " in process.stdout.readline()
+    service.complete(sweep.sweep_id)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert " completed: 8/8 trials (100 %)" in output

@@ -1,0 +1,184 @@
+"""Writes a sweep as an Optuna study, which optuna-dashboard and Optuna's plots can show.
+
+    study        <name>-<sweep id>, or one an optimizer: <name>-<sweep id>-<optimizer>
+    trial        one of the sweep that has ended; its key is the user attribute ``sasam.trial``
+    parameters   optimizer, learning_rate, weight_decay: a grid's values as choices, ranges as such
+    values       of the search's objectives; validation accuracy where it has none
+    state        COMPLETE; PRUNED; FAIL for failed, cancelled, and diverged, which has no value
+
+Writing again adds what has ended since: a trial that is there, with the same state, is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from workers.spec import Direction, Range, SweepSpec, TpeSearch
+
+if TYPE_CHECKING:
+    from service.sweeps.schemas import SweepDetail
+    from service.trials.schemas import TrialView
+
+__all__ = ["Exported", "export_study"]
+
+_KEY = "sasam.trial"
+_STATES = {
+    "completed": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+    "cancelled": TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A study that was written.
+
+    Attributes:
+        study: Its name.
+        added: Trials that are new in it.
+        trials: All its trials.
+    """
+
+    study: str
+    added: int
+    trials: int
+
+
+def export_study(
+    storage: str, sweep: SweepDetail, trials: Iterable[TrialView], *, by_optimizer: bool = False
+) -> list[Exported]:
+    """Write a sweep's ended trials to an Optuna storage.
+
+    Args:
+        storage: Its URL, such as ``sqlite:///study.db``.
+        sweep: The sweep.
+        trials: Its trials.
+        by_optimizer: A study an optimizer instead of one for all.
+    """
+    specification = SweepSpec.model_validate(sweep.specification)
+    ended = [trial for trial in trials if trial.status in _STATES]
+    name = f"{sweep.name}-{sweep.sweep_id}"
+    if not by_optimizer:
+        return [_write(storage, name, sweep, specification, ended)]
+    labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
+    return [
+        _write(
+            storage,
+            f"{name}-{label}",
+            sweep,
+            specification,
+            [trial for trial in ended if trial.optimizer == label],
+        )
+        for label in labels
+    ]
+
+
+def _write(
+    storage: str,
+    name: str,
+    sweep: SweepDetail,
+    specification: SweepSpec,
+    trials: Sequence[TrialView],
+) -> Exported:
+    """One study."""
+    objectives = _objectives(specification)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        directions=[direction for _, direction in objectives],
+        load_if_exists=True,
+    )
+    study.set_metric_names([metric for metric, _ in objectives])
+    study.set_user_attr("sasam.sweep", sweep.sweep_id)
+    for attribute in ("dataset", "model", "search", "training"):
+        study.set_user_attr(attribute, sweep.specification[attribute])
+    stored = study.get_trials(deepcopy=False)
+    known = {(trial.user_attrs.get(_KEY), trial.state) for trial in stored}
+    distributions = _distributions(specification)
+    made = [_frozen(trial, distributions, [metric for metric, _ in objectives]) for trial in trials]
+    new = [trial for trial in made if (trial.user_attrs[_KEY], trial.state) not in known]
+    study.add_trials(new)
+    return Exported(name, len(new), len(stored) + len(new))
+
+
+def _objectives(specification: SweepSpec) -> list[tuple[str, Direction]]:
+    """Metrics and directions."""
+    search = specification.search
+    if isinstance(search, TpeSearch):
+        return [(objective.metric, objective.direction) for objective in search.objectives]
+    return [("val_accuracy", "maximize")]
+
+
+def _distributions(specification: SweepSpec) -> dict[str, BaseDistribution]:
+    """What the parameters are drawn from."""
+    labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
+    search = specification.search
+    return {
+        "optimizer": CategoricalDistribution(labels),
+        "learning_rate": _distribution(search.learning_rate),
+        "weight_decay": _distribution(search.weight_decay),
+    }
+
+
+def _distribution(values: Range | Sequence[float]) -> BaseDistribution:
+    if isinstance(values, Range):
+        return FloatDistribution(values.low, values.high, log=values.scale == "log")
+    return CategoricalDistribution(tuple(values))
+
+
+def _frozen(
+    trial: TrialView, distributions: dict[str, BaseDistribution], metrics: Sequence[str]
+) -> FrozenTrial:
+    """A trial as Optuna stores it; one without a value for every objective has failed."""
+    values = [trial.metrics[metric] for metric in metrics if metric in trial.metrics]
+    state = _STATES[trial.status]
+    if state is TrialState.COMPLETE and len(values) < len(metrics):
+        state = TrialState.FAIL
+    attributes: dict[str, Any] = {
+        _KEY: trial.key,
+        "outcome": trial.status,
+        "seed": trial.seed,
+        "epoch": trial.epoch,
+        **trial.metrics,
+    }
+    if trial.error:
+        attributes["error"] = trial.error
+    if trial.mlflow:
+        attributes["mlflow"] = trial.mlflow
+    made = optuna.trial.create_trial(
+        state=state,
+        values=values if state is TrialState.COMPLETE else None,
+        params={name: getattr(trial, name) for name in distributions},
+        distributions=distributions,
+        user_attrs=attributes,
+        intermediate_values=_last_value(trial, metrics),
+    )
+    made.datetime_start = _local(trial.started_at) or made.datetime_start
+    made.datetime_complete = _local(trial.ended_at) or made.datetime_complete
+    return made
+
+
+def _last_value(trial: TrialView, metrics: Sequence[str]) -> dict[int, float]:
+    """How far a pruned trial came; Optuna has these for one objective only."""
+    value = trial.metrics.get(metrics[0])
+    if trial.status != "pruned" or len(metrics) > 1 or value is None:
+        return {}
+    return {trial.epoch: value}
+
+
+def _local(moment: datetime | None) -> datetime | None:
+    """A moment as Optuna has it: this machine's, without a zone."""
+    return moment.astimezone().replace(tzinfo=None) if moment else None
