@@ -32,11 +32,10 @@ class TrialLog:
         self.close()
         with suppress(OSError):  # a trial does not fail because its log cannot be written
             folder.mkdir(parents=True, exist_ok=True)
-            self._handler = RotatingFileHandler(
+            self._handler = _Handler(
                 folder / _FILE, maxBytes=_MOST_BYTES, backupCount=1, encoding="utf-8"
             )
             self._handler.setFormatter(logging.Formatter(_FORMAT))
-            self._handler.handleError = lambda _: None  # type: ignore[method-assign]
             logging.getLogger().addHandler(self._handler)
             for name in _OWN:
                 logging.getLogger(name).setLevel(logging.INFO)
@@ -47,6 +46,13 @@ class TrialLog:
             logging.getLogger().removeHandler(self._handler)
             self._handler.close()
             self._handler = None
+
+
+class _Handler(RotatingFileHandler):
+    """Drops what cannot be written, as on a full disk, without a word."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Nothing: the trial goes on."""
 
 
 def read_trial_log(folder: Path) -> str:
