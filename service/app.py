@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import OperationalError
 
 from service import catalog, health
+from service.backup.pruning import Pruner
 from service.errors import install_error_handlers, problem_response
 from service.events import endpoints as events
 from service.events.broadcast import Broadcast
@@ -130,8 +131,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         on_pass=state.metrics.observe_pass,
     )
     reconciler.start()
+    pruner = Pruner(state.database, state.settings)
     state.webhooks.start()
+    pruner.start()
     yield
+    await run_in_threadpool(pruner.stop)
     await run_in_threadpool(state.webhooks.stop)
     await run_in_threadpool(reconciler.stop)
     state.ray.close()

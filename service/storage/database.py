@@ -61,8 +61,11 @@ class Database:
         with self._writing.begin() as session:
             yield session
 
-    def migrate(self) -> None:
+    def migrate(self, revision: str = "head") -> None:
         """Bring the schema to this version.
+
+        Args:
+            revision: An earlier revision, for what was written by an earlier version.
 
         Raises:
             SchemaError: The schema is newer than this version knows.
@@ -82,7 +85,7 @@ class Database:
                     "run the version that wrote it, or a newer one"
                 )
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
 
     def ping(self) -> None:
         """Ask the database for a sign of life.

@@ -81,7 +81,7 @@ def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
 def _allowed(data_dir: Path, path: str) -> Path:
     """Return a folder that may be read, without ``..``: what is checked is what is opened."""
     listed = os.environ.get(_ROOTS_VARIABLE, "").split(os.pathsep)
-    roots = [_plain(Path(root)) for root in (data_dir, *filter(None, listed))]
+    roots = [_plain(data_dir), *(_plain(Path(root)) for root in listed if root)]
     folder = _plain(roots[0] / path)
     if not any(folder.is_relative_to(root) for root in roots):
         raise InvalidRequestError(

