@@ -73,10 +73,6 @@ class Retries:
         self._counts: Counter[str] = Counter()
         self._last: dict[str, tuple[str, int]] = {}
 
-    def count(self, key: str) -> int:
-        """How often a trial was tried again."""
-        return self._counts[key]
-
     def pause_seconds(self, key: str, failure: Failure, epoch: int) -> float | None:
         """How long to wait before the next try; None to give up.
 

@@ -70,6 +70,13 @@ def test_html_report_needs_no_network(make_table: MakeTable) -> None:
     assert "learning_rate_is_initial_step_size" in page
 
 
+def test_html_report_of_a_search_leaves_out_what_needs_a_grid(make_table: MakeTable) -> None:
+    rows = make_table(optimizers=["SA-SAM", "SAM"]).rows()
+    page = html_report(TrialTable.from_rows(rows, chance_accuracy=0.1, search="random"))
+    assert page.count("<img") == 6  # no heatmaps, no curves along the learning rate
+    assert "not_a_grid" in page
+
+
 def test_html_report_unknown_theme_is_refused(oracle_table: TrialTable) -> None:
     with pytest.raises(UnknownNameError, match="light, dark"):
         html_report(oracle_table, theme="sepia")

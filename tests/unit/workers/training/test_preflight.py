@@ -57,3 +57,10 @@ def test_preflight_refused_optimizer_option_names_its_position(spec_dict, data_d
 def test_preflight_nesterov_without_momentum_is_found(spec_dict, data_dir):
     spec_dict["optimizers"] = [{"name": "msgd", "momentum": 0.0, "nesterov": True}]
     assert "esterov" in problems(spec_dict, data_dir)["optimizers[0]"]
+
+
+def test_preflight_of_a_search_tries_the_largest_numbers(spec_dict, data_dir):
+    spec_dict["search"] = {"type": "tpe", "trials": 3}
+    assert preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
+    spec_dict["optimizers"] = ["msgd", {"name": "sa-sgd", "max_lr": 1e-6}]
+    assert "max_lr" in problems(spec_dict, data_dir)["optimizers[1]"]

@@ -8,7 +8,9 @@ import torch
 from workers import checkpoints
 from workers.corruptions import BENCHMARK_CORRUPTIONS
 from workers.metrics import is_metric
+from workers.spec import validate_spec
 from workers.training import run_trial
+from workers.training.__main__ import run_alone
 
 OPTIMIZERS = ["sa-sam", "sam", "sa-sgd", "msgd", "adam"]
 
@@ -192,3 +194,9 @@ def test_run_trial_clipping_bounds_the_step(device_data, make_trial):
         next(run_trial(make_trial("msgd", **options), device_data))["val_loss"]
         < (clipped["val_loss"])
     )
+
+
+def test_run_alone_of_a_tpe_search_says_that_its_trials_are_found_later(spec_dict, data_dir):
+    spec = validate_spec(spec_dict | {"search": {"type": "tpe", "trials": 3}})
+    with pytest.raises(IndexError, match="the trials of a tpe search are not known before it runs"):
+        next(run_alone(spec, 0, data_dir=data_dir))
