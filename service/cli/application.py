@@ -10,7 +10,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from service.cli import backup, catalog, data, results, stack, sweeps, tokens, trial
+from service.cli import (
+    backup,
+    catalog,
+    data,
+    doctor,
+    export,
+    init,
+    operation,
+    results,
+    stack,
+    sweeps,
+    tokens,
+    trial,
+)
 from service.cli.failures import reported
 
 __all__ = ["app", "main"]
@@ -29,7 +42,7 @@ app = typer.Typer(
     name="sasam",
     cls=_Group,
     help="How much does an optimizer depend on tuning?",
-    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 some trials failed, 130 interrupted.",
+    epilog="Exit status: 0 done, 1 failed, 2 usage, 3 partly failed, 4 paused, 130 interrupted.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -66,12 +79,13 @@ def _register(group: typer.Typer, panel: str | None, *commands: Any) -> None:
         )(command)
 
 
-_register(app, "On this machine", stack.up, stack.demo, stack.serve)
+_register(app, "On this machine", stack.up, stack.demo, stack.serve, doctor.doctor)
 _register(app, "On this machine", backup.backup, backup.restore, backup.prune)
-_register(app, "Sweeps", sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
+_register(app, "Sweeps", init.init, sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
 _register(app, "Sweeps", sweeps.pause, sweeps.resume, sweeps.cancel, sweeps.retry, sweeps.delete)
+_register(app, "Sweeps", operation.logs, operation.events, operation.repair)
 _register(app, "Results", results.summary, results.plot)
-_register(app, "Results", results.report, results.compare, results.trials)
+_register(app, "Results", results.report, results.compare, results.trials, export.export)
 _register(app, "What can be swept", catalog.catalog, catalog.presets)
 
 _token = typer.Typer(help="Who may use the service.", no_args_is_help=True)
