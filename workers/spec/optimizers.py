@@ -38,7 +38,7 @@ class _Optimizer(Section):
 
     def options(self) -> dict[str, Any]:
         """Keyword arguments for the optimizer, without those left at their default."""
-        return self.model_dump(exclude={"name", "label"}, exclude_none=True)
+        return self.model_dump(exclude={"name", "label", "scheduled"}, exclude_none=True)
 
 
 class _SmoothnessAdaptive(_Optimizer):
@@ -54,6 +54,8 @@ class _SmoothnessAdaptive(_Optimizer):
     """theta_0; infinite in the paper."""
     max_lr: Positive | None = None
     """Upper bound of the step size."""
+    scheduled: Flag = False
+    """Let ``training.schedule`` and its warm-up multiply the step size that the rule finds."""
 
 
 class SASAM(_SmoothnessAdaptive):

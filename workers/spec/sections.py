@@ -130,7 +130,8 @@ class TrainingSpec(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: bf16 on a GPU that has it, fp32 elsewhere."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    """Schedule of the learning rate; the smoothness-adaptive methods allow ``constant`` alone."""
+    """Schedule of the learning rate; the smoothness-adaptive methods take another than
+    ``constant`` only when they are told to (``scheduled``)."""
     warmup_epochs: Annotated[int, Field(ge=0, strict=True)] = 0
     label_smoothing: Probability = 0.0
     gradient_clipping: Positive | None = None

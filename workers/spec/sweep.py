@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from workers.spec.fields import Label, PartError, Section, Seed, Unique
-from workers.spec.optimizers import OptimizerSpec
+from workers.spec.optimizers import SASAM, SASGD, OptimizerSpec
 from workers.spec.search import AshaSpec, Configuration, GridSearch, SearchSpec, TpeSearch
 from workers.spec.sections import (
     CurvatureSpec,
@@ -92,14 +92,17 @@ class SweepSpec(Section):
                 "must be [validation]: the sweep has no ood section",
                 list(self.curvature.splits),
             )
-        adaptive = [o.name for o in self.optimizers if o.name.startswith("sa-")]
+        adaptive = [o for o in self.optimizers if isinstance(o, SASAM | SASGD)]
         for key, allowed in _LEFT_TO_ADAPTIVE_METHODS.items():
             chosen = getattr(self.training, key)
-            if adaptive and chosen != allowed:
+            of_schedule = key != "gradient_clipping"
+            fighting = [o.name for o in adaptive if not (of_schedule and o.scheduled)]
+            if fighting and chosen != allowed:
+                asked = ", or give it scheduled: true" if of_schedule else ""
                 raise PartError(
                     ("training", key),
-                    f"must be {'absent' if allowed is None else allowed}: {adaptive[0]} measures "
-                    "its own step size (sweep the other optimizers on their own)",
+                    f"must be {'absent' if allowed is None else allowed}: {fighting[0]} measures "
+                    f"its own step size (sweep the other optimizers on their own{asked})",
                     chosen,
                 )
         return self
@@ -181,17 +184,23 @@ class SweepSpec(Section):
             curvature=self.curvature,
         )
 
-    def positions(self, label: str, number: int) -> list[int]:
-        """Where the trials of an optimizer's configuration stand, one position a seed.
+    def expand(
+        self, label: str, number: int, configuration: Configuration
+    ) -> dict[int, TrialConfig]:
+        """The trials of an optimizer's configuration, one a seed, by their positions.
 
         Args:
             label: Of the optimizer.
             number: Of the configuration among those of the optimizer, from 0.
+            configuration: Learning rate and weight decay.
         """
         optimizers = len(self.optimizers)
         first = number * optimizers + self.labels.index(label)
         stride = self.search.configuration_count * optimizers
-        return [first + stride * seed for seed in range(len(self.seeds))]
+        return {
+            first + stride * at: self.trial(label, configuration, seed)
+            for at, seed in enumerate(self.seeds)
+        }
 
     @cached_property
     def _by_label(self) -> dict[str, OptimizerSpec]:

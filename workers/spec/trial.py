@@ -33,13 +33,14 @@ class TrialConfig(Section):
     def key(self) -> str:
         """Identity: the first 64 bits of the SHA-256 of the canonical configuration, in hex.
 
-        How a variant is called (``optimizer.label``), where its images lie and how often it is
-        saved do not change its result and are left out.
+        How a variant is called (``optimizer.label``), leave for the schedule that it has
+        (``optimizer.scheduled``), where its images lie and how often it is saved do not change its
+        result and are left out.
         """
         canonical = self.model_dump(
             mode="json",
             exclude={
-                "optimizer": {"label"},
+                "optimizer": {"label", "scheduled"},
                 "dataset": {"placement"},
                 "training": {"checkpoint_every"},
             },

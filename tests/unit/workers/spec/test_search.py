@@ -95,7 +95,7 @@ def test_tpe_search_knows_how_many_trials_but_not_which(changed):
 
 @settings(max_examples=30)
 @given(n_optimizers=st.integers(1, 5), n_trials=st.integers(1, 12), n_seeds=st.integers(1, 4))
-def test_positions_are_each_taken_once_and_those_of_a_plan(n_optimizers, n_trials, n_seeds):
+def test_expand_takes_each_position_once_as_a_plan_does(n_optimizers, n_trials, n_seeds):
     names = ["sam", "adam", "msgd", "sa-sgd", "sa-sam"][:n_optimizers]
     spec = validate_spec(
         {
@@ -110,9 +110,7 @@ def test_positions_are_each_taken_once_and_those_of_a_plan(n_optimizers, n_trial
     found = {}
     for number, configuration in enumerate(spec.search.configurations()):
         for label in spec.labels:
-            positions = spec.positions(label, number)
-            for seed, position in zip(spec.seeds, positions, strict=True):
-                found[position] = spec.trial(label, configuration, seed)
+            found |= spec.expand(label, number, configuration)
     assert tuple(found[position] for position in range(spec.trial_count)) == spec.trials
 
 

@@ -247,6 +247,15 @@ def test_validate_what_fights_an_adaptive_optimizer_is_refused(changed, key, val
     assert "sa-sgd measures its own step size" in problem.message
 
 
+@pytest.mark.parametrize(("key", "value"), [("schedule", "cosine"), ("warmup_epochs", 1)])
+def test_validate_an_adaptive_optimizer_takes_a_schedule_when_told_to(changed, key, value):
+    optimizer = {"name": "sa-sgd", "scheduled": True}
+    data = changed((("optimizers",), ["adam", optimizer]), (("training", key), value))
+    scheduled = SweepSpec.model_validate(data)
+    assert getattr(scheduled.training, key) == value
+    assert "scheduled" not in scheduled.optimizers[1].options()
+
+
 def test_validate_several_mistakes_are_all_named(changed):
     data = changed(
         (("foo",), 1), (LR, [-1, 0.1, math.nan]), (("training", "epochs"), 0), (("model",), "vgg")
