@@ -210,7 +210,8 @@ def test_key_changes_with_every_other_field():
 def test_different_configurations_name_every_field():
     """The list above grows with the specification."""
     named = {name for different in DIFFERENT for name in _names(different)}
-    named |= {"optimizer.name", "optimizer.label", "dataset.placement", "training.checkpoint_every"}
+    named |= {"optimizer.name", "optimizer.label", "optimizer.scheduled"}
+    named |= {"dataset.placement", "training.checkpoint_every"}
     trials = [trial(optimizers=[name]) for name in OPTIMIZERS]
     fields = {name for t in trials for name in t.describe() if "." in name}
     assert fields <= named
