@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import OperationalError
 
 from service import catalog, health
 from service.backup.pruning import Pruner
@@ -37,7 +36,7 @@ from service.security.authentication import Authentication
 from service.security.gate import Gate
 from service.security.headers import SecurityHeaders
 from service.settings import Settings
-from service.storage import Database
+from service.storage import DATABASE_AWAY, Database
 from service.summaries import endpoints as summaries
 from service.summaries.answers import Answers
 from service.summaries.errors import NeedsGridError, NotAvailableError, SummaryError
@@ -91,7 +90,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders)  # the last one is the outermost
     install_error_handlers(app)
     app.add_exception_handler(SummaryError, _on_summary_error)
-    app.add_exception_handler(OperationalError, _on_database_error)
+    for error in DATABASE_AWAY:
+        app.add_exception_handler(error, _on_database_error)
     api = APIRouter(prefix="/api/v1", dependencies=[Depends(refuse_foreign_commands)])
     for router in (
         sweeps.router,

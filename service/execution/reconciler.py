@@ -14,8 +14,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from sqlalchemy.exc import InterfaceError, OperationalError
-
 from service.events.repository import EventKind, EventRepository
 from service.execution.housekeeping import Housekeeping
 from service.execution.lease import Lease, LeaseLostError
@@ -24,7 +22,7 @@ from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.execution.steps import SweepSteps
 from service.execution.waiting import Obstacles
 from service.settings import Settings
-from service.storage import Database, SweepRow
+from service.storage import DATABASE_AWAY, Database, SweepRow
 from service.sweeps.lifecycle import SweepState
 from service.sweeps.repository import SweepRepository
 
@@ -128,7 +126,7 @@ class Reconciler:
                 failed = False
             except LeaseLostError as error:
                 log.warning("the pass ended: %s", error)
-            except (OperationalError, InterfaceError) as error:
+            except DATABASE_AWAY as error:
                 log.warning("the database does not answer: %s", str(error).splitlines()[0])
             except Exception:
                 log.exception("the pass failed; the next one tries again")
@@ -145,7 +143,7 @@ class Reconciler:
             reason = self._steps.take(row, obstacles)
         except _AWAY as error:
             reason = str(error)
-        except (LeaseLostError, OperationalError, InterfaceError):
+        except (LeaseLostError, *DATABASE_AWAY):
             raise
         except Exception:
             log.exception("sweep %s: the step failed; the next pass tries again", row.sweep_id)

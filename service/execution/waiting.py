@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from service.execution.ray_jobs import NodeResources, RayJobs
+from service.execution.ray_jobs import NodeResources, RayJobs, RayUnavailableError
 from service.settings import Settings
 
 __all__ = ["Obstacles"]
@@ -23,7 +23,7 @@ class Obstacles:
     def __init__(self, ray: RayJobs, settings: Settings) -> None:
         self._ray = ray
         self._settings = settings
-        self._nodes: list[NodeResources] | None = None
+        self._nodes: list[NodeResources] | RayUnavailableError | None = None
 
     def to_start(self, specification: Mapping[str, Any]) -> str | None:
         """Why a sweep cannot start; None when nothing is in its way.
@@ -44,9 +44,7 @@ class Obstacles:
 
     def _misfit(self, specification: Mapping[str, Any]) -> str | None:
         """Whether a trial is larger than every node; the defaults are the driver's."""
-        if self._nodes is None:
-            self._nodes = self._ray.nodes()
-        nodes, wanted = self._nodes, specification["resources"]
+        nodes, wanted = self._ask_once(), specification["resources"]
         cpus = 1.0 if wanted["cpu"] is None else wanted["cpu"]
         gpus = wanted["gpu"]
         if gpus is None:
@@ -59,6 +57,17 @@ class Obstacles:
             f"no node of the cluster fits a trial of {cpus:g} CPU + {gpus:g} GPU "
             f"(nodes: {found or 'none'}); add one, or ask for less under resources"
         )
+
+    def _ask_once(self) -> list[NodeResources]:
+        """The nodes; a cluster that does not answer keeps a pass waiting once, not every sweep."""
+        if self._nodes is None:
+            try:
+                self._nodes = self._ray.nodes()
+            except RayUnavailableError as error:
+                self._nodes = error
+        if isinstance(self._nodes, RayUnavailableError):
+            raise self._nodes
+        return self._nodes
 
 
 def _disk(settings: Settings) -> str | None:

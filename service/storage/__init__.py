@@ -1,9 +1,10 @@
 """Tables, sessions and migrations."""
 
-from service.storage.database import Database, SchemaError
+from service.storage.database import DATABASE_AWAY, Database, SchemaError
 from service.storage.tables import DriverLogRow, EventRow, LeaseRow, SweepRow, TrialRow
 
 __all__ = [
+    "DATABASE_AWAY",
     "Database",
     "DriverLogRow",
     "EventRow",

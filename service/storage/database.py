@@ -11,12 +11,20 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["Database", "SchemaError"]
+__all__ = ["DATABASE_AWAY", "Database", "SchemaError"]
+
+DATABASE_AWAY = (
+    exc.InterfaceError,
+    exc.InternalError,
+    exc.OperationalError,
+    exc.TimeoutError,  # every connection is in use
+)
+"""What is raised when the database does not answer, is read-only or too slow."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000

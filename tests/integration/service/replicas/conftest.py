@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import create_engine, make_url, text
 
 LEASE_SECONDS = 1.5
 
@@ -80,6 +80,29 @@ def replicas(
             replica.signal(signal.SIGTERM)
     for replica in started:
         replica.process.wait(30)
+
+
+@pytest.fixture
+def switch(database_url: str) -> Callable[[str], None]:
+    """Make the database read-only (``on``), or not (``off``), for who connects from now on."""
+
+    def make(read_only: str) -> None:
+        engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("set default_transaction_read_only = off"))
+            name = connection.scalar(text("select current_database()"))
+            connection.execute(
+                text(f'alter database "{name}" set default_transaction_read_only = {read_only}')
+            )
+            connection.execute(
+                text(
+                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "where datname = current_database() and pid <> pg_backend_pid()"
+                )
+            )
+        engine.dispose()
+
+    return make
 
 
 def _start(home: Path, database_url: str) -> Replica:

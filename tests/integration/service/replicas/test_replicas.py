@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -72,6 +73,22 @@ def test_events_of_one_service_reach_the_readers_of_the_other(replicas: list[Rep
                 if len(states) == 1:
                     httpx.post(f"{first.url}/api/v1/sweeps/{sweep_id}/cancel")
     assert [state for state in states if state] == ["queued", "cancelling", "cancelled"]
+
+
+def test_read_only_database_is_said_and_forgotten_when_it_is_none_any_more(
+    replicas: list[Replica], switch: Callable[[str], None]
+) -> None:
+    first, _ = replicas
+    sweep_id = submit(first, "before")
+    switch("on")
+    body = SPECIFICATION.format(name="refused")
+    refused = httpx.post(f"{first.url}/api/v1/sweeps", content=body, timeout=60)
+    assert refused.status_code == 503
+    assert "read-only" in refused.json()["detail"]
+    assert show(first, sweep_id)["name"] == "before"
+    switch("off")
+    sweep_id = submit(first, "after")
+    first.wait_until(lambda: "Ray does not" in (show(first, sweep_id)["reason"] or ""))
 
 
 def test_one_leads_and_the_other_takes_over_when_it_stands_still_or_ends(

@@ -10,6 +10,7 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
 from service.execution.lease import Lease, LeaseLostError
+from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.storage import LeaseRow
 from service.sweeps.lifecycle import Command
@@ -111,6 +112,20 @@ def test_ray_away_is_said_of_a_queued_sweep_too(world: World) -> None:
     assert sweep.reason.startswith("Ray does not answer at ")
 
 
+def test_ray_that_hangs_keeps_a_pass_waiting_once(
+    world: World, nowhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps = [world.submit() for _ in range(3)]
+    ray = RayJobs(world.settings.model_copy(update={"ray_address": nowhere}))
+    asked = []
+    nodes = ray.nodes
+    monkeypatch.setattr(ray, "nodes", lambda: asked.append(None) or nodes())
+    Reconciler(world.database, ray, world.results, world.settings, world.lease).tick()
+    assert len(asked) == 1
+    for sweep_id in sweeps:
+        assert world.show(sweep_id).reason.startswith("Ray does not answer at ")
+
+
 def test_what_happens_is_told_as_events(world: World) -> None:
     sweep_id = world.submit()
     driver = world.run(sweep_id)
@@ -161,9 +176,8 @@ def test_service_that_does_not_lead_takes_no_step(world: World) -> None:
         world.tick()
     assert world.show(sweep_id).state == "running"
     assert world.show(queued).state == "queued"
-    leading = Reconciler(
-        world.database, world.reconciler._ray, world.results, world.settings, other
-    )
+    ray = RayJobs(world.settings)
+    leading = Reconciler(world.database, ray, world.results, world.settings, other)
     leading.tick()
     assert (world.show(sweep_id).state, world.show(queued).state) == ("queued", "starting")
 
