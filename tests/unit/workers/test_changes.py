@@ -1,0 +1,67 @@
+"""Going on with other data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workers.changes import DATA_FINGERPRINT, refuse_other_data
+from workers.journal import Journal
+from workers.metrics import Outcome
+from workers.spec import SpecError
+
+OLD, NEW = "a" * 64, "b" * 64
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal.jsonl")
+    yield journal
+    journal.close()
+
+
+def start(journal: Journal, fingerprint: str | None) -> None:
+    tags = {} if fingerprint is None else {f"sasam.{DATA_FINGERPRINT}": fingerprint}
+    journal.append("sweep_started", tags=tags)
+
+
+def end(journal: Journal, outcome: Outcome) -> None:
+    journal.append("trial_ended", "sweep_started", outcome=outcome, epoch=1)
+
+
+def test_other_data_than_those_of_results_need_consent(journal: Journal) -> None:
+    start(journal, NEW)
+    start(journal, OLD)
+    end(journal, Outcome.DIVERGED)
+    with pytest.raises(SpecError) as caught:
+        refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+    assert str(caught.value).startswith(
+        "dataset: 1 trials have ended on other data (fingerprint aaaaaaaaaaaa, now bbbbbbbbbbbb)"
+    )
+    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=True)
+    refuse_other_data(journal, {DATA_FINGERPRINT: OLD}, accepted=False)
+
+
+def test_consent_holds_for_the_drivers_after_it(journal: Journal) -> None:
+    start(journal, OLD)
+    end(journal, Outcome.COMPLETED)
+    start(journal, NEW)  # the driver that went on with consent
+    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "outcome"),
+    [(None, Outcome.COMPLETED), (OLD, Outcome.FAILED), (OLD, Outcome.CANCELLED)],
+)
+def test_unknown_data_or_no_results_need_none(
+    before: str | None, outcome: Outcome, journal: Journal
+) -> None:
+    start(journal, before)
+    end(journal, outcome)
+    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+
+
+def test_first_driver_needs_none(journal: Journal) -> None:
+    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)

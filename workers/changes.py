@@ -1,0 +1,60 @@
+"""Whether a sweep that goes on still sees the data of the trials that have ended.
+
+The journal notes with every driver what the data were. Results on other data are not comparable
+with those that are there, so a driver refuses them unless the user consented.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from workers.journal import Journal
+from workers.metrics import Outcome
+from workers.spec import SpecError, SpecProblem
+
+__all__ = ["DATA_FINGERPRINT", "refuse_other_data"]
+
+DATA_FINGERPRINT = "data_fingerprint"
+"""Name of the fact that tells data apart."""
+_TAG = f"sasam.{DATA_FINGERPRINT}"
+_RESULTS = frozenset({Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED})
+
+
+def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: bool) -> None:
+    """See that the data are those of the results in the journal.
+
+    Args:
+        journal: What happened so far; this driver has not noted its own start yet.
+        facts: Of the data now.
+        accepted: Whether the user consented to other data.
+
+    Raises:
+        SpecError: They are others, and nobody consented.
+    """
+    ended = sum(outcome in _RESULTS for outcome in journal.outcomes.values())
+    before, now = _last_fingerprint(journal), facts.get(DATA_FINGERPRINT)
+    if accepted or not ended or before is None or before == now:
+        return
+    message = (
+        f"{ended} trials have ended on other data (fingerprint {before[:12]}, now "
+        f"{str(now)[:12]}); results may not be comparable: retry with force to go on all the same"
+    )
+    raise SpecError([SpecProblem("dataset", message, str(now)[:12])])
+
+
+def _last_fingerprint(journal: Journal) -> str | None:
+    """What the driver before noted; None where there was none, or it noted nothing."""
+    found = None
+    with journal.path.open("rb") as file:
+        for line in file:
+            if b'"sweep_started"' in line and (tag := _tag(line)) is not None:
+                found = tag
+    return found
+
+
+def _tag(line: bytes) -> str | None:
+    entry = json.loads(line)
+    tag: str | None = entry["data"].get("tags", {}).get(_TAG)
+    return tag if entry["kind"] == "sweep_started" else None
