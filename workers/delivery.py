@@ -135,9 +135,10 @@ class MlflowWriter:
         specification = self._job.specification
         for suggestion in self._journal.suggestions[self._suggestions :]:
             self._suggestions += 1
-            positions = specification.positions(suggestion.label, suggestion.number)
-            for seed, position in zip(specification.seeds, positions, strict=True):
-                trial = specification.trial(suggestion.label, suggestion.configuration, seed)
+            found = specification.expand(
+                suggestion.label, suggestion.number, suggestion.configuration
+            )
+            for position, trial in found.items():
                 self._trials[trial.key] = trial
                 self._positions[trial.key] = position
 

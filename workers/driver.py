@@ -137,15 +137,12 @@ def _scheduler(specification: SweepSpec, journal: Journal) -> AshaScheduler | No
     """What stops trials that are behind; None where every trial runs to its end."""
     if specification.early_stopping is None:
         return None
-    trials = [
-        *specification.trials,
-        *(
-            specification.trial(suggestion.label, suggestion.configuration, seed)
-            for suggestion in journal.suggestions
-            for seed in specification.seeds
-        ),
+    found = [
+        trial
+        for s in journal.suggestions
+        for trial in specification.expand(s.label, s.number, s.configuration).values()
     ]
-    labels = {trial.key: trial.optimizer_label for trial in trials}
+    labels = {trial.key: trial.optimizer_label for trial in (*specification.trials, *found)}
     halving = SuccessiveHalving(specification.early_stopping, specification.training.epochs)
     return AshaScheduler(halving, journal, labels)
 
@@ -162,7 +159,11 @@ def _most_at_once(specification: SweepSpec, resources: Mapping[str, float]) -> C
 
     def places() -> float:
         cluster: dict[str, float] = ray.cluster_resources()
-        found = [cluster.get(name, 0) // amount for name, amount in resources.items() if amount]
+        found = [
+            math.floor(cluster.get(name, 0) / amount + 1e-9)  # 1 / 0.1 are ten
+            for name, amount in resources.items()
+            if amount
+        ]
         return min(most, max(1.0, min(found, default=cluster.get("CPU", 1.0))))
 
     return places

@@ -128,8 +128,10 @@ class TpeTrials:
 
     def _expand(self, suggestion: Suggestion) -> list[TrialConfig]:
         """The trials of a configuration, one a seed."""
-        trial, seeds = self._specification.trial, self._specification.seeds
-        return [trial(suggestion.label, suggestion.configuration, seed) for seed in seeds]
+        found = self._specification.expand(
+            suggestion.label, suggestion.number, suggestion.configuration
+        )
+        return list(found.values())
 
     def _tried(self, suggestion: Suggestion) -> Tried:
         """How a configuration went: the mean of each objective over the seeds that have one."""

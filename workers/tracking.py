@@ -51,11 +51,8 @@ class JournalCallback(Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """Note the start; a retry of the same trial is the same start."""
-        key = self._key(trial)
-        if key not in self._started:
-            self._started.add(key)
-            self._journal.append("trial_started", key, attempt=self._attempt)
+        """Note the start."""
+        self._begin(self._key(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any
@@ -81,6 +78,7 @@ class JournalCallback(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """Try a trial again later, or note its end with its traceback."""
         key = self._key(trial)
+        self._begin(key)  # where its process could not, Tune has not told of a start
         epoch = self._journal.epochs.get(key, 0)
         text = Path(trial.error_file).read_text(errors="replace") if trial.error_file else ""
         failure = read_failure(text)
@@ -105,6 +103,12 @@ class JournalCallback(Callback):
         if trial.trial_id not in self._keys:
             self._keys[trial.trial_id] = key_of(trial)
         return self._keys[trial.trial_id]
+
+    def _begin(self, key: str) -> None:
+        """Note the start of a trial once; a retry is the same start."""
+        if key not in self._started:
+            self._started.add(key)
+            self._journal.append("trial_started", key, attempt=self._attempt)
 
     def _end(self, key: str, outcome: Outcome, **data: Any) -> None:
         if key not in self._journal.outcomes:

@@ -136,7 +136,12 @@ def replayed(specification, entries):
 
 
 class Flaky(SweepTrial):
-    """Fails in its second epoch in a way that its learning rate tells."""
+    """Fails in a way that its learning rate tells: in its second epoch, or before the first."""
+
+    def _start(self, config):
+        if config["trial"]["learning_rate"] == 0.3:
+            raise RuntimeError("no images on this node")
+        super()._start(config)
 
     def step(self):
         if not self._checkpoint.exists():
@@ -158,25 +163,27 @@ def test_failed_trials_are_tried_again_and_say_why(cluster, client, make_job, mo
     monkeypatch.setattr(driver, "Retries", lambda limit: Retries(limit, first_pause_seconds=0.05))
     job = make_job(
         optimizers=["msgd"],
-        search={"learning_rate": [0.1, 0.2, 0.01], "weight_decay": [0]},
+        search={"learning_rate": [0.1, 0.2, 0.3, 0.01], "weight_decay": [0]},
         ood=None,
         limits={"trial_retries": 1},
     )
     assert driver.run(job) == 0
 
-    memory, killed, healthy = (trial.key for trial in job.specification.trials)
+    memory, killed, unready, healthy = (trial.key for trial in job.specification.trials)
     runs = trial_runs(client, job)
     tags = {key: run.data.tags for key, run in runs.items()}
     assert {key: tags[key]["sasam.outcome"] for key in tags} == {
-        **{memory: "failed", killed: "completed", healthy: "completed"}
+        **{memory: "failed", killed: "completed", unready: "failed", healthy: "completed"}
     }
     folder = Path(job.storage_path) / "sweeps" / job.sweep_id / "checkpoints"
-    tries = {key: len((folder / key / "tries").read_text()) for key in tags}
+    tries = {path.parent.name: path.stat().st_size for path in folder.glob("*/tries")}
     # A trial that goes on reports the epoch of its checkpoint again before it trains another.
     assert tries == {memory: 2, killed: 1 + 2, healthy: 1}
     assert tags[memory]["sasam.failure"] == "out_of_memory"
     assert tags[memory]["sasam.error"].startswith("torch.OutOfMemoryError: CUDA out of memory.")
     assert "(out of memory: choose a smaller training.batch_size, or" in tags[memory]["sasam.error"]
+    assert tags[unready]["sasam.error"] == "RuntimeError: no images on this node"
+    assert tags[unready]["sasam.failure"] == "error"
     for key in (killed, healthy):
         assert "sasam.failure" not in tags[key]
         assert histories(client, runs[key])["epoch"] == [(1, 1), (2, 2)]

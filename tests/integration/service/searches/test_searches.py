@@ -91,13 +91,11 @@ def take_in(client: TestClient, sweep_id: str, runs: list[Run]) -> None:
 
 def found_by_search(specification: SweepSpec, count: int) -> dict[int, TrialConfig]:
     """Trials that a TPE search might find, by position."""
-    trials = {}
+    trials: dict[int, TrialConfig] = {}
     for number in range(count):
         for label in specification.labels:
             configuration = (10 ** -(1 + number / 5 + (label == "None") / 9), 1e-4 / (1 + number))
-            positions = specification.positions(label, number)
-            for seed, position in zip(specification.seeds, positions, strict=True):
-                trials[position] = specification.trial(label, configuration, seed)
+            trials |= specification.expand(label, number, configuration)
     return trials
 
 
