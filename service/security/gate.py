@@ -20,7 +20,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import Problem, TooLargeProblem, UnavailableProblem, problem_response
+from service.errors import (
+    InvalidProblem,
+    Problem,
+    TooLargeProblem,
+    UnavailableProblem,
+    problem_response,
+)
 from service.observation.routes import route_template
 from service.security.access import LOCAL, Principal, required_role
 from service.security.audit import AuditLog
@@ -96,12 +102,14 @@ class Gate:
         Raises:
             MisdirectedProblem: The request is for another host.
             TooLargeProblem: It announces a body that nobody will read.
+            InvalidProblem: Its query has a zero byte.
             ForbiddenProblem: No token is needed here, but the request comes from elsewhere.
         """
         server = request.scope.get("server")
         listening = server[0] if server else None
         require_known_host(request.headers.get("host"), listening, self._settings.allowed_hosts)
         _require_small(request, self._settings.max_body_bytes)
+        _require_text(request)
         if required_role(request.method, request.url.path) is None:
             return None
         if await run_in_threadpool(self._authentication.is_required):
@@ -239,6 +247,14 @@ def _require_small(request: Request, limit: int) -> None:
             code="body-too-large",
             limit_bytes=limit,
         )
+
+
+def _require_text(request: Request) -> None:
+    """Refuse zero bytes in a query, which no name has and PostgreSQL does not take."""
+    if "%00" in request.url.query:
+        items = request.query_params.multi_items()
+        names = ", ".join(name[:40] for name, value in items if "\0" in name + value)
+        raise InvalidProblem(f"the query has a zero byte (%00) in {names}", code="zero-byte")
 
 
 def _is_remote(listening: str | None) -> bool:

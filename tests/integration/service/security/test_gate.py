@@ -168,6 +168,13 @@ def test_path_that_climbs_leads_nowhere(site: Site, path: str) -> None:
         assert "root:" not in answer.text
 
 
+@pytest.mark.parametrize("path", ["/?q=%00", "/?q=a%00b", "/api/v1/sweeps?name=%00"])
+def test_zero_byte_is_refused_before_a_database_sees_it(site: Site, path: str) -> None:
+    answer = site.ask("GET", path, Role.READ)
+    assert answer.status_code == 422
+    assert answer.json()["type"] == "urn:sasam:zero-byte"
+
+
 def test_command_is_recorded_with_who_what_and_outcome(site: Site) -> None:
     sweep_id = site.submit()
     site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause", Role.SUBMIT)
