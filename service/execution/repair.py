@@ -123,8 +123,8 @@ class Repair:
         text = self._results.artifact_text(record.run.run_id, "specification.json")
         specification = load_spec(text or "")
         plain = specification.model_dump(mode="json")
+        state = self._state(record)
         with self._database.transaction() as session:
-            state = self._state(record)
             row = SweepRow(
                 sweep_id=record.sweep_id,
                 name=specification.name,
