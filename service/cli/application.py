@@ -103,4 +103,4 @@ app.add_typer(_data, name="data", rich_help_panel="Without the service")
 
 def main() -> None:
     """Run the command line; the program ``sasam``."""
-    app()
+    app(prog_name="sasam")

@@ -11,6 +11,7 @@ Writing again adds what has ended since: a trial that is there, with the same st
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from optuna.distributions import (
     CategoricalDistribution,
     FloatDistribution,
 )
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from workers.spec import Direction, Range, SweepSpec, TpeSearch
@@ -101,7 +103,9 @@ def _write(
         directions=[direction for _, direction in objectives],
         load_if_exists=True,
     )
-    study.set_metric_names([metric for metric, _ in objectives])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)  # it is, since Optuna 3.2
+        study.set_metric_names([metric for metric, _ in objectives])
     study.set_user_attr("sasam.sweep", sweep.sweep_id)
     for attribute in ("dataset", "model", "search", "training"):
         study.set_user_attr(attribute, sweep.specification[attribute])

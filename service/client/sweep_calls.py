@@ -273,4 +273,4 @@ def _frame(content: bytes) -> DataFrame:
         import pandas as pd
     except ImportError as error:
         raise MissingPackageError("to_pandas needs pandas: pip install pandas") from error
-    return pd.read_csv(io.BytesIO(content), dtype={"key": str}, float_precision="round_trip")
+    return pd.read_csv(io.BytesIO(content), dtype={"key": str})

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvicorn
@@ -82,10 +84,9 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service for all tests of this folder; each makes its own sweeps."""
-    home: Path = tmp_path_factory.mktemp("home")
+@contextmanager
+def running(home: Path, **values: Any) -> Iterator[Service]:
+    """A service in a folder; the tests play the reconciler."""
     port = free_port()
     nowhere = f"http://127.0.0.1:{free_port()}"
     settings = Settings(
@@ -93,7 +94,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         port=port,
         ray_address=nowhere,
         mlflow_tracking_uri=nowhere,
-        reconcile_seconds=3600,  # the tests play the reconciler
+        reconcile_seconds=3600,
+        **values,
     )
     app = create_app(settings)
     started = threading.Event()
@@ -111,6 +113,19 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     yield Service(f"http://127.0.0.1:{port}", app.state.database)
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="package")
+def start_service() -> Callable[..., AbstractContextManager[Service]]:
+    """Starts a service of one's own."""
+    return running
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all tests of this folder; each makes its own sweeps."""
+    with running(tmp_path_factory.mktemp("home")) as started:
+        yield started
 
 
 @pytest.fixture

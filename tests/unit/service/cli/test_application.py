@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -16,14 +17,45 @@ from typer.testing import CliRunner
 from service.cli import connection
 from service.cli.application import app
 from service.cli.failures import CliError, ExitStatus, reported
+from service.sweeps.states import SweepState
 
-HEAVY = ("torch", "ray", "numpy", "pydantic", "httpx", "sqlalchemy", "altair", "mlflow", "fastapi")
+DATABASE = ("sqlalchemy", "alembic", "mlflow", "fastapi", "starlette", "pydantic_settings")
+SCIENCE = ("torch", "ray", "numpy", "scipy", "pandas", "altair", "vl_convert", "optuna")
+NETWORK = ("pydantic", "httpx", "rich", "yaml")
 
 
-def test_start_imports_nothing_heavy() -> None:
-    program = f"import sys, service.cli; print([m for m in {HEAVY!r} if m in sys.modules])"
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert answer.stdout == "[]\n"
+@pytest.mark.parametrize(
+    ("program", "unwanted"),
+    [
+        ("import service.cli", (*DATABASE, *SCIENCE, *NETWORK)),
+        ("import service.client", (*DATABASE, *SCIENCE, "workers.spec")),
+        ("main(['list'])", (*DATABASE, *SCIENCE, "workers.spec", "yaml")),
+        ("main(['watch'])", (*DATABASE, *SCIENCE, "workers.spec", "yaml")),
+        ("main(['submit', '--preset', 'digits'])", (*DATABASE, *SCIENCE, "workers.spec", "yaml")),
+    ],
+)
+def test_start_imports_nothing_heavy(
+    service: Any, sweep: Any, program: str, unwanted: tuple[str, ...]
+) -> None:
+    sweep.cancel()
+    service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)  # watched no longer
+    lines = (
+        "import sys",
+        "def main(words):",
+        "    from service.cli.application import app",
+        "    try: app(words)",
+        "    except SystemExit: pass",
+        program,
+        f"print([name for name in {unwanted!r} if name in sys.modules])",
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        env={**os.environ, "SASAM_URL": service.url},
+        capture_output=True,
+        text=True,
+    )
+    assert answer.stderr == ""
+    assert answer.stdout.splitlines()[-1] == "[]"
 
 
 def test_every_command_has_help_with_examples() -> None:

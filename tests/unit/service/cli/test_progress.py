@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from service.cli.progress import follow
@@ -56,3 +58,32 @@ def test_terminal_shows_bar_and_optimizers(service: Any, sweep: Sweep) -> None:
     rows = [line.split() for line in text.splitlines()]
     assert ["sa-sam", "4/4", "0", "0", "0", "80.0"] in rows
     assert ["msgd", "4/4", "0", "4", "0"] in rows
+
+
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_terminal_of_any_width_shows_what_matters(service: Any, sweep: Sweep, columns: int) -> None:
+    service.complete(sweep.sweep_id, msgd="diverged")
+    on = Console(file=io.StringIO(), width=columns, force_terminal=True, color_system=None)
+    follow(sweep, on)
+    lines = on.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    plain = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in lines]
+    assert max(map(len, plain)) <= columns
+    assert any(line.endswith("8/8 trials 100 %") for line in map(str.rstrip, plain))
+    *_, row = (line.split() for line in plain if line.startswith("sa-sam"))
+    assert (row[1], row[-1]) == ("4/4", "80.0")
+
+
+def test_paused_says_why_and_what_goes_on(sweep: Sweep) -> None:
+    sweep.pause()
+    on = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
+    detail = follow(sweep, on, exit_on_pause=True)
+    assert detail.state is SweepState.PAUSED
+    assert f"`sasam resume {sweep.sweep_id}` goes on" in on.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_no_color_is_kept_to(start: Any, service: Any, sweep: Sweep) -> None:
+    service.complete(sweep.sweep_id)
+    process = start("watch", sweep.sweep_id, NO_COLOR="1", FORCE_COLOR="1", TERM="xterm-256color")
+    output, _ = process.communicate(timeout=60)
+    assert "8/8 trials 100 %" in output
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", output)

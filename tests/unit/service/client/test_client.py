@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from service.client import Client, ProblemError, UnreachableError, WaitTimeoutError
 from service.sweeps.states import SweepState
 from workers.spec import load_spec
-
-
-@pytest.fixture
-def client(service: Any) -> Iterator[Client]:
-    with Client(service.url) as made:
-        yield made
 
 
 @pytest.fixture(params=["text", "data", "model", "file"])
@@ -145,35 +134,40 @@ def test_address_that_is_none_is_explained(address: str) -> None:
         client.presets()
 
 
-def test_stranger_at_the_address_is_named() -> None:
+def test_stranger_at_the_address_is_named(network: Any) -> None:
     with (
-        _server(lambda handler: _answer(handler, 404, b"<html>")) as url,
+        network.server(lambda handler: network.answer(handler, 404, b"<html>")) as url,
         Client(url) as client,
         pytest.raises(ProblemError, match="answered 404 Not Found, and not as sasam does"),
     ):
         client.presets()
 
 
-def test_submit_lost_answer_is_one_sweep(service: Any, specification: str) -> None:
+def test_submit_lost_answer_is_one_sweep(network: Any, service: Any, specification: str) -> None:
     name = "answer-lost"
-    with _losing_first_answer(service.url) as url, Client(url) as client:
+    with network.losing_first_answer(service.url) as url, Client(url) as client:
         sweep = client.sweeps.submit(specification.replace("small", name))
     with Client(service.url) as client:
         assert [found.sweep_id for found in client.sweeps.browse(name=name)] == [sweep.sweep_id]
 
 
-def test_delete_lost_answer_is_no_error(service: Any, specification: str) -> None:
+def test_delete_lost_answer_is_no_error(network: Any, service: Any, specification: str) -> None:
     with Client(service.url) as direct:
         sweep_id = direct.sweeps.submit(specification).sweep_id
         service.complete(sweep_id)
-        with _losing_first_answer(service.url, method="DELETE") as url, Client(url) as client:
+        with (
+            network.losing_first_answer(service.url, method="DELETE") as url,
+            Client(url) as client,
+        ):
             client.sweeps.get(sweep_id).delete()
         with pytest.raises(ProblemError, match="no sweep"):
             direct.sweeps.get(sweep_id)
 
 
-def test_command_lost_answer_is_not_repeated(service: Any, specification: str) -> None:
-    with _losing_first_answer(service.url) as url, Client(url) as client:
+def test_command_lost_answer_is_not_repeated(
+    network: Any, service: Any, specification: str
+) -> None:
+    with network.losing_first_answer(service.url) as url, Client(url) as client:
         with Client(service.url) as direct:
             sweep_id = direct.sweeps.submit(specification).sweep_id
         sweep = client.sweeps.get(sweep_id)
@@ -182,76 +176,16 @@ def test_command_lost_answer_is_not_repeated(service: Any, specification: str) -
         assert sweep.refresh().state == SweepState.PAUSED
 
 
-def test_passing_refusal_is_waited_out() -> None:
+def test_passing_refusal_is_waited_out(network: Any) -> None:
     answers = iter([(503, b"{}"), (429, b"{}"), (200, b"[]")])
-    with _server(lambda handler: _answer(handler, *next(answers))) as url, Client(url) as client:
+    with (
+        network.server(lambda handler: network.answer(handler, *next(answers))) as url,
+        Client(url) as client,
+    ):
         assert client.presets() == []
     with (
-        _server(lambda handler: _answer(handler, 503, b"{}")) as url,
+        network.server(lambda handler: network.answer(handler, 503, b"{}")) as url,
         Client(url, patience_seconds=0) as client,
         pytest.raises(ProblemError),
     ):
         client.presets()
-
-
-@pytest.fixture
-def unused_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@contextmanager
-def _server(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """An HTTP server that answers everything with one function."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _handle(self) -> None:
-            answer(self)
-
-        do_GET = do_POST = do_DELETE = _handle  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@contextmanager
-def _losing_first_answer(upstream: str, method: str = "POST") -> Iterator[str]:
-    """A network that passes every request on, and loses the first answer to one method."""
-    lost = threading.Event()
-
-    def answer(handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-        sent = httpx.request(
-            handler.command, upstream + handler.path, content=body, headers=dict(handler.headers)
-        )
-        if handler.command == method and not lost.is_set():
-            lost.set()
-            handler.close_connection = True
-        else:
-            _answer(handler, sent.status_code, sent.content)
-
-    with _server(answer) as url:
-        yield url
-
-
-def _answer(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
-    handler.send_response(status)
-    handler.send_header("Content-Length", str(len(body)))
-    handler.end_headers()
-    handler.wfile.write(body)

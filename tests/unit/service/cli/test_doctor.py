@@ -1,0 +1,125 @@
+"""The doctor: every check runs, what is wrong comes with a remedy, and nothing raises."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.cli import checks
+from service.cli.application import app
+from service.cli.checks import CHECKS, Finding, Level
+from service.settings import Settings
+
+
+@pytest.fixture
+def examine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Run the doctor on a new home, without the seconds of importing PyTorch."""
+    monkeypatch.setenv("SASAM_HOME", str(tmp_path / "home"))
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        monkeypatch.setenv("SASAM_PORT", str(probe.getsockname()[1]))
+    monkeypatch.setitem(CHECKS, "PyTorch", lambda _: Finding(Level.OK, "left out"))
+
+    def run(*words: str) -> Result:
+        return CliRunner().invoke(app, ["doctor", *words])
+
+    return run
+
+
+def findings(answer: Result) -> dict[str, dict[str, Any]]:
+    return {found["check"]: found for found in json.loads(answer.stdout)}
+
+
+def test_doctor_healthy_machine_ends_with_0_and_touches_nothing(
+    examine: Any, tmp_path: Path
+) -> None:
+    answer = examine("-o", "json")
+    found = findings(answer)
+    assert answer.exit_code == 0, answer.stdout
+    assert list(found) == list(CHECKS)
+    assert not (tmp_path / "home").exists()
+    shown = examine().stdout
+    assert all(name in shown for name in CHECKS)
+
+
+def test_doctor_finds_what_is_wrong_and_runs_the_other_checks(
+    examine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def breaks(_: Settings) -> Finding:
+        raise RuntimeError("first line\nsecond")
+
+    monkeypatch.setitem(CHECKS, "memory", breaks)
+    monkeypatch.setenv("SASAM_DATABASE_URL", "sqlite:////proc/nothing/sasam.db")
+    monkeypatch.setenv("SASAM_HOST", "192.0.2.1")
+    monkeypatch.setenv("SASAM_MIN_FREE_BYTES", str(2**60))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(30)
+        monkeypatch.setattr(checks, "_ANSWER_SECONDS", 0.05)
+        monkeypatch.setenv("SASAM_HOST", "127.0.0.1")
+        monkeypatch.setenv("SASAM_PORT", str(listening.getsockname()[1]))
+        answer = examine("-o", "json")
+    found = findings(answer)
+    assert answer.exit_code == 1
+    assert found["memory"] | {"message": "first line", "level": "error"} == found["memory"]
+    assert "no sweep starts below" in found["disk"]["message"]
+    assert "not as sasam does" in found["service"]["message"]
+    assert "SASAM_PORT" in found["service"]["remedy"]
+    assert found["Python"]["level"] == "ok"
+
+
+def test_doctor_tells_what_a_running_service_lacks(
+    examine: Any, service: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SASAM_PORT", service.url.rpartition(":")[2])
+    found = findings(examine("-o", "json"))["service"]
+    assert found["level"] == "error"
+    assert "ray: " in found["message"]
+    assert "mlflow: " in found["message"]
+    assert "database" not in found["message"]
+
+
+def test_doctor_invalid_setting_is_usage(examine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SASAM_RECONCILE_SECONDS", "-1")
+    answer = examine()
+    assert answer.exit_code == 2
+    assert "SASAM_RECONCILE_SECONDS: " in answer.stderr
+
+
+def test_torch_is_asked_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = checks._torch(Settings())
+    assert found.level is Level.OK
+    assert found.message[0].isdigit()
+    monkeypatch.setattr(checks, "_PROBE", "raise ImportError('no torch here')")
+    missing = checks._torch(Settings())
+    assert (missing.level, missing.message) == (Level.ERROR, "ImportError: no torch here")
+    assert "pytorch.org" in missing.remedy
+
+
+def test_packages_that_are_missing_or_old_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.metadata
+
+    needed = ["numpy>=99", "nothing-like-it>=1; extra == 'workers'", "left-out; extra == 'docs'"]
+    monkeypatch.setattr(importlib.metadata, "requires", lambda _: needed)
+    found = checks._packages(Settings())
+    assert found.level is Level.ERROR
+    assert "is not >=99; nothing-like-it is missing" in found.message
+    assert "left-out" not in found.message
+
+
+def test_home_that_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    found = checks._home(Settings(home=Path("/proc/nothing")))
+    assert (found.level, found.remedy) == (Level.ERROR, "set SASAM_HOME to a folder of yours")
+
+
+def test_locale_that_is_not_utf8_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    import locale
+
+    monkeypatch.setattr(locale, "getpreferredencoding", lambda _: "ANSI_X3.4-1968")
+    found = checks._locale(Settings())
+    assert (found.level, found.remedy) == (Level.WARNING, "export LC_ALL=C.UTF-8")
