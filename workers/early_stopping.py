@@ -101,9 +101,16 @@ class AshaScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Stop a trial that is behind."""
+        return str(TrialScheduler.CONTINUE if self._goes_on(trial, result) else TrialScheduler.STOP)
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Count a trial that diverged at a rung, which Tune ends without asking."""
+        if result:
+            self._goes_on(trial, result)
+
+    def _goes_on(self, trial: Trial, result: dict[str, Any]) -> bool:
         if trial.trial_id not in self._trials:
             config = TrialConfig.model_validate(trial.config["trial"])
             self._trials[trial.trial_id] = (config.key, config.optimizer_label)
         key, label = self._trials[trial.trial_id]
-        goes_on = self._halving.goes_on(key, label, result["epoch"], result)
-        return str(TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP)
+        return self._halving.goes_on(key, label, result["epoch"], result)

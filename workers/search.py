@@ -97,47 +97,47 @@ class TpeTrials:
         self._search = search
         self._journal = journal
         self._chance_accuracy = chance_accuracy
-        self._trials = {s: self._expand(s) for s in journal.suggestions}
-        begun = (trial for trials in self._trials.values() for trial in trials)
+        self._keys: dict[Suggestion, list[str]] = {}
+        begun = (trial for s in journal.suggestions for trial in self._expand(s))
         self._queue = deque(trial for trial in begun if _is_left(trial, journal))
 
     @property
     def left(self) -> int:
         """How many there are, suggested or not."""
         specification = self._specification
-        configurations = self._search.trials * len(specification.labels) - len(self._trials)
+        configurations = self._search.trials * len(specification.labels) - len(self._keys)
         return len(self._queue) + configurations * len(specification.seeds)
 
     def take(self) -> TrialConfig:
         """The next one, of the optimizer with the fewest suggestions."""
         if not self._queue:
-            made = Counter(suggestion.label for suggestion in self._trials)
+            made = Counter(suggestion.label for suggestion in self._keys)
             label = min(self._specification.labels, key=made.__getitem__)
             self._queue.extend(self._suggest(label))
         return self._queue.popleft()
 
     def _suggest(self, label: str) -> list[TrialConfig]:
-        past = [self._tried(s) for s in self._trials if s.label == label]
+        past = [self._tried(s) for s in self._keys if s.label == label]
         rate, decay = suggest(self._search, label, past)
         self._journal.append(
             "suggestion", label=label, number=len(past), learning_rate=rate, weight_decay=decay
         )
-        suggestion = self._journal.suggestions[-1]
-        self._trials[suggestion] = self._expand(suggestion)
-        return self._trials[suggestion]
+        return self._expand(self._journal.suggestions[-1])
 
     def _expand(self, suggestion: Suggestion) -> list[TrialConfig]:
         """The trials of a configuration, one a seed."""
         found = self._specification.expand(
             suggestion.label, suggestion.number, suggestion.configuration
         )
+        self._keys[suggestion] = [trial.key for trial in found.values()]
         return list(found.values())
 
     def _tried(self, suggestion: Suggestion) -> Tried:
         """How a configuration went: the mean of each objective over the seeds that have one."""
-        keys = [trial.key for trial in self._trials[suggestion]]
-        outcomes = {key: self._journal.outcomes.get(key) for key in keys}
-        counted = [key for key in keys if outcomes[key] not in (None, Outcome.FAILED)]
+        outcomes = {key: self._journal.outcomes.get(key) for key in self._keys[suggestion]}
+        counted = [
+            key for key, outcome in outcomes.items() if outcome not in (None, Outcome.FAILED)
+        ]
         values = [
             sum(self._value(key, objective) for key in counted) / len(counted)
             for objective in (self._search.objectives if counted else ())

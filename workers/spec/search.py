@@ -150,10 +150,7 @@ def _direction(metric: object) -> Direction:
 
 
 class Objective(Section):
-    """A metric to search by; a plain name stands for it.
-
-    OOD metrics are none: what selects configurations cannot judge them too.
-    """
+    """A metric to search by; a plain name stands for it."""
 
     metric: Literal[
         "val_accuracy",
@@ -170,6 +167,10 @@ class Objective(Section):
     @classmethod
     def _expand(cls, value: object) -> object:
         value = {"metric": value} if isinstance(value, str) else value
+        metric = value.get("metric") if isinstance(value, dict) else None
+        if isinstance(metric, str) and "ood" in metric:
+            message = "must not be of OOD data: what selects configurations cannot judge them too"
+            raise PartError(("metric",), message, metric)
         if isinstance(value, dict) and "direction" not in value:
             return value | {"direction": _direction(value.get("metric", "val_accuracy"))}
         return value

@@ -15,6 +15,7 @@ import pytest
 import ray
 import torch
 
+from service.execution.results import MlflowResults
 from workers import driver
 from workers.failures import Retries
 from workers.job import JOB_VARIABLE
@@ -81,7 +82,7 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     ended = {entry.trial for entry in before if entry.kind == "trial_ended"}
     assert len(ended) < specification.trial_count
     second = start_driver(job.model_copy(update={"attempt": 2}), cluster)
-    assert second.wait(timeout=120) == 0
+    assert second.wait(timeout=300) == 0
 
     entries = entries_of(job)
     assert entries[: len(before)] == before
@@ -106,7 +107,28 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     for run in runs.values():
         epochs = histories(client, run)["epoch"]
         assert epochs == [(epoch, epoch) for epoch in range(1, len(epochs) + 1)]
-        assert run.data.tags["sasam.optimizer"] == run.data.params["optimizer.name"]
+
+    # What the service learns of trials that it did not plan.
+    results = MlflowResults(job.mlflow_tracking_uri)
+    sweep = results.sweep_run(specification.name, job.sweep_id)
+    assert sweep is not None
+    expected = {}
+    for data in made:
+        configuration = (data["learning_rate"], data["weight_decay"])
+        expected |= specification.expand(data["label"], data["number"], configuration)
+    assert {
+        run.key: run.identity for run in results.trial_runs(sweep.experiment_id, job.sweep_id)
+    } == {
+        trial.key: {
+            "position": position,
+            "optimizer": trial.optimizer_label,
+            "optimizer_name": trial.optimizer.name,
+            "learning_rate": trial.learning_rate,
+            "weight_decay": trial.weight_decay,
+            "seed": trial.seed,
+        }
+        for position, trial in expected.items()
+    }
 
 
 def replayed(specification, entries):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
 from workers.journal import Journal
-from workers.spec import AshaSpec
+from workers.spec import AshaSpec, validate_spec
 
 EPOCHS = 9
 
@@ -103,6 +104,37 @@ def test_rungs_rebuilt_from_the_journal_decide_the_same(tmp_path_factory, values
     journal.close()
     assert found == expected[cut:]
     assert rebuilt.stopped == whole.stopped
+
+
+def test_scheduler_counts_a_trial_that_tune_ends_at_a_rung(tmp_path):
+    """A restart finds its epoch in the journal: both must come to the same rung."""
+    spec = validate_spec(
+        {
+            "name": "small",
+            "dataset": "digits",
+            "model": "cnn-tiny",
+            "optimizers": ["sam"],
+            "search": {"type": "random", "trials": 6},
+        }
+    )
+    journal = Journal(tmp_path / "journal.jsonl")
+    live = halving(reduction_factor=2)
+    scheduler = AshaScheduler(live, journal, {})
+    decisions = []
+    for trial, accuracy in zip(spec.trials, [0.5, 0.1, 0.6, 0.4, 0.45, 0.55], strict=True):
+        ours = SimpleNamespace(trial_id=trial.key, config={"trial": trial.model_dump(mode="json")})
+        result = {"epoch": 1, "val_accuracy": accuracy}
+        if accuracy == 0.1:  # diverged
+            scheduler.on_trial_complete(None, ours, result | {"outcome": "diverged"})
+        else:
+            decisions.append(scheduler.on_trial_result(None, ours, result))
+        journal.append("epoch", trial.key, epoch=1, metrics={"val_accuracy": accuracy})
+    assert decisions == ["CONTINUE", "CONTINUE", "STOP", "STOP", "CONTINUE"]
+    rebuilt = halving(reduction_factor=2)
+    AshaScheduler(rebuilt, journal, {trial.key: "sam" for trial in spec.trials})
+    journal.close()
+    assert rebuilt._rungs == live._rungs
+    assert rebuilt.stopped == live.stopped
 
 
 @pytest.mark.parametrize("seed", range(5))

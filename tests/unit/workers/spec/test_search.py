@@ -173,7 +173,7 @@ BAD = [
     (
         (SEARCH, {**TPE, "objectives": [{"metric": "ood_accuracy"}]}),
         "search.objectives[0].metric",
-        "must be 'val_accuracy', ",
+        "must not be of OOD data: what selects",
         '"ood_accuracy"',
     ),
     (
