@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from service.summaries.labels import curvature_label
+from service.summaries.labels import curvature_label, points_label
+from service.summaries.schemas import PairComparison
 from workers.catalog import optimizers
 from workers.metrics import METRICS
 
 __all__ = [
     "SPLIT_TITLES",
+    "comparison_sentence",
     "duration",
     "metric_title",
     "moment",
@@ -62,3 +64,26 @@ def metric_title(key: str) -> str:
 def optimizer_title(label: str) -> str:
     """What people call an optimizer; a variant by its own label."""
     return optimizers.title(label) if label in optimizers.entries() else label
+
+
+def comparison_sentence(pair: PairComparison) -> str:
+    """Two optimizers on the configurations both were tried at, in plain words."""
+    a, b = optimizer_title(pair.a), optimizer_title(pair.b)
+    mean = pair.mean_difference
+    if mean is None:
+        return f"{a} and {b} share no configuration."
+    if round(1000 * mean) == 0:
+        gist = f"{a} and {b} are level on average"
+    else:
+        winner, loser = (a, b) if mean > 0 else (b, a)
+        gist = f"{winner} is {points_label(abs(mean))} better than {loser} on average"
+    ties = f", level on {pair.ties}" if pair.ties else ""
+    counts = f"{a} ahead on {pair.wins}, {b} on {pair.losses}{ties} of {pair.n_blocks}"
+    p = pair.wilcoxon_p_holm
+    if p is None:
+        verdict = "too few configurations to test"
+    elif p < 0.05:
+        verdict = f"consistent within this grid (p = {p:.2g})"
+    else:
+        verdict = f"no consistent difference within this grid (p = {p:.2g})"
+    return f"{gist}: {counts} shared configurations; {verdict}."

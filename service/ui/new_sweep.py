@@ -15,8 +15,10 @@ from fastapi.responses import RedirectResponse
 from service.catalog import list_presets, preset_text
 from service.dependencies import read_text, sweep_service
 from service.errors import Problem
+from service.security.access import Principal
 from service.sweeps.schemas import DryRunView
 from service.sweeps.service import SweepService
+from service.ui.callers import Caller, allows
 from service.ui.origin import require_same_origin
 from service.ui.rendering import PageRoute, render_page
 from workers.spec import SpecError, SpecProblem, SweepSpec, load_spec
@@ -48,13 +50,13 @@ Form = Annotated[dict[str, str], Depends(read_form)]
 
 
 @router.get("/new")
-def show_editor(sweeps: Sweeps, preset: str = "", clone: str = "") -> Response:
+def show_editor(sweeps: Sweeps, caller: Caller, preset: str = "", clone: str = "") -> Response:
     """The editor with a preset or with another sweep's specification."""
     if clone:
         text = specification_text(sweeps.get(clone).specification)
     else:
         text = preset_text(preset or _FIRST_PRESET)
-    return _editor(sweeps, text, preset=preset or ("" if clone else _FIRST_PRESET))
+    return _editor(sweeps, caller, text, preset=preset or ("" if clone else _FIRST_PRESET))
 
 
 @router.post("/new/check", dependencies=[Depends(require_same_origin)])
@@ -64,7 +66,7 @@ def check(form: Form, sweeps: Sweeps) -> Response:
 
 
 @router.post("/new", dependencies=[Depends(require_same_origin)])
-def submit(form: Form, sweeps: Sweeps) -> Response:
+def submit(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
     """Submit what is in the editor; errors come back with it."""
     text = form.get("specification", "")
     # The same form sent twice is one sweep; edited and sent again it is another.
@@ -73,9 +75,9 @@ def submit(form: Form, sweeps: Sweeps) -> Response:
     try:
         sweep, _ = sweeps.submit(load_spec(text), key)
     except SpecError:
-        return _editor(sweeps, text, status_code=422)
+        return _editor(sweeps, caller, text, status_code=422)
     except Problem as problem:
-        return _editor(sweeps, text, status_code=problem.status, refusal=problem.detail)
+        return _editor(sweeps, caller, text, status_code=problem.status, refusal=problem.detail)
     return RedirectResponse(f"/sweeps/{sweep.sweep_id}", status.HTTP_303_SEE_OTHER)
 
 
@@ -89,6 +91,7 @@ def specification_text(specification: dict[str, object]) -> str:
 
 def _editor(
     sweeps: SweepService,
+    caller: Principal,
     text: str,
     *,
     preset: str = "",
@@ -98,6 +101,8 @@ def _editor(
     return render_page(
         "new.html",
         status_code=status_code,
+        caller=caller,
+        may_submit=allows(caller, "/new"),
         presets=list_presets(),
         preset=preset,
         text=text,

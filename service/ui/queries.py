@@ -9,17 +9,21 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
-from service.storage import SweepRow, TrialRow
+from service.events.repository import EventKind
+from service.storage import EventRow, SweepRow, TrialRow
 from service.sweeps.lifecycle import SweepState
 from workers.metrics import Outcome
 
 __all__ = [
     "Best",
+    "BestConfiguration",
     "TrialFilter",
     "best_accuracies",
+    "best_configurations",
     "count_trials",
     "find_sweeps",
     "find_trials",
+    "latest_events",
     "running_trials",
 ]
 
@@ -30,6 +34,17 @@ class Best:
 
     optimizer: str
     accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class BestConfiguration:
+    """A configuration with its mean validation accuracy over the seeds that completed."""
+
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    accuracy: float
+    seeds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +122,46 @@ def best_accuracies(session: Session, sweep_ids: Sequence[str]) -> dict[str, lis
     return found
 
 
-def running_trials(session: Session, sweep_id: str, limit: int) -> Sequence[TrialRow]:
+def best_configurations(session: Session, sweep_id: str, limit: int) -> list[BestConfiguration]:
+    """The configurations with the best validation accuracy, best first."""
+    accuracy = func.avg(TrialRow.metrics["val_accuracy"].as_float())
+    place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
+    query = (
+        select(*place, accuracy, func.count())
+        .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome == Outcome.COMPLETED)
+        .group_by(*place)
+        .having(accuracy.is_not(None))
+        .order_by(accuracy.desc(), *place)
+        .limit(limit)
+    )
+    return [BestConfiguration(*row) for row in session.execute(query)]
+
+
+def latest_events(
+    session: Session, sweep_id: str, *, limit: int, all_trials: bool, before: int | None = None
+) -> Sequence[EventRow]:
+    """What happened to a sweep but for the epochs of its trials, newest first.
+
+    Args:
+        session: An open transaction.
+        sweep_id: The sweep.
+        limit: At most so many.
+        all_trials: What happened to any trial; else only to those that failed.
+        before: Only events before the one of this number.
+    """
+    is_trial = EventRow.kind == EventKind.TRIAL
+    if not all_trials:
+        is_trial &= EventRow.data["status"].as_string() == Outcome.FAILED
+    others = (EventKind.STATE, EventKind.REASON, EventKind.REPAIRED)
+    query = select(EventRow).where(
+        EventRow.sweep_id == sweep_id, or_(EventRow.kind.in_(others), is_trial)
+    )
+    if before is not None:
+        query = query.where(EventRow.number < before)
+    return session.scalars(query.order_by(EventRow.number.desc()).limit(limit)).all()
+
+
+def running_trials(session: Session, sweep_id: str, limit: int | None = None) -> Sequence[TrialRow]:
     """Trials that run now, the longest running first."""
     query = TrialFilter("running").apply(select(TrialRow), sweep_id)
     return session.scalars(

@@ -17,6 +17,8 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.errors import Problem
+from service.execution.ray_jobs import RayUnavailableError
+from service.execution.results import MlflowUnavailableError
 from service.summaries.errors import SummaryError
 from service.summaries.labels import accuracy_label
 from service.ui import labels
@@ -53,6 +55,8 @@ class PageRoute(APIRoute):
                 return await handler(request)
             except Problem as error:
                 return _error_page(error.status, error.title, error.detail)
+            except (MlflowUnavailableError, RayUnavailableError) as error:
+                return _error_page(503, "Unavailable", str(error))
             except SummaryError as error:
                 return _error_page(422, "No answer", str(error))
             except RequestValidationError as error:

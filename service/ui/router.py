@@ -6,7 +6,14 @@ from pathlib import Path
 
 from fastapi import APIRouter
 
-from service.ui import new_sweep, sweep_list, sweep_page, trial_pages
+from service.ui import (
+    compare_page,
+    new_sweep,
+    search_figure,
+    sweep_list,
+    sweep_page,
+    trial_pages,
+)
 
 __all__ = ["STATIC", "router"]
 
@@ -14,5 +21,5 @@ STATIC = Path(__file__).parent / "static"
 """To be mounted at ``/static``."""
 
 router = APIRouter(include_in_schema=False)
-for _pages in (sweep_list, new_sweep, sweep_page, trial_pages):
+for _pages in (sweep_list, new_sweep, compare_page, sweep_page, search_figure, trial_pages):
     router.include_router(_pages.router)

@@ -11,6 +11,7 @@ from service.dependencies import database, sweep_service
 from service.storage import Database
 from service.sweeps.lifecycle import SweepState
 from service.sweeps.service import SweepService
+from service.ui.callers import Caller
 from service.ui.paging import Paging
 from service.ui.queries import best_accuracies, find_sweeps
 from service.ui.rendering import PageRoute, render_page
@@ -26,6 +27,7 @@ _PAGE_SIZE = 25
 def show_sweeps(
     stored: Annotated[Database, Depends(database)],
     sweeps: Annotated[SweepService, Depends(sweep_service)],
+    caller: Caller,
     state: Annotated[SweepState | str, Query(max_length=16)] = "",
     q: Annotated[str, Query(max_length=64)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
@@ -47,6 +49,7 @@ def show_sweeps(
         "sweeps.html",
         sweeps=[sweeps.get(sweep_id) for sweep_id in found],
         best=best,
+        caller=caller,
         states=list(SweepState),
         state=state,
         q=q,

@@ -1,4 +1,4 @@
-"""The page of one sweep: progress, heatmaps, sensitivity, figures, commands."""
+"""The page of one sweep, its parts, its commands."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response, status
 from fastapi.responses import RedirectResponse
 
-from service.dependencies import answers, database, sweep_service
+from service.dependencies import answers, database, mlflow_results, sweep_service
+from service.errors import ConflictProblem
+from service.execution.driver_logs import DriverLogs
+from service.execution.endpoints import driver_logs
+from service.execution.results import MlflowResults
 from service.storage import Database
-from service.summaries import render_table
 from service.summaries.answers import Answers
-from service.sweeps.lifecycle import TERMINAL, Command
-from service.sweeps.schemas import SweepDetail
+from service.sweeps.lifecycle import Command
 from service.sweeps.service import SweepService
-from service.ui.heatmaps import Choice, choices, heatmaps
+from service.ui import sweep_parts
+from service.ui.callers import Caller
+from service.ui.happenings import happenings
+from service.ui.new_sweep import read_form
 from service.ui.origin import require_same_origin
-from service.ui.queries import running_trials
+from service.ui.queries import latest_events
 from service.ui.rendering import PageRoute, render_page
-from service.ui.sweep_results import SweepResults
-from workers.spec import SweepSpec
 
 __all__ = ["router"]
 
 router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}")
 
-_RUNNING_SHOWN = 32
-_POLL_SECONDS = 2
-_SLOW_POLL_SECONDS = 10
-_SMALL_SWEEP_TRIALS = 1_000
-"""Up to so many trials a page is made in a few milliseconds."""
+_LOG_LINES = 500
+_EVENTS_A_PAGE = 100
 
 FIGURES = {
     "best": "Best configurations",
@@ -42,19 +42,23 @@ FIGURES = {
     "corruptions": "Corruptions",
     "learning-curves": "Learning curves",
 }
+_NEEDS_GRID = ("lr-curves", "overview")
+
 
 Name = Annotated[str | None, Query(max_length=40)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a page is asked to show."""
+    """What the heatmaps are asked to show."""
 
     metric: Name = None
     split: Name = None
 
 
 Asked = Annotated[_Asked, Depends()]
+Form = Annotated[dict[str, str], Depends(read_form)]
+Mlflow = Annotated[MlflowResults, Depends(mlflow_results)]
 Stored = Annotated[Database, Depends(database)]
 Sensitivity = Annotated[Answers, Depends(answers)]
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
@@ -67,67 +71,108 @@ def show_sweep(
     stored: Stored,
     sweeps: Sweeps,
     sensitivity: Sensitivity,
+    caller: Caller,
     figure: Name = None,
 ) -> Response:
     """One sweep."""
-    sweep = sweeps.get(sweep_id)
-    results = SweepResults(sensitivity, sweep_id)
-    small = sweep.progress.total <= _SMALL_SWEEP_TRIALS
+    heading = sweep_parts.status(sweep_id, stored, sweeps, caller)
+    sweep = heading["sweep"]
+    is_grid = sweep.specification["search"]["type"] == "grid"
+    figures = {name: FIGURES[name] for name in FIGURES if is_grid or name not in _NEEDS_GRID}
+    context: dict[str, Any] = {
+        **sweep_parts.running(sweep, stored),
+        **sweep_parts.results(sweep, stored, sensitivity, asked.metric, asked.split),
+        **sweep_parts.history(sweep, stored),
+        **heading,
+    }
     return render_page(
-        "sweep.html",
-        **_live(stored, sweep, results, asked),
-        is_update=False,
-        figures=FIGURES,
-        figure=figure or next(iter(FIGURES)),
-        poll_seconds=_POLL_SECONDS if small else _SLOW_POLL_SECONDS,
+        "sweep.html", **context, figures=figures, figure=figure or next(iter(figures))
     )
 
 
-@router.get("/live")
-def show_live(
+@router.get("/status")
+def show_status(sweep_id: str, stored: Stored, sweeps: Sweeps, caller: Caller) -> Response:
+    """State, progress and commands."""
+    return render_page("_status.html", **sweep_parts.status(sweep_id, stored, sweeps, caller))
+
+
+@router.get("/running")
+def show_running(sweep_id: str, stored: Stored, sweeps: Sweeps, mlflow: Mlflow) -> Response:
+    """Trials that run now, with their curves."""
+    return render_page("_running.html", **sweep_parts.running(sweeps.get(sweep_id), stored, mlflow))
+
+
+@router.get("/results")
+def show_results(
     sweep_id: str, asked: Asked, stored: Stored, sweeps: Sweeps, sensitivity: Sensitivity
 ) -> Response:
-    """The part of the page that changes while the sweep runs."""
+    """Heatmaps and sensitivity."""
     sweep = sweeps.get(sweep_id)
-    results = SweepResults(sensitivity, sweep_id)
-    return render_page("_live.html", **_live(stored, sweep, results, asked), is_update=True)
+    context = sweep_parts.results(sweep, stored, sensitivity, asked.metric, asked.split)
+    return render_page("_results.html", **context)
+
+
+@router.get("/history")
+def show_history(sweep_id: str, stored: Stored, sweeps: Sweeps) -> Response:
+    """What happened last."""
+    return render_page("_history.html", **sweep_parts.history(sweeps.get(sweep_id), stored))
+
+
+@router.get("/events")
+def show_events(
+    sweep_id: str,
+    stored: Stored,
+    sweeps: Sweeps,
+    caller: Caller,
+    before: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
+) -> Response:
+    """All that happened, newest first."""
+    sweep = sweeps.get(sweep_id)
+    with stored.snapshot() as session:
+        events = latest_events(
+            session, sweep_id, limit=_EVENTS_A_PAGE + 1, all_trials=True, before=before
+        )
+    shown = events[:_EVENTS_A_PAGE]
+    return render_page(
+        "events.html",
+        sweep=sweep,
+        caller=caller,
+        happenings=happenings(shown),
+        earlier=shown[-1].number if len(events) > len(shown) else None,
+        before=before,
+    )
+
+
+@router.get("/log")
+def show_log(
+    sweep_id: str, sweeps: Sweeps, logs: Annotated[DriverLogs, Depends(driver_logs)]
+) -> Response:
+    """The end of what the drivers printed."""
+    drivers = range(1, sweeps.get(sweep_id).attempt + 1)
+    found = logs.read(sweep_id, drivers, lines=_LOG_LINES)
+    texts = {f"Driver {number}": text for number, text in found if text}
+    return render_page("_log.html", texts=texts, empty="No driver has printed anything yet.")
 
 
 @router.post("/{command}", dependencies=[Depends(require_same_origin)])
-def command(sweep_id: str, command: Command, sweeps: Sweeps) -> Response:
-    """Ask something of a sweep and come back to it."""
+def command(
+    sweep_id: str, command: Command, sweeps: Sweeps, caller: Caller, form: Form
+) -> Response:
+    """Ask something of a sweep and come back to it; other code than before needs consent."""
     if command is Command.DELETE:
         sweeps.delete(sweep_id)
         return RedirectResponse("/", status.HTTP_303_SEE_OTHER)
-    sweeps.command(sweep_id, command)
+    try:
+        sweeps.command(sweep_id, command, accept_changes=form.get("force") == "true")
+    except ConflictProblem as problem:
+        if problem.code != "code-changed":
+            raise
+        return render_page(
+            "consent.html",
+            status_code=problem.status,
+            sweep=sweeps.get(sweep_id),
+            caller=caller,
+            command=command,
+            changed=problem.extra,
+        )
     return RedirectResponse(f"/sweeps/{sweep_id}", status.HTTP_303_SEE_OTHER)
-
-
-def _live(
-    stored: Database, sweep: SweepDetail, results: SweepResults, asked: _Asked
-) -> dict[str, Any]:
-    """What the live part shows."""
-    with stored.snapshot() as session:
-        running = running_trials(session, sweep.sweep_id, _RUNNING_SHOWN)
-    summary = results.summary()
-    possible = choices(summary)
-    choice = _choose(possible, asked)
-    specification = SweepSpec.model_validate(sweep.specification)
-    return {
-        "sweep": sweep,
-        "running": running,
-        "choices": possible,
-        "choice": choice,
-        "heatmaps": heatmaps(specification, results, choice, running),
-        "summary": summary,
-        "table": render_table(summary) if summary else None,
-        "is_live": sweep.state not in TERMINAL,
-    }
-
-
-def _choose(possible: list[Choice], asked: _Asked) -> Choice:
-    """The metric asked for; validation accuracy, which comes first, where it is not measured."""
-    for choice in possible:
-        if choice.metric == asked.metric and asked.split in (None, choice.split):
-            return choice
-    return possible[0]

@@ -13,12 +13,14 @@ from service.dependencies import database, mlflow_results, settings, sweep_servi
 from service.errors import NotFoundProblem
 from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.settings import Settings
-from service.storage import Database
+from service.storage import Database, SweepRow, TrialRow
 from service.summaries.figures import MEDIA_TYPES, render
+from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.service import SweepService, require_sweep
 from service.trials.endpoints import Status, show_trial
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail
+from service.ui.callers import Caller
 from service.ui.heatmaps import SHADES
 from service.ui.paging import Paging
 from service.ui.queries import TrialFilter, count_trials, find_trials
@@ -32,6 +34,7 @@ __all__ = ["router"]
 router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}/trials")
 
 _PAGE_SIZE = 100
+_LOG_LINES = 500
 
 Stored = Annotated[Database, Depends(database)]
 Results = Annotated[MlflowResults, Depends(mlflow_results)]
@@ -44,6 +47,7 @@ def show_trials(
     sweep_id: str,
     stored: Stored,
     sweeps: Annotated[SweepService, Depends(sweep_service)],
+    caller: Caller,
     status: Status | Literal[""] = "",
     optimizer: Annotated[str, Query(max_length=64)] = "",
     learning_rate: Annotated[str, Query(max_length=32)] = "",
@@ -63,6 +67,7 @@ def show_trials(
     return render_page(
         "trials.html",
         sweep=sweep,
+        caller=caller,
         trials=trials,
         wanted=wanted,
         is_filtered=bool(given),
@@ -82,14 +87,11 @@ def show_one(
     stored: Stored,
     results: Results,
     config: Config,
+    caller: Caller,
 ) -> Response:
     """One trial; without MLflow as far as the database knows it."""
+    sweep, row = _require(stored, sweep_id, key)
     detail, unavailable = _detail(sweep_id, key, stored, results, config)
-    with stored.snapshot() as session:
-        sweep = require_sweep(session, sweep_id)
-        row = TrialRepository(session).get(sweep_id, key)
-    if row is None:
-        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
     specification = SweepSpec.model_validate(sweep.specification)
     severities = specification.ood.severities if specification.ood else ()
     matrix = detail.ood_matrix if detail else None
@@ -97,6 +99,8 @@ def show_one(
         "trial.html",
         sweep=sweep,
         trial=row,
+        caller=caller,
+        is_live=row.outcome is None and sweep.state not in TERMINAL,
         epochs=specification.training.epochs,
         configuration=_flat(
             specification.trial(
@@ -112,6 +116,17 @@ def show_one(
         unavailable=unavailable,
         mlflow=config.mlflow_run_url(sweep.mlflow_experiment_id, row.mlflow_run_id),
     )
+
+
+@router.get("/{key}/log")
+def show_log(sweep_id: str, key: str, stored: Stored, results: Results) -> Response:
+    """The end of what a trial logged, once it has ended."""
+    _, trial = _require(stored, sweep_id, key)
+    run_id = trial.mlflow_run_id
+    text = results.artifact_text(run_id, "log.txt") if run_id and trial.outcome else None
+    lines = "\n".join((text or "").splitlines()[-_LOG_LINES:])
+    empty = "It logged nothing." if trial.outcome else "It is kept once the trial has ended."
+    return render_page("_log.html", texts={"Log": lines} if lines else {}, empty=empty)
 
 
 @router.get("/{key}/figures/{name}")
@@ -132,6 +147,20 @@ def show_figure(
         raise NotFoundProblem(detail, code="unknown-figure")
     content = json.dumps(spec).encode() if picture_format == "vega-lite" else render(spec, "svg")
     return Response(content, media_type=MEDIA_TYPES[picture_format], headers=HEADERS)
+
+
+def _require(stored: Database, sweep_id: str, key: str) -> tuple[SweepRow, TrialRow]:
+    """A sweep and its trial of that key.
+
+    Raises:
+        NotFoundProblem: There is none.
+    """
+    with stored.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+        trial = TrialRepository(session).get(sweep_id, key)
+    if trial is None:
+        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    return sweep, trial
 
 
 def _detail(

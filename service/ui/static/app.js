@@ -4,7 +4,7 @@ const darkness = matchMedia("(prefers-color-scheme: dark)");
 
 async function draw(figure) {
   const theme = darkness.matches ? "dark" : "light";
-  const results = document.getElementById("live")?.dataset.ended ?? "";
+  const results = document.querySelector("[data-ended]")?.dataset.ended ?? "";
   const shown = `${theme} ${results}`;
   if (figure.dataset.shown === shown) return;
   if ("empty" in figure.dataset && results === "0") return;
@@ -12,7 +12,7 @@ async function draw(figure) {
   const place = figure.querySelector(".drawing");
   place.removeAttribute("role");
   try {
-    const answer = await fetch(`${figure.dataset.figure}?format=vega-lite&theme=${theme}`);
+    const answer = await fetch(`${figure.dataset.figure}format=vega-lite&theme=${theme}`);
     if (!answer.ok) throw new Error((await answer.json()).detail);
     // `ast` runs expressions in Vega's interpreter: the Content-Security-Policy forbids eval.
     await vegaEmbed(place, await answer.json(), {

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -15,13 +19,16 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from service.app import create_app
+from service.execution.results import TrialRun
+from service.execution.syncing import record_runs
 from service.settings import Settings
 from service.storage import Database
 from service.sweeps.lifecycle import SweepState, transition
-from service.sweeps.service import SweepService
-from service.trials.repository import TrialRepository
+from service.sweeps.service import SweepService, require_sweep
 from workers.spec import SweepSpec, TrialConfig, load_spec
 
 SPECIFICATION = """
@@ -69,10 +76,12 @@ class Site:
         """Bring a new sweep to where its driver runs."""
         self.move(sweep_id, SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
 
-    def start_trial(self, sweep_id: str, trial: TrialConfig) -> None:
-        """Give a trial a run."""
-        values = {"mlflow_run_id": f"run-{trial.key}", "started_at": datetime.now(UTC), "epoch": 1}
-        self._record(sweep_id, trial, values | {"metrics": {"val_accuracy": 0.4}})
+    def start_trial(
+        self, sweep_id: str, trial: TrialConfig, accuracy: float = 0.4, **values: Any
+    ) -> None:
+        """Let a trial run, or go on."""
+        begun = {"outcome": None, "epoch": 1, "metrics": {"val_accuracy": accuracy}}
+        self._record(sweep_id, trial, begun | values)
 
     def end_trial(
         self, sweep_id: str, trial: TrialConfig, accuracy: float | None, **values: Any
@@ -90,7 +99,6 @@ class Site:
             "outcome": "completed" if accuracy is not None else "diverged",
             "epoch": 2,
             "metrics": metrics if accuracy is not None else {},
-            "started_at": datetime.now(UTC),
             "ended_at": datetime.now(UTC),
         }
         self._record(sweep_id, trial, ended | values)
@@ -105,8 +113,19 @@ class Site:
         return sweep_id, specification
 
     def _record(self, sweep_id: str, trial: TrialConfig, values: dict[str, Any]) -> None:
+        """Take in what MLflow might say of a trial, as the reconciler does."""
+        run = {
+            "mlflow_run_id": f"run-{trial.key}",
+            "error": None,
+            "attempt": 1,
+            "started_at": datetime(2026, 1, 1, tzinfo=UTC),
+            "ended_at": None,
+        }
+        values = run | values
         with self.database.transaction() as session:
-            TrialRepository(session).record(sweep_id, trial.key, values)
+            require_sweep(session, sweep_id).synced_at = values["ended_at"]
+            taken = TrialRun(trial.key, values["mlflow_run_id"], values, values["ended_at"])
+            record_runs(session, sweep_id, [taken])
 
 
 def free_port() -> int:
@@ -145,6 +164,61 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield Site(f"http://127.0.0.1:{port}", app.state.database, settings)
     server.should_exit = True
     thread.join()
+
+
+class Runs:
+    """Runs in the MLflow server of a site."""
+
+    def __init__(self, uri: str) -> None:
+        self._client = MlflowClient(uri)
+        self.experiment: str = self._client.create_experiment("pages")
+
+    def log(self, curves: Mapping[str, Sequence[float]], files: Mapping[str, str]) -> str:
+        """A run with a value an epoch of each metric, and with text files; returns its id."""
+        run_id: str = self._client.create_run(self.experiment).info.run_id
+        self._client.log_batch(
+            run_id,
+            [
+                Metric(name, value, 0, epoch)
+                for name, values in curves.items()
+                for epoch, value in enumerate(values, 1)
+            ],
+        )
+        for name, text in files.items():
+            self._client.log_text(run_id, text, name)
+        return run_id
+
+
+@pytest.fixture(scope="package")
+def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """A real MLflow server where the site looks for one."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = str(site.settings.mlflow_tracking_uri).rstrip("/")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+            *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
+            *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
+            *("--host", "127.0.0.1", "--port", uri.rpartition(":")[2]),
+        ],
+        env=os.environ
+        | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 90
+    while True:
+        assert process.poll() is None, "the server ended"
+        assert time.monotonic() < deadline, "the server never answered"
+        try:
+            httpx.get(f"{uri}/health").raise_for_status()
+            break
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    yield Runs(uri)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_heatmap_fills_and_a_cell_leads_to_its_trials(page: Page, site: Any) -> 
     expect(page.get_by_role("heading", level=1)).to_contain_text("SA-SAM")
 
 
-def test_polling_keeps_the_focus_and_what_is_open(page: Page, site: Any) -> None:
+def test_news_keep_the_focus_and_what_is_open(page: Page, site: Any) -> None:
     sweep_id, specification = site.submit("steady")
     site.run(sweep_id)
     for trial in specification.trials[:4]:

@@ -20,7 +20,9 @@ def _pages(site: Any) -> list[str]:
     sweep_id, specification = site.complete("every-page")
     sweep = f"/sweeps/{sweep_id}"
     trial = f"{sweep}/trials/{specification.trials[0].key}"
-    return ["/", "/new", f"/new?clone={sweep_id}", sweep, f"{sweep}/live", f"{sweep}/trials", trial]
+    parts = [f"{sweep}/{part}" for part in ("status", "running", "results", "history", "events")]
+    lists = ["/", "/compare", f"/compare?sweeps={sweep_id}", f"{sweep}/trials"]
+    return [*lists, "/new", f"/new?clone={sweep_id}", sweep, *parts, trial, f"{trial}/log"]
 
 
 def test_pages_hold_nothing_their_own_policy_forbids(site: Any, http: httpx.Client) -> None:
@@ -37,7 +39,14 @@ def test_pages_hold_nothing_their_own_policy_forbids(site: Any, http: httpx.Clie
 
 
 @pytest.mark.parametrize(
-    "path", ["/sweeps/nope", "/sweeps/nope/live", "/sweeps/nope/trials", "/sweeps/nope/trials/x"]
+    "path",
+    [
+        "/sweeps/nope",
+        "/sweeps/nope/status",
+        "/sweeps/nope/log",
+        "/sweeps/nope/trials",
+        "/sweeps/nope/trials/x",
+    ],
 )
 def test_unknown_sweep_answers_a_page_that_says_so(http: httpx.Client, path: str) -> None:
     answer = http.get(path)
@@ -271,13 +280,14 @@ def test_trial_without_mlflow_shows_what_the_database_knows(site: Any, http: htt
     assert re.search(r'scope="row">validation</th>\s*<td>12.5</td>\s*<td>0.5</td>', text)
 
 
-def test_live_part_ends_its_polling_with_the_sweep(site: Any, http: httpx.Client) -> None:
+def test_page_follows_events_until_the_sweep_has_ended(site: Any, http: httpx.Client) -> None:
     sweep_id, _ = site.submit("ending")
-    assert 'id="poll"' in http.get(f"/sweeps/{sweep_id}").text
-    assert 'id="poll"' not in http.get(f"/sweeps/{sweep_id}/live").text
+    stream = f'data-follow="/api/v1/sweeps/{sweep_id}/events" data-after="1"'
+    assert stream in http.get(f"/sweeps/{sweep_id}").text
+    assert stream in http.get(f"/sweeps/{sweep_id}/status").text
     site.move(sweep_id, SweepState.QUEUED, SweepState.CANCELLING, SweepState.CANCELLED)
-    assert '<div id="poll" hx-swap-oob="delete">' in http.get(f"/sweeps/{sweep_id}/live").text
-    assert 'id="poll"' not in http.get(f"/sweeps/{sweep_id}").text
+    for page in (f"/sweeps/{sweep_id}", f"/sweeps/{sweep_id}/status"):
+        assert "data-follow" not in http.get(page).text
 
 
 def test_api_another_site_reads_but_cannot_command(site: Any, http: httpx.Client) -> None:

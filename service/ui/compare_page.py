@@ -1,0 +1,97 @@
+"""The page that puts sweeps side by side, and where they are chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+
+from service.dependencies import answers, database, sweep_service
+from service.storage import Database
+from service.summaries import (
+    SummaryError,
+    SummaryTable,
+    SweepComparison,
+    comparison_table,
+)
+from service.summaries.answers import MAX_COMPARED, Answers
+from service.sweeps.schemas import SweepDetail
+from service.sweeps.service import SweepService
+from service.ui.callers import Caller
+from service.ui.queries import find_sweeps
+from service.ui.rendering import PageRoute, render_page
+
+__all__ = ["router"]
+
+router = APIRouter(route_class=PageRoute)
+
+_OFFERED = 50
+_ONE_FIGURE = {"side-by-side": "Side by side"}
+_FIGURES = _ONE_FIGURE | {"performance-profiles": "Performance profiles"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What comparing found; or why nothing."""
+
+    comparison: SweepComparison | None = None
+    table: SummaryTable | None = None
+    refusal: SummaryError | None = None
+
+
+@router.get("/compare")
+def show_comparison(
+    stored: Annotated[Database, Depends(database)],
+    sweep_service: Annotated[SweepService, Depends(sweep_service)],
+    sensitivity: Annotated[Answers, Depends(answers)],
+    caller: Caller,
+    sweeps: Annotated[list[str] | None, Query(max_length=2 * MAX_COMPARED)] = None,
+    q: Annotated[str, Query(max_length=64)] = "",
+    figure: Annotated[str, Query(max_length=40)] = "side-by-side",
+) -> Response:
+    """Sweeps side by side, as soon as two are chosen.
+
+    Args:
+        stored: The database.
+        sweep_service: Knows sweeps.
+        sensitivity: Compares them.
+        caller: Who asks.
+        sweeps: Ids, repeated or separated by commas.
+        q: Part of the name of sweeps to choose from.
+        figure: Which figure to show.
+    """
+    ids = list(dict.fromkeys(i for some in sweeps or () for i in some.split(",") if i))
+    chosen = [sweep_service.get(sweep_id) for sweep_id in ids]
+    with stored.snapshot() as session:
+        found, total = find_sweeps(session, states=(), text=q.strip(), offset=0, limit=_OFFERED)
+    others = [sweep_service.get(sweep_id) for sweep_id in found if sweep_id not in ids]
+    compared = _compare(sensitivity, ids) if len(ids) > 1 else _Compared()
+    figures = _FIGURES if compared.comparison and compared.comparison.workloads else _ONE_FIGURE
+    return render_page(
+        "compare.html",
+        caller=caller,
+        ids=",".join(ids),
+        chosen=chosen,
+        offered=[sweep for sweep in others if _has_results(sweep)],
+        is_cut=total > _OFFERED,
+        q=q,
+        comparison=compared.comparison,
+        table=compared.table,
+        refusal=compared.refusal,
+        figures=figures,
+        figure=figure if figure in figures else next(iter(figures)),
+    )
+
+
+def _compare(sensitivity: Answers, ids: list[str]) -> _Compared:
+    try:
+        answer = sensitivity.compare(ids)
+    except SummaryError as error:
+        return _Compared(refusal=error)
+    comparison = SweepComparison.model_validate_json(answer.content)
+    return _Compared(comparison, comparison_table(comparison))
+
+
+def _has_results(sweep: SweepDetail) -> bool:
+    return bool(sweep.progress.completed or sweep.progress.diverged)

@@ -1,0 +1,122 @@
+"""The parts of a sweep's page that change while it runs; each fetches itself again.
+
+    status     state, reason, progress, commands
+    running    the trials that run now, with their curves
+    results    heatmaps or the best configurations, sensitivity, comparisons
+    history    the newest events
+
+Each names in ``data-on`` the events that concern it; ``static/live.js`` follows the events.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.execution.results import MlflowResults
+from service.security.access import Principal
+from service.storage import Database
+from service.summaries import render_table
+from service.summaries.answers import Answers
+from service.sweeps.lifecycle import TERMINAL
+from service.sweeps.schemas import SweepDetail
+from service.sweeps.service import SweepService, require_sweep
+from service.ui.callers import allows
+from service.ui.happenings import happenings
+from service.ui.heatmaps import Choice, choices, heatmaps
+from service.ui.labels import comparison_sentence
+from service.ui.queries import best_configurations, latest_events, running_trials
+from service.ui.running_curves import running_curves
+from service.ui.sweep_results import SweepResults
+from workers.spec import SweepSpec
+
+__all__ = ["history", "results", "running", "status"]
+
+_RUNNING_SHOWN = 24
+_BEST_SHOWN = 10
+_EVENTS_SHOWN = 8
+
+
+def status(
+    sweep_id: str, stored: Database, sweeps: SweepService, caller: Principal
+) -> dict[str, Any]:
+    """What the heading shows.
+
+    Raises:
+        NotFoundProblem: There is no such sweep.
+    """
+    with stored.snapshot() as session:  # first: what happens meanwhile is behind this number
+        newest_event = require_sweep(session, sweep_id).last_event
+    sweep = sweeps.get(sweep_id)
+    progress = sweep.progress
+    nothing_to_retry = not (
+        progress.failed or progress.cancelled or progress.pending or progress.running
+    )
+    return {
+        "sweep": sweep,
+        "is_live": sweep.state not in TERMINAL,
+        "newest_event": newest_event,
+        "caller": caller,
+        "commands": [
+            command
+            for command in sweep.commands
+            if not (command == "retry-failed" and nothing_to_retry)
+            and allows(caller, f"/sweeps/{sweep_id}/{command}")
+        ],
+        "may_submit": allows(caller, "/new"),
+    }
+
+
+def running(
+    sweep: SweepDetail, stored: Database, mlflow: MlflowResults | None = None
+) -> dict[str, Any]:
+    """The trials that run now; with their curves where ``mlflow`` is given."""
+    with stored.snapshot() as session:
+        trials = running_trials(session, sweep.sweep_id, _RUNNING_SHOWN)
+    epochs = sweep.specification["training"]["epochs"]
+    return {
+        "sweep": sweep,
+        "running": trials,
+        "epochs": epochs,
+        "curves": running_curves(mlflow, trials, epochs) if mlflow else {},
+        "is_update": mlflow is not None,
+    }
+
+
+def results(
+    sweep: SweepDetail, stored: Database, answers: Answers, metric: str | None, split: str | None
+) -> dict[str, Any]:
+    """What the trials that have ended say."""
+    found = SweepResults(answers, sweep.sweep_id)
+    summary = found.summary()
+    possible = choices(summary)
+    choice = _choose(possible, metric, split)
+    specification = SweepSpec.model_validate(sweep.specification)
+    is_grid = specification.search.type == "grid"
+    with stored.snapshot() as session:
+        busy = running_trials(session, sweep.sweep_id) if is_grid else ()
+        best = () if is_grid else best_configurations(session, sweep.sweep_id, _BEST_SHOWN)
+    return {
+        "sweep": sweep,
+        "choices": possible,
+        "choice": choice,
+        "heatmaps": heatmaps(specification, found, choice, busy),
+        "best_configurations": best,
+        "summary": summary,
+        "table": render_table(summary) if summary else None,
+        "comparison_sentence": comparison_sentence,
+    }
+
+
+def history(sweep: SweepDetail, stored: Database) -> dict[str, Any]:
+    """What happened last."""
+    with stored.snapshot() as session:
+        events = latest_events(session, sweep.sweep_id, limit=_EVENTS_SHOWN, all_trials=False)
+    return {"sweep": sweep, "happenings": happenings(events)}
+
+
+def _choose(possible: list[Choice], metric: str | None, split: str | None) -> Choice:
+    """The metric asked for; validation accuracy, which comes first, where it is not measured."""
+    for choice in possible:
+        if choice.metric == metric and split in (None, choice.split):
+            return choice
+    return possible[0]
