@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.dependencies import database, mlflow_results
+from service.dependencies import database, mlflow_results, settings
 from service.errors import NotFoundProblem, UnavailableProblem, problems
 from service.execution.driver_logs import MOST_LINES, DriverLogs
 from service.execution.repair import Repair, RepairView
 from service.execution.results import MlflowResults
+from service.settings import Settings
 from service.storage import Database
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
+from workers.logs import read_trial_log
 
 __all__ = ["router"]
 
@@ -28,7 +31,6 @@ _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
 }
 _MAY_FAIL = problems(NotFoundProblem, UnavailableProblem)
-_TRIAL_LOGS = {"log": "log.txt", "traceback": "traceback.txt"}
 
 
 def driver_logs(request: Request) -> DriverLogs:
@@ -68,27 +70,30 @@ def show_logs(
     "/sweeps/{sweep_id}/trials/{key}/logs", response_class=Response, responses=_MAY_FAIL | _TEXT
 )
 def show_trial_logs(
-    sweep_id: str, key: str, stored: Stored, results: Results, tail: Tail = 500
+    sweep_id: str,
+    key: str,
+    stored: Stored,
+    results: Results,
+    config: Annotated[Settings, Depends(settings)],
+    tail: Tail = 500,
 ) -> Response:
-    """What an ended trial logged, and its traceback if it failed; the end of each."""
+    """What a trial logged, and its traceback if it failed; the end of each.
+
+    That of a trial that runs is there where this service sees the storage of the trials.
+    """
     with stored.snapshot() as session:
         require_sweep(session, sweep_id)
         trial = TrialRepository(session).get(sweep_id, key)
     if trial is None:
         raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
-    if trial.mlflow_run_id is None:
-        return _sections({})
-    texts = {
-        title: results.artifact_text(trial.mlflow_run_id, name)
-        for title, name in _TRIAL_LOGS.items()
-    }
-    return _sections(
-        {
-            title: "".join(text.splitlines(keepends=True)[-tail:])
-            for title, text in texts.items()
-            if text
-        }
-    )
+    folder = Path(config.resolved_storage_path, "sweeps", sweep_id, "checkpoints", key)
+    texts = {"log": read_trial_log(folder)}
+    run_id = trial.mlflow_run_id
+    if run_id is not None and trial.outcome is not None:
+        texts["log"] = texts["log"] or results.artifact_text(run_id, "log.txt") or ""
+        texts["traceback"] = results.artifact_text(run_id, "traceback.txt") or ""
+    ends = {title: text.splitlines(keepends=True)[-tail:] for title, text in texts.items()}
+    return _sections({title: "".join(lines) for title, lines in ends.items() if lines})
 
 
 @router.post("/sweeps/{sweep_id}/repair", responses=_MAY_FAIL)

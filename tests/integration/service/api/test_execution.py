@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,18 +77,30 @@ def test_log_that_cannot_be_is_a_problem(
     problem(client.get("/api/v1" + path.format(id=drivers("a", "b"))), status)
 
 
-def test_log_of_a_trial_waits_for_its_run_and_needs_mlflow(
-    client: TestClient, database: Database, submit: Callable[[], str], problem: Problem
+def test_log_of_a_trial_is_live_where_its_storage_is_seen(
+    client: TestClient, submit: Callable[[], str]
 ) -> None:
     sweep_id = submit()
     key = client.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["trials"][0]["key"]
     url = f"/api/v1/sweeps/{sweep_id}/trials/{key}/logs"
     assert (client.get(url).status_code, client.get(url).text) == (200, "")
+    storage = Path(client.app.state.settings.resolved_storage_path)  # type: ignore[attr-defined]
+    folder = storage / "sweeps" / sweep_id / "checkpoints" / key
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_text("one\ntwo\n")
+    assert client.get(f"{url}?tail=1").text == "==> log <==\ntwo\n"
+
+
+def test_log_of_an_ended_trial_needs_mlflow(
+    client: TestClient, database: Database, submit: Callable[[], str], problem: Problem
+) -> None:
+    sweep_id = submit()
+    key = client.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["trials"][0]["key"]
     with database.transaction() as session:
-        session.execute(
-            update(TrialRow).where(TrialRow.sweep_id == sweep_id).values(mlflow_run_id="run")
-        )
-    assert "MLflow does not answer" in problem(client.get(url), 503)["detail"]
+        ended = {"mlflow_run_id": "run", "outcome": "failed"}
+        session.execute(update(TrialRow).where(TrialRow.sweep_id == sweep_id).values(**ended))
+    answer = client.get(f"/api/v1/sweeps/{sweep_id}/trials/{key}/logs")
+    assert "MLflow does not answer" in problem(answer, 503)["detail"]
 
 
 def test_repair_needs_mlflow_and_a_sweep(
