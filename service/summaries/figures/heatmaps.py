@@ -2,9 +2,10 @@
 
 One colour scale a metric. Cells are categorical and equally wide: weight decay 0 has no place on a
 log axis. What cannot be a colour is said in the cell: "div" where every seed diverged, "1/3 div"
-where some did, "–" where nothing has finished, "2/3 seeds" where some have, a red frame where the
-curvature is negative, † where the network hardly learned and flatness means nothing. Curvature has
-log colours between bounds near its median, so that one 1e24 does not flatten the rest.
+where some did, "–" where nothing has finished ("pruned" where early stopping saw to it), "2/3
+seeds" where some have, a red frame where the curvature is negative, † where the network hardly
+learned and flatness means nothing. Curvature has log colours between bounds near its median, so
+that one 1e24 does not flatten the rest.
 """
 
 import math
@@ -21,7 +22,7 @@ from service.summaries.figures.theme import RECORDS, Theme, decades, titled
 from service.summaries.labels import accuracy_label, curvature_label, split_label
 from service.summaries.scoring import Scores, score
 from service.summaries.table import CURVATURE_METRICS, Floats, TrialTable
-from workers.metrics import METRICS, SPLITS
+from workers.metrics import METRICS, SPLITS, Outcome
 
 __all__ = [
     "HEATMAP_METRICS",
@@ -285,6 +286,10 @@ def _cells(
             note = f"{n_diverged}/{n_seeds} div"
         elif state == "value" and n_finished < n_seeds:
             note = f"{n_finished}/{n_seeds} seeds"
+        elif state == "missing" and any(
+            row is not None and row.outcome == Outcome.PRUNED for row in trials.rows[at]
+        ):
+            note = "pruned"
         else:
             note = ""
         records.append(

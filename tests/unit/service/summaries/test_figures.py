@@ -134,6 +134,19 @@ def test_terminal_heatmap_lays_cells_out_like_the_figure(oracle_table: TrialTabl
     assert msgd.cells[1][3].text == "48.2 1/3 div"
 
 
+def test_heatmap_says_which_cells_early_stopping_left_empty(make_row: MakeRow) -> None:
+    rows = [
+        make_row(learning_rate=1e-3),
+        make_row(learning_rate=1e-2, outcome=Outcome.PRUNED, ood_accuracy=None),
+        make_row(learning_rate=1e-1, outcome=Outcome.FAILED),
+    ]
+    figure = heatmap(TrialTable.from_rows(rows, chance_accuracy=0.1), "ood_accuracy")
+    found = {
+        record["learning_rate"]: (record["label"], record["note"]) for record in figure.records
+    }
+    assert found == {1e-3: ("70.0", ""), 1e-2: ("–", "pruned"), 1e-1: ("–", "")}
+
+
 def test_heatmap_wrong_requests_are_refused_with_what_is_possible(
     oracle_table: TrialTable, make_row: MakeRow
 ) -> None:
