@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint format types imports bench-method lock clean
+.PHONY: help install demo up test lint format types imports chaos bench-method lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ types: install
 
 imports: install
 	$(BIN)/lint-imports
+
+chaos: install ## Kill parts of a running sweep at random, 20 rounds; nothing may be lost (ROUNDS, SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),0)
 
 bench-method: install ## Measure optimizers and curvature against their peers (CIFAR=path of an .npz)
 	$(BIN)/python tests/benchmarks/bench_optimizers.py --output docs/benchmarks-optimizers.md
