@@ -199,7 +199,9 @@ class TpeSearch(_SampledSearch):
     """Tree-structured Parzen estimators: each optimizer's search learns from its own trials.
 
     With two objectives it looks for the best compromises (multi-objective TPE). With several seeds
-    an objective is the mean over them.
+    an objective is the mean over them. A sweep that is interrupted goes on with the same
+    suggestions; the same sweep submitted again makes the same ones only where its trials end in the
+    same order, as with ``resources.max_concurrent: 1``.
     """
 
     type: Literal["tpe"]
