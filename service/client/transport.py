@@ -7,7 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import httpx
 
@@ -19,6 +19,7 @@ from service.client.stream import Event, EventParser
 __all__ = ["AsyncTransport", "Transport"]
 
 T = TypeVar("T")
+H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
 _THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
 _SILENT_SECONDS = 45.0
@@ -26,7 +27,7 @@ _SILENT_SECONDS = 45.0
 _OVER = 204
 
 
-class Transport:
+class _Connections(Generic[H]):
     """One service, over one pool of connections.
 
     Args:
@@ -39,6 +40,9 @@ class Transport:
         UnreachableError: ``base_url`` is no URL.
     """
 
+    _kind: type[H]
+    _http: H
+
     def __init__(
         self,
         base_url: str,
@@ -48,7 +52,13 @@ class Transport:
         headers: Mapping[str, str],
     ) -> None:
         self.exchanges = Exchanges(base_url.rstrip("/"), patience_seconds)
-        self._http = httpx.Client(**_options(base_url, timeout_seconds, headers))
+        self._http = self._kind(**_options(base_url, timeout_seconds, headers))
+
+
+class Transport(_Connections[httpx.Client]):
+    """Connections that wait."""
+
+    _kind = httpx.Client
 
     def close(self) -> None:
         """Close the connections."""
@@ -123,19 +133,10 @@ class Transport:
                 return answer
 
 
-class AsyncTransport:
-    """What ``Transport`` is, for an event loop."""
+class AsyncTransport(_Connections[httpx.AsyncClient]):
+    """Connections that are awaited; ``Transport`` says what the methods do."""
 
-    def __init__(
-        self,
-        base_url: str,
-        *,
-        timeout_seconds: float,
-        patience_seconds: float,
-        headers: Mapping[str, str],
-    ) -> None:
-        self.exchanges = Exchanges(base_url.rstrip("/"), patience_seconds)
-        self._http = httpx.AsyncClient(**_options(base_url, timeout_seconds, headers))
+    _kind = httpx.AsyncClient
 
     async def close(self) -> None:
         """Close the connections."""
