@@ -47,7 +47,10 @@ def logs(
     with connect(url) as client:
         found = find_sweep(client, sweep)
         if not follow:
-            typer.echo(found.logs(trial, attempt=attempt, tail=tail), nl=False)
+            text = found.logs(trial, attempt=attempt, tail=tail)
+            typer.echo(text, nl=False)
+            if not text:
+                typer.echo("sasam: there is no log (yet)", err=True)
             return
         for text in _news(found, tail):
             typer.echo(text, nl=False)
@@ -90,7 +93,8 @@ def repair(
     with connect(url) as client:
         done = client.repair() if sweep is None else find_sweep(client, sweep).repair()
     if output is OutputFormat.TABLE:
-        typer.echo(f"{done.trials} trials of {len(done.sweeps)} sweeps were read again from MLflow")
+        sweeps = ", ".join(done.sweeps) or "none"
+        typer.echo(f"{done.trials} trials read again from MLflow, of sweeps: {sweeps}")
     else:
         write(done.model_dump(mode="json"), output)
     for problem in done.problems:

@@ -38,7 +38,12 @@ def test_added_is_what_a_log_has_more(known: str, text: str, new: str) -> None:
 def test_logs_follow_ends_with_the_sweep(run: Any, service: Any, sweep: Sweep) -> None:
     service.complete(sweep.sweep_id)
     assert run("logs", "--follow").exit_code == 0
-    assert (run("logs").exit_code, run("logs").stdout) == (0, "")
+    empty = run("logs")
+    assert (empty.exit_code, empty.stdout, empty.stderr) == (
+        0,
+        "",
+        "sasam: there is no log (yet)\n",
+    )
     refused = run("logs", "--follow", "--trial", "x")
     assert refused.stderr == "sasam: --follow goes with neither --trial nor --attempt\n"
     unknown = run("logs", "--trial", "0" * 16)
@@ -62,6 +67,10 @@ def test_repair_needs_one_thing_and_tells_that_mlflow_is_away(run: Any, sweep: S
     for words in ((), (sweep.sweep_id, "--all")):
         answer = run("repair", *words)
         assert answer.stderr == "sasam: name either a sweep or --all\n"
+    for words in ((sweep.sweep_id,), ("--all",)):
+        answer = run("repair", *words)
+        assert (answer.exit_code, len(answer.stderr.splitlines())) == (1, 1), answer.output
+        assert "mlflow" in answer.stderr.lower()
 
 
 def test_completion_knows_sweeps_presets_and_figures(
