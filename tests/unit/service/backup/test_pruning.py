@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from service.backup.pruning import prune
+from service.backup.pruning import Pruner, prune
 from service.settings import Settings
 from service.storage import Database, SweepRow
 
@@ -131,3 +132,19 @@ def test_storage_that_is_not_there_has_nothing_to_remove(
     database: Database, settings: Settings
 ) -> None:
     assert prune(database, settings, DAY).sweeps == []
+
+
+def test_pruner_prunes_by_itself_when_a_setting_says_so(
+    database: Database, settings: Settings
+) -> None:
+    folder = sweep(database, settings, "a" * 12, "completed", 3 * DAY)
+    idle = Pruner(database, settings)
+    idle.start()
+    idle.stop()
+    assert left(folder) == WHOLE
+    busy = Pruner(database, settings.model_copy(update={"keep_checkpoints_days": 2.0}))
+    busy.start()
+    deadline = time.monotonic() + 30
+    while left(folder) != {"journal.jsonl"}:
+        assert time.monotonic() < deadline
+    busy.stop()
