@@ -30,7 +30,7 @@ from service.observation.metrics import Metrics
 from service.observation.requests import RequestObserver
 from service.openapi import DocumentedAPI
 from service.security import endpoints as audit
-from service.security import login
+from service.security import login, passage
 from service.security.audit import AuditLog
 from service.security.authentication import Authentication
 from service.security.gate import Gate
@@ -107,6 +107,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(health.router)
     app.include_router(observation.router)
     app.include_router(login.router)
+    app.include_router(passage.router)
     app.include_router(ui)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     return app

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, HttpUrl
+from pydantic import AliasChoices, BeforeValidator, Field, HttpUrl, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 __all__ = ["Settings"]
@@ -57,7 +57,8 @@ class Settings(BaseSettings):
     mlflow_public_url: HttpUrl | None = None
     """MLflow as a browser reaches it, where that differs."""
     storage_path: str = ""
-    """Where drivers keep checkpoints and Tune's state; a folder in ``home`` when empty."""
+    """Folder where drivers keep journals and checkpoints, the same on every node; a folder in
+    ``home`` when empty."""
     data_dir: Path | None = None
     """Folder with the data sets on the cluster's nodes; a folder in ``home`` when empty."""
     max_trials: int = Field(default=10_000, ge=1)
@@ -104,6 +105,18 @@ class Settings(BaseSettings):
     """Whether webhooks may lie in private networks or on this machine."""
     keep_checkpoints_days: float | None = Field(default=None, ge=0)
     """Age at which ``sasam prune`` deletes the checkpoints of ended sweeps; never when absent."""
+
+    @field_validator("storage_path")
+    @classmethod
+    def _require_folder(cls, value: str) -> str:
+        """Refuse an object store before a driver takes its address for a relative path."""
+        if "://" in value:
+            raise ValueError(
+                f"SASAM_STORAGE_PATH must be a folder that all nodes share, such as "
+                f"/mnt/sasam, got {value!r}: journals and checkpoints need locks and renames, "
+                "which object stores lack (MLflow's artifacts may lie in one)"
+            )
+        return value
 
     @property
     def resolved_database_url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -16,12 +17,16 @@ def code_version() -> str:
 
 
 def git_commit() -> str:
-    """The commit of this checkout, with a mark when files differ; empty outside one."""
+    """The commit of this checkout, with a mark when files differ.
+
+    Outside a checkout: ``SASAM_GIT_COMMIT``, which the images set; empty where that is not set.
+    """
+    given = os.environ.get("SASAM_GIT_COMMIT", "")
     command = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=40"]
     try:
         answer = subprocess.run(  # noqa: S603 - a fixed command
             command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
         )
     except OSError:
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
+        return given
+    return answer.stdout.strip() if answer.returncode == 0 else given

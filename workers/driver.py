@@ -13,7 +13,6 @@ import logging
 import math
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
@@ -22,6 +21,7 @@ from pathlib import Path
 import ray
 from ray import tune
 
+from workers.code_version import git_commit
 from workers.delivery import MlflowWriter
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
 from workers.failures import Retries
@@ -182,22 +182,10 @@ def _environment_tags() -> Mapping[str, str]:
     """What a result depends on besides its configuration."""
     tags = {f"sasam.version.{name}": version(name) for name in ("sasam", "torch", "ray", "mlflow")}
     tags["sasam.version.python"] = platform.python_version()
-    commit = _git_commit()
+    commit = git_commit()
     if commit:
         tags["mlflow.source.git.commit"] = commit
     return tags
-
-
-def _git_commit() -> str:
-    """The commit of this checkout, with a mark when files differ; empty outside one."""
-    command = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=40"]
-    try:
-        answer = subprocess.run(  # noqa: S603 - a fixed command
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False
-        )
-    except OSError:
-        return ""
-    return answer.stdout.strip() if answer.returncode == 0 else ""
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ __all__ = [
     "submission_id",
 ]
 
+_LEAST_VERSION = (2, 56)
+"""Authentication by token, and what its first releases missed; pyproject.toml asks for the same."""
 _TIMEOUT = httpx.Timeout(10.0)
 _MOST_LOG_BYTES = 1 << 18
 _SUBMISSION_ID = re.compile(r"sweep-([0-9a-f]+)-([0-9]+)")
@@ -99,17 +101,25 @@ class RayJobs:
         """Ray's version; a sign of life.
 
         Raises:
-            RayUnavailableError: There is none.
+            RayUnavailableError: There is none, or it is too old to be safe.
         """
         with self._understood():
-            return str(self._request("GET", "/api/version").json()["ray_version"])
+            found = str(self._request("GET", "/api/version").json()["ray_version"])
+        numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+        if numbers < _LEAST_VERSION:
+            least = ".".join(map(str, _LEAST_VERSION))
+            raise RayUnavailableError(
+                f"Ray at {self._address} is version {found}; this service needs {least} or newer"
+            )
+        return found
 
     def submit(self, job: DriverJob) -> None:
         """Start a driver; does nothing when it has been started before.
 
         Raises:
-            RayUnavailableError: Ray does not answer.
+            RayUnavailableError: Ray does not answer, or is too old.
         """
+        self.version()
         name = submission_id(job.sweep_id, job.attempt)
         body = {
             "entrypoint": ENTRYPOINT,

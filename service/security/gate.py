@@ -45,7 +45,7 @@ from service.ui.rendering import render_page
 __all__ = ["Gate", "wants_page"]
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_PROGRAMS = ("/api/", "/metrics", "/openapi.json")
+_PROGRAMS = ("/api/", "/auth", "/metrics", "/openapi.json")
 _NOT_RECORDED = frozenset({"/login", "/logout", "/new/check"})
 _SUBMISSION = "/api/v1/sweeps"
 _TRUE = frozenset({"1", "true", "on", "yes", "t", "y"})
