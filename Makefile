@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint format types imports chaos bench-method lock clean
+.PHONY: help install demo up test test-compose lint format types imports chaos bench-method lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +29,9 @@ up: install ## Start the service, Ray and MLflow on this machine
 
 test: install lint types imports ## Lint, types, import contracts and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
+
+test-compose: install ## Build the images and run the compose deployment on a Docker engine of its own (root, Debian 12)
+	tests/deploy/engine.sh $(BIN)/python -m pytest -p no:xdist tests/deploy/scenario.py
 
 lint: install
 	$(BIN)/ruff check .
@@ -56,6 +59,7 @@ lock: install ## Resolve the dependencies anew; torch stays where it is pinned
 	$(BIN)/uv pip compile pyproject.toml --extra workers --extra service --group dev \
 	  --universal --python-version 3.11 --constraint $(VENV)/pins.txt --generate-hashes \
 	  --no-emit-index-url --custom-compile-command 'make lock' --quiet --output-file requirements.lock
+	deploy/lock.sh $(BIN)
 
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,32 @@
+#!/usr/bin/env -S python3 -SI
+"""Asks addresses for a sign of life, with Ray's token where there is one; says what is wrong."""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+SECONDS = 5
+
+
+def main() -> int:
+    """Ask each address of the command line; 0 when all answer well."""
+    token = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    headers = {"Authorization": f"Bearer {Path(token).read_text().strip()}"} if token else {}
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for address in sys.argv[1:]:
+        request = urllib.request.Request(address, headers=headers)  # noqa: S310 - the operator's
+        try:
+            direct.open(request, timeout=SECONDS).close()
+        except urllib.error.HTTPError as error:
+            print(f"{address}: {error.code} {error.read(500).decode(errors='replace')}")  # noqa: T201
+            return 1
+        except OSError as error:
+            print(f"{address}: {error}")  # noqa: T201
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
