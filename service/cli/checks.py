@@ -164,9 +164,15 @@ def _disk(settings: Settings) -> Finding:
 
 def _database(settings: Settings) -> Finding:
     """Whether the database answers; one that is not there yet is made at the first start."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from service.storage import Database
 
-    database = Database(settings.resolved_database_url)
+    remedy = "start it, or correct SASAM_DATABASE_URL"
+    try:
+        database = Database(settings.resolved_database_url)
+    except SQLAlchemyError as error:
+        return _error(str(error).splitlines()[0], remedy)
     shown = database.url.render_as_string(hide_password=True)
     with closing(database):
         if database.url.get_backend_name() == "sqlite":
@@ -175,7 +181,10 @@ def _database(settings: Settings) -> Finding:
                 return _ok(f"{shown} (made at the first start)")
             if not os.access(file, os.W_OK):
                 return _error(f"{file} cannot be written", f"chown it to you: chown $USER {file}")
-        database.ping()
+        try:
+            database.ping()
+        except SQLAlchemyError as error:
+            return _error(f"{shown}: {str(error).splitlines()[0]}", remedy)
     return _ok(shown)
 
 

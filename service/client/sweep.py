@@ -73,7 +73,7 @@ class Sweep(SweepCalls["Sweep"], Blocking):
     def wait(
         self, timeout_seconds: float | None = None, *, poll_seconds: float = _POLL_SECONDS
     ) -> Sweep:
-        """Wait until it has ended, however it did: see ``state``.
+        """Wait until it has ended, however it did: see ``state``; a paused one has not.
 
         Raises:
             WaitTimeoutError: It has not ended in time.

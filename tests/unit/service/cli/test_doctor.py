@@ -123,3 +123,17 @@ def test_locale_that_is_not_utf8_is_warned_of(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(locale, "getpreferredencoding", lambda _: "ANSI_X3.4-1968")
     found = checks._locale(Settings())
     assert (found.level, found.remedy) == (Level.WARNING, "export LC_ALL=C.UTF-8")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://me:secret@127.0.0.1:1/sasam", "no url", "sqlite:///broken.db"]
+)
+def test_database_that_does_not_answer_is_an_error_without_its_password(
+    url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.db").write_text("not what it should be, " * 100)
+    url = url.replace("broken.db", str(tmp_path / "broken.db"))
+    found = checks._database(Settings(home=tmp_path, database_url=url))
+    assert found.level is Level.ERROR
+    assert "SASAM_DATABASE_URL" in found.remedy
+    assert "secret" not in found.message
