@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from ipaddress import ip_address
 
-from service.security.access import Principal
+from service.security.access import LOCAL, Principal
 from service.security.errors import ExposedError
 from service.security.secrets import read_secret
 from service.security.sessions import Sessions
@@ -61,6 +61,10 @@ class Authentication:
             self._is_required = self.tokens.exist()
             self._looked_at = time.monotonic()
         return self._is_required
+
+    def caller(self, authorization: str | None, cookie: str | None) -> Principal | None:
+        """Who asks: the local administrator where no token is required; None for nobody."""
+        return self.identify(authorization, cookie) if self.is_required() else LOCAL
 
     def identify(self, authorization: str | None, cookie: str | None) -> Principal | None:
         """Who shows this header, or else this cookie; None for nobody."""

@@ -112,19 +112,18 @@ class Gate:
         _require_text(request)
         if required_role(request.method, request.url.path) is None:
             return None
-        if await run_in_threadpool(self._authentication.is_required):
-            return await run_in_threadpool(
-                self._authentication.identify,
-                request.headers.get("authorization"),
-                request.cookies.get(COOKIE),
-            )
-        if _is_remote(listening):
+        caller = await run_in_threadpool(
+            self._authentication.caller,
+            request.headers.get("authorization"),
+            request.cookies.get(COOKIE),
+        )
+        if caller is LOCAL and _is_remote(listening):
             raise ForbiddenProblem(
                 "this service has no tokens and answers this machine alone; its operator creates "
                 "one with `sasam token create`",
                 code="no-tokens",
             )
-        return LOCAL
+        return caller
 
     def _admit(self, request: Request, principal: Principal | None) -> None:
         """See that the caller may ask this, and does not ask too often.
