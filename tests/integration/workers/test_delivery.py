@@ -15,7 +15,9 @@ from workers.metrics import Outcome
 
 from .conftest import artifact, artifact_json, deliver, histories, runs_of, trial_runs
 
-TRACEBACK = "Traceback (most recent call last):\n  ...\nValueError: no \0 way"
+TRACEBACK = (
+    'Traceback (most recent call last):\n  File "train.py", line 1, in step\nValueError: no \0 way'
+)
 MATRIX = {"brightness": [0.5, 0.25], "contrast": [0.75, 0.5]}
 
 
@@ -80,6 +82,9 @@ def test_deliver_sweep_has_all_that_happened(client, make_job, open_journal, tmp
     job = make_job()
     journal = open_journal(job)
     completed, diverged, failed, pruned = record_sweep(journal, job)
+    folder = journal.path.parent / "checkpoints" / failed
+    folder.mkdir(parents=True)
+    (folder / "log.txt").write_text("what it said\n")
     deliver(job, journal)
 
     runs = trial_runs(client, job)
@@ -113,6 +118,8 @@ def test_deliver_sweep_has_all_that_happened(client, make_job, open_journal, tmp
     }
     assert artifact_json(client, runs[completed], "ood_matrix.json", tmp_path) == MATRIX
     assert artifact(client, runs[failed], "traceback.txt", tmp_path) == TRACEBACK
+    assert artifact(client, runs[failed], "log.txt", tmp_path) == "what it said\n"
+    assert runs[failed].data.tags["sasam.failure"] == "error"
     assert runs[failed].data.tags["sasam.error"] == "ValueError: no  way"
     assert runs[diverged].data.tags["sasam.diverged_epoch"] == "2"
     assert "sasam.diverged_epoch" not in runs[completed].data.tags
