@@ -12,8 +12,10 @@ SECONDS = 5
 
 def main() -> int:
     """Ask each address of the command line; 0 when all answer well."""
-    token = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    headers = {"Authorization": f"Bearer {Path(token).read_text().strip()}"} if token else {}
+    token = os.environ.get("RAY_AUTH_TOKEN", "")
+    if not token and (path := os.environ.get("RAY_AUTH_TOKEN_PATH")):
+        token = Path(path).read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for address in sys.argv[1:]:
         request = urllib.request.Request(address, headers=headers)  # noqa: S310 - the operator's

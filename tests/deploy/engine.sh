@@ -122,6 +122,12 @@ RUN apt-get update && apt-get install -y --no-install-recommends caddy && rm -rf
  && install -d /data
 CMD ["caddy", "run"]
 DOCKERFILE
+    build prom/prometheus:v3.5.0 <<'DOCKERFILE'
+FROM local/debian:trixie
+RUN apt-get update && apt-get install -y --no-install-recommends prometheus && rm -rf /var/lib/apt/lists/* \
+ && install -d -o 65534 -g 65534 /prometheus
+ENTRYPOINT ["prometheus"]
+DOCKERFILE
 }
 
 # What pip is configured to do on this machine, also inside a build: its certificates come as a
@@ -133,6 +139,7 @@ configure_pip() {
     folders=$(python3 -m pip config get global.extra-index-url 2>/dev/null | tr ' ' '\n' | sed -n 's,^file://,,p')
     printf '[global]\ncert = /run/secrets/ca_bundle\nroot-user-action = ignore\ndisable-pip-version-check = true\n' >"$PIP_CONF_FILE"
     [ -z "$folders" ] && return
+    export TORCH_INDEX_URL= # torch lies there too
     mkdir -p "$WORK/packages"
     local urls="" number=0
     for folder in $folders; do
