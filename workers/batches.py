@@ -41,6 +41,7 @@ class TrialData:
         num_classes: Classes of the data set.
         mean: Of each channel over the training images, pixels in [0, 1].
         std: Standard deviation, likewise.
+        fingerprint: Hashes of what the images come from; empty for images made by hand.
     """
 
     train: ImageSet
@@ -49,6 +50,7 @@ class TrialData:
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    fingerprint: str = ""
 
     @property
     def image_size(self) -> int:
@@ -104,7 +106,13 @@ def load_data(
             source=ood.source,
         )
     return TrialData(
-        parts.train, parts.validation, corrupted, len(whole.classes), whole.mean, whole.std
+        train=parts.train,
+        validation=parts.validation,
+        ood=corrupted,
+        num_classes=len(whole.classes),
+        mean=whole.mean,
+        std=whole.std,
+        fingerprint=whole.fingerprint + (corrupted.fingerprint if corrupted is not None else ""),
     )
 
 

@@ -21,6 +21,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from workers.failures import FailureKind, read_failure
 from workers.job import DriverJob
 from workers.journal import Entry, Journal
+from workers.logs import read_trial_log
 from workers.metrics import Outcome
 
 __all__ = ["MlflowWriter"]
@@ -71,6 +72,7 @@ class MlflowWriter:
         self._run_ids: dict[str, str] = {}
         self._deleted: set[str] = set()
         self._drops_refused = False
+        self._folders = journal.path.with_name("checkpoints")
         self._offset_file = journal.path.with_suffix(".delivered")
         self._offset = self._load_offset()
         self._closing = threading.Event()
@@ -282,6 +284,8 @@ class MlflowWriter:
         self._log(run_id, [*items, *_end_tags(end)])
         if "traceback" in end.data:
             self._store(run_id, "traceback.txt", end.data["traceback"])
+        if text := read_trial_log(self._folders / key):
+            self._store(run_id, "log.txt", text)
         if "ood_matrix" in end.data:
             self._store(run_id, "ood_matrix.json", json.dumps(end.data["ood_matrix"], indent=2))
         self._client.set_terminated(run_id, _STATUS.get(outcome, "FINISHED"), end.time_ms)

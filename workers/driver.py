@@ -21,6 +21,7 @@ from pathlib import Path
 import ray
 from ray import tune
 
+from workers.changes import refuse_other_data
 from workers.code_version import git_commit
 from workers.delivery import MlflowWriter
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
@@ -81,6 +82,7 @@ def run(job: DriverJob) -> int:
     home = Path(job.storage_path) / "sweeps" / job.sweep_id
     facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
     journal = Journal(home / "journal.jsonl")
+    refuse_other_data(journal, facts, accepted=job.accepts_changes)
     source = open_source(job.specification, journal, 1 / facts["classes"])
     total = job.specification.trial_count
     log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
@@ -99,7 +101,7 @@ def run(job: DriverJob) -> int:
 def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> bool:
     """Run the trials; returns whether too many failed in a row."""
     if not ray.is_initialized():
-        ray.init(logging_level=logging.WARNING)
+        ray.init(logging_level=logging.WARNING, log_to_driver=False)  # trials have logs
     specification = job.specification
     limits = specification.limits
     resources = _resources(specification.resources)

@@ -26,3 +26,5 @@ class DriverJob(Section):
     """Folder for the journal, the checkpoints and Tune's files."""
     data_dir: str
     """Folder with the data sets on the nodes."""
+    accepts_changes: bool = False
+    """Whether the user wants the sweep to go on with other data than those of its results."""

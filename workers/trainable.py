@@ -8,6 +8,7 @@ resumes wherever it runs next; Tune's checkpoints are copies of that file.
 from __future__ import annotations
 
 import gc
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -17,13 +18,17 @@ import torch
 from ray import tune
 
 from workers.batches import DeviceData, load_data
+from workers.logs import TrialLog
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
 from workers.training import Record, run_trial
 
 __all__ = ["SweepTrial"]
 
+log = logging.getLogger(__name__)
+
 _FILE = "checkpoint.pt"
+_LOGGED = ("epoch", "train_loss", "val_accuracy", "step_size", "images_per_second")
 
 
 class SweepTrial(tune.Trainable):
@@ -43,6 +48,7 @@ class SweepTrial(tune.Trainable):
         self._device = torch.device("cuda" if wanted.get("GPU", 0) else "cpu")
         self._data: DeviceData | None = None
         self._data_key: object = None
+        self._log = TrialLog()
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -54,6 +60,9 @@ class SweepTrial(tune.Trainable):
     def step(self) -> Record:
         """Train an epoch."""
         record = next(self._records)
+        log.info(
+            "%s", ", ".join(f"{name} {record[name]:.4g}" for name in _LOGGED if name in record)
+        )
         return record | {"done": "outcome" in record}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -83,7 +92,9 @@ class SweepTrial(tune.Trainable):
         trial = TrialConfig.model_validate(config["trial"])
         folder = Path(config.get("checkpoint_dir") or self.logdir)
         self._checkpoint = folder / trial.key / _FILE
+        self._log.follow(self._checkpoint.parent)
         data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))
+        log.info("trial %s on %s: %s", trial.key, self._device, trial.describe())
         self._records = run_trial(trial, data, checkpoint=self._checkpoint)
 
     def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:

@@ -190,6 +190,7 @@ class SweepSteps:
             mlflow_tracking_uri=str(uri).rstrip("/"),
             storage_path=settings.resolved_storage_path,
             data_dir=str(settings.resolved_data_dir),
+            accepts_changes=row.accepts_changes,
         )
 
     def _change(self, row: SweepRow, after: SweepState, **values: object) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.batches import TrialData, load_data
+from workers.changes import DATA_FINGERPRINT
 from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer
@@ -29,8 +30,8 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
     Corrupted images that are not there yet are made here, once, and not by the first trials.
 
     Returns:
-        Facts about the sweep: numbers of weights, of images and of classes, and the memory that a
-        trial needs for weights, activations and images.
+        Facts about the sweep: numbers of weights, of images and of classes, the memory that a trial
+        needs for weights, activations and images, and what tells the data from others.
 
     Raises:
         SpecError: Something cannot work, with its key in the specification and the remedy.
@@ -64,6 +65,7 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
         "validation_images": len(data.validation),
         "ood_images": 0 if data.ood is None else len(data.ood) * len(data.ood.labels),
         "classes": data.num_classes,
+        DATA_FINGERPRINT: data.fingerprint,
         "trial_memory_bytes": activation_bytes + weight_bytes + data.size_bytes,
     }
 

@@ -13,6 +13,7 @@ import ray
 import torch
 from ray import tune
 
+from workers.logs import read_trial_log
 from workers.spec import TrialConfig, validate_spec
 from workers.trainable import SweepTrial
 
@@ -79,6 +80,12 @@ def test_step_yields_a_record_an_epoch_and_ends(trainable):
     assert [record["epoch"] for record in records] == [1, 2, 3, 4]
     assert [record["done"] for record in records] == [False, False, False, True]
     assert records[-1]["ood_matrix"].keys() == {"fog", "contrast"}
+
+
+def test_trial_logs_its_epochs_beside_its_checkpoint(trainable, tmp_path):
+    to_the_end(trainable(TRIALS[0], checkpoint_dir="logged"))
+    lines = read_trial_log(tmp_path / "logged" / TRIALS[0].key).splitlines()
+    assert sum("epoch" in line and "val_accuracy" in line for line in lines) == 4
 
 
 def test_reused_process_repeats_a_trial_bit_for_bit(trainable, configuration):
