@@ -159,7 +159,7 @@ def _is_uvicorn_of(process: Path, home: Path) -> bool:
         environment = (process / "environ").read_bytes()
     except OSError:
         return False
-    return b"service.app" in command and f"SASAM_HOME={home}\0".encode() in environment
+    return b"service.server" in command and f"SASAM_HOME={home}\0".encode() in environment
 
 
 def _mlflow_runs(home: Path, sweep_id: str) -> list:
