@@ -72,6 +72,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("sasam"),
         summary="How much does an optimizer depend on tuning?",
         lifespan=_lifespan,
+        docs_url=None,  # the page has one that needs no other site
+        redoc_url=None,
     )
     app.state.settings = settings
     app.state.database = Database(settings.resolved_database_url)

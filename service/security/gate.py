@@ -42,7 +42,7 @@ from service.security.sessions import COOKIE
 from service.settings import Settings
 from service.ui.rendering import render_page
 
-__all__ = ["Gate", "wants_page"]
+__all__ = ["Gate", "refusal", "wants_page"]
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROGRAMS = ("/api/", "/auth", "/metrics", "/openapi.json")

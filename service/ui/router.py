@@ -8,6 +8,7 @@ from fastapi import APIRouter
 
 from service.ui import (
     compare_page,
+    docs,
     new_sweep,
     search_figure,
     sweep_list,
@@ -21,5 +22,5 @@ STATIC = Path(__file__).parent / "static"
 """To be mounted at ``/static``."""
 
 router = APIRouter(include_in_schema=False)
-for _pages in (sweep_list, new_sweep, compare_page, sweep_page, search_figure, trial_pages):
+for _pages in (sweep_list, new_sweep, compare_page, sweep_page, search_figure, trial_pages, docs):
     router.include_router(_pages.router)
