@@ -13,7 +13,7 @@ from service.app import create_app
 from service.security.patience import ImpatientProtocol
 from service.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["main", "run"]
 
 _GRACE_SECONDS = 5
 _MOST_CONNECTIONS = 1_000

@@ -60,9 +60,8 @@ class SweepTrial(tune.Trainable):
     def step(self) -> Record:
         """Train an epoch."""
         record = next(self._records)
-        log.info(
-            "%s", ", ".join(f"{name} {record[name]:.4g}" for name in _LOGGED if name in record)
-        )
+        shown = (f"{name} {record[name]:.4g}" for name in _LOGGED if name in record)
+        log.info("%s", ", ".join(shown))
         return record | {"done": "outcome" in record}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
