@@ -68,22 +68,24 @@ def optimizer_title(label: str) -> str:
 
 def comparison_sentence(pair: PairComparison) -> str:
     """Two optimizers on the configurations both were tried at, in plain words."""
-    a, b = optimizer_title(pair.a), optimizer_title(pair.b)
+    sides = [(optimizer_title(pair.a), pair.wins), (optimizer_title(pair.b), pair.losses)]
     mean = pair.mean_difference
     if mean is None:
-        return f"{a} and {b} share no configuration."
-    if round(1000 * mean) == 0:
-        gist = f"{a} and {b} are level on average"
+        return f"{sides[0][0]} and {sides[1][0]} share no configuration."
+    if mean < 0:
+        sides.reverse()
+    (better, ahead), (worse, behind) = sides
+    if points_label(abs(mean)) == points_label(0):
+        gist = f"{better} and {worse} are level on average"
     else:
-        winner, loser = (a, b) if mean > 0 else (b, a)
-        gist = f"{winner} is {points_label(abs(mean))} better than {loser} on average"
+        gist = f"{better} is {points_label(abs(mean))} better than {worse} on average"
     ties = f", level on {pair.ties}" if pair.ties else ""
-    counts = f"{a} ahead on {pair.wins}, {b} on {pair.losses}{ties} of {pair.n_blocks}"
+    counts = f"{better} ahead on {ahead}, {worse} on {behind}{ties} of {pair.n_blocks}"
     p = pair.wilcoxon_p_holm
     if p is None:
         verdict = "too few configurations to test"
     elif p < 0.05:
-        verdict = f"consistent within this grid (p = {p:.2g})"
+        verdict = f"consistent within this sweep (p = {p:.2g})"
     else:
-        verdict = f"no consistent difference within this grid (p = {p:.2g})"
+        verdict = f"no consistent difference within this sweep (p = {p:.2g})"
     return f"{gist}: {counts} shared configurations; {verdict}."

@@ -6,6 +6,7 @@ style, no ``eval`` (Vega runs in its interpreter), no other address.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+"""What tells a terminal to change its colour."""
 
 
 def render_page(template: str, /, *, status_code: int = 200, **context: Any) -> HTMLResponse:
@@ -85,6 +89,7 @@ _ENVIRONMENT.filters |= {
     "number": labels.number,
     "optimizer_title": labels.optimizer_title,
     "split_title": lambda split: labels.SPLIT_TITLES.get(split, split),
-    "short": lambda value: f"{value:g}",
+    "short": lambda value: f"{value:.4g}",
     "metric_title": labels.metric_title,
+    "uncoloured": lambda text: _COLOURS.sub("", text),
 }

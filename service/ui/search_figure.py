@@ -20,6 +20,7 @@ from service.sweeps.service import require_sweep
 from service.ui.labels import optimizer_title
 from service.ui.queries import BestConfiguration, best_configurations
 from service.ui.rendering import HEADERS, PageRoute
+from workers.spec import SweepSpec
 
 __all__ = ["draw_search", "router", "search_records"]
 
@@ -39,11 +40,12 @@ def show_search(
 ) -> Response:
     """Validation accuracy over learning rate and weight decay."""
     with stored.snapshot() as session:
-        require_sweep(session, sweep_id)
+        specification = SweepSpec.model_validate(require_sweep(session, sweep_id).specification)
         found = best_configurations(session, sweep_id, _MOST_SHOWN)
     if not found:
         raise NotFoundProblem("no trial has completed yet", code="unknown-figure")
-    spec = draw_search(search_records(found, f"/sweeps/{sweep_id}/trials"), theme)
+    titles = [optimizer_title(label) for label in specification.labels]
+    spec = draw_search(search_records(found, f"/sweeps/{sweep_id}/trials"), titles, theme)
     content = json.dumps(spec).encode() if picture_format == "vega-lite" else render(spec, "svg")
     return Response(content, media_type=MEDIA_TYPES[picture_format], headers=HEADERS)
 
@@ -67,7 +69,7 @@ def search_records(found: Sequence[BestConfiguration], trials: str) -> list[Reco
     ]
 
 
-def draw_search(records: list[Record], theme: str = "light") -> dict[str, Any]:
+def draw_search(records: list[Record], titles: list[str], theme: str = "light") -> dict[str, Any]:
     """A panel an optimizer: learning rate to the right, weight decay up, accuracy as colour."""
     points = (
         alt.Chart(RECORDS)
@@ -100,10 +102,11 @@ def draw_search(records: list[Record], theme: str = "light") -> dict[str, Any]:
         )
         .properties(width=_SIZE, height=_SIZE)
     )
-    panels = points.facet(facet=alt.Facet("title:N", title=None), columns=_PANELS_A_ROW)
-    notes = [f"the best {_MOST_SHOWN:,}"] if len(records) == _MOST_SHOWN else []
-    chart = panels.properties(title=titled("Configurations tried", notes))
-    return themed(chart, records, theme_of(theme))
+    facet = alt.Facet("title:N", title=None, sort=titles)
+    panels = points.facet(facet=facet, columns=_PANELS_A_ROW)
+    if len(records) == _MOST_SHOWN:
+        panels = panels.properties(title=titled(f"The best {_MOST_SHOWN:,} configurations", []))
+    return themed(panels, records, theme_of(theme))
 
 
 def _decay_scale(values: Sequence[float]) -> alt.Scale:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.responses import RedirectResponse
 
 from service.dependencies import answers, database, mlflow_results, sweep_service
 from service.errors import ConflictProblem
 from service.execution.driver_logs import DriverLogs
-from service.execution.endpoints import driver_logs
 from service.execution.results import MlflowResults
 from service.storage import Database
 from service.summaries.answers import Answers
@@ -43,6 +42,11 @@ FIGURES = {
     "learning-curves": "Learning curves",
 }
 _NEEDS_GRID = ("lr-curves", "overview")
+
+
+def _driver_logs(request: Request) -> DriverLogs:
+    """The logs of drivers."""
+    return DriverLogs(request.app.state.database, request.app.state.ray)
 
 
 Name = Annotated[str | None, Query(max_length=40)]
@@ -145,7 +149,7 @@ def show_events(
 
 @router.get("/log")
 def show_log(
-    sweep_id: str, sweeps: Sweeps, logs: Annotated[DriverLogs, Depends(driver_logs)]
+    sweep_id: str, sweeps: Sweeps, logs: Annotated[DriverLogs, Depends(_driver_logs)]
 ) -> Response:
     """The end of what the drivers printed."""
     drivers = range(1, sweeps.get(sweep_id).attempt + 1)
