@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -230,6 +231,17 @@ def test_every_answer_says_what_browsers_may_do_with_it(site: Site) -> None:
         assert "script-src 'unsafe" not in headers["content-security-policy"], path
         assert "unsafe-eval" not in headers["content-security-policy"], path
         assert "https:" not in headers["content-security-policy"], path
+
+
+def test_page_of_the_document_needs_no_other_site(site: Site) -> None:
+    page = site.ask("GET", "/docs", Role.READ).text
+    files = re.findall(r'(?:src|href)="([^"#]+\.(?:js|css|svg))"', page)
+    assert {"/static/docs.js", "/static/vendor/swagger-ui-bundle.js"} <= set(files)
+    for path in files:
+        assert site.ask("GET", path, None).status_code == 200, path
+    assert "http://" not in page
+    assert "https://" not in page
+    assert site.ask("GET", "/redoc", Role.READ).status_code == 404
 
 
 def test_callers_that_ask_too_often_are_told_when_to_ask_again(tmp_path: Path) -> None:
