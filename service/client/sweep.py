@@ -56,7 +56,9 @@ class Sweep(SweepCalls["Sweep"], Blocking):
         pace = Pace(poll_seconds, timeout_seconds)
         yield self.refresh().detail
         try:
-            with closing(self._transport.events(self._path("/events"))) as events:
+            with closing(
+                self._transport.events(self._path("/events"), self.detail.last_event)
+            ) as events:
                 while self.state not in TERMINAL and pace.may_wait_for_events:
                     if pace.is_due(next(events), self.detail):
                         yield self.refresh().detail
@@ -104,7 +106,9 @@ class AsyncSweep(SweepCalls["AsyncSweep"], Awaiting):
         pace = Pace(poll_seconds, timeout_seconds)
         yield (await self.refresh()).detail
         try:
-            async with aclosing(self._transport.events(self._path("/events"))) as events:
+            async with aclosing(
+                self._transport.events(self._path("/events"), self.detail.last_event)
+            ) as events:
                 while self.state not in TERMINAL and pace.may_wait_for_events:
                     if pace.is_due(await anext(events), self.detail):
                         yield (await self.refresh()).detail

@@ -19,7 +19,7 @@ from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from workers.logs import read_trial_log
 
-__all__ = ["router"]
+__all__ = ["driver_logs", "repairs", "router"]
 
 router = APIRouter(tags=["execution"])
 
@@ -33,12 +33,12 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 _MAY_FAIL = problems(NotFoundProblem, UnavailableProblem)
 
 
-def _driver_logs(request: Request) -> DriverLogs:
+def driver_logs(request: Request) -> DriverLogs:
     """The logs of drivers."""
     return DriverLogs(request.app.state.database, request.app.state.ray)
 
 
-def _repairs(request: Request) -> Repair:
+def repairs(request: Request) -> Repair:
     """Repairs from MLflow."""
     state = request.app.state
     return Repair(state.database, state.ray, state.results)
@@ -48,7 +48,7 @@ def _repairs(request: Request) -> Repair:
 def show_logs(
     sweep_id: str,
     stored: Stored,
-    logs: Annotated[DriverLogs, Depends(_driver_logs)],
+    logs: Annotated[DriverLogs, Depends(driver_logs)],
     attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
     tail: Tail = 500,
 ) -> Response:
@@ -97,13 +97,13 @@ def show_trial_logs(
 
 
 @router.post("/sweeps/{sweep_id}/repair", responses=_MAY_FAIL)
-def repair_sweep(sweep_id: str, repair: Annotated[Repair, Depends(_repairs)]) -> RepairView:
+def repair_sweep(sweep_id: str, repair: Annotated[Repair, Depends(repairs)]) -> RepairView:
     """Build the sweep's trials anew from MLflow; for administrators (``sasam repair SWEEP``)."""
     return repair.trials(sweep_id)
 
 
 @router.post("/repair", responses=problems(UnavailableProblem))
-def repair_all(repair: Annotated[Repair, Depends(_repairs)]) -> RepairView:
+def repair_all(repair: Annotated[Repair, Depends(repairs)]) -> RepairView:
     """Restore the sweeps that only MLflow knows; for administrators (``sasam repair``).
 
     Sweeps that were deleted come back too: MLflow does not know that they were.

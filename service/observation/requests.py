@@ -1,7 +1,8 @@
 """Observes every request: an id, a log line, how long it took.
 
-The id is the caller's ``X-Request-ID``, or a new one; the answer carries it. A request that fails
-by a defect is answered with a problem that carries it too, and the log has the traceback.
+The id is the caller's ``X-Request-ID``, or a new one; the answer carries it, and the version of
+the service. A request that fails by a defect is answered with a problem that carries the id too,
+and the log has the traceback.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import re
 import secrets
 import time
+from importlib.metadata import version
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -25,6 +27,8 @@ __all__ = ["RequestObserver"]
 _log = logging.getLogger(__name__)
 
 _HEADER = "X-Request-ID"
+_VERSION_HEADER = "Sasam-Version"
+_VERSION = version("sasam")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID_BYTES = 8
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/static"})
@@ -61,7 +65,9 @@ class RequestObserver:
             nonlocal status, seconds
             if message["type"] == "http.response.start":
                 status, seconds = message["status"], time.perf_counter() - started
-                MutableHeaders(scope=message)[_HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[_HEADER] = request_id
+                headers[_VERSION_HEADER] = _VERSION
             await send(message)
 
         try:

@@ -72,6 +72,8 @@ class SweepDetail(SweepView):
     """A sweep with its specification."""
 
     specification: dict[str, Any]
+    last_event: int = 0
+    """Number of its newest event: a reader of events who knows the state starts behind it."""
 
 
 class SweepPage(_View):

@@ -103,6 +103,7 @@ class SweepService:
                 TrialRepository(session).plan(row.sweep_id, specification.trials)
                 born = {"state": row.state, "before": None, "reason": None, "attempt": 0}
                 EventRepository(session).append(row.sweep_id, (EventKind.STATE, born))
+                session.refresh(row)
                 return self._detail(session, row), True
         except IntegrityError:
             if idempotency_key is None:
@@ -227,7 +228,7 @@ class SweepService:
 
     def _detail(self, session: Session, row: SweepRow) -> SweepDetail:
         fields = self._fields(session, [row])[row.sweep_id]
-        return SweepDetail(specification=row.specification, **fields)
+        return SweepDetail(specification=row.specification, last_event=row.last_event, **fields)
 
     def _fields(self, session: Session, rows: Sequence[SweepRow]) -> dict[str, dict[str, Any]]:
         """What a view says of each sweep, by id."""

@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,7 @@ def test_metrics_count_sweeps_trials_requests_and_passes(client: TestClient) -> 
 def test_request_id_of_the_caller_is_kept_and_others_are_made(client: TestClient) -> None:
     kept = client.get("/healthz", headers={"X-Request-ID": "job-42.a_B"})
     assert kept.headers["x-request-id"] == "job-42.a_B"
+    assert kept.headers["sasam-version"] == version("sasam")
     made = {
         client.get("/healthz", headers={"X-Request-ID": bad}).headers["x-request-id"]
         for bad in ("", "a b", "x" * 65, '"}', "a;b")
