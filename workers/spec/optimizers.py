@@ -79,6 +79,7 @@ class SAM(_Optimizer):
     rho: Radius = "sqrt-lr"
     """Perturbation radius: the root of the learning rate, or a fixed number."""
     momentum: Probability = 0.0
+    """Heavy-ball momentum of the base step."""
 
 
 class MSGD(_Optimizer):
@@ -86,7 +87,9 @@ class MSGD(_Optimizer):
 
     name: Literal["msgd"]
     momentum: Probability = 0.9
+    """Heavy-ball momentum."""
     nesterov: Flag = False
+    """Nesterov's momentum."""
 
 
 class Adam(_Optimizer):
@@ -94,7 +97,9 @@ class Adam(_Optimizer):
 
     name: Literal["adam"]
     betas: tuple[Probability, Probability] = (0.9, 0.999)
+    """Decay of the means of gradient and squared gradient."""
     eps: Positive = 1e-8
+    """Added to the root of the mean squared gradient."""
 
 
 class PluginOptimizer(_Optimizer):
@@ -102,6 +107,7 @@ class PluginOptimizer(_Optimizer):
 
     name: str = Field(min_length=1)
     kwargs: Keywords = Field(default_factory=dict)
+    """Keyword arguments of its factory."""
 
     @field_validator("name")
     @classmethod

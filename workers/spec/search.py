@@ -62,7 +62,9 @@ class GridSearch(Section):
 
     type: Literal["grid"] = "grid"
     learning_rate: Unique[Positive] = (1e-4, 1e-3, 1e-2, 1e-1)
+    """eta_0 for the smoothness-adaptive methods."""
     weight_decay: Unique[NonNegative] = (0.0, 1e-8, 1e-6, 1e-4)
+    """L2 penalty, added to the gradient."""
 
     @property
     def configuration_count(self) -> int:
@@ -80,6 +82,7 @@ class Range(Section):
     low: NonNegative
     high: Positive
     scale: Literal["log", "linear"] = "log"
+    """On which numbers are spread evenly."""
 
     @model_validator(mode="after")
     def _is_range(self) -> Range:
@@ -113,6 +116,7 @@ class _SampledSearch(Section):
     trials: Annotated[int, Field(ge=1, le=_MOST_CONFIGURATIONS, strict=True)]
     """Configurations of each optimizer, each run with every seed."""
     learning_rate: Annotated[Range, AfterValidator(_above_zero)] = Range(low=1e-4, high=1e-1)
+    """eta_0 for the smoothness-adaptive methods."""
     weight_decay: Range | Unique[NonNegative] = Range(low=1e-8, high=1e-4)
     """A range, or some to choose from, 0 among them where no weight decay is one."""
     seed: Seed = 0
@@ -206,6 +210,7 @@ class TpeSearch(_SampledSearch):
 
     type: Literal["tpe"]
     objectives: Annotated[Unique[Objective], Field(max_length=2)] = (Objective(),)
+    """One metric, or two to find compromises between."""
 
     def configurations(self) -> list[Configuration]:
         """None: they are found while the sweep runs."""
@@ -231,6 +236,7 @@ class AshaSpec(Section):
     grace_epochs: Count = 1
     """Epochs that every trial has at least."""
     reduction_factor: Annotated[int, Field(ge=2, le=100, strict=True)] = 4
+    """Of the trials at a rung, one in so many goes on."""
 
     @property
     def direction(self) -> Direction:

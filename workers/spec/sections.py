@@ -76,6 +76,7 @@ class OodSpec(Section):
     corruptions: Literal["all", "benchmark"] | Unique[str] = "all"
     """All 19 corruptions, the 15 of the benchmark, or some by name."""
     severities: Unique[Annotated[int, Field(ge=1, le=5, strict=True)]] = (1, 2, 3, 4, 5)
+    """Of each corruption, 1 the mildest."""
     images: Count | None = None
     """Corrupt so many test images, class-balanced; all where absent."""
     source: Literal["auto", "official", "generated"] = "auto"
@@ -125,18 +126,24 @@ class TrainingSpec(Section):
     """How one trial trains."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 200
+    """Passes over the training images."""
     batch_size: Annotated[int, Field(ge=2, le=65_536, strict=True)] = 256
+    """Images of a step; the last, smaller batch of an epoch is left out."""
     augmentation: Literal["none", "crop", "crop-flip", "randaugment"] = "crop"
+    """Random changes of the training images: ``crop`` pads by 4 pixels and cuts."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """``auto``: bf16 on a GPU that has it, fp32 elsewhere."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
     """Schedule of the learning rate; the smoothness-adaptive methods take another than
     ``constant`` only when they are told to (``scheduled``)."""
     warmup_epochs: Annotated[int, Field(ge=0, strict=True)] = 0
+    """Epochs over which the learning rate rises from 0."""
     label_smoothing: Probability = 0.0
+    """Share of a label that is spread over all classes, in training."""
     gradient_clipping: Positive | None = None
     """Largest norm of the gradient that the base step takes."""
     channels_last: Flag = True
+    """Lay images out with the channels last, which is faster on most devices."""
     compile: Flag = False
     """Compile the model with ``torch.compile``."""
     checkpoint_every: Count = 1
@@ -155,7 +162,9 @@ class CurvatureSpec(Section):
     """How the Hessian of the mean cross-entropy is measured."""
 
     metrics: Unique[Literal["trace", "lambda_max"]] = ("trace", "lambda_max")
+    """The trace of the Hessian, its largest eigenvalue."""
     splits: Unique[Split] = ("validation", "ood")
+    """On which images the loss is taken."""
     images: Count = 2048
     """Images of each split, class-balanced and fixed."""
     every: Literal["end"] | Count = "end"
@@ -163,10 +172,13 @@ class CurvatureSpec(Section):
     at_best: Flag = False
     """Measure at the epoch of the best validation accuracy too."""
     trace_method: Literal["hutchpp", "xtrace", "hutchinson"] = "hutchpp"
+    """Estimator of the trace; ``hutchinson`` is the paper's."""
     trace_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
     """Stop at this relative standard error."""
     eigenvalue_method: Literal["lanczos", "power"] = "lanczos"
+    """Estimator of the eigenvalue; ``power`` is the paper's."""
     eigenvalue_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 1e-3
+    """Stop at this relative error."""
     max_matvecs: Annotated[int, Field(ge=3, le=100_000, strict=True)] = 200
     """Most Hessian-vector products a quantity may cost."""
 
@@ -177,6 +189,7 @@ class ResourcesSpec(Section):
     gpu: NonNegative | None = None
     """GPUs of a trial; a fraction shares one."""
     cpu: NonNegative | None = None
+    """CPU cores of a trial."""
     max_concurrent: Count | None = None
     """Most trials of this sweep at the same time."""
 

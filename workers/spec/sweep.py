@@ -39,20 +39,31 @@ class SweepSpec(Section):
     name: Label
     """Sweeps of one name share an MLflow experiment."""
     dataset: DatasetSpec
+    """The images."""
     ood: OodSpec | None = OodSpec()
+    """The corrupted test set, which is out of distribution; null measures none."""
     model: ModelSpec
+    """The network."""
     optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1)
+    """Optimizers by name, or with options; variants of one have labels."""
     search: SearchSpec = GridSearch()
+    """Which learning rates and weight decays."""
     seeds: Unique[Seed] = (0,)
+    """Every configuration runs with each of them."""
     training: TrainingSpec = TrainingSpec()
+    """How one trial trains."""
     curvature: CurvatureSpec | None = CurvatureSpec()
+    """What is measured of the Hessian; null measures nothing."""
     early_stopping: AshaSpec | None = None
     """Give up on trials that are behind; every trial runs to its end where absent."""
     resources: ResourcesSpec = ResourcesSpec()
+    """What one trial occupies."""
     limits: LimitsSpec = LimitsSpec()
+    """When to give up."""
     priority: Annotated[int, Field(ge=-1000, le=1000, strict=True)] = 0
     """Higher starts first."""
     tags: dict[Label, Tag] = Field(default_factory=dict)
+    """Of one's own, on the sweep and on its runs in MLflow."""
 
     @field_validator("optimizers")
     @classmethod
