@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from workers.spec import load_spec
+import yaml
+
+from workers.spec import load_spec, validate_spec
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 
@@ -23,6 +25,8 @@ def test_library_example_runs_as_printed(tmp_path: Path) -> None:
     assert "standard_error" in answer.stdout
 
 
-def test_specification_is_valid() -> None:
-    (example,) = blocks("yaml")
-    assert load_spec(example).trial_count == 3 * 4 * 2
+def test_specifications_are_valid() -> None:
+    grid, search = blocks("yaml")
+    assert load_spec(grid).trial_count == 3 * 4 * 2
+    sought = yaml.safe_load(grid) | yaml.safe_load(search)
+    assert validate_spec(sought | {"training": {"epochs": 10}}).trial_count == 3 * 30 * 2
