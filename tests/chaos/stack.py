@@ -126,7 +126,7 @@ class Stack:
             NODE: str(self.home),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN_PATH": str(self.home / "ray-token"),
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
             "SPT_NOENV": "1",
             "PATH": f"{self._bin}{os.pathsep}{os.environ['PATH']}",
