@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from service.dependencies import database, mlflow_results, settings, sweep_service
 from service.errors import NotFoundProblem
+from service.execution.endpoints import show_trial_logs
 from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
@@ -119,14 +120,12 @@ def show_one(
 
 
 @router.get("/{key}/log")
-def show_log(sweep_id: str, key: str, stored: Stored, results: Results) -> Response:
-    """The end of what a trial logged, once it has ended."""
-    _, trial = _require(stored, sweep_id, key)
-    run_id = trial.mlflow_run_id
-    text = results.artifact_text(run_id, "log.txt") if run_id and trial.outcome else None
-    lines = "\n".join((text or "").splitlines()[-_LOG_LINES:])
-    empty = "It logged nothing." if trial.outcome else "It is kept once the trial has ended."
-    return render_page("_log.html", texts={"Log": lines} if lines else {}, empty=empty)
+def show_log(sweep_id: str, key: str, stored: Stored, results: Results, config: Config) -> Response:
+    """What a trial logged, as the API has it."""
+    text = bytes(show_trial_logs(sweep_id, key, stored, results, config, _LOG_LINES).body).decode()
+    return render_page(
+        "_log.html", texts={"Log": text} if text else {}, empty="It has logged nothing yet."
+    )
 
 
 @router.get("/{key}/figures/{name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -21,6 +23,7 @@ import pytest
 import uvicorn
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from service.app import create_app
 from service.execution.results import TrialRun
@@ -43,6 +46,16 @@ training: {{epochs: 2, batch_size: 64, augmentation: none}}
 curvature: {{images: 100}}
 """
 
+_CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 
 @dataclass(frozen=True)
 class Site:
@@ -60,8 +73,8 @@ class Site:
 
     def submit(self, name: str, **changes: Any) -> tuple[str, SweepSpec]:
         """A new sweep of 16 trials; returns its id and specification."""
-        specification = load_spec(SPECIFICATION.format(name=name)).model_copy(update=changes)
-        specification = SweepSpec.model_validate(specification.model_dump(mode="json"))
+        plain = load_spec(SPECIFICATION.format(name=name)).model_dump(mode="json")
+        specification = SweepSpec.model_validate(plain | changes)
         sweep, _ = SweepService(self.database, self.settings).submit(specification)
         return sweep.sweep_id, specification
 
@@ -136,10 +149,9 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture(scope="package")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One service for all tests of this folder; each makes its own sweeps."""
-    home: Path = tmp_path_factory.mktemp("home")
+@contextmanager
+def serve(home: Path, **changes: Any) -> Iterator[Site]:
+    """A service with its files in ``home``, and neither Ray nor MLflow behind it."""
     port, nowhere = free_port(), f"http://127.0.0.1:{free_port()}"
     settings = Settings(
         home=home,
@@ -147,6 +159,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ray_address=nowhere,
         mlflow_tracking_uri=nowhere,
         reconcile_seconds=3600,  # the tests play the reconciler
+        **changes,
     )
     app = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
@@ -164,6 +177,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     yield Site(f"http://127.0.0.1:{port}", app.state.database, settings)
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="package")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One service for all tests of this folder; each makes its own sweeps."""
+    with serve(tmp_path_factory.mktemp("home")) as served:
+        yield served
 
 
 class Runs:
@@ -219,6 +239,40 @@ def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     yield Runs(uri)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Chromium: the machine's, else Playwright's own."""
+    with sync_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        found = shutil.which("chromium") or (own if own.exists() else None)
+        if found is None:
+            pytest.skip("there is no Chromium: apt install chromium, or playwright install")
+        launched = playwright.chromium.launch(executable_path=found, args=_CHROMIUM_ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def page(site: Site, browser: Browser) -> Iterator[Page]:
+    """A page that fails the test when anything goes wrong in it.
+
+    That a request was refused is what some tests are about; the browser calls it an error.
+    """
+    context = browser.new_context(base_url=site.url)
+    opened = context.new_page()
+    complaints: list[str] = []
+
+    def listen(message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            complaints.append(message.text)
+
+    opened.on("console", listen)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    context.close()
+    assert not complaints
 
 
 @pytest.fixture

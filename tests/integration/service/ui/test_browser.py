@@ -1,48 +1,14 @@
-"""The pages in Debian's Chromium."""
+"""What people do with the pages, in Chromium."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-_CHROMIUM = Path("/usr/bin/chromium")
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-pytestmark = pytest.mark.skipif(not _CHROMIUM.exists(), reason=f"there is no {_CHROMIUM}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=_CHROMIUM, args=_ARGUMENTS)
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def page(site: Any, browser: Browser) -> Iterator[Page]:
-    """A page that fails the test when anything goes wrong in it."""
-    context = browser.new_context(base_url=site.url)
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    yield opened
-    context.close()
-    assert not complaints
+from service.sweeps.lifecycle import SweepState
+from service.sweeps.service import require_sweep
 
 
 def test_submit_from_a_preset_with_an_error_shown_at_its_path(page: Page) -> None:
@@ -82,6 +48,118 @@ def test_heatmap_fills_and_a_cell_leads_to_its_trials(page: Page, site: Any) -> 
     expect(page.locator("#trials tbody tr")).to_have_count(2)
     page.get_by_role("link", name=trial.key[:8]).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("SA-SAM")
+
+
+def test_running_trials_show_their_curves_so_far(page: Page, site: Any, runs: Any) -> None:
+    sweep_id, specification = site.submit("curves")
+    site.run(sweep_id)
+    trial = specification.trials[3]
+    run_id = runs.log({"val_accuracy": [0.25]}, {})
+    site.start_trial(sweep_id, trial, 0.25, mlflow_run_id=run_id)
+    page.goto(f"/sweeps/{sweep_id}")
+    row = page.locator(f"#running-{trial.key}")
+    expect(row.get_by_role("img", name="from 25.0 to 25.0 percent in epoch 1")).to_be_visible()
+    run_id = runs.log({"val_accuracy": [0.25, 0.75]}, {})
+    site.start_trial(sweep_id, trial, 0.75, mlflow_run_id=run_id, epoch=2)
+    expect(row.get_by_role("img", name="from 25.0 to 75.0 percent in epoch 2")).to_be_visible()
+    expect(row).to_contain_text("2/2")
+    site.end_trial(sweep_id, trial, 0.75)
+    expect(page.get_by_role("heading", name="Running now")).to_be_hidden()
+
+
+def test_page_says_when_the_stream_is_interrupted_and_misses_nothing(page: Page, site: Any) -> None:
+    sweep_id, specification = site.submit("interrupted")
+    site.run(sweep_id)
+    with page.expect_response(re.compile("/events")):
+        page.goto(f"/sweeps/{sweep_id}")
+    # What a proxy answers while the service is away: the browser itself would give up.
+    page.route("**/events?*", lambda route: route.fulfill(status=502))
+    _look_away_and_back(page)
+    connection = page.locator("#connection")
+    expect(connection).to_contain_text("interrupted")
+    site.end_trial(sweep_id, specification.trials[0], 0.5)
+    page.unroute_all()
+    expect(page.locator(".progress")).to_contain_text("1 of 16")
+    expect(connection).to_be_empty()
+
+
+def test_stream_ends_with_the_sweep(page: Page, site: Any) -> None:
+    sweep_id, specification = site.submit("over")
+    site.run(sweep_id)
+    streams: list[str] = []
+    page.on("request", lambda r: streams.append(r.url) if "/events?" in r.url else None)
+    page.goto(f"/sweeps/{sweep_id}")
+    for trial in specification.trials:
+        site.end_trial(sweep_id, trial, 0.5)
+    with page.expect_event("requestfinished", lambda request: "/events?" in request.url):
+        site.move(sweep_id, SweepState.RUNNING, SweepState.COMPLETED)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("completed")
+    expect(page.locator(".progress")).to_contain_text("16 of 16")
+    expect(page.locator("[data-follow]")).to_have_count(0)
+    _look_away_and_back(page)
+    assert len(streams) == 1
+    expect(page.locator("#connection")).to_be_empty()
+
+
+def test_other_code_asks_for_consent(page: Page, site: Any) -> None:
+    sweep_id, specification = site.submit("other-code")
+    site.run(sweep_id)
+    site.end_trial(sweep_id, specification.trials[0], 0.5)
+    site.move(sweep_id, SweepState.RUNNING, SweepState.PAUSING, SweepState.PAUSED)
+    with site.database.transaction() as session:
+        require_sweep(session, sweep_id).code_version = "0.0.1"
+    page.goto(f"/sweeps/{sweep_id}")
+    with page.expect_console_message(lambda message: "409" in message.text):
+        page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The code has changed")
+    expect(page.locator(".lead")).to_contain_text("0.0.1")
+    page.get_by_role("button", name="Resume all the same").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("queued")
+
+
+def test_sweeps_are_chosen_and_compared(page: Page, site: Any) -> None:
+    first, _ = site.complete("compared-one")
+    site.complete("compared-two", seeds=(0,))
+    page.goto(f"/sweeps/{first}")
+    page.get_by_role("link", name="Compare with…").click()
+    expect(page.get_by_label("compared-one")).to_be_checked()
+    page.get_by_role("searchbox").fill("compared-t")
+    expect(page.locator("#offered li")).to_have_count(1)
+    page.get_by_label("compared-two").check()
+    page.get_by_role("button", name="Compare").click()
+    table = page.get_by_role("region", name="Side by side")
+    expect(table.locator("tbody tr")).to_have_count(4)  # two optimizers each
+    page.get_by_text("1 difference of").click()
+    expect(page.get_by_role("region", name="Differences")).to_contain_text("seeds")
+    expect(page.locator(".drawing svg")).to_be_visible()
+
+
+def test_trial_shows_its_logs_and_traceback(page: Page, site: Any, runs: Any) -> None:
+    sweep_id, specification = site.submit("logged")
+    site.run(sweep_id)
+    trial = specification.trials[0]
+    files = {"log.txt": "epoch 1: all is well", "traceback.txt": "ValueError: no <such> thing"}
+    run_id = runs.log({"val_accuracy": [0.5], "step_size": [0.1]}, files)
+    page.goto(f"/sweeps/{sweep_id}/trials/{trial.key}")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("pending")
+    failed = {"outcome": "failed", "error": "no <such> thing", "mlflow_run_id": run_id}
+    site.end_trial(sweep_id, trial, 0.5, **failed)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("failed")
+    expect(page.get_by_text("ValueError: no <such> thing")).to_be_visible()
+    expect(page.locator(".drawing svg")).to_have_count(2)  # accuracy, and step size
+    page.get_by_text("What the trial logged").click()
+    expect(page.locator("pre", has_text="epoch 1: all is well")).to_be_visible()
+
+
+def test_search_that_is_no_grid_shows_its_configurations(page: Page, site: Any) -> None:
+    searched = {"type": "random", "trials": 4, "weight_decay": (0.0, 1e-4)}
+    sweep_id, specification = site.complete("searched", search=searched)
+    page.goto(f"/sweeps/{sweep_id}")
+    expect(page.locator("#search .drawing svg")).to_be_visible()
+    best = page.get_by_role("region", name="Best configurations").locator("tbody tr")
+    expect(best).to_have_count(8)
+    best.first.get_by_role("link").click()
+    expect(page.locator("#trials tbody tr")).to_have_count(len(specification.seeds))
 
 
 def test_news_keep_the_focus_and_what_is_open(page: Page, site: Any) -> None:
@@ -132,6 +210,15 @@ def test_figures_are_drawn_without_eval(page: Page, site: Any) -> None:
         assert drawing.locator("text").count() > 3
 
 
+def _look_away_and_back(page: Page) -> None:
+    """Hide the page and show it again, as when another tab is looked at."""
+    for hidden in ("true", "false"):
+        page.evaluate(
+            f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
+
 def test_without_javascript_everything_can_be_read(site: Any, browser: Browser) -> None:
     sweep_id, _ = site.complete("plain")
     context = browser.new_context(base_url=site.url, java_script_enabled=False)
@@ -145,34 +232,4 @@ def test_without_javascript_everything_can_be_read(site: Any, browser: Browser) 
     plain.get_by_role("button", name="Delete…").click()
     plain.get_by_role("button", name="Delete it").click()
     assert plain.goto(f"/sweeps/{sweep_id}").status == 404  # type: ignore[union-attr]
-    context.close()
-
-
-@pytest.mark.parametrize(
-    ("look", "width", "scheme"),
-    [("light", 1200, "light"), ("dark", 1200, "dark"), ("phone", 390, "light")],
-)
-def test_every_page_fits_its_window(
-    site: Any, browser: Browser, artifacts: Path, look: str, width: int, scheme: Any
-) -> None:
-    sweep_id, specification = site.complete(f"looks-{look}")
-    sweep = f"/sweeps/{sweep_id}"
-    addresses = {
-        "list": "/",
-        "new": "/new",
-        "sweep": sweep,
-        "trials": f"{sweep}/trials",
-        "trial": f"{sweep}/trials/{specification.trials[0].key}",
-        "missing": "/sweeps/nope",
-    }
-    context = browser.new_context(
-        base_url=site.url, viewport={"width": width, "height": 844}, color_scheme=scheme
-    )
-    page = context.new_page()
-    for name, address in addresses.items():
-        page.goto(address)
-        if name == "sweep":
-            expect(page.locator(".drawing svg")).to_be_visible()
-        page.screenshot(path=artifacts / f"{name}-{look}.png", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
     context.close()

@@ -1,0 +1,54 @@
+"""The pages behind tokens: the same, within what the caller's role may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from service.security.access import Role
+from service.security.tokens import Tokens
+
+from .conftest import serve
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with serve(tmp_path_factory.mktemp("guarded"), auth="required") as served:
+        yield served
+
+
+def _log_in(browser: Browser, guarded: Any, role: Role) -> Page:
+    token = Tokens(guarded.database).create(f"a-{role}", role)
+    page = browser.new_context(base_url=guarded.url).new_page()
+    page.goto("/new?preset=digits")
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("New sweep")
+    return page
+
+
+def test_submitter_submits_and_follows(browser: Browser, guarded: Any) -> None:
+    page = _log_in(browser, guarded, Role.SUBMIT)
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("digits queued")
+    guarded.run(page.url.rpartition("/")[2])
+    expect(page.get_by_role("heading", level=1)).to_contain_text("running")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("pausing")
+    page.get_by_role("link", name="a-submit").click()
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
+    page.context.close()
+
+
+def test_reader_sees_no_button_that_would_be_refused(browser: Browser, guarded: Any) -> None:
+    sweep_id, _ = guarded.submit("read-only")
+    page = _log_in(browser, guarded, Role.READ)
+    expect(page.get_by_text("may read, not submit")).to_be_visible()
+    expect(page.get_by_role("button", name="Submit")).to_have_count(0)
+    page.goto(f"/sweeps/{sweep_id}")
+    expect(page.locator(".commands")).to_be_empty()
+    page.context.close()
