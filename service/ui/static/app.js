@@ -22,6 +22,7 @@ async function draw(figure) {
       tooltip: { disableDefaultStyle: true },
       renderer: "svg",
     });
+    delete figure.dataset.empty;
     // One picture with one name; its data are the link to csv beneath it.
     place.querySelector("svg").setAttribute("aria-hidden", "true");
     place.setAttribute("role", "img");

@@ -69,6 +69,7 @@ function follow() {
     // What the browser does not try again by itself: the service refused, or a proxy in between.
     if (stream.readyState === EventSource.CLOSED) {
       stop();
+      refresh(source.id); // leads to the form where the login is over
       setTimeout(follow, RETRY_MS);
     }
   });

@@ -149,6 +149,15 @@ def free_port() -> int:
         return port
 
 
+def look_away_and_back(page: Page) -> None:
+    """Hide the page and show it again, as when another tab is looked at."""
+    for hidden in ("true", "false"):
+        page.evaluate(
+            f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
+            "document.dispatchEvent(new Event('visibilitychange'))"
+        )
+
+
 @contextmanager
 def serve(home: Path, **changes: Any) -> Iterator[Site]:
     """A service with its files in ``home``, and neither Ray nor MLflow behind it."""

@@ -10,6 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 from service.sweeps.lifecycle import SweepState
 from service.sweeps.service import require_sweep
 
+from .conftest import look_away_and_back
+
 
 def test_submit_from_a_preset_with_an_error_shown_at_its_path(page: Page) -> None:
     page.goto("/new")
@@ -74,7 +76,7 @@ def test_page_says_when_the_stream_is_interrupted_and_misses_nothing(page: Page,
         page.goto(f"/sweeps/{sweep_id}")
     # What a proxy answers while the service is away: the browser itself would give up.
     page.route("**/events?*", lambda route: route.fulfill(status=502))
-    _look_away_and_back(page)
+    look_away_and_back(page)
     connection = page.locator("#connection")
     expect(connection).to_contain_text("interrupted")
     site.end_trial(sweep_id, specification.trials[0], 0.5)
@@ -96,7 +98,7 @@ def test_stream_ends_with_the_sweep(page: Page, site: Any) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("completed")
     expect(page.locator(".progress")).to_contain_text("16 of 16")
     expect(page.locator("[data-follow]")).to_have_count(0)
-    _look_away_and_back(page)
+    look_away_and_back(page)
     assert len(streams) == 1
     expect(page.locator("#connection")).to_be_empty()
 
@@ -208,15 +210,6 @@ def test_figures_are_drawn_without_eval(page: Page, site: Any) -> None:
         expect(page.locator("#figures .tabs [aria-current]")).to_have_text(tab)
         expect(drawing).to_have_count(1)
         assert drawing.locator("text").count() > 3
-
-
-def _look_away_and_back(page: Page) -> None:
-    """Hide the page and show it again, as when another tab is looked at."""
-    for hidden in ("true", "false"):
-        page.evaluate(
-            f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
-            "document.dispatchEvent(new Event('visibilitychange'))"
-        )
 
 
 def test_without_javascript_everything_can_be_read(site: Any, browser: Browser) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from service.security.access import Role
 from service.security.tokens import Tokens
 
-from .conftest import serve
+from .conftest import look_away_and_back, serve
 
 
 @pytest.fixture(scope="module")
@@ -51,4 +51,14 @@ def test_reader_sees_no_button_that_would_be_refused(browser: Browser, guarded: 
     expect(page.get_by_role("button", name="Submit")).to_have_count(0)
     page.goto(f"/sweeps/{sweep_id}")
     expect(page.locator(".commands")).to_be_empty()
+    page.context.close()
+
+
+def test_page_leads_to_the_form_when_the_login_is_over(browser: Browser, guarded: Any) -> None:
+    sweep_id, _ = guarded.submit("outlived")
+    page = _log_in(browser, guarded, Role.ADMIN)
+    page.goto(f"/sweeps/{sweep_id}")
+    Tokens(guarded.database).revoke("a-admin")
+    look_away_and_back(page)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
     page.context.close()
