@@ -134,6 +134,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         on_pass=state.metrics.observe_pass,
     )
     reconciler.start()
+    publisher.resume(state.database)
     pruner = Pruner(state.database, state.settings)
     state.webhooks.start()
     pruner.start()

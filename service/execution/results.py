@@ -181,6 +181,17 @@ class MlflowResults:
             raise self._unavailable(error) from error
         return value
 
+    def tag_run(self, run_id: str, name: str, value: str) -> None:
+        """Give a run a tag.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        try:
+            self._client.set_tag(run_id, name, value)
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+
     def log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Store files, by name, as artifacts of a run; those of the same name are replaced.
 

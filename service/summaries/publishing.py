@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 
-from service.execution.results import MlflowResults
+from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.storage import Database
 from service.summaries.answers import Answers
 from service.summaries.errors import NotAvailableError
 from service.summaries.figures import FIGURES, PICTURE_FORMATS
+from service.sweeps.repository import SweepRepository
 
 __all__ = ["Publisher"]
 
 log = logging.getLogger(__name__)
 
+_PUBLISHED = "sasam.published"
+_LATELY = timedelta(days=1)
 _SUMMARIES = {"summary.json": "json", "summary.csv": "csv", "summary.tex": "latex"}
 _NEEDS_METRIC = "heatmap"  # the other heatmaps show its metrics
 
@@ -47,6 +52,16 @@ class Publisher:
         thread.start()
         return thread
 
+    def resume(self, database: Database) -> Thread:
+        """Publish what ended lately and is not published: the service died meanwhile.
+
+        Returns:
+            The thread that does it.
+        """
+        thread = Thread(target=self._resume, args=(database,), name="publish", daemon=True)
+        thread.start()
+        return thread
+
     def files(self, sweep_id: str) -> Iterator[tuple[str, bytes]]:
         """Name and content of everything that these trials can show.
 
@@ -66,6 +81,19 @@ class Publisher:
                 log.info("sweep %s has no figure %s: %s", sweep_id, figure, error)
         yield "report.html", self._answers.report(sweep_id).content
 
+    def _resume(self, database: Database) -> None:
+        with database.snapshot() as session:
+            ended = SweepRepository(session).ended_since(datetime.now(UTC) - _LATELY)
+            runs = {row.sweep_id: row.mlflow_run_id for row in ended if row.mlflow_run_id}
+        for sweep_id, run_id in runs.items():
+            try:
+                is_published = self._results.run_tag(run_id, _PUBLISHED) is not None
+            except MlflowUnavailableError as error:
+                log.warning("whether sweep %s is published is unknown: %s", sweep_id, error)
+                continue
+            if not is_published:
+                self._publish(sweep_id, run_id)
+
     def _publish(self, sweep_id: str, run_id: str | None) -> None:
         """Publish one sweep, after those that ended before it."""
         if run_id is None:
@@ -73,6 +101,7 @@ class Publisher:
         with self._turn:
             try:
                 self._results.log_files(run_id, dict(self.files(sweep_id)))
+                self._results.tag_run(run_id, _PUBLISHED, "true")
             except NotAvailableError as error:
                 log.info("sweep %s has nothing to publish: %s", sweep_id, error)
             except Exception:

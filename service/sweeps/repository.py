@@ -74,11 +74,39 @@ class SweepRepository:
             )
         return self._session.scalars(query.limit(limit)).all()
 
+    def search(
+        self, *, states: Iterable[SweepState] = (), text: str = "", offset: int = 0, limit: int
+    ) -> tuple[Sequence[SweepRow], int]:
+        """The newest sweeps that match, and how many match in all.
+
+        Args:
+            states: Only sweeps in these states; all where empty.
+            text: Part of the name, or the beginning of the id.
+            offset: Skip so many.
+            limit: At most so many.
+        """
+        query = select(SweepRow)
+        wanted = list(states)
+        if wanted:
+            query = query.where(SweepRow.state.in_(wanted))
+        if text:
+            named = func.lower(SweepRow.name).contains(text.lower(), autoescape=True)
+            query = query.where(or_(named, SweepRow.sweep_id.startswith(text, autoescape=True)))
+        total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        order = (SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
+        page = query.order_by(*order).offset(offset).limit(limit)
+        return self._session.scalars(page).all(), total
+
     def live(self) -> Sequence[SweepRow]:
         """Sweeps that the reconciler must look after, by priority, then first come."""
         query = select(SweepRow).where(SweepRow.state.in_(LIVE))
         order = (SweepRow.priority.desc(), SweepRow.created_at, SweepRow.sweep_id)
         return self._session.scalars(query.order_by(*order)).all()
+
+    def ended_since(self, moment: datetime) -> Sequence[SweepRow]:
+        """Sweeps that ended after a moment, oldest first."""
+        query = select(SweepRow).where(SweepRow.ended_at > moment)
+        return self._session.scalars(query.order_by(SweepRow.ended_at)).all()
 
     def comparable(self, model: str, dataset: str) -> Sequence[SweepRow]:
         """The newest sweeps of a model and a data set, by their names."""

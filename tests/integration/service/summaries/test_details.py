@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -83,6 +84,26 @@ def test_publisher_hands_everything_to_mlflow(detailed: Any) -> None:
     pictures = {a.path for a in detailed.mlflow.list_artifacts(detailed.run_id, "figures")}
     assert {"figures/best.svg", "figures/best.png", "figures/learning-curves.svg"} <= pictures
     assert "figures/trace-heatmap.svg" not in pictures  # no curvature was measured
+
+
+def test_publisher_makes_up_for_what_a_death_prevented_once(
+    detailed: Any, make_sweep: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    run_id = detailed.mlflow.create_run("0").info.run_id
+    sweep_id = make_sweep("unpublished", run_id=run_id)
+    with detailed.database.transaction() as session:
+        stored = require_sweep(session, sweep_id)
+        stored.mlflow_run_id, stored.ended_at = run_id, datetime.now(UTC)
+    results = MlflowResults(detailed.uri)
+    publisher = Publisher(Answers(detailed.database, results), results)
+    publisher.resume(detailed.database).join(120)
+    names = {artifact.path for artifact in detailed.mlflow.list_artifacts(run_id)}
+    assert {"summary.json", "report.html"} <= names
+    assert "has no figure" in caplog.text
+    caplog.clear()
+    publisher.resume(detailed.database).join(120)
+    assert "has no figure" not in caplog.text  # nothing was drawn again
 
 
 def test_publisher_failure_is_logged_and_goes_on(
