@@ -35,6 +35,8 @@ printf '%s\n' 'mlflow>=3.17,<4' 'psycopg[binary]>=3.2' 'boto3>=1.35' | pin deplo
 # shellcheck disable=SC2046 # options, one a word
 wanted method workers |
     pin deploy/requirements-worker.txt --no-emit-package opencv-python $(without_torch)
+# What `sasam data` asks for besides, where the data sets are.
+printf '%s\n' 'typer>=0.20' 'rich>=14' 'pydantic-settings>=2.10' | pin deploy/requirements-cli.txt
 # Apart, because it may come from an index of its own: another CUDA, or none.
 awk -v names="$TORCH" '
     BEGIN { count = split(names, list); for (i = 1; i <= count; i++) known[list[i]] = 1 }

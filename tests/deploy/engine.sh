@@ -98,7 +98,7 @@ build_stand_ins() {
 FROM local/debian:bookworm
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv python3-pip \
- && rm -rf /var/lib/apt/lists/* /usr/lib/python3.*/EXTERNALLY-MANAGED \
+ && apt-get clean && rm -rf /var/lib/apt/lists/* /usr/lib/python3.*/EXTERNALLY-MANAGED \
  && ln -sf python3 /usr/bin/python
 CMD ["python3"]
 DOCKERFILE
