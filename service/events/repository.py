@@ -13,10 +13,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from service.storage import EventRow, SweepRow
+from workers.metrics import Outcome
 
 __all__ = ["EventKind", "EventRepository"]
 
@@ -75,6 +76,28 @@ class EventRepository:
         """Events behind ``number``, oldest first."""
         query = select(EventRow).where(EventRow.sweep_id == sweep_id, EventRow.number > number)
         return self._session.scalars(query.order_by(EventRow.number).limit(limit)).all()
+
+    def newest(
+        self, sweep_id: str, *, limit: int, all_trials: bool, before: int | None = None
+    ) -> Sequence[EventRow]:
+        """What happened to a sweep but for the epochs of its trials, newest first.
+
+        Args:
+            sweep_id: The sweep.
+            limit: At most so many.
+            all_trials: What happened to any trial; else only to those that failed.
+            before: Only events before the one of this number.
+        """
+        is_told = EventRow.kind == EventKind.TRIAL
+        if not all_trials:
+            is_told &= EventRow.data["status"].as_string() == Outcome.FAILED
+        others = (EventKind.STATE, EventKind.REASON, EventKind.REPAIRED)
+        query = select(EventRow).where(
+            EventRow.sweep_id == sweep_id, or_(EventRow.kind.in_(others), is_told)
+        )
+        if before is not None:
+            query = query.where(EventRow.number < before)
+        return self._session.scalars(query.order_by(EventRow.number.desc()).limit(limit)).all()
 
     def heads(self, sweep_ids: Sequence[str]) -> dict[str, tuple[int, str]]:
         """Number of the newest event, and state, of each sweep that is there."""

@@ -150,6 +150,17 @@ class SweepService:
         more = len(rows) > limit
         return SweepPage(sweeps=views, next_cursor=_write_cursor(shown[-1]) if more else None)
 
+    def search(
+        self, *, states: Sequence[SweepState] = (), text: str = "", offset: int = 0, limit: int
+    ) -> tuple[list[SweepDetail], int]:
+        """The newest sweeps by part of their name or the beginning of their id, and how many."""
+        with self._database.snapshot() as session:
+            rows, total = SweepRepository(session).search(
+                states=states, text=text, offset=offset, limit=limit
+            )
+            fields = self._fields(session, rows)
+        return [_detail(row, fields[row.sweep_id]) for row in rows], total
+
     def get(self, sweep_id: str) -> SweepDetail:
         """One sweep.
 
@@ -228,7 +239,7 @@ class SweepService:
 
     def _detail(self, session: Session, row: SweepRow) -> SweepDetail:
         fields = self._fields(session, [row])[row.sweep_id]
-        return SweepDetail(specification=row.specification, last_event=row.last_event, **fields)
+        return _detail(row, fields)
 
     def _fields(self, session: Session, rows: Sequence[SweepRow]) -> dict[str, dict[str, Any]]:
         """What a view says of each sweep, by id."""
@@ -280,6 +291,10 @@ def require_sweep(session: Session, sweep_id: str) -> SweepRow:
     if row is None:
         raise NotFoundProblem(f"no sweep {sweep_id[:40]!r}", code="unknown-sweep")
     return row
+
+
+def _detail(row: SweepRow, fields: Mapping[str, Any]) -> SweepDetail:
+    return SweepDetail(specification=row.specification, last_event=row.last_event, **fields)
 
 
 def _refusal(command: Command, state: SweepState) -> ConflictProblem:

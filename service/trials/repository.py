@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Select, bindparam, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.storage.tables import SweepRow, TrialRow
 from workers.metrics import Outcome
 from workers.spec import TrialConfig
 
-__all__ = ["TrialRepository"]
+__all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialRepository"]
 
 
 class TrialRepository:
@@ -78,19 +79,63 @@ class TrialRepository:
             after: Only those behind this position.
             limit: At most so many.
         """
+        query = TrialFilter(outcome).apply(select(TrialRow), sweep_id)
+        query = query.where(TrialRow.position > after)
+        return self._session.scalars(query.order_by(TrialRow.position).limit(limit)).all()
+
+    def find(
+        self, sweep_id: str, wanted: TrialFilter, *, offset: int, limit: int
+    ) -> tuple[Sequence[TrialRow], int]:
+        """Trials that match, in the order of the specification, and how many match in all."""
+        query = wanted.apply(select(TrialRow), sweep_id)
+        total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        page = query.order_by(TrialRow.position).offset(offset).limit(limit)
+        return self._session.scalars(page).all(), total
+
+    def running(self, sweep_id: str, limit: int | None = None) -> Sequence[TrialRow]:
+        """Trials that run now, the longest running first."""
+        query = TrialFilter("running").apply(select(TrialRow), sweep_id)
+        order = (TrialRow.started_at, TrialRow.position)
+        return self._session.scalars(query.order_by(*order).limit(limit)).all()
+
+    def best_accuracies(self, sweep_ids: Sequence[str]) -> dict[str, list[BestAccuracy]]:
+        """The best validation accuracy of each optimizer of each sweep, best first."""
+        place = (
+            TrialRow.sweep_id,
+            TrialRow.optimizer,
+            TrialRow.learning_rate,
+            TrialRow.weight_decay,
+        )
+        means = (
+            select(*place[:2], _VAL_ACCURACY.label("accuracy"))
+            .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.outcome == Outcome.COMPLETED)
+            .group_by(*place)
+            .having(_VAL_ACCURACY.is_not(None))
+            .subquery()
+        )
+        best = func.max(means.c.accuracy)
         query = (
-            select(TrialRow)
-            .where(TrialRow.sweep_id == sweep_id, TrialRow.position > after)
-            .order_by(TrialRow.position)
+            select(means.c.sweep_id, means.c.optimizer, best)
+            .group_by(means.c.sweep_id, means.c.optimizer)
+            .order_by(best.desc())
+        )
+        found: dict[str, list[BestAccuracy]] = {sweep_id: [] for sweep_id in sweep_ids}
+        for sweep_id, optimizer, accuracy in self._session.execute(query):
+            found[sweep_id].append(BestAccuracy(optimizer, accuracy))
+        return found
+
+    def best_configurations(self, sweep_id: str, limit: int) -> list[BestConfiguration]:
+        """The configurations with the best validation accuracy, best first."""
+        place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
+        query = (
+            select(*place, _VAL_ACCURACY, func.count())
+            .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome == Outcome.COMPLETED)
+            .group_by(*place)
+            .having(_VAL_ACCURACY.is_not(None))
+            .order_by(_VAL_ACCURACY.desc(), *place)
             .limit(limit)
         )
-        if outcome == "running":
-            query = query.where(TrialRow.outcome.is_(None), TrialRow.mlflow_run_id.is_not(None))
-        elif outcome == "pending":
-            query = query.where(TrialRow.outcome.is_(None), TrialRow.mlflow_run_id.is_(None))
-        elif outcome is not None:
-            query = query.where(TrialRow.outcome == outcome)
-        return self._session.scalars(query).all()
+        return [BestConfiguration(*row) for row in self._session.execute(query)]
 
     def count(self, sweep_ids: Sequence[str]) -> dict[str, Counter[str]]:
         """Trials of each sweep by outcome, with ``running`` and ``pending`` for those without.
@@ -166,3 +211,58 @@ class TrialRepository:
                 ended_at=None,
             )
         )
+
+
+_VAL_ACCURACY = func.avg(TrialRow.metrics["val_accuracy"].as_float())
+"""Of a configuration: the mean over its seeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFilter:
+    """Which trials of a sweep; None is all.
+
+    Attributes:
+        status: An outcome; ``running`` and ``pending`` are trials without one.
+        optimizer: A label.
+        learning_rate: Exactly this one.
+        weight_decay: Exactly this one.
+    """
+
+    status: str | None = None
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+
+    def apply(self, query: Select[Any], sweep_id: str) -> Select[Any]:
+        """The query with its conditions."""
+        query = query.where(TrialRow.sweep_id == sweep_id)
+        started = TrialRow.mlflow_run_id.is_not(None)
+        if self.status in {"running", "pending"}:
+            has_run = started if self.status == "running" else ~started
+            query = query.where(TrialRow.outcome.is_(None), has_run)
+        elif self.status is not None:
+            query = query.where(TrialRow.outcome == self.status)
+        for column in ("optimizer", "learning_rate", "weight_decay"):
+            wanted = getattr(self, column)
+            if wanted is not None:
+                query = query.where(getattr(TrialRow, column) == wanted)
+        return query
+
+
+@dataclass(frozen=True, slots=True)
+class BestAccuracy:
+    """An optimizer's best validation accuracy: the mean over seeds of its best configuration."""
+
+    optimizer: str
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class BestConfiguration:
+    """A configuration with its mean validation accuracy over the seeds that completed."""
+
+    optimizer: str
+    learning_rate: float
+    weight_decay: float
+    accuracy: float
+    seeds: int

@@ -7,8 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.dependencies import answers, database, sweep_service
-from service.storage import Database
+from service.dependencies import answers, sweep_service
 from service.summaries import (
     SummaryError,
     SummaryTable,
@@ -19,7 +18,6 @@ from service.summaries.answers import MAX_COMPARED, Answers
 from service.sweeps.schemas import SweepDetail
 from service.sweeps.service import SweepService
 from service.ui.callers import Caller
-from service.ui.queries import find_sweeps
 from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]
@@ -42,7 +40,6 @@ class _Compared:
 
 @router.get("/compare")
 def show_comparison(
-    stored: Annotated[Database, Depends(database)],
     sweep_service: Annotated[SweepService, Depends(sweep_service)],
     sensitivity: Annotated[Answers, Depends(answers)],
     caller: Caller,
@@ -53,7 +50,6 @@ def show_comparison(
     """Sweeps side by side, as soon as two are chosen.
 
     Args:
-        stored: The database.
         sweep_service: Knows sweeps.
         sensitivity: Compares them.
         caller: Who asks.
@@ -63,9 +59,7 @@ def show_comparison(
     """
     ids = list(dict.fromkeys(i for some in sweeps or () for i in some.split(",") if i))
     chosen = [sweep_service.get(sweep_id) for sweep_id in ids]
-    with stored.snapshot() as session:
-        found, total = find_sweeps(session, states=(), text=q.strip(), offset=0, limit=_OFFERED)
-    others = [sweep_service.get(sweep_id) for sweep_id in found if sweep_id not in ids]
+    found, total = sweep_service.search(text=q.strip(), limit=_OFFERED)
     compared = _compare(sensitivity, ids) if len(ids) > 1 else _Compared()
     figures = _FIGURES if compared.comparison and compared.comparison.workloads else _ONE_FIGURE
     return render_page(
@@ -73,7 +67,7 @@ def show_comparison(
         caller=caller,
         ids=",".join(ids),
         chosen=chosen,
-        offered=[sweep for sweep in others if _has_results(sweep)],
+        offered=[sweep for sweep in found if sweep.sweep_id not in ids and _has_results(sweep)],
         is_cut=total > _OFFERED,
         q=q,
         comparison=compared.comparison,

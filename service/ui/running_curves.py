@@ -63,10 +63,12 @@ def draw_curves(histories: dict[str, History], epochs: int) -> dict[str, Curve]:
         up = (value - low) / (high - low) if high > low else 0.5
         return f"{_MARGIN + width * right:.1f},{_MARGIN + height * (1 - up):.1f}"
 
+    def line(history: History) -> str:
+        points = [place(*point) for point in history]
+        return " ".join(points if len(points) > 1 else points * 2)  # a dot
+
     return {
-        key: Curve(" ".join(place(*point) for point in history), _words(history))
-        for key, history in histories.items()
-        if history
+        key: Curve(line(history), _words(history)) for key, history in histories.items() if history
     }
 
 

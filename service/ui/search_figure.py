@@ -17,8 +17,8 @@ from service.summaries.figures import MEDIA_TYPES, render
 from service.summaries.figures.data import Record
 from service.summaries.figures.theme import RECORDS, theme_of, themed, titled
 from service.sweeps.service import require_sweep
+from service.trials.repository import BestConfiguration, TrialRepository
 from service.ui.labels import optimizer_title
-from service.ui.queries import BestConfiguration, best_configurations
 from service.ui.rendering import HEADERS, PageRoute
 from workers.spec import SweepSpec
 
@@ -41,7 +41,7 @@ def show_search(
     """Validation accuracy over learning rate and weight decay."""
     with stored.snapshot() as session:
         specification = SweepSpec.model_validate(require_sweep(session, sweep_id).specification)
-        found = best_configurations(session, sweep_id, _MOST_SHOWN)
+        found = TrialRepository(session).best_configurations(sweep_id, _MOST_SHOWN)
     if not found:
         raise NotFoundProblem("no trial has completed yet", code="unknown-figure")
     titles = [optimizer_title(label) for label in specification.labels]

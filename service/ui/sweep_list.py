@@ -11,9 +11,9 @@ from service.dependencies import database, sweep_service
 from service.storage import Database
 from service.sweeps.lifecycle import SweepState
 from service.sweeps.service import SweepService
+from service.trials.repository import TrialRepository
 from service.ui.callers import Caller
 from service.ui.paging import Paging
-from service.ui.queries import best_accuracies, find_sweeps
 from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]
@@ -34,20 +34,16 @@ def show_sweeps(
 ) -> Response:
     """Sweeps, newest first; the live part of the page is this page again."""
     states = [SweepState(state)] if state in set(SweepState) else []
+    found, total = sweeps.search(
+        states=states, text=q.strip(), offset=(page - 1) * _PAGE_SIZE, limit=_PAGE_SIZE
+    )
     with stored.snapshot() as session:
-        found, total = find_sweeps(
-            session,
-            states=states,
-            text=q.strip(),
-            offset=(page - 1) * _PAGE_SIZE,
-            limit=_PAGE_SIZE,
-        )
-        best = best_accuracies(session, found)
+        best = TrialRepository(session).best_accuracies([sweep.sweep_id for sweep in found])
     asked = {"state": state, "q": q}
     query = urlencode({name: value for name, value in asked.items() if value})
     return render_page(
         "sweeps.html",
-        sweeps=[sweeps.get(sweep_id) for sweep_id in found],
+        sweeps=found,
         best=best,
         caller=caller,
         states=list(SweepState),

@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from service.dependencies import answers, database, mlflow_results, sweep_service
 from service.errors import ConflictProblem
+from service.events.repository import EventRepository
 from service.execution.driver_logs import DriverLogs
 from service.execution.results import MlflowResults
 from service.storage import Database
@@ -21,7 +22,6 @@ from service.ui.callers import Caller
 from service.ui.happenings import happenings
 from service.ui.new_sweep import read_form
 from service.ui.origin import require_same_origin
-from service.ui.queries import latest_events
 from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]
@@ -79,15 +79,14 @@ def show_sweep(
     figure: Name = None,
 ) -> Response:
     """One sweep."""
-    heading = sweep_parts.status(sweep_id, stored, sweeps, caller)
-    sweep = heading["sweep"]
+    sweep = sweeps.get(sweep_id)
     is_grid = sweep.specification["search"]["type"] == "grid"
     figures = {name: FIGURES[name] for name in FIGURES if is_grid or name not in _NEEDS_GRID}
     context: dict[str, Any] = {
         **sweep_parts.running(sweep, stored),
         **sweep_parts.results(sweep, stored, sensitivity, asked.metric, asked.split),
         **sweep_parts.history(sweep, stored),
-        **heading,
+        **sweep_parts.status(sweep, caller),
     }
     return render_page(
         "sweep.html", **context, figures=figures, figure=figure or next(iter(figures))
@@ -95,9 +94,9 @@ def show_sweep(
 
 
 @router.get("/status")
-def show_status(sweep_id: str, stored: Stored, sweeps: Sweeps, caller: Caller) -> Response:
+def show_status(sweep_id: str, sweeps: Sweeps, caller: Caller) -> Response:
     """State, progress and commands."""
-    return render_page("_status.html", **sweep_parts.status(sweep_id, stored, sweeps, caller))
+    return render_page("_status.html", **sweep_parts.status(sweeps.get(sweep_id), caller))
 
 
 @router.get("/running")
@@ -133,8 +132,8 @@ def show_events(
     """All that happened, newest first."""
     sweep = sweeps.get(sweep_id)
     with stored.snapshot() as session:
-        events = latest_events(
-            session, sweep_id, limit=_EVENTS_A_PAGE + 1, all_trials=True, before=before
+        events = EventRepository(session).newest(
+            sweep_id, limit=_EVENTS_A_PAGE + 1, all_trials=True, before=before
         )
     shown = events[:_EVENTS_A_PAGE]
     return render_page(

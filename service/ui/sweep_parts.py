@@ -12,19 +12,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.events.repository import EventRepository
 from service.execution.results import MlflowResults
 from service.security.access import Principal
 from service.storage import Database
 from service.summaries import render_table
 from service.summaries.answers import Answers
-from service.sweeps.lifecycle import TERMINAL
+from service.sweeps.lifecycle import TERMINAL, Command
 from service.sweeps.schemas import SweepDetail
-from service.sweeps.service import SweepService, require_sweep
+from service.trials.repository import TrialRepository
 from service.ui.callers import allows
 from service.ui.happenings import happenings
 from service.ui.heatmaps import Choice, choices, heatmaps
 from service.ui.labels import comparison_sentence
-from service.ui.queries import best_configurations, latest_events, running_trials
 from service.ui.running_curves import running_curves
 from service.ui.sweep_results import SweepResults
 from workers.spec import SweepSpec
@@ -36,31 +36,19 @@ _BEST_SHOWN = 10
 _EVENTS_SHOWN = 8
 
 
-def status(
-    sweep_id: str, stored: Database, sweeps: SweepService, caller: Principal
-) -> dict[str, Any]:
-    """What the heading shows.
-
-    Raises:
-        NotFoundProblem: There is no such sweep.
-    """
-    with stored.snapshot() as session:  # first: what happens meanwhile is behind this number
-        newest_event = require_sweep(session, sweep_id).last_event
-    sweep = sweeps.get(sweep_id)
+def status(sweep: SweepDetail, caller: Principal) -> dict[str, Any]:
+    """What the heading shows."""
     progress = sweep.progress
-    nothing_to_retry = not (
-        progress.failed or progress.cancelled or progress.pending or progress.running
-    )
+    can_retry = progress.failed or progress.cancelled or progress.pending or progress.running
     return {
         "sweep": sweep,
         "is_live": sweep.state not in TERMINAL,
-        "newest_event": newest_event,
         "caller": caller,
         "commands": [
             command
             for command in sweep.commands
-            if not (command == "retry-failed" and nothing_to_retry)
-            and allows(caller, f"/sweeps/{sweep_id}/{command}")
+            if (can_retry or command is not Command.RETRY_FAILED)
+            and allows(caller, f"/sweeps/{sweep.sweep_id}/{command}")
         ],
         "may_submit": allows(caller, "/new"),
     }
@@ -71,7 +59,7 @@ def running(
 ) -> dict[str, Any]:
     """The trials that run now; with their curves where ``mlflow`` is given."""
     with stored.snapshot() as session:
-        trials = running_trials(session, sweep.sweep_id, _RUNNING_SHOWN)
+        trials = TrialRepository(session).running(sweep.sweep_id, _RUNNING_SHOWN)
     epochs = sweep.specification["training"]["epochs"]
     return {
         "sweep": sweep,
@@ -93,8 +81,9 @@ def results(
     specification = SweepSpec.model_validate(sweep.specification)
     is_grid = specification.search.type == "grid"
     with stored.snapshot() as session:
-        busy = running_trials(session, sweep.sweep_id) if is_grid else ()
-        best = () if is_grid else best_configurations(session, sweep.sweep_id, _BEST_SHOWN)
+        trials = TrialRepository(session)
+        busy = trials.running(sweep.sweep_id) if is_grid else ()
+        best = () if is_grid else trials.best_configurations(sweep.sweep_id, _BEST_SHOWN)
     return {
         "sweep": sweep,
         "choices": possible,
@@ -110,7 +99,9 @@ def results(
 def history(sweep: SweepDetail, stored: Database) -> dict[str, Any]:
     """What happened last."""
     with stored.snapshot() as session:
-        events = latest_events(session, sweep.sweep_id, limit=_EVENTS_SHOWN, all_trials=False)
+        events = EventRepository(session).newest(
+            sweep.sweep_id, limit=_EVENTS_SHOWN, all_trials=False
+        )
     return {"sweep": sweep, "happenings": happenings(events)}
 
 

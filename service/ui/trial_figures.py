@@ -30,7 +30,7 @@ _METRICS = {
     "loss": ("train_loss", "val_loss"),
     "step-size": ("step_size", "perturbation_radius"),
 }
-_WIDTH, _HEIGHT = 300, 200
+_WIDTH, _HEIGHT = 270, 180
 
 
 def draw_trial(name: str, trial: TrialDetail, theme: str = "light") -> dict[str, Any] | None:

@@ -19,12 +19,11 @@ from service.summaries.figures import MEDIA_TYPES, render
 from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.service import SweepService, require_sweep
 from service.trials.endpoints import Status, show_trial
-from service.trials.repository import TrialRepository
+from service.trials.repository import TrialFilter, TrialRepository
 from service.trials.schemas import TrialDetail
 from service.ui.callers import Caller
 from service.ui.heatmaps import SHADES
 from service.ui.paging import Paging
-from service.ui.queries import TrialFilter, count_trials, find_trials
 from service.ui.rendering import HEADERS, PageRoute, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial
 from workers.metrics import SPLITS
@@ -62,8 +61,9 @@ def show_trials(
         status or None, optimizer or None, _number(learning_rate), _number(weight_decay)
     )
     with stored.snapshot() as session:
-        paging = Paging(page, _PAGE_SIZE, count_trials(session, sweep_id, wanted))
-        trials = find_trials(session, sweep_id, wanted, offset=paging.offset, limit=_PAGE_SIZE)
+        trials, total = TrialRepository(session).find(
+            sweep_id, wanted, offset=(page - 1) * _PAGE_SIZE, limit=_PAGE_SIZE
+        )
     given = {name: value for name, value in asdict(wanted).items() if value is not None}
     return render_page(
         "trials.html",
@@ -76,7 +76,7 @@ def show_trials(
         optimizers=[choice.label or choice.name for choice in specification.optimizers],
         learning_rates=_choices(specification.search.learning_rate),
         weight_decays=_choices(specification.search.weight_decay),
-        paging=paging,
+        paging=Paging(page, _PAGE_SIZE, total),
         query=urlencode(given),
     )
 
