@@ -31,12 +31,11 @@ echo 'setuptools>=77' | pin deploy/requirements-build.txt
 wanted service | pin deploy/requirements-service.txt
 # PostgreSQL's driver for the tracking store, S3's for artifacts.
 printf '%s\n' 'mlflow>=3.17,<4' 'psycopg[binary]>=3.2' 'boto3>=1.35' | pin deploy/requirements-mlflow.txt
+# With what the command line asks for: `sasam data` runs where the data sets are.
 # opencv-python needs a desktop's libraries; the headless one holds the same module.
 # shellcheck disable=SC2046 # options, one a word
-wanted method workers |
+{ wanted method workers && printf '%s\n' 'typer>=0.20' 'rich>=14' 'pydantic-settings>=2.10'; } |
     pin deploy/requirements-worker.txt --no-emit-package opencv-python $(without_torch)
-# What `sasam data` asks for besides, where the data sets are.
-printf '%s\n' 'typer>=0.20' 'rich>=14' 'pydantic-settings>=2.10' | pin deploy/requirements-cli.txt
 # Apart, because it may come from an index of its own: another CUDA, or none.
 awk -v names="$TORCH" '
     BEGIN { count = split(names, list); for (i = 1; i <= count; i++) known[list[i]] = 1 }
