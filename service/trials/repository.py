@@ -84,11 +84,23 @@ class TrialRepository:
         return self._session.scalars(query.order_by(TrialRow.position).limit(limit)).all()
 
     def find(
-        self, sweep_id: str, wanted: TrialFilter, *, offset: int, limit: int
+        self,
+        sweep_id: str,
+        wanted: TrialFilter,
+        *,
+        offset: int,
+        limit: int,
+        best_first: bool = False,
     ) -> tuple[Sequence[TrialRow], int]:
-        """Trials that match, in the order of the specification, and how many match in all."""
+        """Trials that match, and how many match in all.
+
+        They come in the order of the specification, or with the best validation accuracy first.
+        """
         query = wanted.apply(select(TrialRow), sweep_id)
         total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
+        if best_first:
+            accuracy = TrialRow.metrics["val_accuracy"].as_float()
+            query = query.order_by(accuracy.desc().nulls_last())
         page = query.order_by(TrialRow.position).offset(offset).limit(limit)
         return self._session.scalars(page).all(), total
 

@@ -52,6 +52,7 @@ def show_trials(
     optimizer: Annotated[str, Query(max_length=64)] = "",
     learning_rate: Annotated[str, Query(max_length=32)] = "",
     weight_decay: Annotated[str, Query(max_length=32)] = "",
+    order: Literal["", "best"] = "",
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
 ) -> Response:
     """Trials that match, a page at a time."""
@@ -62,7 +63,11 @@ def show_trials(
     )
     with stored.snapshot() as session:
         trials, total = TrialRepository(session).find(
-            sweep_id, wanted, offset=(page - 1) * _PAGE_SIZE, limit=_PAGE_SIZE
+            sweep_id,
+            wanted,
+            offset=(page - 1) * _PAGE_SIZE,
+            limit=_PAGE_SIZE,
+            best_first=order == "best",
         )
     given = {name: value for name, value in asdict(wanted).items() if value is not None}
     return render_page(
@@ -77,7 +82,8 @@ def show_trials(
         learning_rates=_choices(specification.search.learning_rate),
         weight_decays=_choices(specification.search.weight_decay),
         paging=Paging(page, _PAGE_SIZE, total),
-        query=urlencode(given),
+        order=order,
+        query=urlencode(given | ({"order": order} if order else {})),
     )
 
 

@@ -190,6 +190,20 @@ def test_cancel_asks_and_then_cancels(page: Page, site: Any) -> None:
     expect(page.get_by_role("heading", level=1)).to_contain_text("cancelling")
 
 
+def test_keyboard_alone_opens_a_cell(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("keyboard")
+    page.goto(f"/sweeps/{sweep_id}")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.closest('.heatmap') !== null"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("#trials tbody tr")).to_have_count(2)
+
+
 def test_list_is_searched_as_one_types(page: Page, site: Any) -> None:
     site.submit("haystack-one")
     site.submit("haystack-two")

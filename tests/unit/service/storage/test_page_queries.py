@@ -1,0 +1,137 @@
+"""What the pages ask the repositories, on each database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.events.repository import EventKind, EventRepository
+from service.settings import Settings
+from service.storage import Database
+from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.service import SweepService
+from service.trials.repository import (
+    BestAccuracy,
+    BestConfiguration,
+    TrialFilter,
+    TrialRepository,
+)
+from workers.spec import SweepSpec
+
+
+@pytest.fixture
+def sweeps(database: Database, tmp_path: Path) -> SweepService:
+    return SweepService(database, Settings(home=tmp_path))
+
+
+def submit(sweeps: SweepService, name: str = "digits") -> str:
+    plain = {
+        "name": name,
+        "dataset": "digits",
+        "model": "cnn-tiny",
+        "optimizers": ["sam", "msgd"],
+        "search": {"learning_rate": [0.1, 0.01], "weight_decay": [0.0, 1e-4]},
+        "seeds": [0, 1],
+    }
+    return sweeps.submit(SweepSpec.model_validate(plain))[0].sweep_id
+
+
+def test_search_finds_part_of_a_name_or_the_beginning_of_an_id(sweeps: SweepService) -> None:
+    first, second, other = (submit(sweeps, name) for name in ("Grid-one", "grid_two", "else"))
+
+    def found(text: str, **more: int) -> list[str]:
+        return [sweep.sweep_id for sweep in sweeps.search(text=text, **{"limit": 9} | more)[0]]
+
+    assert found("GRID") == [second, first]
+    assert found("grid_") == [second]  # no wildcard
+    assert found(other[:6]) == [other]
+    assert found("", offset=1, limit=1) == [second]
+    assert sweeps.search(text="grid", limit=1)[1] == 2
+
+
+def test_search_keeps_to_states(sweeps: SweepService, database: Database) -> None:
+    paused, _ = submit(sweeps), submit(sweeps)
+    with database.transaction() as session:
+        transition(session, paused, SweepState.QUEUED, SweepState.PAUSED)
+    found, total = sweeps.search(states=[SweepState.PAUSED], limit=9)
+    assert ([sweep.sweep_id for sweep in found], total) == ([paused], 1)
+
+
+def test_best_is_the_mean_over_the_seeds_that_completed(
+    sweeps: SweepService, database: Database
+) -> None:
+    sweep_id = submit(sweeps)
+    with database.transaction() as session:
+        trials = TrialRepository(session)
+        for row in trials.of_sweep(sweep_id):
+            accuracy = 0.5 + (row.learning_rate == 0.1) * (0.25 + 0.125 * row.seed)
+            is_best = (row.optimizer, row.weight_decay) == ("sam", 0.0)
+            values = {"outcome": "completed", "metrics": {"val_accuracy": accuracy}}
+            trials.record(sweep_id, row.key, values if is_best else values | {"metrics": {}})
+        diverged = next(row for row in trials.of_sweep(sweep_id) if row.optimizer == "msgd")
+        trials.record(sweep_id, diverged.key, {"outcome": "diverged"})
+    with database.snapshot() as session:
+        trials = TrialRepository(session)
+        assert trials.best_accuracies([sweep_id, "none"]) == {
+            sweep_id: [BestAccuracy("sam", 0.8125)],
+            "none": [],
+        }
+        assert trials.best_configurations(sweep_id, 9) == [
+            BestConfiguration("sam", 0.1, 0.0, 0.8125, 2),
+            BestConfiguration("sam", 0.01, 0.0, 0.5, 2),
+        ]
+        assert len(trials.best_configurations(sweep_id, 1)) == 1
+        best, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=True)
+        accuracies = [row.metrics.get("val_accuracy") for row in best]
+        assert accuracies == [0.875, 0.75, 0.5, 0.5, *[None] * 12]
+
+
+def test_trials_are_found_by_status_and_configuration(
+    sweeps: SweepService, database: Database
+) -> None:
+    sweep_id = submit(sweeps)
+    with database.transaction() as session:
+        trials = TrialRepository(session)
+        first, second, *_ = trials.of_sweep(sweep_id)
+        trials.record(sweep_id, first.key, {"mlflow_run_id": "run"})
+        trials.record(sweep_id, second.key, {"mlflow_run_id": "other", "outcome": "failed"})
+
+    def count(wanted: TrialFilter) -> int:
+        with database.snapshot() as session:
+            return TrialRepository(session).find(sweep_id, wanted, offset=0, limit=1)[1]
+
+    assert count(TrialFilter()) == 16
+    assert count(TrialFilter("running")) == 1
+    assert count(TrialFilter("pending")) == 14
+    assert count(TrialFilter("failed")) == 1
+    assert count(TrialFilter(optimizer="sam", learning_rate=0.1, weight_decay=1e-4)) == 2
+    with database.snapshot() as session:
+        trials = TrialRepository(session)
+        assert [row.key for row in trials.running(sweep_id)] == [first.key]
+        page, _ = trials.find(sweep_id, TrialFilter(), offset=14, limit=9)
+        assert [row.position for row in page] == [14, 15]
+
+
+def test_newest_events_leave_out_epochs_and_other_trials(
+    sweeps: SweepService, database: Database
+) -> None:
+    sweep_id = submit(sweeps)  # event 1
+    told = [
+        (EventKind.TRIAL, {"key": "a", "status": "completed"}),
+        (EventKind.PROGRESS, {"epochs": {"b": 1}}),
+        (EventKind.TRIAL, {"key": "b", "status": "failed"}),
+        (EventKind.REASON, {"reason": "no room"}),
+    ]
+    with database.transaction() as session:
+        EventRepository(session).append(sweep_id, *told)
+    with database.snapshot() as session:
+        events = EventRepository(session)
+
+        def numbers(**asked: int | bool) -> list[int]:
+            rows = events.newest(sweep_id, **{"limit": 9, "all_trials": True} | asked)  # type: ignore[arg-type]
+            return [row.number for row in rows]
+
+        assert numbers() == [5, 4, 2, 1]
+        assert numbers(all_trials=False) == [5, 4, 1]
+        assert numbers(before=4, limit=1) == [2]
