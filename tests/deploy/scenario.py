@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(3600)
 
 ROOT = Path(__file__).parents[2]
 BASE_IMAGE = os.environ.get("PYTHON_IMAGE", "python:3.11-slim-bookworm")
-DEADLINE_SECONDS = 300
+DEADLINE_SECONDS = 600
 SPECIFICATION = """
 name: compose
 dataset: digits
@@ -203,7 +203,7 @@ def test_empty_secret_ends_in_one_line(deployment: Deployment) -> None:
 
 def test_deployment_comes_up(deployment: Deployment) -> None:
     started = time.monotonic()
-    deployment.compose("up", "-d", "--wait", "--wait-timeout", "300", "--no-build")
+    deployment.compose("up", "-d", "--wait", "--wait-timeout", "600", "--no-build")
     log.info(f"up after {time.monotonic() - started:.0f} s")
     readiness = deployment.readiness()
     assert readiness is not None
@@ -298,7 +298,7 @@ def test_backup_is_restored_into_an_empty_deployment(deployment: Deployment) -> 
     log.info(f"backup in bytes: {sizes}")
     deployment.compose("down", "-v")
     subprocess.run(again, cwd=ROOT, env=environment, check=True)
-    deployment.compose("up", "-d", "--wait", "--wait-timeout", "300", "--no-build")
+    deployment.compose("up", "-d", "--wait", "--wait-timeout", "600", "--no-build")
     with Client(deployment.url, token=deployment.token) as client:
         (sweep,) = client.sweeps.list()
         assert sweep.progress.completed == TRIALS
@@ -356,7 +356,7 @@ def test_wrong_ray_token_is_said_by_readyz(deployment: Deployment) -> None:
 
 def test_one_login_opens_service_and_mlflow_over_tls(deployment: Deployment) -> None:
     tls: dict[str, Any] = {"overrides": ("cpu", "tls")}
-    deployment.compose("up", "-d", "--wait", "--wait-timeout", "300", "--no-build", **tls)
+    deployment.compose("up", "-d", "--wait", "--wait-timeout", "600", "--no-build", **tls)
     published = docker("ps", "--format", "{{.Ports}}")
     assert "18420" not in published
     assert "15000" not in published
