@@ -28,6 +28,8 @@ __all__ = ["router"]
 
 router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}")
 
+_LARGE_TRIALS = 1_000
+"""The results of fewer trials are worked out within a fraction of a second."""
 _LOG_LINES = 500
 _EVENTS_A_PAGE = 100
 
@@ -77,14 +79,20 @@ def show_sweep(
     sensitivity: Sensitivity,
     caller: Caller,
     figure: Name = None,
+    whole: bool = False,
 ) -> Response:
-    """One sweep."""
+    """One sweep; what takes long to work out follows by itself, unless the ``whole`` is wanted."""
     sweep = sweeps.get(sweep_id)
+    is_large = sweep.progress.ended > _LARGE_TRIALS
     is_grid = sweep.specification["search"]["type"] == "grid"
     figures = {name: FIGURES[name] for name in FIGURES if is_grid or name not in _NEEDS_GRID}
     context: dict[str, Any] = {
         **sweep_parts.running(sweep, stored),
-        **sweep_parts.results(sweep, stored, sensitivity, asked.metric, asked.split),
+        **(
+            sweep_parts.no_results(asked.metric, asked.split)
+            if is_large and not whole
+            else sweep_parts.results(sweep, stored, sensitivity, asked.metric, asked.split)
+        ),
         **sweep_parts.history(sweep, stored),
         **sweep_parts.status(sweep, caller),
     }

@@ -11,6 +11,7 @@ Each names in ``data-on`` the events that concern it; ``static/live.js`` follows
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from service.events.repository import EventRepository
 from service.execution.results import MlflowResults
@@ -29,7 +30,7 @@ from service.ui.running_curves import running_curves
 from service.ui.sweep_results import SweepResults
 from workers.spec import SweepSpec
 
-__all__ = ["history", "results", "running", "status"]
+__all__ = ["history", "no_results", "results", "running", "status"]
 
 _RUNNING_SHOWN = 24
 _BEST_SHOWN = 10
@@ -94,6 +95,12 @@ def results(
         "table": render_table(summary) if summary else None,
         "comparison_sentence": comparison_sentence,
     }
+
+
+def no_results(metric: str | None, split: str | None) -> dict[str, Any]:
+    """In their place while they are worked out."""
+    asked = {"metric": metric, "split": split}
+    return {"results_query": urlencode({name: value for name, value in asked.items() if value})}
 
 
 def history(sweep: SweepDetail, stored: Database) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 
 from service.catalog import preset_names, preset_text
 from service.sweeps.lifecycle import SweepState
+from service.ui import sweep_page
 from service.ui.new_sweep import specification_text
 from workers.spec import load_spec
 
@@ -278,6 +279,20 @@ def test_trial_without_mlflow_shows_what_the_database_knows(site: Any, http: htt
     assert "62.5 %" in text
     assert '<th scope="row">training.epochs</th><td>2</td>' in text
     assert re.search(r'scope="row">validation</th>\s*<td>12.5</td>\s*<td>0.5</td>', text)
+
+
+def test_large_sweep_shows_its_results_when_they_are_there(
+    site: Any, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_page, "_LARGE_TRIALS", 15)
+    sweep_id, _ = site.complete("large")
+    here = f"/sweeps/{sweep_id}"
+    page = http.get(f"{here}?metric=ood_accuracy").text
+    assert f'data-source="{here}/results?metric=ood_accuracy"' in page
+    assert "results of 16 trials are worked out" in page
+    assert "<table" not in page
+    assert 'class="heatmap"' in http.get(f"{here}/results?metric=ood_accuracy").text
+    assert 'class="heatmap"' in http.get(f"{here}?whole=true").text
 
 
 def test_page_follows_events_until_the_sweep_has_ended(site: Any, http: httpx.Client) -> None:
