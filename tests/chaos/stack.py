@@ -14,9 +14,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+from relay import Relay
 
 MARK = "SASAM_SUPERVISED_BY"
 NODE = "SASAM_CHAOS_NODE"
+NODE_ADDRESS = "127.0.0.2"
 START_SECONDS = 180
 
 
@@ -36,6 +38,7 @@ class Stack:
     def running(self) -> Iterator[None]:
         """Run everything while the block runs; nothing is left behind."""
         self.start_supervisor()
+        Relay(NODE_ADDRESS, "127.0.0.1", self.ports["ray_gcs"])
         self._keeper.start()
         try:
             yield
@@ -116,8 +119,8 @@ class Stack:
         if not folder:
             raise OSError("no head to join")
         options = {
-            "address": f"127.0.0.1:{self.ports['ray_gcs']}",
-            "node-ip-address": "127.0.0.1",
+            "address": f"{NODE_ADDRESS}:{self.ports['ray_gcs']}",
+            "node-ip-address": NODE_ADDRESS,
             "num-cpus": 1,
             "object-store-memory": 100_000_000,
             "temp-dir": folder,
