@@ -31,6 +31,7 @@ from service.backup.rows import read_rows, tables, write_rows
 from service.embedded.home import occupy
 from service.settings import Settings
 from service.storage import Database, SweepRow
+from workers.unpacking import unpack
 
 __all__ = ["Manifest", "restore_backup", "write_backup"]
 
@@ -119,7 +120,7 @@ def restore_backup(file: Path, settings: Settings) -> Manifest:
     with tempfile.TemporaryDirectory(prefix="sasam-") as folder:
         try:
             with tarfile.open(file, "r:gz") as archive:
-                archive.extractall(folder, filter="data")
+                unpack(archive, Path(folder))
             manifest = Manifest(**json.loads((Path(folder) / _MANIFEST).read_text()))
         except (OSError, tarfile.TarError, ValueError, TypeError, EOFError) as error:
             raise BackupError(f"{file} is no backup of sasam, or damaged: {error}") from error

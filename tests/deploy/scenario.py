@@ -28,6 +28,7 @@ from mlflow import MlflowClient
 from service.client import Client
 
 log = logging.getLogger(__name__)
+logging.getLogger("httpx").setLevel(logging.WARNING)
 pytestmark = pytest.mark.timeout(3600)
 
 ROOT = Path(__file__).parents[2]
@@ -216,7 +217,7 @@ def test_containers_are_closed_as_the_file_says(deployment: Deployment) -> None:
     published = {
         (port["URL"], port["PublishedPort"], port["TargetPort"])
         for one in containers
-        for port in one["Publishers"]
+        for port in one["Publishers"] or ()
         if port["PublishedPort"]
     }
     assert published == {("127.0.0.1", 18420, 8420), ("127.0.0.1", 15000, 5000)}

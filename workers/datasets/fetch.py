@@ -23,6 +23,7 @@ from workers.datasets.errors import (
 )
 from workers.datasets.records import RECORDS, Record
 from workers.datasets.verify import checksum, verify
+from workers.unpacking import unpack
 
 __all__ = ["fetch", "fetch_record"]
 
@@ -142,7 +143,7 @@ def _unpack(record: Record, archive: Path) -> Path:
     shutil.rmtree(beside, ignore_errors=True)
     try:
         with tarfile.open(archive) as tar:
-            tar.extractall(beside, filter="data")
+            unpack(tar, beside)
         unpacked = verify(record, beside, key=_KEY)
         shutil.rmtree(folder, ignore_errors=True)
         return unpacked.rename(folder)
