@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from service.sweeps.lifecycle import SweepState
 from service.sweeps.service import require_sweep
 
 from .conftest import look_away_and_back
+
+pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
 
 
 def test_submit_from_a_preset_with_an_error_shown_at_its_path(page: Page) -> None:
@@ -236,6 +239,14 @@ def test_without_javascript_everything_can_be_read(site: Any, browser: Browser) 
     figure = plain.locator("#figures img")
     expect(figure).to_be_visible()
     assert figure.evaluate("image => image.complete || image.decode().then(() => true)")
+    other, _ = site.complete("plain-other")
+    plain.goto("/compare")
+    for box in (sweep_id, other):
+        plain.locator(f"[value='{box}']").check()
+    plain.get_by_role("button", name="Compare").click()
+    expect(plain.locator("#figures img")).to_be_visible()
+    expect(plain.get_by_role("region", name="Side by side")).to_be_visible()
+    plain.goto(f"/sweeps/{sweep_id}")
     plain.get_by_role("button", name="Delete…").click()
     plain.get_by_role("button", name="Delete it").click()
     assert plain.goto(f"/sweeps/{sweep_id}").status == 404  # type: ignore[union-attr]

@@ -13,6 +13,8 @@ from service.security.tokens import Tokens
 
 from .conftest import look_away_and_back, serve
 
+pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
+
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
