@@ -15,6 +15,9 @@ set -euo pipefail
 
 WORK=${WORK:-/var/tmp/sasam-compose}
 CACHE=${CACHE:-$WORK/cache}
+BRIDGE=sasam-engine # of our own: another engine's docker0 stays as it is
+BRIDGE_ADDRESS=172.31.250.1
+PACKAGES_PORT=18099
 START=$(date +%s)
 export DOCKER_HOST=unix://$WORK/docker.sock DOCKER_CONFIG=$WORK/docker-config DOCKER_BUILDKIT=1
 export DEBIAN_FRONTEND=noninteractive
@@ -43,10 +46,11 @@ refuse() {
 install_tools() {
     mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources 2>/dev/null | head -1)
     mirror=${mirror:-http://deb.debian.org/debian}
-    for package in docker.io debootstrap iptables; do
+    for package in docker.io debootstrap iptables iproute2; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' && continue
         apt-get update -q >"$WORK/apt.log" 2>&1 || true
-        apt-get install -y -q --no-install-recommends docker.io debootstrap iptables >>"$WORK/apt.log" 2>&1
+        apt-get install -y -q --no-install-recommends docker.io debootstrap iptables \
+            iproute2 >>"$WORK/apt.log" 2>&1
         break
     done
     if [ ! -d "$CACHE/debs" ]; then
@@ -69,8 +73,12 @@ install_tools() {
 
 start_engine() {
     mkdir -p "$WORK/data" "$WORK/run"
+    ip link show "$BRIDGE" >/dev/null 2>&1 || ip link add "$BRIDGE" type bridge
+    ip address replace "$BRIDGE_ADDRESS/24" dev "$BRIDGE"
+    ip link set "$BRIDGE" up
     setsid dockerd --data-root "$WORK/data" --exec-root "$WORK/run" --pidfile "$WORK/dockerd.pid" \
-        -H "$DOCKER_HOST" --storage-driver overlay2 >"$WORK/dockerd.log" 2>&1 </dev/null &
+        -H "$DOCKER_HOST" --group root --bridge "$BRIDGE" --storage-driver overlay2 \
+        >"$WORK/dockerd.log" 2>&1 </dev/null &
     for _ in $(seq 120); do docker info >/dev/null 2>&1 && break || sleep .5; done
     docker info -f 'engine {{.ServerVersion}}' || { tail -20 "$WORK/dockerd.log" && exit 1; }
     say "engine up"
@@ -135,8 +143,7 @@ DOCKERFILE
 # secret, its folders over HTTP.
 configure_pip() {
     export CA_BUNDLE_FILE=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt} PIP_CONF_FILE=$WORK/pip.conf
-    local bridge folders
-    bridge=$(docker network inspect bridge -f '{{(index .IPAM.Config 0).Gateway}}')
+    local folders
     folders=$(python3 -m pip config get global.extra-index-url 2>/dev/null | tr ' ' '\n' | sed -n 's,^file://,,p')
     printf '[global]\ncert = /run/secrets/ca_bundle\nroot-user-action = ignore\ndisable-pip-version-check = true\n' >"$PIP_CONF_FILE"
     [ -z "$folders" ] && return
@@ -145,14 +152,13 @@ configure_pip() {
     local urls="" number=0
     for folder in $folders; do
         ln -sfn "$(dirname "$folder")" "$WORK/packages/$number"
-        urls="$urls http://$bridge:$PACKAGES_PORT/$number/$(basename "$folder")"
+        urls="$urls http://$BRIDGE_ADDRESS:$PACKAGES_PORT/$number/$(basename "$folder")"
         number=$((number + 1))
     done
-    (cd "$WORK/packages" && exec python3 -m http.server --bind "$bridge" "$PACKAGES_PORT" >/dev/null 2>&1) &
+    (cd "$WORK/packages" && exec python3 -m http.server --bind "$BRIDGE_ADDRESS" "$PACKAGES_PORT" >/dev/null 2>&1) &
     echo $! >"$WORK/packages.pid"
-    printf 'extra-index-url = %s\ntrusted-host = %s\n' "${urls# }" "$bridge" >>"$PIP_CONF_FILE"
+    printf 'extra-index-url = %s\ntrusted-host = %s\n' "${urls# }" "$BRIDGE_ADDRESS" >>"$PIP_CONF_FILE"
 }
-PACKAGES_PORT=18099
 
 clean() {
     local status=$?
@@ -167,8 +173,8 @@ clean() {
         engine=$(cat "$WORK/dockerd.pid")
         kill "$engine"
         for _ in $(seq 60); do kill -0 "$engine" 2>/dev/null && sleep .5 || break; done
-        ip link delete docker0 2>/dev/null
     fi
+    ip link delete "$BRIDGE" 2>/dev/null
     umount "$WORK/run/netns/default" 2>/dev/null
     for entry in "$WORK"/* ; do [ "$entry" = "$CACHE" ] || rm -rf "$entry"; done
     say "cleaned, exit $status"
