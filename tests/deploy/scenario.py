@@ -301,7 +301,8 @@ def test_backup_is_restored_into_an_empty_deployment(deployment: Deployment) -> 
     subprocess.run(again, cwd=ROOT, env=environment, check=True)
     deployment.compose("up", "-d", "--wait", "--wait-timeout", "600", "--no-build")
     with Client(deployment.url, token=deployment.token) as client:
-        (sweep,) = client.sweeps.list()
+        (view,) = client.sweeps.browse()
+        sweep = client.sweeps.get(view.sweep_id)
         assert sweep.progress.completed == TRIALS
         assert sweep.summary().complete
     tracking = MlflowClient(deployment.mlflow)
@@ -348,11 +349,12 @@ def test_wrong_ray_token_is_said_by_readyz(deployment: Deployment) -> None:
     (secrets / "ray_token").chmod(0o644)
     (secrets / "ray_token").write_text("0" * 64)
     wrong = {"SECRETS": str(secrets)}
-    deployment.compose("up", "-d", "--no-build", "--no-deps", "service", variables=wrong)
+    again = ["up", "-d", "--no-build", "--no-deps", "--force-recreate"]
+    deployment.compose(*again, "service", variables=wrong)
     readiness = until(deployment.readiness, "an answer")
     assert not readiness["ready"]
     assert "/api/version with 40" in readiness["checks"]["ray"]
-    deployment.compose("up", "-d", "--wait", "--no-build", "--no-deps", "service")
+    deployment.compose(*again, "--wait", "service")
 
 
 def test_one_login_opens_service_and_mlflow_over_tls(deployment: Deployment) -> None:
