@@ -385,7 +385,7 @@ def test_one_login_opens_service_and_mlflow_over_tls(deployment: Deployment) -> 
             json={"max_results": 10},
             headers={"Origin": mlflow},
         )
-        assert "compose" in {one["name"] for one in search.json()["experiments"]}
+        assert "Default" in {one["name"] for one in search.json()["experiments"]}
     with httpx.Client(verify=trusted, headers={"Authorization": f"Bearer {reader}"}) as program:
         assert program.get(f"{site}/api/v1/sweeps").status_code == 200
         assert program.get(f"{mlflow}/").status_code == 403
