@@ -102,10 +102,9 @@ def fill(settings: Settings) -> tuple[str, Any]:
             states = [SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING]
             for before, after in zip(states, [*states[1:], SweepState.COMPLETED], strict=True):
                 assert transition(session, sweep_id, before, after)
-        Tokens(database).create("alice", Role.SUBMIT)
-        client.app.state.authentication._is_required = False  # type: ignore[attr-defined]
         summary = client.get(f"/api/v1/sweeps/{sweep_id}/summary").json()
         assert len(summary["optimizers"]) == 2
+        Tokens(database).create("alice", Role.SUBMIT)  # from now on a caller needs one
     settings.home.mkdir(exist_ok=True)
     with closing(sqlite3.connect(settings.home / "mlflow.db")) as mlflow:
         mlflow.execute("create table runs (name text)")
