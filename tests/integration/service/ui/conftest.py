@@ -250,7 +250,7 @@ def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     process.wait()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium: the machine's, else Playwright's own."""
     with sync_playwright() as playwright:
