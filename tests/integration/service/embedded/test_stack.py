@@ -63,18 +63,22 @@ def ports(supervisor: Any) -> dict[str, int]:
     return json.loads((supervisor.home / "ports.json").read_text())
 
 
-def listeners(ports: dict[str, int]) -> set[str]:
-    """Addresses on which something listens on one of the ports, workers' included."""
-    workers = range(ports["ray_workers"], ports["ray_workers"] + 1_000)
-    found = set()
+def listeners(home: Path) -> dict[int, str]:
+    """Where processes of a home listen, workers included: addresses by port."""
+    mark, sockets = f"\0SASAM_HOME={home}\0".encode(), set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in b"\0" + (folder / "environ").read_bytes():
+                sockets |= {str(handle.readlink()) for handle in (folder / "fd").iterdir()}
+    found = {}
     for table, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
-            _, local, _, state, *_ = line.split()
-            host, port = local.split(":")
-            if state == "0A" and (int(port, 16) in ports.values() or int(port, 16) in workers):
+            _, local, _, state, *_, inode = line.split()[:10]
+            if state == "0A" and f"socket:[{inode}]" in sockets:
+                host, port = local.split(":")
                 raw = bytes.fromhex(host)
                 words = b"".join(raw[i : i + 4][::-1] for i in range(0, len(raw), 4))
-                found.add(socket.inet_ntop(family, words))
+                found[int(port, 16)] = socket.inet_ntop(family, words)
     return found
 
 
@@ -130,7 +134,9 @@ def test_stack_through_faults(
     assert Path(found.read_text()).parent == Path(sys.executable).parent
 
     # Loopback alone, workers included.
-    assert listeners(ports(one)) <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    listening = listeners(one.home)
+    assert listening.keys() >= {ports(one)[name] for name in ("service", "mlflow", "ray_gcs")}
+    assert set(listening.values()) <= {"127.0.0.1", "::ffff:127.0.0.1"}, listening
 
     # A service and a raylet die; the rest of the test gives them time to come back.
     folder = ray_folder(two)
