@@ -35,16 +35,18 @@ class Stack:
         self._keeper = threading.Thread(target=self._keep_node, daemon=True)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
+    def running(self, *, second_node: bool = True) -> Iterator[None]:
         """Run everything while the block runs; nothing is left behind."""
         self.start_supervisor()
-        Relay(NODE_ADDRESS, "127.0.0.1", self.ports["ray_gcs"])
-        self._keeper.start()
+        if second_node:
+            Relay(NODE_ADDRESS, "127.0.0.1", self.ports["ray_gcs"])
+            self._keeper.start()
         try:
             yield
         finally:
             self._stopping.set()
-            self._keeper.join()
+            if second_node:
+                self._keeper.join()
             self.end_supervisor()
             for pid in self._carrying(f"{NODE}={self.home}"):
                 kill(pid)
