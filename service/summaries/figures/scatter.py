@@ -32,7 +32,8 @@ def curvature_scatter(
     Returns:
         A record a configuration with curvature: ``optimizer``, ``title``, ``learning_rate``,
         ``weight_decay``, ``curvature``, ``shown`` (within the axis), ``place`` ("within", "below",
-        "above"), ``accuracy``, ``learned``.
+        "above"), ``accuracy``, ``learned``, ``efficient`` (no configuration that learned is both as
+        accurate and as flat, and better in one: the Pareto front).
     """
     if metric not in CURVATURE_METRICS:
         raise UnknownNameError("metric", metric, CURVATURE_METRICS)
@@ -60,10 +61,12 @@ def curvature_scatter(
                     "place": "below" if value < low else "above" if value > high else "within",
                     "accuracy": float(scores.evaluation[at]),
                     "learned": bool(learned[at]),
+                    "efficient": False,
                 }
             )
+    _mark_front([record for record in records if record["learned"]])
     title = METRICS[metric].title
-    notes = []
+    notes = ["line: no configuration is both more accurate and flatter"]
     if not all(record["learned"] for record in records):
         notes.append("hollow: hardly learned, flatness means nothing")
     if any(record["place"] != "within" for record in records):
@@ -73,7 +76,7 @@ def curvature_scatter(
     return FigureData(
         name="curvature-scatter",
         title=f"{title} against accuracy{of_workload(table)}",
-        notes=["; ".join(notes)] if notes else [],
+        notes=notes,
         records=records,
         scales={
             "low": low,
@@ -86,8 +89,18 @@ def curvature_scatter(
     )
 
 
+def _mark_front(records: list[Record]) -> None:
+    """Mark the records that no other one dominates; of equal ones, one."""
+    flatness = np.array([record["curvature"] for record in records], dtype=float)
+    accuracy = np.array([record["accuracy"] for record in records], dtype=float)
+    order = np.lexsort((-accuracy, flatness))
+    before = np.maximum.accumulate(np.append(-np.inf, accuracy[order]))[:-1]
+    for at in order[accuracy[order] > before]:
+        records[at]["efficient"] = True
+
+
 def draw_curvature_scatter(figure: FigureData, theme: Theme) -> Any:
-    """Points over a log axis; triangles at its ends."""
+    """Points over a log axis, triangles at its ends, and the Pareto front as a stair."""
     optimizers = [str(label) for label in figure.scales["optimizers"]]  # type: ignore[union-attr]
     low, high = figure.scale("low"), figure.scale("high")
     x = alt.X(
@@ -116,9 +129,16 @@ def draw_curvature_scatter(figure: FigureData, theme: Theme) -> Any:
         filled=True, size=55, opacity=0.85
     )
     unlearned = points.transform_filter("!datum.learned").mark_point(filled=False, size=55)
+    front = (
+        alt.Chart(RECORDS)
+        .transform_filter("datum.efficient")
+        .mark_line(interpolate="step-after", strokeWidth=1, color=theme.faint)
+        .encode(x=x, y=y)
+    )
     chance = alt.Chart(RECORDS).mark_rule(strokeDash=[4, 3], color=theme.faint)
     return (
         alt.layer(
+            front,
             learned.encode(color=colour),
             unlearned.encode(color=colour),
             chance.encode(y=alt.YDatum(figure.scale("chance"))),

@@ -236,6 +236,22 @@ def test_curvature_scatter_keeps_what_lies_beyond_the_axis(oracle_table: TrialTa
     assert any("3 configurations diverged" in note for note in figure.notes)
 
 
+def test_curvature_scatter_marks_the_pareto_front(oracle_table: TrialTable) -> None:
+    records = compute_figure("curvature-scatter", oracle_table).records
+    points = {(r["curvature"], r["accuracy"]): r["efficient"] for r in records if r["learned"]}
+    best = {
+        (trace, accuracy)
+        for trace, accuracy in points
+        if not any(
+            (t, a) != (trace, accuracy) and t <= trace and a >= accuracy  # type: ignore[operator]
+            for t, a in points
+        )
+    }
+    assert 1 < len(best) < len(points)
+    assert {point for point, efficient in points.items() if efficient} == best
+    assert not any(r["efficient"] for r in records if not r["learned"])
+
+
 def test_expected_max_never_goes_beyond_the_configurations_tried(make_table: MakeTable) -> None:
     figure = compute_figure("expected-max", make_table(), budget="gradient_evaluations")
     most = {
