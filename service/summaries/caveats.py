@@ -84,7 +84,8 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
             code="pruned_trials",
             message=f"{pruned} of {table.planned_trials} trials were stopped early and are left"
             " out: the configurations that ran to the end are the better ones, so sensitivity,"
-            " regret and divergence are understated, and a grid has holes.",
+            " regret and divergence are understated"
+            + (", and the grid has holes." if table.search == "grid" else "."),
             optimizers=_pruned(table),
         )
     if diverged := table.n_diverged:
@@ -217,9 +218,10 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
             " upward and cover 83 to 93 % instead of 95 % with 2 to 5 seeds.",
         )
     if len(summaries) > 1:
+        what = "grid" if table.search == "grid" else "search"
         yield Caveat(
             code="p_values_within_grid",
-            message="P-values are within this grid: its configurations are not independent data"
+            message=f"P-values are within this {what}: its configurations are not independent data"
             " sets, and they say nothing about other workloads; across"
             f" {len(table.seeds)} seed{'s' * (len(table.seeds) > 1)} alone the smallest possible p"
             f" is {min(1.0, 2.0 ** (1 - len(table.seeds))):g}.",

@@ -1,5 +1,6 @@
 """Several sweeps side by side: the same grid on other models, data or code versions."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -203,12 +204,12 @@ def _differing(specifications: Sequence[Mapping[str, Any]]) -> dict[str, list[st
 
 
 def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Values by dotted paths; a list is one value."""
+    """Values by dotted paths, written as in a specification; a list is one value."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield prefix + name, str(value)
+            yield prefix + name, value if isinstance(value, str) else json.dumps(value)
 
 
 def _caveats(

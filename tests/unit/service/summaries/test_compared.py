@@ -59,6 +59,7 @@ def test_compare_sweeps_says_what_differs_and_what_that_means(make_sweep: Any) -
     first, second = make_sweep("a", "x"), make_sweep("b", "y", other, rates=(1e-3, 1e-2))
     found = compare_sweeps([first, second])
     assert found.differing["model.name"] == ["vgg19", "vit-small"]
+    assert found.differing["search.learning_rate"][1] == "[0.001, 0.01]"
     assert set(found.differing) == {"model.name", "search.learning_rate"}
     assert [caveat.code for caveat in found.caveats] == ["different_grids"]
 
