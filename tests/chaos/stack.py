@@ -25,8 +25,9 @@ START_SECONDS = 180
 class Stack:
     """One home, its supervisor, and a worker node that comes back when it dies."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, cpus: int = 1) -> None:
         self.home = home
+        self._cpus = cpus
         self._bin = Path(sys.executable).parent
         self._log = (home.parent / "chaos.log").open("ab")
         self._supervisor: subprocess.Popen[bytes] | None = None
@@ -54,7 +55,7 @@ class Stack:
 
     def start_supervisor(self) -> None:
         """Run `sasam up` and wait until the service answers."""
-        environment = os.environ | {"SASAM_HOME": str(self.home), "SASAM_CPUS": "1"}
+        environment = os.environ | {"SASAM_HOME": str(self.home), "SASAM_CPUS": str(self._cpus)}
         self._supervisor = subprocess.Popen(
             [str(self._bin / "sasam"), "up"], env=environment, stdout=self._log, stderr=self._log
         )

@@ -61,7 +61,7 @@ def judge(
         sweep = sasam.sweeps.get(sweep_id)
         outcomes = Counter(trial.status for trial in sweep.trials())
     if sweep.state != state:
-        verdict.problems.append(f"the sweep is {sweep.state}: {sweep.reason}")
+        verdict.problems.append(f"the sweep is {sweep.state}: {sweep.detail.reason}")
     if outcomes != {"completed": len(reference)}:
         verdict.problems.append(f"the service counts {dict(outcomes)}")
     return verdict
