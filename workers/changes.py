@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers.journal import Journal
-from workers.metrics import Outcome
+from workers.metrics import RESULTS
 from workers.spec import SpecError, SpecProblem
 
 __all__ = ["DATA_FINGERPRINT", "refuse_other_data"]
@@ -19,7 +19,6 @@ __all__ = ["DATA_FINGERPRINT", "refuse_other_data"]
 DATA_FINGERPRINT = "data_fingerprint"
 """Name of the fact that tells data apart."""
 _TAG = f"sasam.{DATA_FINGERPRINT}"
-_RESULTS = frozenset({Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED})
 
 
 def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: bool) -> None:
@@ -33,7 +32,7 @@ def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: b
     Raises:
         SpecError: They are others, and nobody consented.
     """
-    ended = sum(outcome in _RESULTS for outcome in journal.outcomes.values())
+    ended = sum(outcome in RESULTS for outcome in journal.outcomes.values())
     before, now = _last_fingerprint(journal), facts.get(DATA_FINGERPRINT)
     if accepted or not ended or before is None or before == now:
         return

@@ -17,12 +17,14 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+from requests import HTTPError
 
 from workers.failures import FailureKind, read_failure
 from workers.job import DriverJob
 from workers.journal import Entry, Journal
 from workers.logs import read_trial_log
 from workers.metrics import Outcome
+from workers.recall import recall
 
 __all__ = ["MlflowWriter"]
 
@@ -35,6 +37,8 @@ _MOST_ITEMS = 1_000
 _GATHER_SECONDS = 0.5
 _SHORTEST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 15.0
+_ARTIFACT_PATIENCE_SECONDS = 600.0
+"""How long everything waits for a store of artifacts that fails while MLflow itself answers."""
 _TAG_LENGTH = 4_000
 _INVALID = frozenset({"BAD_REQUEST", "INVALID_PARAMETER_VALUE"})
 _REFUSED = _INVALID | {"INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
@@ -50,8 +54,8 @@ class MlflowWriter:
 
     Nothing is given up while MLflow does not answer. When it refuses a delivery, the runs are
     looked up again and the delivery is repeated once, what is deleted restored; what it refuses
-    then (a value it will never take, an artifact it cannot store) is left out with a warning, since
-    it must not keep everything else back. All of it stays in the journal.
+    then (a value it will never take), or cannot store for long (an artifact), is left out with a
+    warning, since it must not keep everything else back. All of it stays in the journal.
 
     Args:
         job: The driver's job: the sweep, its tracking server, the attempt.
@@ -72,11 +76,26 @@ class MlflowWriter:
         self._run_ids: dict[str, str] = {}
         self._deleted: set[str] = set()
         self._drops_refused = False
+        self._artifacts_fail_since: float | None = None
         self._folders = journal.path.with_name("checkpoints")
         self._offset_file = journal.path.with_suffix(".delivered")
         self._offset = self._load_offset()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._deliver_all, name="mlflow-writer")
+
+    def recall(self) -> None:
+        """Fill a journal without a start from what MLflow has of the sweep; waits for MLflow."""
+        while True:
+            try:
+                self._experiment_id = self._find_experiment()
+                runs = self._find_runs()
+                history = self._client.get_metric_history
+                recall(self._journal, self._job.specification, runs, history)
+            except MlflowException as error:
+                log.warning("MLflow does not say what it has of the sweep: %s", error)
+                time.sleep(_LONGEST_PAUSE_SECONDS)
+            else:
+                return self._delivered_to(self._journal.end)
 
     def start(self) -> None:
         """Start delivering."""
@@ -127,10 +146,19 @@ class MlflowWriter:
             else:
                 self._deliver_sweep(group)
         self._drops_refused = False
-        self._offset = behind
+        self._delivered_to(behind)
+
+    def _delivered_to(self, offset: int) -> None:
+        """Note that what lies before an offset is delivered."""
+        self._offset = offset
         scratch = self._offset_file.with_suffix(".tmp")
-        scratch.write_text(str(behind))
+        scratch.write_text(str(offset))
         scratch.replace(self._offset_file)
+
+    def _start_over(self) -> None:
+        """Deliver everything again, also if this process dies before it has."""
+        self._offset = 0
+        self._offset_file.unlink(missing_ok=True)
 
     def _learn_suggestions(self) -> None:
         """Learn the trials that a search has found meanwhile."""
@@ -212,7 +240,7 @@ class MlflowWriter:
 
     def _create_parent(self) -> str:
         """Make the sweep's run; into a new one everything is delivered."""
-        self._offset = 0
+        self._start_over()
         run = self._client.create_run(
             self._experiment_id,
             run_name=f"{self._job.specification.name} {self._job.sweep_id}",
@@ -269,7 +297,7 @@ class MlflowWriter:
             else:
                 run_id = self._create_run(key, start)
         elif not run_id:
-            self._offset = 0
+            self._start_over()
             raise MlflowException(f"the run of trial {key} is gone", RESOURCE_DOES_NOT_EXIST)
         items += [
             Metric(name, float(value), entry.time_ms, entry.data["epoch"])
@@ -317,14 +345,23 @@ class MlflowWriter:
         try:
             self._client.log_text(run_id, text, name)
         except Exception as error:
-            if not self._drops_refused or not _is_answer(error):
+            now = time.monotonic()
+            self._artifacts_fail_since = self._artifacts_fail_since or now
+            is_refused = self._drops_refused and _is_answer(error)
+            if not is_refused and now - self._artifacts_fail_since < _ARTIFACT_PATIENCE_SECONDS:
                 raise
             log.warning("the artifact %s of run %s is left out: %s", name, run_id, error)
+        else:
+            self._artifacts_fail_since = None
 
 
 def _is_answer(error: Exception) -> bool:
     """Whether a request came through and was refused; everything else may work later."""
-    return not isinstance(error, MlflowException) or error.error_code in _REFUSED
+    if isinstance(error, MlflowException):
+        return error.error_code in _REFUSED
+    if isinstance(error, HTTPError) and error.response is not None:  # of the store of artifacts
+        return bool(error.response.status_code < 500)
+    return not isinstance(error, OSError)
 
 
 def _is_active(run: Run) -> bool:

@@ -4,7 +4,7 @@
     Tune runs what is left on reused actors; its callback journals, the writer delivers to MLflow
 
 Tune's own state is not needed again: a restarted driver goes by the journal, and an unfinished
-trial by its own checkpoint.
+trial by its own checkpoint. Where the journal is lost, the driver goes by MLflow.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -82,15 +83,20 @@ def run(job: DriverJob) -> int:
     home = Path(job.storage_path) / "sweeps" / job.sweep_id
     facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
     journal = Journal(home / "journal.jsonl")
+    writer = MlflowWriter(job, journal, _environment_tags())
+    if job.attempt > 1 and not journal.is_started:
+        writer.recall()
     refuse_other_data(journal, facts, accepted=job.accepts_changes)
     source = open_source(job.specification, journal, 1 / facts["classes"])
     total = job.specification.trial_count
     log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
-    writer = MlflowWriter(job, journal, _environment_tags())
     writer.start()
     try:
         journal.append("sweep_started", tags={f"sasam.{name}": str(v) for name, v in facts.items()})
-        given_up = bool(source.left) and _tune(job, source, journal, home)
+        given_up = False
+        if source.left:
+            with _cluster():  # others may have it while the rest is delivered
+                given_up = _tune(job, source, journal, home)
         journal.append("sweep_ended", status="FAILED" if given_up else "FINISHED")
     finally:
         writer.close()
@@ -98,10 +104,21 @@ def run(job: DriverJob) -> int:
     return EXIT_TOO_MANY_FAILURES if given_up else 0
 
 
+@contextmanager
+def _cluster() -> Iterator[None]:
+    """The Ray cluster, unless this process is in one already."""
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(logging_level=logging.WARNING, log_to_driver=False)  # trials have logs
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> bool:
     """Run the trials; returns whether too many failed in a row."""
-    if not ray.is_initialized():
-        ray.init(logging_level=logging.WARNING, log_to_driver=False)  # trials have logs
     specification = job.specification
     limits = specification.limits
     resources = _resources(specification.resources)

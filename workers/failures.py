@@ -1,8 +1,8 @@
 """Trials that fail: what went wrong, and whether to try again.
 
 Out of memory is told apart from everything else: it depends on what else runs on the device, and
-its remedy is the researcher's. An exception that comes twice in a row after the same epoch is
-taken for a bug, which another try would meet again.
+its remedy is the researcher's. A full disk is waited for, however long. An exception that comes
+twice in a row after the same epoch is taken for a bug, which another try would meet again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,17 @@ _RAISED_OUT_OF_MEMORY = re.compile(
 """How CUDA, cuBLAS and cuDNN, PyTorch's allocators and the system say it in an exception."""
 _KILLED_OUT_OF_MEMORY = re.compile(r"low on memory|due to memory pressure")
 """How Ray's memory monitor says it; of any dead process Ray guesses at the system's OOM killer."""
+_RAISED_DISK_FULL = re.compile(
+    r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed writing"
+)
+"""How the system and ``torch.save`` say it."""
 
 
 class FailureKind(StrEnum):
     """Why a trial failed."""
 
     OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
     ERROR = "error"
 
 
@@ -62,7 +67,7 @@ class Retries:
     """Decides whether a failed trial is tried again, and when.
 
     Args:
-        limit: How often, at most.
+        limit: How often, at most; tries that a full disk ended do not count.
         first_pause_seconds: Wait before the first retry; doubled for each further one, up to a
             minute.
     """
@@ -81,6 +86,8 @@ class Retries:
             failure: Its newest failure.
             epoch: Its last recorded epoch.
         """
+        if failure.kind is FailureKind.DISK_FULL:
+            return _LONGEST_PAUSE_SECONDS
         before, now = self._last.get(key), (failure.message, epoch)
         self._last[key] = now
         may_pass = failure.kind is FailureKind.OUT_OF_MEMORY or not failure.was_raised
@@ -97,9 +104,16 @@ def read_failure(text: str) -> Failure:
     newest = newest.partition("\n")[2] if heading else newest
     was_raised = _FRAME in newest
     message = _exception(newest) if was_raised else newest.strip()
-    said = _RAISED_OUT_OF_MEMORY if was_raised else _KILLED_OUT_OF_MEMORY
-    kind = FailureKind.OUT_OF_MEMORY if said.search(message) else FailureKind.ERROR
+    kind = _kind(message, was_raised)
     return Failure(kind, message or "no traceback", newest.strip(), was_raised)
+
+
+def _kind(message: str, was_raised: bool) -> FailureKind:
+    """What an exception, or Ray of a process that died, says was the matter."""
+    if was_raised and _RAISED_DISK_FULL.search(message):
+        return FailureKind.DISK_FULL
+    out_of_memory = _RAISED_OUT_OF_MEMORY if was_raised else _KILLED_OUT_OF_MEMORY
+    return FailureKind.OUT_OF_MEMORY if out_of_memory.search(message) else FailureKind.ERROR
 
 
 def _exception(traceback: str) -> str:

@@ -7,6 +7,7 @@ written, so delivering it twice changes nothing.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import logging
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _PAGE = 1_000
 """Entries read at a time."""
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL_PAUSE_SECONDS = 10.0
 
 Kind = Literal[
     "sweep_started", "suggestion", "trial_started", "epoch", "trial_ended", "sweep_ended"
@@ -76,7 +79,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("ab")
+        self._file = path.open("ab", buffering=0)
         _lock(self._file, path)
         self.path = path
         self.epochs: dict[str, int] = {}
@@ -87,6 +90,8 @@ class Journal:
         """Latest value of every metric of each trial."""
         self.suggestions: list[Suggestion] = []
         """What a search suggested, in order."""
+        self.is_started = False
+        """Whether a driver has noted its start."""
         self._grown = threading.Condition()
         self._end = self._recover()
 
@@ -96,12 +101,11 @@ class Journal:
         return self._end
 
     def append(self, kind: Kind, trial: str = "", **data: Any) -> None:
-        """Add an entry; it outlives this process from when this returns."""
+        """Add an entry; it outlives this process from when this returns. Waits for a full disk."""
         entry = Entry(kind, trial, time.time_ns() // 1_000_000, data)
         line = json.dumps(asdict(entry), allow_nan=False).encode() + b"\n"
         with self._grown:
-            self._file.write(line)
-            self._file.flush()
+            self._write(line)
             self._end += len(line)
             self._remember(entry)
             self._grown.notify_all()
@@ -137,6 +141,17 @@ class Journal:
         """Close the file."""
         self._file.close()
 
+    def _write(self, line: bytes) -> None:
+        """Write a line to its end; a full disk may take a part of it and the rest later."""
+        while line:
+            try:
+                line = line[self._file.write(line) :]
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                log.warning("the sweep stands still until there is room: %s", error)
+                time.sleep(_FULL_PAUSE_SECONDS)
+
     def _recover(self) -> int:
         """Read what an earlier driver wrote; returns the length of the readable part."""
         end = 0
@@ -159,6 +174,8 @@ class Journal:
             self.metrics.setdefault(entry.trial, {}).update(entry.data["metrics"])
         elif entry.kind == "trial_ended":
             self.outcomes[entry.trial] = Outcome(entry.data["outcome"])
+        elif entry.kind == "sweep_started":
+            self.is_started = True
         elif entry.kind == "suggestion":
             data = entry.data
             configuration = (data["learning_rate"], data["weight_decay"])

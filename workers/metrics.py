@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-__all__ = ["METRICS", "SPLITS", "Metric", "Outcome", "is_metric"]
+__all__ = ["METRICS", "RESULTS", "SPLITS", "Metric", "Outcome", "is_metric"]
 
 SPLITS: tuple[str, ...] = ("validation", "ood")
 
@@ -27,6 +27,10 @@ class Outcome(StrEnum):
     FAILED = "failed"
     """It raised or ran out of memory, and its retries are spent."""
     CANCELLED = "cancelled"
+
+
+RESULTS = frozenset({Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED})
+"""What no trial runs again after."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,96 @@ def test_deliver_refused_artifact_is_left_out_alone(
     assert "the artifact ood_matrix.json" in caplog.text
 
 
+@pytest.fixture
+def failing_store(monkeypatch):
+    """The store of artifacts does not answer the first so many times."""
+    monkeypatch.setattr(delivery, "_SHORTEST_PAUSE_SECONDS", 0.01)
+    send, state = requests.Session.send, {"failures": 0}
+
+    def failing(self, request, **options):
+        answer = send(self, request, **options)
+        if "mlflow-artifacts" in request.url and state["failures"]:
+            state["failures"] -= 1
+            answer.status_code = 503
+        return answer
+
+    monkeypatch.setattr(requests.Session, "send", failing)
+    return state
+
+
+def test_deliver_waits_for_a_store_of_artifacts_that_is_away(
+    client, make_job, open_journal, failing_store, tmp_path
+):
+    job = make_job()
+    journal = open_journal(job)
+    completed, *_ = record_sweep(journal, job)
+    failing_store["failures"] = 6  # more than one try and another
+    deliver(job, journal)
+    run = trial_runs(client, job)[completed]
+    assert artifact_json(client, run, "ood_matrix.json", tmp_path) == MATRIX
+    assert not failing_store["failures"]
+
+
+def test_deliver_goes_on_without_a_store_of_artifacts_in_the_end(
+    client, make_job, open_journal, failing_store, monkeypatch, caplog
+):
+    monkeypatch.setattr(delivery, "_ARTIFACT_PATIENCE_SECONDS", 0.3)
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    failing_store["failures"] = 1_000_000
+    deliver(job, journal)
+    assert len(trial_runs(client, job)) == 4
+    assert {run.info.status for run in runs_of(client, job)} == {"FINISHED", "FAILED"}
+    assert "the artifact ood_matrix.json" in caplog.text
+
+
+def test_deliver_begins_anew_in_a_new_run_though_it_dies_on_the_way(
+    client, make_job, open_journal, monkeypatch
+):
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    journal.path.with_suffix(".delivered").write_text(str(journal.end))
+    journal.append("sweep_started", tags={})  # into an MLflow that has lost everything
+
+    class Died(BaseException):
+        pass
+
+    def die(key, entries):
+        raise Died
+
+    writer = MlflowWriter(job, journal, {})
+    monkeypatch.setattr(writer, "_deliver_trial", die)
+    with pytest.raises(Died):
+        writer._deliver_next()
+    deliver(job, journal)
+    assert len(trial_runs(client, job)) == 4
+
+
+def test_recall_fills_a_lost_journal_and_nothing_is_delivered_twice(
+    client, make_job, open_journal, tmp_path
+):
+    job = make_job()
+    journal = open_journal(job)
+    completed, diverged, failed, pruned = record_sweep(journal, job)
+    deliver(job, journal)
+    before = everything(client, job)
+    moved = job.model_copy(update={"storage_path": str(tmp_path / "new"), "attempt": 2})
+    lost = open_journal(moved)
+    for _ in range(2):  # as if it had died behind the first time
+        MlflowWriter(moved, lost, {}).recall()
+    assert lost.outcomes == {
+        **{completed: Outcome.COMPLETED, diverged: Outcome.DIVERGED, pruned: Outcome.PRUNED}
+    }
+    assert lost.epochs == dict.fromkeys((completed, diverged, failed, pruned), 2)
+    assert lost.metrics[completed] == journal.metrics[completed]
+    writer = MlflowWriter(moved, lost, {})
+    writer.start()
+    writer.close()
+    assert everything(client, job) == before
+
+
 def test_deliver_to_runs_that_a_user_deleted_restores_them(client, make_job, open_journal):
     job = make_job()
     journal = open_journal(job)

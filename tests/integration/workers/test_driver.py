@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,42 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
         }
         for position, trial in expected.items()
     }
+
+
+def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job):
+    job = make_job(
+        search={"type": "tpe", "trials": 5},
+        early_stopping={"grace_epochs": 1, "reduction_factor": 2},
+        training={"epochs": 3, "batch_size": 64, "augmentation": "none"},
+        ood=None,
+    )
+    specification = job.specification
+    first = start_driver(job, cluster)
+    await_ends(job, 6, first)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = trial_runs(client, job)
+    ended = {key for key, run in before.items() if run.info.status == "FINISHED"}
+    assert 0 < len(ended) < specification.trial_count
+    shutil.rmtree(Path(job.storage_path) / "sweeps" / job.sweep_id)
+    second = start_driver(job.model_copy(update={"attempt": 2}), cluster)
+    assert second.wait(timeout=300) == 0
+
+    entries = entries_of(job)
+    assert not {entry.trial for entry in entries if entry.kind == "trial_started"} & ended
+    made = [entry.data for entry in entries if entry.kind == "suggestion"]
+    for label in specification.labels:
+        assert [data["number"] for data in made if data["label"] == label] == [*range(5)]
+    runs = trial_runs(client, job)
+    assert sorted(int(run.data.tags["sasam.position"]) for run in runs.values()) == [*range(10)]
+    for key, run in runs.items():
+        assert run.data.tags["sasam.outcome"] in {Outcome.COMPLETED, Outcome.PRUNED}
+        for name, values in histories(client, run).items():
+            assert [step for step, _ in values] == [*range(1, len(values) + 1)], name
+        if key in before:
+            assert run.info.run_id == before[key].info.run_id
+        if key in ended:
+            assert run.info.end_time == before[key].info.end_time
 
 
 def replayed(specification, entries):

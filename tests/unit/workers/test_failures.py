@@ -51,6 +51,15 @@ CUDA = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.
             "OSError: [Errno 12] Cannot allocate memory",
             True,
         ),
+        *(
+            (RAISED.format(said), "disk_full", said, True)
+            for said in (
+                "OSError: [Errno 28] No space left on device: '/storage/.checkpoint.pt.1'",
+                "OSError: [Errno 122] Disk quota exceeded",
+                "RuntimeError: [enforce fail at inline_container.cc:672] . PytorchStreamWriter "
+                "failed writing file data/0: file write failed",
+            )
+        ),
         (DIED, "error", "The actor died unexpectedly before finishing this task.", False),
         (
             EVICTED,
@@ -103,6 +112,13 @@ def test_retries_give_what_may_pass_all_its_tries(text):
     retries = Retries(limit=2)
     failure = read_failure(text)
     assert [retries.pause_seconds("a", failure, epoch=0) for _ in range(3)] == [2, 4, None]
+
+
+def test_retries_wait_for_a_full_disk_without_counting():
+    full = read_failure(RAISED.format("OSError: [Errno 28] No space left on device"))
+    retries = Retries(limit=1)
+    assert [retries.pause_seconds("a", full, epoch=3) for _ in range(20)] == [60] * 20
+    assert retries.pause_seconds("a", read_failure(DIED), epoch=3) == 2
 
 
 def test_retries_can_be_none():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -68,6 +69,46 @@ def test_append_refuses_what_json_cannot_hold(journal):
     with pytest.raises(ValueError, match="JSON"):
         journal.append("epoch", "a", epoch=1, metrics={"train_loss": float("nan")})
     assert journal.read(0, limit=10) == ([], 0)
+
+
+def test_append_waits_for_a_full_disk(journal, open_journal, monkeypatch, caplog):
+    """The disk takes three bytes of the entry, then none twice, then the rest."""
+    monkeypatch.setattr("workers.journal._FULL_PAUSE_SECONDS", 0.01)
+    file, answers = journal._file, [3, OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "full")]
+
+    class Full:
+        def write(self, line):
+            if not answers:
+                return file.write(line)
+            match answers.pop(0):
+                case OSError() as error:
+                    raise error
+                case taken:
+                    return file.write(line[:taken])
+
+        close = file.close
+
+    monkeypatch.setattr(journal, "_file", Full())
+    journal.append("trial_started", "a", attempt=1)
+    journal.append("epoch", "a", epoch=1, metrics={"train_loss": 0.5})
+    assert [entry.kind for entry in journal.entries()] == ["trial_started", "epoch"]
+    assert not answers
+    assert caplog.text.count("until there is room") == 2
+    assert open_journal().epochs == {"a": 1}
+
+
+def test_append_does_not_wait_for_a_broken_disk(journal, monkeypatch):
+    class Broken:
+        def write(self, line):
+            raise OSError(errno.EIO, "broken")
+
+        close = journal._file.close
+
+    monkeypatch.setattr(journal, "_file", Broken())
+    with pytest.raises(OSError, match="broken"):
+        journal.append("trial_started", "a", attempt=1)
+    assert not journal.outcomes
+    assert journal.end == 0
 
 
 def test_read_pages_by_offset(journal):
