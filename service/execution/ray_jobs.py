@@ -29,6 +29,8 @@ _LEAST_VERSION = (2, 56)
 """Authentication by token, and what its first releases missed; pyproject.toml asks for the same."""
 _TIMEOUT = httpx.Timeout(10.0)
 _MOST_LOG_BYTES = 1 << 18
+_LONGEST_STOP_SECONDS = 3600
+"""How long a driver that was asked to end may deliver its results before Ray kills it."""
 _SUBMISSION_ID = re.compile(r"sweep-([0-9a-f]+)-([0-9]+)")
 
 
@@ -124,7 +126,12 @@ class RayJobs:
         body = {
             "entrypoint": ENTRYPOINT,
             "submission_id": name,
-            "runtime_env": {"env_vars": {JOB_VARIABLE: job.model_dump_json()}},
+            "runtime_env": {
+                "env_vars": {
+                    JOB_VARIABLE: job.model_dump_json(),
+                    "RAY_JOB_STOP_WAIT_TIME_S": str(_LONGEST_STOP_SECONDS),
+                }
+            },
             "metadata": {"sweep": job.sweep_id, "attempt": str(job.attempt)},
         }
         try:
@@ -187,7 +194,7 @@ class RayJobs:
             return list(answer.json()["data"]["summary"])
 
     def stop(self, name: str) -> None:
-        """Ask a job to end: SIGTERM, then SIGKILL.
+        """Ask a job to end: SIGTERM, and SIGKILL when it has not within an hour.
 
         Raises:
             RayUnavailableError: Ray does not answer.
