@@ -7,6 +7,7 @@ drivers, the moment of submission, that a sweep was deleted on purpose.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 
 from pydantic import BaseModel, ConfigDict
@@ -24,6 +25,8 @@ from service.trials.repository import TrialRepository
 from workers.spec import SpecError, SweepSpec, load_spec
 
 __all__ = ["Repair", "RepairView"]
+
+log = logging.getLogger(__name__)
 
 _STATES = {
     "FINISHED": SweepState.COMPLETED,
@@ -66,6 +69,12 @@ class Repair:
             NotFoundProblem: There is no sweep of that id.
             MlflowUnavailableError: MLflow does not answer.
         """
+        while (view := self._rebuild(sweep_id)) is None:
+            log.info("sweep %s went on while it was repaired; once more", sweep_id)
+        return view
+
+    def _rebuild(self, sweep_id: str) -> RepairView | None:
+        """Build the rows; None if the sweep went on meanwhile, for then newer ones are there."""
         with self._database.snapshot() as session:
             row = require_sweep(session, sweep_id)
         found = self._results.sweep_run(row.name, sweep_id)
@@ -74,6 +83,9 @@ class Repair:
             runs += self._results.trial_runs(found.experiment_id, sweep_id)
         with self._database.transaction() as session:
             stored = SweepRepository(session).lock(sweep_id) or require_sweep(session, sweep_id)
+            if stored.state != row.state:
+                return None
+            stored.synced_at = None  # the next pass reads everything
             if found is not None:
                 stored.mlflow_experiment_id = found.experiment_id
                 stored.mlflow_run_id = found.run_id
@@ -82,7 +94,7 @@ class Repair:
             session.execute(delete(TrialRow).where(TrialRow.sweep_id == sweep_id))
             trials = TrialRepository(session)
             trials.plan(sweep_id, SweepSpec.model_validate(stored.specification).trials)
-            known = record_runs(session, sweep_id, runs, tell=False)
+            known = record_runs(session, sweep_id, runs, tell=False).known
             told = {"trials": known}
             EventRepository(session).append(sweep_id, (EventKind.REPAIRED, told))
         return RepairView(sweeps=[sweep_id], trials=known)

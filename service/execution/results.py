@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -21,6 +21,7 @@ from workers.metrics import Outcome
 __all__ = ["MlflowResults", "MlflowUnavailableError", "SweepRecord", "SweepRun", "TrialRun"]
 
 _EXPERIMENTS_A_SEARCH = 100
+_RUNS_A_SEARCH = 100
 
 
 class MlflowUnavailableError(RuntimeError):
@@ -142,6 +143,19 @@ class MlflowResults:
         running = f"{mine} and attributes.status = 'RUNNING'"
         yield from map(_trial_run, self._search([experiment_id], ended))
         yield from map(_trial_run, self._search([experiment_id], running))
+
+    def runs(self, experiment_id: str, run_ids: Sequence[str]) -> list[TrialRun]:
+        """The runs of some trials; those that are deleted are left out.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        found: list[TrialRun] = []
+        for at in range(0, len(run_ids), _RUNS_A_SEARCH):
+            names = ", ".join(f"'{run_id}'" for run_id in run_ids[at : at + _RUNS_A_SEARCH])
+            condition = f"attributes.run_id IN ({names})"
+            found += map(_trial_run, self._search([experiment_id], condition))
+        return found
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(epoch, value) of a metric of a run.

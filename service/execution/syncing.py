@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -15,9 +16,9 @@ from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.repository import SweepRepository
 from service.trials.repository import TrialRepository
-from workers.metrics import Outcome
+from workers.metrics import RESULTS, Outcome
 
-__all__ = ["TrialSync", "record_runs"]
+__all__ = ["Recorded", "TrialSync", "record_runs"]
 
 _MOST_KEYS = 500
 """More trials than this are cheaper to read all than to name each."""
@@ -50,7 +51,8 @@ class TrialSync:
         """Bring the trials table up to what MLflow says.
 
         Runs may reach MLflow in another order than they ended in, so what ended since the last
-        pass is not all that is new; ``whole`` reads every run, once a driver is gone.
+        pass is not all that is new: trials that the table takes for running are looked up, and
+        ``whole`` reads every run, once a driver is gone.
         """
         self.locate(row)
         if row.mlflow_experiment_id is None:
@@ -58,11 +60,10 @@ class TrialSync:
         since = None if whole else row.synced_at
         runs = list(self._results.trial_runs(row.mlflow_experiment_id, row.sweep_id, since=since))
         if not whole:
+            runs += self._late(row.sweep_id, row.mlflow_experiment_id, runs)
             runs = [run for run in runs if not _is_superseded(run, row.attempt)]
         ends = [run.ended_at for run in runs if run.ended_at is not None]
-        newest = max(ends, default=row.synced_at)
-        if newest != row.synced_at:
-            row.failures = 0
+        newest = max([*ends, row.synced_at] if row.synced_at else ends, default=None)
         with self._database.transaction() as session:
             self._lease.guard(session)
             stored = SweepRepository(session).lock(row.sweep_id)
@@ -72,14 +73,34 @@ class TrialSync:
             stored.mlflow_run_id = row.mlflow_run_id
             stored.classes = row.classes
             stored.synced_at = newest or row.created_at
-            stored.failures = row.failures
             session.flush()
-            record_runs(session, row.sweep_id, runs)
+            if record_runs(session, row.sweep_id, runs).is_progress:
+                stored.failures = row.failures = 0
+
+    def _late(self, sweep_id: str, experiment_id: str, read: Sequence[TrialRun]) -> list[TrialRun]:
+        """The runs of trials that the table takes for running and MLflow no longer does."""
+        with self._database.snapshot() as session:
+            running = TrialRepository(session).running(sweep_id)
+        missed = {trial.mlflow_run_id for trial in running} - {run.run_id for run in read}
+        return self._results.runs(experiment_id, sorted(filter(None, missed)))
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was new in some runs.
+
+    Args:
+        known: How many of the runs are of trials that the sweep has.
+        is_progress: Whether a trial came further than ever, or to a result.
+    """
+
+    known: int
+    is_progress: bool
 
 
 def record_runs(
     session: Session, sweep_id: str, runs: Sequence[TrialRun], *, tell: bool = True
-) -> int:
+) -> Recorded:
     """Write what runs say into the rows of their trials.
 
     Args:
@@ -87,18 +108,16 @@ def record_runs(
         sweep_id: The sweep.
         runs: Of its trials.
         tell: Add the events that tell of what changed.
-
-    Returns:
-        How many of the runs are of trials that the sweep has.
     """
     found = {run.key: run.identity for run in runs if run.identity is not None}
     TrialRepository(session).discover(sweep_id, found)
     before = _stored(session, sweep_id, [run.key for run in runs])
     changed = [run for run in runs if run.key in before and _differs(before[run.key], run.values)]
+    is_progress = any(_is_progress(before[run.key], run.values) for run in changed)
     TrialRepository(session).record_all(sweep_id, {run.key: run.values for run in changed})
     if tell:
         EventRepository(session).append(sweep_id, *_events(before, changed))
-    return len(before)
+    return Recorded(len(before), is_progress)
 
 
 def _stored(session: Session, sweep_id: str, keys: Sequence[str]) -> dict[str, TrialRow]:
@@ -110,6 +129,12 @@ def _stored(session: Session, sweep_id: str, keys: Sequence[str]) -> dict[str, T
 
 def _differs(row: TrialRow, values: Mapping[str, Any]) -> bool:
     return any(getattr(row, column) != value for column, value in values.items())
+
+
+def _is_progress(row: TrialRow, values: Mapping[str, Any]) -> bool:
+    """Whether a trial came further than ever, or to a result; one that fails again did not."""
+    is_result = values["outcome"] in RESULTS and row.outcome not in RESULTS
+    return is_result or values["epoch"] > (row.epoch or 0)
 
 
 def _events(

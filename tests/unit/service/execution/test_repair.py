@@ -11,6 +11,7 @@ from sqlalchemy import delete, update
 from service.errors import NotFoundProblem
 from service.execution.ray_jobs import RayJobs
 from service.execution.repair import Repair
+from service.execution.results import TrialRun
 from service.storage import SweepRow, TrialRow
 from service.sweeps.lifecycle import Command
 from workers.metrics import Outcome
@@ -68,6 +69,31 @@ def test_trials_are_built_anew(world: World, repair: Repair) -> None:
     assert world.events(driver.sweep_id)[-1] == ("repaired", {"trials": 2})
 
 
+def test_sweep_that_ends_while_it_is_repaired_keeps_its_last_results(
+    world: World, repair: Repair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    driver.start_trial(driver.specification.trials[0])
+    read = world.results.trial_runs
+
+    def read_and_end(*arguments: Any, **options: Any) -> list[TrialRun]:
+        runs = list(read(*arguments, **options))
+        if world.show(sweep_id).state == "running":
+            driver.end_all()
+            world.ray.move(world.job(sweep_id), "SUCCEEDED", exit_code=0)
+            with monkeypatch.context() as patch:
+                patch.setattr(world.results, "trial_runs", read)
+                world.tick()
+        return runs
+
+    monkeypatch.setattr(world.results, "trial_runs", read_and_end)
+    assert repair.trials(sweep_id).trials == 2
+    done = world.show(sweep_id)
+    assert (done.state, done.progress.completed) == ("completed", 2)
+
+
 def test_trial_that_mlflow_does_not_know_is_pending_again(world: World, repair: Repair) -> None:
     driver = complete(world)
     first, _ = driver.specification.trials
@@ -116,6 +142,7 @@ def test_lost_sweep_goes_on_where_its_driver_runs_and_is_paused_where_not(
     del world.ray.jobs[f"sweep-{dead.sweep_id}-1"]
     assert {running.sweep_id, dead.sweep_id} <= set(repair.sweeps().sweeps)
     assert world.show(running.sweep_id).state == "running"
+    world.tick()
     paused = world.show(dead.sweep_id)
     assert (paused.state, paused.reason) == ("paused", "restored from MLflow; resume it to go on")
     running.end_all(Outcome.COMPLETED)
