@@ -145,9 +145,10 @@ class Reconciler:
             reason = str(error)
         except (LeaseLostError, *DATABASE_AWAY):
             raise
-        except Exception:
-            log.exception("sweep %s: the step failed; the next pass tries again", row.sweep_id)
-            return False
+        except Exception as error:
+            reason = f"the service fails at it and tries again: {type(error).__name__}: {error}"
+            if reason != row.reason:
+                log.exception("sweep %s: the step failed; the next pass tries again", row.sweep_id)
         self._explain(row, reason)
         return row.state == SweepState.QUEUED and reason is None
 

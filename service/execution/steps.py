@@ -76,7 +76,7 @@ class SweepSteps:
             MlflowUnavailableError: MLflow does not answer.
         """
         step = self._steps.get(SweepState(row.state))
-        return None if step is None else step(row, obstacles)
+        return row.reason if step is None else step(row, obstacles)
 
     def _claim(self, row: SweepRow, obstacles: Obstacles) -> str | None:
         """Give a queued sweep its next attempt; the next pass launches it."""

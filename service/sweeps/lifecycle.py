@@ -59,8 +59,8 @@ def transition(
         raise ValueError(f"no transition from {before} to {after} (allowed: {allowed})")
     if after in TERMINAL:
         values.setdefault("ended_at", datetime.now(UTC))
-    elif before in TERMINAL:
-        values = {"started_at": None, "ended_at": None} | values
+    elif after == SweepState.QUEUED and before in {*TERMINAL, SweepState.PAUSED}:
+        values = {"started_at": None, "ended_at": None} | values  # its time begins anew
     values = {"reason": None} | values
     attempt = session.scalar(
         update(SweepRow)

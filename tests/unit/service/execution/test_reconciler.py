@@ -118,6 +118,24 @@ def test_progress_forgives_earlier_deaths(world: World) -> None:
     assert world.row(sweep_id).failures == 2
 
 
+def test_an_epoch_is_progress_and_a_trial_that_fails_again_is_not(world: World) -> None:
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    long, bad = driver.specification.trials
+    run_id = driver.start_trial(long)
+    driver.end_trial(bad, Outcome.FAILED)
+    for deaths, epoch in ((1, 1), (1, 2), (2, 2)):
+        world.client.log_metric(run_id, "epoch", epoch, step=epoch)
+        world.fail_driver(sweep_id)
+        assert world.row(sweep_id).failures == deaths
+        world.run(sweep_id)
+    driver.attempt = world.show(sweep_id).attempt
+    driver.end_trial(bad, Outcome.FAILED)
+    world.fail_driver(sweep_id)
+    assert world.row(sweep_id).failures == 3
+
+
 @pytest.mark.parametrize("exit_code", [EXIT_INVALID, EXIT_TOO_MANY_FAILURES])
 @pytest.mark.parametrize("was_running", [False, True])
 def test_driver_that_gives_up_fails_the_sweep_at_once_in_its_words(
@@ -337,6 +355,19 @@ def test_sweep_past_its_wall_clock_is_cancelled_and_says_so(world: World) -> Non
     assert world.show(sweep_id).state == "running"
 
 
+def test_wall_clock_stands_still_while_a_sweep_is_paused(world: World) -> None:
+    sweep_id = world.submit(limits={"wall_clock": "2h"})
+    world.run(sweep_id)
+    world.command(sweep_id, Command.PAUSE)
+    world.tick(2)
+    assert world.show(sweep_id).state == "paused"
+    world.hurry(sweep_id, started_at=datetime.now(UTC) - timedelta(hours=3))
+    world.command(sweep_id, Command.RESUME)
+    world.run(sweep_id)
+    world.tick()
+    assert world.show(sweep_id).state == "running"
+
+
 def test_retried_trial_loses_its_failure_until_it_has_another_end(world: World) -> None:
     sweep_id = world.submit()
     driver = world.run(sweep_id)
@@ -378,6 +409,23 @@ def test_result_that_reaches_mlflow_late_is_taken_in_at_the_end(world: World) ->
     world.tick()
     done = world.show(sweep_id)
     assert (done.state, done.progress.completed) == ("completed", 2)
+
+
+def test_result_that_reaches_mlflow_late_is_taken_in_while_the_sweep_runs(world: World) -> None:
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    early, late = driver.specification.trials
+    for trial in (early, late):
+        driver.start_trial(trial)
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    driver.end_trial(late, Outcome.COMPLETED, time_ms=now)
+    world.tick()
+    driver.end_trial(early, Outcome.COMPLETED, time_ms=now - 60_000)
+    world.tick()
+    running = world.show(sweep_id)
+    assert (running.state, running.progress.completed) == ("running", 2)
+    assert world.row(sweep_id).synced_at == datetime.fromtimestamp(now / 1000, UTC)
 
 
 def test_metrics_that_are_no_numbers_are_left_out(world: World) -> None:
@@ -466,6 +514,10 @@ def test_defect_of_one_sweep_does_not_hold_up_the_others(
         world.tick()
     assert [body["metadata"]["sweep"] for body in world.ray.submissions] == [sound]
     assert f"sweep {broken}: the step failed" in caplog.text
+    assert (world.show(broken).reason or "").startswith("the service fails at it and tries again: ")
+    caplog.clear()
+    world.tick()
+    assert "Traceback" not in caplog.text  # once is enough
 
 
 def test_loop_goes_on_after_a_failed_pass(
