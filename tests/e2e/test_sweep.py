@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -108,9 +108,8 @@ def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path
         with Client(address_of(home)) as client:
             sweep = client.sweeps.submit(SPECIFICATION)
             until(lambda: sweep.refresh().progress.ended >= 3 or None, "three trials")
-        uvicorn = [int(p.name) for p in Path("/proc").iterdir() if _is_uvicorn_of(p, home)]
-        assert len(uvicorn) == 1
-        os.kill(uvicorn[0], signal.SIGKILL)
+        (uvicorn,) = _processes(home, b"service.server")
+        os.kill(uvicorn, signal.SIGKILL)
         with Client(address_of(home)) as client:
             again = client.sweeps.get(sweep.sweep_id)
             until(lambda: again.refresh().progress.ended >= 8 or None, "eight trials")
@@ -128,6 +127,7 @@ def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path
             summary = sweep.summary()
             picture = sweep.figure_file("accuracy-heatmap", "png")
         runs = _mlflow_runs(home, sweep.sweep_id)
+        _cancel_while_mlflow_is_silent(home, url)
 
     assert Counter(trial.status for trial in trials if trial.learning_rate == 1e-2) == {
         "completed": TRIALS // 2
@@ -152,14 +152,45 @@ def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path
     }
 
 
-def _is_uvicorn_of(process: Path, home: Path) -> bool:
-    """Whether a folder of /proc is this home's uvicorn."""
-    try:
-        command = (process / "cmdline").read_bytes()
-        environment = (process / "environ").read_bytes()
-    except OSError:
-        return False
-    return b"service.server" in command and f"SASAM_HOME={home}\0".encode() in environment
+def _cancel_while_mlflow_is_silent(home: Path, url: str) -> None:
+    """What has ended in a cancelled sweep counts, though MLflow learns of it after the cancel."""
+
+    def ended_in_journal() -> int:
+        return journal.read_text().count('"kind": "trial_ended"')
+
+    with Client(url) as client:
+        sweep = client.sweeps.submit(SPECIFICATION.replace("name: e2e", "name: cancelled"))
+        journal = home / "storage" / "sweeps" / sweep.sweep_id / "journal.jsonl"
+        until(lambda: sweep.refresh().progress.ended >= 1 or None, "a trial")
+        mlflow = _processes(home, b"mlflow")
+        assert mlflow
+        for pid in mlflow:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            delivered = sweep.refresh().progress.ended
+            until(lambda: ended_in_journal() >= delivered + 3 or None, "three more trials")
+            sweep.cancel()
+            time.sleep(5)  # longer than Ray lets a job live that it asked to end
+        finally:
+            for pid in mlflow:
+                os.kill(pid, signal.SIGCONT)
+        assert sweep.wait(DEADLINE_SECONDS).state == "cancelled"
+        progress = sweep.progress
+        assert (
+            progress.completed + progress.diverged + progress.failed == ended_in_journal() < TRIALS
+        )
+        assert progress.running == 0
+
+
+def _processes(home: Path, text: bytes) -> list[int]:
+    """A home's processes whose command line has a text in it."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            environment = b"\0" + (process / "environ").read_bytes()
+            if text in (process / "cmdline").read_bytes():
+                found += [int(process.name)] * (f"\0SASAM_HOME={home}\0".encode() in environment)
+    return found
 
 
 def _mlflow_runs(home: Path, sweep_id: str) -> list:
