@@ -12,7 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -24,14 +24,27 @@ DATABASE_AWAY = (
     exc.OperationalError,
     exc.TimeoutError,  # every connection is in use
 )
-"""What is raised when the database does not answer, is read-only or too slow."""
+"""What is raised when the database does not answer, is read-only, too slow or refuses its user."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
 _LOCK_TIMEOUT_MS = 10_000
+_STATEMENT_TIMEOUT_MS = 30_000
 _IDLE_TIMEOUT_MS = 15_000
 """PostgreSQL gives up the transaction of a process that stands still, and with it its locks."""
 _CONNECT_TIMEOUT_SECONDS = 5
+_POSTGRESQL_OPTIONS = {
+    "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""A server that went without a word is noticed within half a minute; see libpq's parameters."""
+_MIGRATION_LOCK = 0x736173616D
+"""Key of the advisory lock of who migrates: "sasam" in ASCII."""
+_INSUFFICIENT_PRIVILEGE = "42501"
+"""SQLSTATE; see PostgreSQL's appendix of error codes."""
 _READ_ONLY: dict[str, dict[str, Any]] = {
     "sqlite": {"read_only": True},
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
@@ -70,7 +83,7 @@ class Database:
             yield session
 
     def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to this version.
+        """Bring the schema to this version; of several who try at once one does, the others wait.
 
         Args:
             revision: An earlier revision, for what was written by an earlier version.
@@ -83,6 +96,7 @@ class Database:
         config = Config()
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         with self.engine.begin() as connection:
+            _begin_migration(connection)
             current = MigrationContext.configure(connection).get_current_revision()
             known = {
                 script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
@@ -116,9 +130,10 @@ def _create_engine(url: str) -> Engine:
             url,
             pool_pre_ping=True,
             pool_timeout=_CONNECT_TIMEOUT_SECONDS,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_SECONDS},
+            connect_args=_POSTGRESQL_OPTIONS,
         )
         event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "handle_error", _tell_refusals, retval=True)
         return engine
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare_sqlite)
@@ -132,9 +147,27 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
+def _begin_migration(connection: Connection) -> None:
+    """Wait, as long as it takes, until nobody else migrates; SQLite lets one write anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.exec_driver_sql("set local statement_timeout = 0")
+        connection.exec_driver_sql("set local lock_timeout = 0")
+        connection.exec_driver_sql(f"select pg_advisory_xact_lock({_MIGRATION_LOCK})")
+        connection.exec_driver_sql(f"set local lock_timeout = {_LOCK_TIMEOUT_MS}")
+
+
+def _tell_refusals(context: ExceptionContext) -> exc.OperationalError | None:
+    """A privilege that was taken away is the database's state, not a fault of the statement."""
+    error = context.original_exception
+    if getattr(error, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
+        return None
+    return exc.OperationalError(context.statement, context.parameters, error)
+
+
 def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    """Bounds on waiting for a lock and on standing still inside a transaction."""
+    """Bounds on a statement, on waiting for a lock, on standing still inside a transaction."""
     cursor = connection.cursor()
+    cursor.execute(f"set statement_timeout = {_STATEMENT_TIMEOUT_MS}")
     cursor.execute(f"set lock_timeout = {_LOCK_TIMEOUT_MS}")
     cursor.execute(f"set idle_in_transaction_session_timeout = {_IDLE_TIMEOUT_MS}")
     cursor.close()

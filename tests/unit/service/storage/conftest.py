@@ -25,17 +25,23 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.cleanup()
 
 
+@pytest.fixture
+def empty_postgresql(postgresql: str) -> str:
+    """URL of a PostgreSQL database without tables."""
+    engine = create_engine(postgresql)
+    with engine.begin() as connection:
+        connection.execute(text("drop schema public cascade"))
+        connection.execute(text("create schema public"))
+    engine.dispose()
+    return postgresql
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'new folder' / 'sasam.db'}"
-    address: str = request.getfixturevalue("postgresql")
-    engine = create_engine(address)
-    with engine.begin() as connection:
-        connection.execute(text("drop schema public cascade"))
-        connection.execute(text("create schema public"))
-    engine.dispose()
+    address: str = request.getfixturevalue("empty_postgresql")
     return address
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from threading import Barrier, Thread
@@ -182,6 +183,23 @@ def test_migrations_down_and_up_again_leave_and_make_the_tables(database: Databa
     database.migrate()
     with database.engine.connect() as connection:
         assert {"sweeps", "trials"} <= set(inspect(connection).get_table_names())
+
+
+def test_services_that_start_at_once_on_an_empty_database_all_find_the_tables(url: str) -> None:
+    databases = [Database(url) for _ in range(6)]
+    barrier = Barrier(len(databases))
+
+    def start(database: Database) -> None:
+        barrier.wait()
+        database.migrate()
+
+    with ThreadPoolExecutor(len(databases)) as threads:
+        list(threads.map(start, databases))
+    store(databases[0], sweep())
+    for database in databases:
+        with database.snapshot() as session:
+            assert session.get(SweepRow, "0" * 12) is not None
+        database.close()
 
 
 def test_database_of_a_newer_version_is_refused_in_one_line(database: Database) -> None:
