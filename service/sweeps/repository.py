@@ -36,7 +36,14 @@ class SweepRepository:
 
     def lock(self, sweep_id: str) -> SweepRow | None:
         """The sweep of that id, which nobody else changes until the transaction ends."""
+        if not sweep_id.isalnum():
+            return None
         return self._session.get(SweepRow, sweep_id, with_for_update=True, populate_existing=True)
+
+    def of_ids(self, sweep_ids: Iterable[str]) -> dict[str, SweepRow]:
+        """The sweeps of those ids that are there, by id."""
+        query = select(SweepRow).where(SweepRow.sweep_id.in_(list(sweep_ids)))
+        return {row.sweep_id: row for row in self._session.scalars(query)}
 
     def find_by_idempotency_key(self, key: str) -> SweepRow | None:
         """The sweep that was submitted with that key."""

@@ -185,7 +185,7 @@ class SweepService:
             ConflictProblem: Not in its state, or the code has changed.
         """
         with self._database.transaction() as session:
-            row = require_sweep(session, sweep_id)
+            row = require_sweep(session, sweep_id, lock=True)
             before = SweepState(row.state)
             after = COMMANDS[command].get(before)
             fresh: dict[str, Any] = {"not_before": None, "failures": 0}
@@ -208,7 +208,7 @@ class SweepService:
             ConflictProblem: It has not ended.
         """
         with self._database.transaction() as session:
-            row = require_sweep(session, sweep_id)
+            row = require_sweep(session, sweep_id, lock=True)
             if not SweepRepository(session).remove(sweep_id):
                 raise _refusal(Command.DELETE, SweepState(row.state))
 
@@ -281,13 +281,19 @@ def specification_hash(plain: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def require_sweep(session: Session, sweep_id: str) -> SweepRow:
+def require_sweep(session: Session, sweep_id: str, *, lock: bool = False) -> SweepRow:
     """The sweep of that id.
+
+    Args:
+        session: An open transaction.
+        sweep_id: The sweep.
+        lock: Nobody else changes it until the transaction ends.
 
     Raises:
         NotFoundProblem: There is none.
     """
-    row = SweepRepository(session).get(sweep_id)
+    sweeps = SweepRepository(session)
+    row = sweeps.lock(sweep_id) if lock else sweeps.get(sweep_id)
     if row is None:
         raise NotFoundProblem(f"no sweep {sweep_id[:40]!r}", code="unknown-sweep")
     return row
