@@ -57,10 +57,11 @@ class Broadcast:
                 for event in events:
                     yield event
                     after = event.number
-                if channel.is_over and after >= channel.head:
+                if events:
+                    continue
+                if channel.is_over and channel.changes == seen:
                     return
-                if not events:
-                    await channel.wait(seen)
+                await channel.wait(seen)
         finally:
             self._leave(sweep_id, channel)
 
@@ -100,13 +101,15 @@ class Broadcast:
             found: dict[str, _News] = {}
             for sweep_id, (head, state) in events.heads(list(known)).items():
                 rows: Sequence[EventView] = ()
+                is_over = state in TERMINAL
                 if known[sweep_id] not in {_UNKNOWN, head}:
                     rows = [
                         EventView.of(row)
                         for row in events.after(sweep_id, known[sweep_id], limit=_WINDOW)
                     ]
-                    head = rows[-1].number if len(rows) == _WINDOW else head
-                found[sweep_id] = (head, state in TERMINAL, rows)
+                    if len(rows) == _WINDOW:  # the next look brings the rest
+                        head, is_over = rows[-1].number, False
+                found[sweep_id] = (head, is_over, rows)
             return found
 
     def _page(self, sweep_id: str, after: int) -> list[EventView]:
@@ -117,7 +120,7 @@ class Broadcast:
 
 _UNKNOWN = -1
 _News = tuple[int, bool, Sequence[EventView]]
-"""Newest number, whether the sweep has ended, new events."""
+"""Newest number, whether nothing comes behind it, new events."""
 
 
 class _Channel:

@@ -107,14 +107,15 @@ class EventRepository:
 
     def forget_ended(self, before: datetime) -> None:
         """Keep only the last event of sweeps that ended before a moment."""
+        ended = select(SweepRow.sweep_id).where(SweepRow.ended_at < before)
         newest = (
             select(SweepRow.last_event)
-            .where(SweepRow.sweep_id == EventRow.sweep_id, SweepRow.ended_at < before)
+            .where(SweepRow.sweep_id == EventRow.sweep_id)
             .scalar_subquery()
         )
         self._session.execute(
             delete(EventRow)
-            .where(EventRow.number < newest)
+            .where(EventRow.sweep_id.in_(ended), EventRow.number < newest)
             .execution_options(synchronize_session=False)
         )
 

@@ -73,10 +73,12 @@ class Housekeeping:
     def _stop_unwanted(self) -> None:
         """Stop unwanted drivers; close what they left when they are gone."""
         drivers = self._ray.drivers()  # before the sweeps: theirs may start meanwhile
+        owners = {name: read_submission_id(name) or ("", 0) for name in drivers}
+        with self._database.snapshot() as session:
+            rows = SweepRepository(session).of_ids({sweep_id for sweep_id, _ in owners.values()})
         for name, job in drivers.items():
-            sweep_id, attempt = read_submission_id(name) or ("", 0)
-            with self._database.snapshot() as session:
-                row = SweepRepository(session).get(sweep_id)
+            sweep_id, attempt = owners[name]
+            row = rows.get(sweep_id)
             if row is None:
                 continue  # another service's, as far as this one can know
             if not job.status.is_over:
@@ -99,7 +101,7 @@ class Housekeeping:
             self._lease.guard(session)
             stored = SweepRepository(session).lock(row.sweep_id)
             if stored is not None and stored.state in TERMINAL:
-                stored.ended_at = job.ended_at
+                stored.ended_at = row.ended_at = job.ended_at
 
 
 def _ended_late(row: SweepRow, job: JobState) -> bool:

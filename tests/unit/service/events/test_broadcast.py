@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 
 from service.events.broadcast import Broadcast
 from service.events.repository import EventKind, EventRepository
 from service.settings import Settings
-from service.storage import Database
+from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import SweepState, transition
 from service.sweeps.service import SweepService
 from workers.spec import load_spec
@@ -46,10 +47,22 @@ def append(database: Database, sweep_id: str, count: int) -> None:
         EventRepository(session).append(sweep_id, *events)
 
 
-def end(database: Database, sweep_id: str) -> None:
+def end(database: Database, sweep_id: str, *, after: int = 0) -> None:
+    """End a sweep, after so many events in the same transaction."""
     with database.transaction() as session:
+        EventRepository(session).append(sweep_id, *[(EventKind.TRIAL, {"key": "k"})] * after)
         assert transition(session, sweep_id, SweepState.QUEUED, SweepState.CANCELLING)
         assert transition(session, sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)
+
+
+async def poller_has_seen(broadcast: Broadcast, sweep_id: str, number: int) -> None:
+    while broadcast._channels[sweep_id].head < number:
+        await asyncio.sleep(0.01)
+
+
+def forget(database: Database, sweep_id: str) -> None:
+    with database.transaction() as session:
+        session.execute(delete(SweepRow).where(SweepRow.sweep_id == sweep_id))
 
 
 def test_reader_that_falls_behind_misses_nothing_and_holds_nobody_up(
@@ -73,6 +86,38 @@ def test_reader_that_falls_behind_misses_nothing_and_holds_nobody_up(
 
     fast, behind = asyncio.run(read())
     assert fast == behind == list(range(1, total + 1))
+
+
+def test_stream_goes_on_to_the_end_when_more_than_a_window_arrives_with_it(
+    database: Database, sweep_id: str
+) -> None:
+    async def read() -> list[int]:
+        broadcast, numbers = Broadcast(database), []
+        async for event in broadcast.follow(sweep_id, 0):
+            numbers.append(event.number)
+            if event.number == 1:
+                await poller_has_seen(broadcast, sweep_id, 1)
+                await asyncio.to_thread(end, database, sweep_id, after=2_500)
+        return numbers
+
+    assert asyncio.run(read()) == list(range(1, 1 + 2_500 + 2 + 1))
+
+
+def test_stream_of_a_sweep_that_was_deleted_ends_for_who_is_behind(
+    database: Database, sweep_id: str
+) -> None:
+    append(database, sweep_id, 700)
+
+    async def read() -> list[int]:
+        broadcast = Broadcast(database)
+        behind = broadcast.follow(sweep_id, 0)
+        numbers = [(await anext(behind)).number]
+        await poller_has_seen(broadcast, sweep_id, 701)
+        await asyncio.to_thread(forget, database, sweep_id)
+        async with asyncio.timeout(30):
+            return numbers + [event.number async for event in behind]
+
+    assert asyncio.run(read()) == list(range(1, 501))  # the page that it holds
 
 
 def test_poller_rests_without_readers_and_returns_with_them(

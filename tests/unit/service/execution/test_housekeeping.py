@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
 from service.execution.driver_logs import DriverLogs
 from service.execution.ray_jobs import RayJobs, RayUnavailableError
@@ -69,6 +70,38 @@ def test_driver_of_an_earlier_attempt_is_stopped_and_the_latest_is_not(world: Wo
     world.clean()
     assert world.ray.stops == [first]
     assert world.show(sweep_id).state == "running"
+
+
+def test_housekeeping_asks_once_for_the_sweeps_of_all_drivers(world: World) -> None:
+    begun: list[Connection] = []
+
+    @event.listens_for(world.database.engine, "begin")
+    def note(connection: Connection) -> None:
+        begun.append(connection)
+
+    def count_transactions() -> int:
+        begun.clear()
+        world.clean()
+        return len(begun)
+
+    without = count_transactions()
+    sweep_ids = [world.submit() for _ in range(3)]
+    for name in (f"sweep-{sweep_id}-{attempt}" for sweep_id in sweep_ids for attempt in (1, 2)):
+        world.ray.move(name, "SUCCEEDED")
+    assert count_transactions() == without
+
+
+def test_two_late_drivers_move_the_end_to_the_later_one(world: World) -> None:
+    sweep_id = world.submit()
+    world.run(sweep_id)
+    later, earlier = (f"sweep-{sweep_id}-{attempt}" for attempt in (1, 2))
+    world.command(sweep_id, Command.CANCEL)
+    world.tick(2)
+    for name, seconds in ((later, 20), (earlier, 10)):
+        world.ray.move(name, "STOPPED")
+        world.ray.jobs[name]["end_time"] += 1000 * seconds
+    world.clean()
+    assert world.row(sweep_id).ended_at == world.ended_at(later)
 
 
 def test_jobs_of_others_are_left_alone(world: World) -> None:

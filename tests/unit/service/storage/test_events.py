@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Event, Thread
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from service.events.repository import EventKind, EventRepository
 from service.settings import Settings
@@ -146,6 +148,26 @@ def test_old_sweeps_keep_their_last_event_and_others_all(
             EventRepository(session).forget_ended(before)
         assert numbers(database, sweep_id) == kept
         assert numbers(database, live.sweep_id) == [1, 2]
+
+
+def test_forgetting_reads_no_events_of_sweeps_that_live(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'sasam.db'}")
+    database.migrate()
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: object, _u: object, statement: str, parameters: Any, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    with database.transaction() as session:
+        EventRepository(session).forget_ended(datetime.now(UTC))
+    statement, parameters = next(noted for noted in statements if "DELETE" in noted[0])
+    with database.engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"explain query plan {statement}", parameters).all()
+    database.close()
+    steps = [row.detail for row in plan]
+    assert "SEARCH events USING" in steps[0]
+    assert not any("SCAN events" in step for step in steps)
 
 
 def test_events_go_with_their_sweep(database: Database, sweep_id: str) -> None:
