@@ -143,7 +143,7 @@ def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> 
             name=f"attempt-{job.attempt}",
             storage_path=str(home / "tune"),
             callbacks=[callback],
-            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             stop=ConsecutiveFailures(callback, limits.consecutive_failures),
             verbose=0,
         ),

@@ -2,14 +2,13 @@
 
 Actors are reused: a process starts and imports torch once and keeps the images; network and
 optimizer are dropped between trials. A trial saves itself (`workers.training.run_trial`), so it
-resumes wherever it runs next; Tune's checkpoints are copies of that file.
+resumes wherever it runs next; Tune saves nothing of it.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,19 +62,6 @@ class SweepTrial(tune.Trainable):
         shown = (f"{name} {record[name]:.4g}" for name in _LOGGED if name in record)
         log.info("%s", ", ".join(shown))
         return record | {"done": "outcome" in record}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Copy what the trial saved last."""
-        if self._checkpoint.exists():
-            shutil.copyfile(self._checkpoint, Path(checkpoint_dir) / _FILE)
-
-    def load_checkpoint(self, checkpoint: dict[str, Any] | str | None) -> None:
-        """Go on from a copy, in the folder that Tune names."""
-        copy = Path(str(checkpoint)) / _FILE
-        if copy.exists():
-            self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(copy, self._checkpoint)
-        self._start(self.config)
 
     def cleanup(self) -> None:
         """Drop network and optimizer and free their memory; the images stay."""
