@@ -18,7 +18,7 @@ from sqlalchemy import delete, select
 
 from service.security.tables import SessionRow
 from service.settings import Settings
-from service.storage import Database, SweepRow
+from service.storage import DATABASE_AWAY, Database, SweepRow
 from service.sweeps.lifecycle import TERMINAL
 from service.webhooks.tables import DeliveryRow
 
@@ -107,6 +107,9 @@ class Pruner:
         while True:
             try:
                 pruned = prune(self._database, self._settings, age)
+            except DATABASE_AWAY as error:
+                reason = str(error).splitlines()[0]
+                log.warning("nothing was pruned; the next hour tries again: %s", reason)
             except Exception:
                 log.exception("nothing was pruned; the next hour tries again")
             else:

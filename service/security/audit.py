@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.security.tables import AuditRow
-from service.storage import Database
+from service.storage import DATABASE_AWAY, Database
 
 __all__ = ["AuditLog"]
 
@@ -48,6 +48,9 @@ class AuditLog:
                         request_id=request_id,
                     )
                 )
+        except DATABASE_AWAY as error:
+            reason = str(error).splitlines()[0]
+            _log.error("the audit log could not be written: %s", reason)
         except SQLAlchemyError:
             _log.exception("the audit log could not be written")
 
