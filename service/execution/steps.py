@@ -18,6 +18,7 @@ from service.execution.waiting import Obstacles
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import TERMINAL, SweepState, transition
+from service.sweeps.service import changed_code
 from service.trials.repository import TrialRepository
 from workers.code_version import code_version
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, DriverJob
@@ -80,6 +81,12 @@ class SweepSteps:
 
     def _claim(self, row: SweepRow, obstacles: Obstacles) -> str | None:
         """Give a queued sweep its next attempt; the next pass launches it."""
+        with self._database.snapshot() as session:
+            changed = None if row.accepts_changes else changed_code(session, row)
+        if changed is not None:
+            consent = f"{changed}; resume it with force to go on all the same"
+            self._change(row, SweepState.PAUSED, reason=consent)
+            return consent
         reason = obstacles.to_start(row.specification)
         if reason is None:
             attempt = row.attempt + 1

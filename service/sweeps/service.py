@@ -38,13 +38,12 @@ from service.sweeps.schemas import (
 from service.trials.repository import TrialRepository
 from workers.catalog import datasets
 from workers.code_version import code_version
-from workers.metrics import Outcome
+from workers.metrics import RESULTS
 from workers.spec import SpecError, SpecProblem, SweepSpec
 
-__all__ = ["SweepService", "require_sweep", "specification_hash"]
+__all__ = ["SweepService", "changed_code", "require_sweep", "specification_hash"]
 
 _ID_BYTES = 6
-_RESULTS = (Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED)
 
 
 class SweepService:
@@ -313,20 +312,30 @@ def _refusal(command: Command, state: SweepState) -> ConflictProblem:
     )
 
 
-def _refuse_other_code(session: Session, row: SweepRow) -> None:
-    """Results of two versions of the code are not comparable unless someone says so."""
+def changed_code(session: Session, row: SweepRow) -> str | None:
+    """Why the code of now is not that of a sweep's results; None where it is, or there are none."""
     now = code_version()
     if row.code_version is None or row.code_version == now:
-        return
+        return None
     counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
-    ended = sum(counts[outcome] for outcome in _RESULTS)
-    if ended:
+    ended = sum(counts[outcome] for outcome in RESULTS)
+    if not ended:
+        return None
+    return (
+        f"{ended} trials of this sweep have ended under sasam {row.code_version}, this is {now}; "
+        "results may not be comparable"
+    )
+
+
+def _refuse_other_code(session: Session, row: SweepRow) -> None:
+    """Results of two versions of the code are not comparable unless someone says so."""
+    changed = changed_code(session, row)
+    if changed is not None:
         raise ConflictProblem(
-            f"{ended} trials of this sweep have ended under sasam {row.code_version}, this is "
-            f"{now}; results may not be comparable: pass ?force=true to go on all the same",
+            f"{changed}: pass ?force=true to go on all the same",
             code="code-changed",
             before=row.code_version,
-            now=now,
+            now=code_version(),
         )
 
 

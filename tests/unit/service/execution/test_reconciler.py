@@ -136,6 +136,25 @@ def test_an_epoch_is_progress_and_a_trial_that_fails_again_is_not(world: World) 
     assert world.row(sweep_id).failures == 3
 
 
+def test_dead_driver_waits_for_consent_where_the_code_has_changed(world: World) -> None:
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    world.hurry(sweep_id, code_version="0.0.9")
+    world.fail_driver(sweep_id)
+    world.run(sweep_id)  # nothing has ended yet
+    driver.end_trial(driver.specification.trials[0], Outcome.COMPLETED)
+    world.hurry(sweep_id, code_version="0.0.9")
+    world.fail_driver(sweep_id)
+    world.hurry(sweep_id)
+    world.tick(2)
+    paused = world.show(sweep_id)
+    assert paused.state == "paused"
+    assert (paused.reason or "").startswith("1 trials of this sweep have ended under sasam 0.0.9")
+    world.sweeps.command(sweep_id, Command.RESUME, accept_changes=True)
+    assert world.run(sweep_id).attempt == 3
+
+
 @pytest.mark.parametrize("exit_code", [EXIT_INVALID, EXIT_TOO_MANY_FAILURES])
 @pytest.mark.parametrize("was_running", [False, True])
 def test_driver_that_gives_up_fails_the_sweep_at_once_in_its_words(
