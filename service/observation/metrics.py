@@ -17,8 +17,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from service.events.repository import EventKind
 from service.observation.cluster import ClusterWatch
-from service.storage import Database, SweepRow, TrialRow
+from service.storage import Database, EventRow, SweepRow, TrialRow
 from service.sweeps.lifecycle import SweepState
 from service.webhooks.tables import DeliveryRow
 from workers.metrics import Outcome
@@ -97,10 +98,13 @@ class _Sweeps(Collector):
         with self._database.snapshot() as session:
             by_state = _count_by(session, SweepRow.state)
             by_outcome = _count_by(session, TrialRow.outcome)
-            queued = SweepRow.state == SweepState.QUEUED
-            oldest = session.scalar(
-                select(SweepRow.created_at).where(queued).order_by(SweepRow.created_at).limit(1)
+            queued_at = (
+                select(func.max(EventRow.created_at))
+                .join(SweepRow, SweepRow.sweep_id == EventRow.sweep_id)
+                .where(SweepRow.state == SweepState.QUEUED, EventRow.kind == EventKind.STATE)
+                .group_by(EventRow.sweep_id)
             )
+            oldest = min(session.scalars(queued_at), default=None)
             pending = select(func.count()).where(DeliveryRow.due_at.is_not(None))
             webhooks.add_metric([], session.scalar(pending) or 0)
         for state in SweepState:

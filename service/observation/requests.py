@@ -11,6 +11,7 @@ import logging
 import re
 import secrets
 import time
+from http import HTTPMethod
 from importlib.metadata import version
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -31,6 +32,8 @@ _VERSION_HEADER = "Sasam-Version"
 _VERSION = version("sasam")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID_BYTES = 8
+_INVENTED = "other"
+"""In place of a method that a caller made up: a label of metrics takes a few values."""
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/static"})
 _CLIENT_IS_GONE = 499
 _DEFECT = 500
@@ -86,7 +89,8 @@ class RequestObserver:
             self._tell(scope, status or _CLIENT_IS_GONE, seconds or time.perf_counter() - started)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        method, route = scope["method"], route_template(scope)
+        method = scope["method"] if scope["method"] in HTTPMethod.__members__ else _INVENTED
+        route = route_template(scope)
         self._metrics.observe_request(method, route, status, seconds)
         level = logging.DEBUG if route in _QUIET and status < _DEFECT else logging.INFO
         path = scope.get("raw_path", b"").decode("latin-1") or route  # escaped: one line, always

@@ -15,7 +15,6 @@ from urllib.parse import quote
 
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
-from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +39,7 @@ from service.security.hosts import require_known_host
 from service.security.limits import RateLimit
 from service.security.sessions import COOKIE
 from service.settings import Settings
+from service.storage import DATABASE_AWAY
 from service.ui.rendering import render_page
 
 __all__ = ["Gate", "refusal", "wants_page"]
@@ -84,7 +84,7 @@ class Gate:
         try:
             principal = await self._identify(request)
             self._admit(request, principal)
-        except (Problem, OperationalError) as error:
+        except (Problem, *DATABASE_AWAY) as error:
             problem = error if isinstance(error, Problem) else _away(error)
             answer = refusal(request, problem)
             if principal is not None and _is_command(request):
@@ -223,7 +223,7 @@ def refusal(request: Request, problem: Problem) -> Response:
     return answer
 
 
-def _away(error: OperationalError) -> Problem:
+def _away(error: Exception) -> Problem:
     """Nobody is let in while the database that knows the tokens is away."""
     reason = str(error).splitlines()[0]
     return UnavailableProblem(f"the database does not answer: {reason}", code="unavailable")

@@ -6,16 +6,19 @@ import logging
 import re
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.settings import Settings
+from service.storage import EventRow, SweepRow
 
 SPECIFICATION = """
 name: small
@@ -83,6 +86,29 @@ def test_metrics_count_sweeps_trials_requests_and_passes(client: TestClient) -> 
     while not read(client)["sasam_leader"] or not read(client)["sasam_reconcile_seconds_count"]:
         pass  # each reading takes time
     assert read(client)["sasam_reconcile_failures_total"] == 0
+
+
+def test_methods_that_callers_invent_are_one(client: TestClient) -> None:
+    for number in range(20):
+        client.request(f"INVENTED-{number}", "/no/such/path")
+    counts = {key: value for key, value in read(client).items() if "_seconds_count|" in key}
+    assert [value for key, value in counts.items() if "|other|" in key] == [20]
+    assert not [key for key in counts if "INVENTED" in key]
+
+
+def test_queue_age_counts_from_the_last_time_a_sweep_was_queued(
+    app: FastAPI, client: TestClient
+) -> None:
+    sweep_id = client.post("/api/v1/sweeps", content=SPECIFICATION).json()["sweep_id"]
+    old = datetime.now(UTC) - timedelta(days=2)
+    with app.state.database.transaction() as session:
+        session.execute(update(SweepRow).values(created_at=old))
+        session.execute(update(EventRow).values(created_at=old))
+    assert read(client)["sasam_queue_age_seconds"] > 3600
+    assert client.post(f"/api/v1/sweeps/{sweep_id}/pause").is_success
+    assert read(client)["sasam_queue_age_seconds"] == 0
+    assert client.post(f"/api/v1/sweeps/{sweep_id}/resume").is_success
+    assert read(client)["sasam_queue_age_seconds"] < 60
 
 
 def test_request_id_of_the_caller_is_kept_and_others_are_made(client: TestClient) -> None:
