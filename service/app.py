@@ -23,6 +23,7 @@ from service.execution.lease import Lease
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
+from service.health import ReadinessWatch
 from service.observation import endpoints as observation
 from service.observation.cluster import ClusterWatch
 from service.observation.logs import configure_logging
@@ -79,6 +80,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.database = Database(settings.resolved_database_url)
     app.state.ray = RayJobs(settings)
     app.state.results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
+    app.state.readiness = ReadinessWatch(
+        app.state.database, app.state.ray, app.state.results, settings.lease_seconds
+    )
     app.state.answers = Answers(app.state.database, app.state.results)
     app.state.broadcast = Broadcast(app.state.database)
     app.state.metrics = Metrics(app.state.database, ClusterWatch(app.state.ray))
