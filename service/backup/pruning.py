@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 
 from service.security.tables import SessionRow
 from service.settings import Settings
 from service.storage import DATABASE_AWAY, Database, SweepRow
 from service.sweeps.lifecycle import TERMINAL
+from service.webhooks.delivery import TOLD_OF_PAST
 from service.webhooks.tables import DeliveryRow
 
 __all__ = ["Pruned", "Pruner", "prune"]
@@ -72,7 +73,8 @@ def prune(
     if not dry_run:
         with database.transaction() as session:
             session.execute(delete(SessionRow).where(SessionRow.expires_at < before))
-            settled = DeliveryRow.due_at.is_(None) & (DeliveryRow.ended_at < before)
+            told = min(before, datetime.now(UTC) - TOLD_OF_PAST)  # or they would be told again
+            settled = DeliveryRow.due_at.is_(None) & (DeliveryRow.ended_at < told)
             session.execute(delete(DeliveryRow).where(settled))
     return Pruned(sweeps, size)
 
@@ -121,15 +123,14 @@ class Pruner:
 
 def _old_sweeps(database: Database, folder: Path, before: datetime) -> Iterator[Path]:
     """Folders of sweeps that ended before; of those nobody knows, by their last word."""
-    with database.snapshot() as session:
-        query = select(SweepRow.sweep_id, SweepRow.state, SweepRow.ended_at)
-        known = {sweep_id: (state, ended) for sweep_id, state, ended in session.execute(query)}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name in known:
-            state, ended_at = known[path.name]
-            if state in TERMINAL and ended_at is not None and ended_at < before:
-                yield path
-        elif _spoke_before(path / _JOURNAL, before):
+        with database.snapshot() as session:  # anew for each: one may be begun again meanwhile
+            row = session.get(SweepRow, path.name)
+        if row is None:
+            is_old = _spoke_before(path / _JOURNAL, before)
+        else:
+            is_old = row.state in TERMINAL and row.ended_at is not None and row.ended_at < before
+        if is_old:
             yield path
 
 

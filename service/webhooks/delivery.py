@@ -32,7 +32,7 @@ from service.webhooks.addresses import post
 from service.webhooks.signature import signed_headers, signing_key
 from service.webhooks.tables import DeliveryRow
 
-__all__ = ["PAUSES_SECONDS", "Webhooks", "read_key"]
+__all__ = ["PAUSES_SECONDS", "TOLD_OF_PAST", "Webhooks", "read_key"]
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ PAUSES_SECONDS = (10, 60, 300, 1800, 7200, 21600, 43200)
 """Pauses after each failed try but the last: about a day in all."""
 
 _LOOK_EVERY_SECONDS = 2.0
-_TOLD_OF_PAST = timedelta(days=1)
+TOLD_OF_PAST = timedelta(days=1)
 _GONE = 410
 _KEY_VARIABLE = "SASAM_WEBHOOK_SECRET_FILE"
 
@@ -81,7 +81,12 @@ class Webhooks:
         with self._database.snapshot() as session:
             query = select(DeliveryRow).where(DeliveryRow.due_at <= datetime.now(UTC))
             due = session.scalars(query.order_by(DeliveryRow.due_at)).all()
-        return sum(self._send(row) for row in due if self._claim(row))
+        sent = 0
+        for row in due:
+            if self._stopping.is_set():
+                break
+            sent += self._claim(row) and self._send(row)
+        return sent
 
     def _loop(self) -> None:
         while not self._stopping.wait(_LOOK_EVERY_SECONDS):
@@ -94,7 +99,7 @@ class Webhooks:
 
     def _note(self) -> None:
         """Store a message for each sweep that has ended since yesterday and each URL."""
-        since = datetime.now(UTC) - _TOLD_OF_PAST
+        since = datetime.now(UTC) - TOLD_OF_PAST
         for url in self._urls:
             is_noted = exists().where(
                 DeliveryRow.sweep_id == SweepRow.sweep_id,
@@ -145,7 +150,7 @@ class Webhooks:
         message_id = f"sasam-{row.sweep_id}-{row.number}"
         headers = signed_headers(self._key, message_id, int(now.timestamp()), body)
         headers |= {"Content-Type": "application/json", "User-Agent": "sasam"}
-        is_last = row.attempts == len(PAUSES_SECONDS)
+        is_last = row.attempts >= len(PAUSES_SECONDS)
         try:
             status = post(row.url, body, headers, allow_private=self._allow_private)
         except (OSError, HTTPException) as error:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from service.backup.pruning import prune
 from service.security.errors import SecretFileError
 from service.settings import Settings
 from service.storage import Database, SweepRow
@@ -187,6 +188,38 @@ def test_message_is_given_up_after_all_tries_or_when_nobody_wants_it(
     assert len(receiver.messages) == tries
     (row,) = deliveries(database)
     assert (row.due_at, row.delivered_at) == (None, None)
+
+
+def test_message_whose_last_try_was_cut_short_is_given_up_too(
+    database: Database, settings: Settings, webhooks: Webhooks, receiver: Receiver
+) -> None:
+    end(database, settings)
+    receiver.status = 503
+    webhooks.deliver()
+    with database.transaction() as session:
+        session.execute(update(DeliveryRow).values(attempts=len(PAUSES_SECONDS) + 1))
+    hurry(database)
+    webhooks.deliver()
+    assert deliveries(database)[0].due_at is None
+
+
+def test_pruned_messages_are_not_sent_again(
+    database: Database, settings: Settings, webhooks: Webhooks, receiver: Receiver
+) -> None:
+    end(database, settings)
+    for _ in range(3):
+        webhooks.deliver()
+        prune(database, settings, timedelta(0))
+    assert len(receiver.messages) == 1
+
+
+def test_stop_does_not_wait_for_all_that_is_due(
+    database: Database, settings: Settings, webhooks: Webhooks, receiver: Receiver
+) -> None:
+    end(database, settings)
+    webhooks.stop()
+    assert webhooks.deliver() == 0
+    assert receiver.messages == []
 
 
 def test_many_services_send_a_message_once(

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
+from service.backup import pruning
 from service.backup.pruning import Pruner, prune
 from service.settings import Settings
 from service.storage import Database, SweepRow
@@ -89,6 +91,26 @@ def test_sweeps_that_ended_long_ago_keep_their_journal_alone(
         assert left(folder) == {"journal.jsonl"}
     assert all(left(folder) == WHOLE for folder in kept)
     assert prune(database, settings, 2 * DAY).sweeps == []
+
+
+def test_sweep_that_is_begun_again_meanwhile_is_left_alone(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = sweep(database, settings, "a" * 12, "completed", 3 * DAY)
+    second = sweep(database, settings, "b" * 12, "failed", 3 * DAY)
+    remove = pruning._remove
+
+    def remove_slowly(path: Path) -> None:
+        with database.transaction() as session:
+            session.execute(
+                update(SweepRow).where(SweepRow.state == "failed").values(state="queued")
+            )
+        remove(path)
+
+    monkeypatch.setattr(pruning, "_remove", remove_slowly)
+    assert prune(database, settings, DAY).sweeps == ["a" * 12]
+    assert left(first) == {"journal.jsonl"}
+    assert left(second) == WHOLE
 
 
 def test_dry_run_removes_nothing(database: Database, settings: Settings) -> None:
