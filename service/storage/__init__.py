@@ -1,6 +1,6 @@
 """Tables, sessions and migrations."""
 
-from service.storage.database import DATABASE_AWAY, Database, SchemaError
+from service.storage.database import DATABASE_AWAY, Database, SchemaError, require_known_schema
 from service.storage.tables import DriverLogRow, EventRow, LeaseRow, SweepRow, TrialRow
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "SchemaError",
     "SweepRow",
     "TrialRow",
+    "require_known_schema",
 ]

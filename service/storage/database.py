@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["DATABASE_AWAY", "Database", "SchemaError"]
+__all__ = ["DATABASE_AWAY", "Database", "SchemaError", "require_known_schema"]
 
 DATABASE_AWAY = (
     exc.InterfaceError,
@@ -93,19 +93,10 @@ class Database:
         """
         if self.url.get_backend_name() == "sqlite" and self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        config = _migrations()
         with self.engine.begin() as connection:
             _begin_migration(connection)
-            current = MigrationContext.configure(connection).get_current_revision()
-            known = {
-                script.revision for script in ScriptDirectory.from_config(config).walk_revisions()
-            }
-            if current is not None and current not in known:
-                raise SchemaError(
-                    f"the database is at revision {current}, which this version does not know; "
-                    "run the version that wrote it, or a newer one"
-                )
+            _require_known(connection, config)
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
 
@@ -121,6 +112,40 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def require_known_schema(url: str) -> None:
+    """See that a database is not a newer version's; one that does not exist yet is not.
+
+    Raises:
+        SchemaError: The schema is newer than this version knows.
+    """
+    database = Database(url)
+    path = database.url.database
+    if database.url.get_backend_name() == "sqlite" and not (path and Path(path).exists()):
+        return
+    try:
+        with database.engine.connect() as connection:
+            _require_known(connection, _migrations())
+    finally:
+        database.close()
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _require_known(connection: Connection, config: Config) -> None:
+    """Refuse a schema of a version that this one does not know."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if current is not None and current not in known:
+        raise SchemaError(
+            f"the database is at revision {current}, which this version does not know; "
+            "run the version that wrote it, or a newer one"
+        )
 
 
 def _create_engine(url: str) -> Engine:

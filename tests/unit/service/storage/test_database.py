@@ -16,7 +16,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 import service.storage
-from service.storage import Database, SchemaError, SweepRow, TrialRow
+from service.storage import Database, SchemaError, SweepRow, TrialRow, require_known_schema
 from service.storage.tables import Table
 
 
@@ -208,6 +208,13 @@ def test_database_of_a_newer_version_is_refused_in_one_line(database: Database) 
     with pytest.raises(SchemaError, match=r"revision 9999.* run the version that wrote it") as info:
         database.migrate()
     assert "\n" not in str(info.value)
+    with pytest.raises(SchemaError, match="revision 9999"):
+        require_known_schema(database.url.render_as_string(hide_password=False))
+
+
+def test_database_that_is_not_there_is_not_newer_and_is_not_made(tmp_path: Path) -> None:
+    require_known_schema(f"sqlite:///{tmp_path / 'none.db'}")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_migrate_leaves_the_logging_of_the_process_alone(empty: Database) -> None:
