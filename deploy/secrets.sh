@@ -10,7 +10,7 @@ folder=${1:-"$(dirname "$0")/../secrets"}
 mkdir -p "$folder"
 chmod 700 "$folder"
 for name in postgres_password service_db_password mlflow_db_password admin_token ray_token \
-    grafana_password; do
+    webhook_secret grafana_password; do
     [ -s "$folder/$name" ] && continue
     (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$folder/$name")
     chmod 444 "$folder/$name"

@@ -10,10 +10,14 @@ from pathlib import Path
 __all__ = ["code_version", "git_commit"]
 
 
+_SOURCES = Path(__file__).with_name("sources.txt")
+"""Digest of the sources, which images have: they are built without a checkout."""
+
+
 def code_version() -> str:
-    """The release, and the commit where this is a checkout: ``0.1.0 (3f2a...)``."""
-    commit = git_commit()
-    return f"{version('sasam')} ({commit})" if commit else version("sasam")
+    """The release, and the commit or else a digest of the sources: ``0.1.0 (3f2a...)``."""
+    detail = git_commit() or (_SOURCES.read_text().strip() if _SOURCES.exists() else "")
+    return f"{version('sasam')} ({detail})" if detail else version("sasam")
 
 
 def git_commit() -> str:

@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from service.client import Client
 
@@ -147,6 +148,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         "SASAM_DOMAIN": "localhost",
         "SASAM_PUBLIC_BIND": "127.0.0.1",
         "RAY_WORKER_MEMORY": "6g",
+        "SASAM_VERSION": "scenario",
         "SASAM_REVISION": "0123456789abcdef0123456789abcdef01234567",
     }
     for name in ("service", "mlflow", "ray-worker"):
@@ -155,13 +157,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         log.info(f"built {name} in {time.monotonic() - started:.0f} s")
     yield found
     if os.environ.get("KEEP") != "1":
-        found.compose("down", "-v", "--remove-orphans", overrides=("cpu", "tls"))
+        found.compose("down", "-v", "--remove-orphans", overrides=("cpu", "tls", "monitoring"))
 
 
 def test_images_are_small_and_hold_no_secret(deployment: Deployment) -> None:
     sizes = {"base": round(int(docker("image", "inspect", "-f", "{{.Size}}", BASE_IMAGE)) / 1e6)}
     for name in ("service", "mlflow", "worker"):
-        image = f"sasam-{name}:0.1.0"
+        image = f"sasam-{name}:scenario"
         sizes[name] = round(int(docker("image", "inspect", "-f", "{{.Size}}", image)) / 1e6)
         history = docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
         assert deployment.token not in history
@@ -172,7 +174,7 @@ def test_images_are_small_and_hold_no_secret(deployment: Deployment) -> None:
     log.info(f"images in MB: {sizes}")
     assert sizes["service"] - sizes["base"] <= 450
     probe = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, ['torch', 'ray'])))"
-    docker("run", "--rm", "sasam-service:0.1.0", "python", "-c", probe)
+    docker("run", "--rm", "sasam-service:scenario", "python", "-c", probe)
 
 
 def test_missing_secret_starts_nothing_and_is_named(deployment: Deployment) -> None:
@@ -208,7 +210,7 @@ def test_deployment_comes_up(deployment: Deployment) -> None:
     log.info(f"up after {time.monotonic() - started:.0f} s")
     readiness = deployment.readiness()
     assert readiness is not None
-    assert readiness["checks"] == {"database": "ok", "ray": "ok", "mlflow": "ok"}
+    assert readiness["checks"] == dict.fromkeys(("database", "ray", "mlflow", "lease"), "ok")
 
 
 def test_containers_are_closed_as_the_file_says(deployment: Deployment) -> None:
@@ -266,14 +268,23 @@ def test_sweep_survives_the_death_of_service_worker_and_database(deployment: Dep
     for victim in ("service", "ray-worker", "postgres"):
         assert deployment.restarts(victim) == 1
 
-    tracking = MlflowClient(deployment.mlflow)
-    experiment = tracking.get_experiment_by_name("compose")
-    condition = "tags.`sasam.kind` = 'trial'"
-    runs = tracking.search_runs([experiment.experiment_id], condition, max_results=1000)
+    runs = trial_runs(deployment, sweep.sweep_id)
     assert Counter(run.data.tags["sasam.trial"] for run in runs) == dict.fromkeys(keys, 1)
     assert {run.info.status for run in runs} == {"FINISHED"}
     revision = deployment.variables["SASAM_REVISION"]
     assert {run.data.tags["mlflow.source.git.commit"] for run in runs} == {revision}
+
+
+def trial_runs(deployment: Deployment, sweep_id: str) -> list[Run]:
+    """MLflow's runs of a sweep's trials; each has an accuracy once an epoch."""
+    tracking = MlflowClient(deployment.mlflow)
+    experiment = tracking.get_experiment_by_name("compose")
+    condition = f"tags.`sasam.sweep` = '{sweep_id}' and tags.`sasam.kind` = 'trial'"
+    runs = list(tracking.search_runs([experiment.experiment_id], condition, max_results=1000))
+    for run in runs:
+        history = tracking.get_metric_history(run.info.run_id, "val_accuracy")
+        assert [metric.step for metric in history] == [*range(1, len(history) + 1)]
+    return runs
 
 
 def test_mlflows_page_opens(deployment: Deployment) -> None:
@@ -288,26 +299,43 @@ def test_commands_of_the_container_reach_the_database(deployment: Deployment) ->
 
 
 def test_backup_is_restored_into_an_empty_deployment(deployment: Deployment) -> None:
-    file = deployment.folder / "backup"
+    """Of a sweep that has ended, and of one that runs while it is made."""
+    file = deployment.folder / "new" / "backup"
     script = [ROOT / "deploy" / "backup.sh", file]
     again = [ROOT / "deploy" / "restore.sh", file]
     environment = os.environ | deployment.variables
     environment["COMPOSE"] = f"docker compose -p {deployment.project} -f docker-compose.yml "
     environment["COMPOSE"] += "-f deploy/compose.cpu.yml"
+    with Client(deployment.url, token=deployment.token) as client:
+        (view,) = client.sweeps.browse()
+        running = client.sweeps.submit(SPECIFICATION)
+        until(lambda: running.refresh().progress.ended >= 4 or None, "four trials")
     subprocess.run(script, cwd=ROOT, env=environment, check=True)
     sizes = {path.name: path.stat().st_size for path in file.iterdir()}
     log.info(f"backup in bytes: {sizes}")
     deployment.compose("down", "-v")
     subprocess.run(again, cwd=ROOT, env=environment, check=True)
     deployment.compose("up", "-d", "--wait", "--wait-timeout", "600", "--no-build")
+    ended = {
+        run.data.tags["sasam.trial"]: run.info.end_time
+        for run in trial_runs(deployment, running.sweep_id)
+        if run.info.status == "FINISHED"
+    }
+    assert len(ended) >= 4
     with Client(deployment.url, token=deployment.token) as client:
-        (view,) = client.sweeps.browse()
         sweep = client.sweeps.get(view.sweep_id)
         assert sweep.progress.completed == TRIALS
         assert sweep.summary().complete
+        gone_on = client.sweeps.get(running.sweep_id).wait(900)
+        assert (gone_on.state, gone_on.progress.completed) == ("completed", TRIALS)
+    runs = trial_runs(deployment, running.sweep_id)
+    ends = {run.data.tags["sasam.trial"]: run.info.end_time for run in runs}
+    assert len(runs) == len(ends) == TRIALS
+    assert ended.items() <= ends.items(), "what had ended has run again"
     tracking = MlflowClient(deployment.mlflow)
     experiment = tracking.get_experiment_by_name("compose")
-    (parent,) = tracking.search_runs([experiment.experiment_id], "tags.`sasam.kind` = 'sweep'")
+    condition = f"tags.`sasam.sweep` = '{sweep.sweep_id}' and tags.`sasam.kind` = 'sweep'"
+    (parent,) = tracking.search_runs([experiment.experiment_id], condition)
     assert tracking.list_artifacts(parent.info.run_id)
 
 
@@ -322,15 +350,17 @@ def test_another_machines_worker_joins(deployment: Deployment) -> None:
         "project": "sasam-node",
         "variables": variables,
     }
-    deployment.compose("up", "-d", "--wait", "--no-build", "--no-deps", "ray-worker", **node)
     headers = {"Authorization": f"Bearer {deployment.token}"}
 
     def nodes() -> bool | None:
         text = httpx.get(f"{deployment.url}/metrics", headers=headers).text
         return "sasam_cluster_nodes 3.0" in text or None
 
-    until(nodes, "three nodes")
-    deployment.compose("down", **node)
+    try:
+        deployment.compose("up", "-d", "--wait", "--no-build", "--no-deps", "ray-worker", **node)
+        until(nodes, "three nodes")
+    finally:
+        deployment.compose("down", **node)
 
 
 def test_full_storage_is_what_a_sweep_waits_for(deployment: Deployment) -> None:

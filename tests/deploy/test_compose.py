@@ -58,7 +58,8 @@ def test_published_ports_are_local_and_never_rays(name: str, service: dict[str, 
         address, _, target = port.rpartition(":")
         assert target not in RAY_PORTS
         if name not in OPEN_TO_OTHERS:
-            assert address.startswith(("127.0.0.1:", "${SASAM_BIND:-127.0.0.1}:")), port
+            local = ("127.0.0.1:", "${SASAM_BIND:-127.0.0.1}:", "${MLFLOW_BIND:-127.0.0.1}:")
+            assert address.startswith(local), port
     if name.startswith(("ray", "postgres", "prometheus")):
         assert "ports" not in service
 
