@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-compose lint format types imports chaos bench-method lock clean
+.PHONY: help install demo up test test-compose lint format types imports chaos load bench-method lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -33,9 +33,10 @@ test: install lint types imports ## Lint, types, import contracts and all tests
 test-compose: install ## Build the images and run the compose deployment on a Docker engine of its own (root, Debian 12)
 	tests/deploy/engine.sh $(BIN)/python -m pytest -p no:xdist tests/deploy/scenario.py -o log_cli=true --log-cli-level=INFO
 
-lint: install
+lint: install ## Style, and known vulnerabilities of the locked versions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tests/audit.py
 
 format: install ## Format the code
 	$(BIN)/ruff check --fix .
@@ -49,6 +50,10 @@ imports: install
 
 chaos: install ## Kill parts of a running sweep at random, 20 rounds; nothing may be lost (ROUNDS, SEED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),0)
+
+load: install ## Let 200 clients read a running sweep for a minute, then run a sweep of 10,000 trials (an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/readers.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/many.py
 
 bench-method: install ## Measure optimizers and curvature against their peers (CIFAR=path of an .npz)
 	$(BIN)/python tests/benchmarks/bench_optimizers.py --output docs/benchmarks-optimizers.md
