@@ -87,12 +87,13 @@ def main() -> int:
                     print(f"{passed:.0f} s: {ended} ended, {sizes} MB", flush=True)
                 time.sleep(SAMPLE_SECONDS)
             print(f"{sweep.state} after {time.monotonic() - started:.0f} s; most memory {most} MB")
+            ended_sweep = client.sweeps.get(sweep_id)
             trials: list[TrialView] = []
-            timed("all trials by pages", lambda: trials.extend(sweep.trials()))
-            timed("summary, cold", sweep.summary)
-            timed("summary, warm", sweep.summary)
-            timed("csv", sweep.trials_csv)
-            timed("accuracy heatmap", lambda: sweep.figure("accuracy-heatmap"))
+            timed("all trials by pages", lambda: trials.extend(ended_sweep.trials()))
+            timed("summary, cold", ended_sweep.summary)
+            timed("summary, warm", ended_sweep.summary)
+            timed("csv", ended_sweep.trials_csv)
+            timed("accuracy heatmap", lambda: ended_sweep.figure("accuracy-heatmap"))
     completed = {trial.key for trial in trials if trial.status == "completed"}
     print(f"{len(trials)} trials, {len(completed)} completed, {expected} expected")
     return 0 if len(trials) == len(completed) == expected else 1
