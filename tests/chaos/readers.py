@@ -2,15 +2,16 @@
 
     python tests/chaos/readers.py --clients 200 --seconds 60
 
-Each client keeps the stream of events open and reads the summary about once a second. No request
-may fail, all must hear the same events in the same order, and the sweep must end with the final
-metrics of the calm one, bit for bit.
+Each client has a token of its own, keeps the stream of events open and reads the summary about once
+a second. No request may fail, all must hear the same events in the same order, and the sweep must
+end with the final metrics of the calm one, bit for bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import random
 import signal
 import sys
@@ -27,6 +28,9 @@ from sweep import TRIALS, calm, ended_trials, submit, wait
 from verdict import judge
 
 from service.client import AsyncClient
+from service.security.access import Role
+from service.security.tokens import Tokens
+from service.storage import Database
 
 
 @dataclass
@@ -48,9 +52,10 @@ class Readings:
         return sum(numbers != longest[: len(numbers)] for numbers in self.heard)
 
 
-async def read_summaries(url: str, until: float, readings: Readings) -> None:
+async def read_summaries(url: str, token: str, until: float, readings: Readings) -> None:
     """Read the summary once a second."""
-    async with httpx.AsyncClient(timeout=30) as http:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(timeout=30, headers=headers) as http:
         await asyncio.sleep(random.random())  # noqa: S311 - they are not in step
         while (started := time.monotonic()) < until:
             try:
@@ -62,13 +67,18 @@ async def read_summaries(url: str, until: float, readings: Readings) -> None:
             await asyncio.sleep(max(0.0, started + 1 - time.monotonic()))
 
 
-async def hear_events(service: str, sweep_id: str, until: float, readings: Readings) -> None:
+async def hear_events(
+    service: str, sweep_id: str, token: str, until: float, readings: Readings
+) -> None:
     """Keep the stream of events open."""
     numbers: list[int] = []
     readings.heard.append(numbers)
     opened = datetime.now(UTC)
     try:
-        async with AsyncClient(service, patience_seconds=0) as client, asyncio.timeout_at(until):
+        async with (
+            AsyncClient(service, token=token, patience_seconds=0) as client,
+            asyncio.timeout_at(until),
+        ):
             sweep = await client.sweeps.get(sweep_id)
             async for event in sweep.events():
                 numbers.append(event.number)
@@ -81,16 +91,27 @@ async def hear_events(service: str, sweep_id: str, until: float, readings: Readi
         readings.errors.append(f"events: {error!r}")
 
 
-async def read(service: str, sweep_id: str, clients: int, seconds: float) -> Readings:
-    """Let that many clients read for so long."""
+async def read(service: str, sweep_id: str, tokens: list[str], seconds: float) -> Readings:
+    """Let a client for each token read for so long."""
     readings = Readings()
     until = asyncio.get_running_loop().time() + seconds  # the clock of time.monotonic
     url = f"{service}/api/v1/sweeps/{sweep_id}/summary"
     await asyncio.gather(
-        *(read_summaries(url, until, readings) for _ in range(clients)),
-        *(hear_events(service, sweep_id, until, readings) for _ in range(clients)),
+        *(read_summaries(url, token, until, readings) for token in tokens),
+        *(hear_events(service, sweep_id, token, until, readings) for token in tokens),
     )
     return readings
+
+
+def make_tokens(home: Path, clients: int) -> list[str]:
+    """A token for each client, and an administrator's for what this process asks."""
+    database = Database(f"sqlite:///{home / 'sasam.db'}")
+    try:
+        tokens = Tokens(database)
+        os.environ["SASAM_TOKEN"] = tokens.create("administrator", Role.ADMIN)
+        return [tokens.create(f"reader-{number}", Role.READ) for number in range(clients)]
+    finally:
+        database.close()
 
 
 def main() -> int:
@@ -105,12 +126,13 @@ def main() -> int:
         stack = Stack(Path(folder) / "home")
         with stack.running(second_node=False):
             service = stack.url("service")
+            tokens = make_tokens(stack.home, arguments.clients)
             reference, calm_seconds = calm(stack, arguments.epochs)
             started = time.monotonic()
             sweep_id = submit(stack, arguments.epochs)
             while ended_trials(stack, sweep_id) == 0:
                 time.sleep(0.1)
-            readings = asyncio.run(read(service, sweep_id, arguments.clients, arguments.seconds))
+            readings = asyncio.run(read(service, sweep_id, tokens, arguments.seconds))
             ended = ended_trials(stack, sweep_id)
             wait(stack, sweep_id)
             seconds = time.monotonic() - started
