@@ -65,10 +65,10 @@ class ReadinessWatch:
     def latest(self) -> Readiness:
         """An answer of this second, or the last one while a neighbour keeps us waiting."""
         known = self._known
-        if known is not None and self._clock() - known[0] < _FRESH_SECONDS:
-            return known[1]
-        if known is not None and self._asking.locked():
-            return known[1]
+        if known is not None:
+            is_fresh = self._clock() - known[0] < _FRESH_SECONDS
+            if is_fresh or self._asking.locked():
+                return known[1]
         with self._asking:
             if self._known is None or self._known is known:  # nobody asked meanwhile
                 self._known = self._clock(), self._ask()

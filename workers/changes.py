@@ -14,11 +14,12 @@ from workers.journal import Journal
 from workers.metrics import RESULTS
 from workers.spec import SpecError, SpecProblem
 
-__all__ = ["DATA_FINGERPRINT", "refuse_other_data"]
+__all__ = ["DATA_FINGERPRINT", "DATA_TAG", "refuse_other_data"]
 
 DATA_FINGERPRINT = "data_fingerprint"
 """Name of the fact that tells data apart."""
-_TAG = f"sasam.{DATA_FINGERPRINT}"
+DATA_TAG = f"sasam.{DATA_FINGERPRINT}"
+"""Its name in the journal and in MLflow."""
 
 
 def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: bool) -> None:
@@ -55,5 +56,5 @@ def _last_fingerprint(journal: Journal) -> str | None:
 
 def _tag(line: bytes) -> str | None:
     entry = json.loads(line)
-    tag: str | None = entry["data"].get("tags", {}).get(_TAG)
+    tag: str | None = entry["data"].get("tags", {}).get(DATA_TAG)
     return tag if entry["kind"] == "sweep_started" else None

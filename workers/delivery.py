@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from requests import HTTPError
 
+from workers.changes import DATA_TAG
 from workers.failures import FailureKind, read_failure
 from workers.job import DriverJob
 from workers.journal import Entry, Journal
@@ -89,13 +90,17 @@ class MlflowWriter:
             try:
                 self._experiment_id = self._find_experiment()
                 runs = self._find_runs()
+                parent = runs.pop("", None)
                 history = self._client.get_metric_history
                 recall(self._journal, self._job.specification, runs, history)
             except MlflowException as error:
                 log.warning("MLflow does not say what it has of the sweep: %s", error)
                 time.sleep(_LONGEST_PAUSE_SECONDS)
             else:
-                return self._delivered_to(self._journal.end)
+                break
+        self._delivered_to(self._journal.end)
+        if parent is not None and DATA_TAG in parent.data.tags:
+            self._journal.append("sweep_started", tags={DATA_TAG: parent.data.tags[DATA_TAG]})
 
     def start(self) -> None:
         """Start delivering."""

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 from mlflow.entities import Metric, Run
 
-from workers.changes import DATA_FINGERPRINT
 from workers.journal import Journal
 from workers.metrics import RESULTS
 from workers.spec import SweepSpec, TpeSearch
@@ -27,31 +26,26 @@ def recall(
     """Write to a journal without a start what the runs of its sweep say.
 
     Trials that have ended are not left to run; of the others the recorded epochs count as recorded,
-    for they run anew. Doing it twice changes nothing.
+    for they run anew. Doing it twice changes nothing, and the journal has no start after it either:
+    that is noted when all of it counts as delivered.
 
     Args:
         journal: Where to.
         specification: Of the sweep.
-        runs: By trial key; the sweep's own run has the empty key.
+        runs: Of its trials, by key.
         history: All values of a metric of a run, by the run's id and the metric's name.
     """
-    trials = {key: run for key, run in runs.items() if key}
-    for run in sorted(trials.values(), key=_position):
+    for run in sorted(runs.values(), key=_position):
         _recall_suggestion(journal, specification, run)
     epochs = [
-        record
-        for key, run in trials.items()
-        for record in _epochs(key, run, specification, history)
+        record for key, run in runs.items() for record in _epochs(key, run, specification, history)
     ]
     for _, key, number, metrics in sorted(epochs, key=lambda record: record[0]):
         journal.append("epoch", key, epoch=number, metrics=metrics)
-    for key, run in trials.items():
+    for key, run in runs.items():
         outcome, epoch = run.data.tags.get("sasam.outcome"), run.data.metrics.get("epoch", 0)
         if run.info.status != "RUNNING" and outcome in RESULTS:
             journal.append("trial_ended", key, outcome=outcome, epoch=int(epoch))
-    tag = f"sasam.{DATA_FINGERPRINT}"
-    if "" in runs and tag in runs[""].data.tags:
-        journal.append("sweep_started", tags={tag: runs[""].data.tags[tag]})
 
 
 def _recall_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> None:

@@ -81,17 +81,18 @@ class SweepSteps:
 
     def _claim(self, row: SweepRow, obstacles: Obstacles) -> str | None:
         """Give a queued sweep its next attempt; the next pass launches it."""
+        reason = obstacles.to_start(row.specification)
+        if reason is not None:
+            return reason
         with self._database.snapshot() as session:
             changed = None if row.accepts_changes else changed_code(session, row)
         if changed is not None:
             consent = f"{changed}; resume it with force to go on all the same"
             self._change(row, SweepState.PAUSED, reason=consent)
             return consent
-        reason = obstacles.to_start(row.specification)
-        if reason is None:
-            attempt = row.attempt + 1
-            self._change(row, SweepState.STARTING, attempt=attempt, code_version=code_version())
-        return reason
+        attempt = row.attempt + 1
+        self._change(row, SweepState.STARTING, attempt=attempt, code_version=code_version())
+        return None
 
     def _launch(self, row: SweepRow, _obstacles: Obstacles) -> str | None:
         """See that the driver of this attempt exists and wait until it runs."""

@@ -62,8 +62,8 @@ class TrialSync:
         if not whole:
             runs += self._late(row.sweep_id, row.mlflow_experiment_id, runs)
             runs = [run for run in runs if not _is_superseded(run, row.attempt)]
-        ends = [run.ended_at for run in runs if run.ended_at is not None]
-        newest = max([*ends, row.synced_at] if row.synced_at else ends, default=None)
+        ends = (run.ended_at for run in runs)
+        newest = max(filter(None, (*ends, row.synced_at)), default=None)
         with self._database.transaction() as session:
             self._lease.guard(session)
             stored = SweepRepository(session).lock(row.sweep_id)

@@ -10,6 +10,7 @@ import requests
 from mlflow.entities import ViewType
 
 from workers import delivery
+from workers.changes import DATA_TAG
 from workers.delivery import MlflowWriter
 from workers.metrics import Outcome
 
@@ -330,17 +331,25 @@ def test_deliver_begins_anew_in_a_new_run_though_it_dies_on_the_way(
 
 
 def test_recall_fills_a_lost_journal_and_nothing_is_delivered_twice(
-    client, make_job, open_journal, tmp_path
+    client, make_job, open_journal, tmp_path, monkeypatch
 ):
     job = make_job()
     journal = open_journal(job)
     completed, diverged, failed, pruned = record_sweep(journal, job)
+    journal.append("sweep_started", tags={DATA_TAG: "0123456789abcdef"})
+    journal.append("sweep_ended", status="FINISHED")
     deliver(job, journal)
     before = everything(client, job)
+    assert len(before) == 1 + 4
     moved = job.model_copy(update={"storage_path": str(tmp_path / "new"), "attempt": 2})
     lost = open_journal(moved)
-    for _ in range(2):  # as if it had died behind the first time
-        MlflowWriter(moved, lost, {}).recall()
+    with monkeypatch.context() as patch:  # it dies when it has written all, before it notes so
+        patch.setattr(MlflowWriter, "_delivered_to", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            MlflowWriter(moved, lost, {}).recall()
+    assert not lost.is_started, "or the next one would deliver all of it again"
+    MlflowWriter(moved, lost, {}).recall()
+    assert lost.is_started
     assert lost.outcomes == {
         **{completed: Outcome.COMPLETED, diverged: Outcome.DIVERGED, pruned: Outcome.PRUNED}
     }
@@ -349,7 +358,11 @@ def test_recall_fills_a_lost_journal_and_nothing_is_delivered_twice(
     writer = MlflowWriter(moved, lost, {})
     writer.start()
     writer.close()
-    assert everything(client, job) == before
+    after = everything(client, job)
+    assert [run for run in after if ("sasam.kind", "trial") in run[5]] == [
+        run for run in before if ("sasam.kind", "trial") in run[5]
+    ]
+    assert [run[0] for run in after] == [run[0] for run in before]
 
 
 def test_deliver_to_runs_that_a_user_deleted_restores_them(client, make_job, open_journal):
