@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from threading import Barrier, Thread
+from threading import Barrier, Thread, Timer
 
 import pytest
 from alembic import command
@@ -200,6 +201,20 @@ def test_services_that_start_at_once_on_an_empty_database_all_find_the_tables(ur
         with database.snapshot() as session:
             assert session.get(SweepRow, "0" * 12) is not None
         database.close()
+
+
+def test_new_sqlite_file_that_another_writes_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("begin immediate")
+    end = Timer(0.3, other.execute, ["rollback"])
+    end.start()
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    end.join()
+    other.close()
+    database.ping()
+    database.close()
 
 
 def test_database_of_a_newer_version_is_refused_in_one_line(database: Database) -> None:
