@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +21,9 @@ def _split(value: Any) -> Any:
         return json.loads(value)
     return [part.strip() for part in value.split(",") if part.strip()]
 
+
+_S3 = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w.=-]+)*/?", re.ASCII)
+"""A bucket by S3's rules, and folders of it."""
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Urls = Annotated[tuple[HttpUrl, ...], NoDecode, BeforeValidator(_split)]
@@ -57,8 +61,11 @@ class Settings(BaseSettings):
     mlflow_public_url: HttpUrl | None = None
     """MLflow as a browser reaches it, where that differs."""
     storage_path: str = ""
-    """Folder where drivers keep journals and checkpoints, the same on every node; a folder in
-    ``home`` when empty."""
+    """Where drivers keep journals and checkpoints: a folder that all nodes share, in ``home`` when
+    empty; or ``s3://bucket/prefix`` for checkpoints, and the rest in ``scratch_path``."""
+    scratch_path: str = ""
+    """Folder of each node for journals and prepared images where ``storage_path`` is on S3; a
+    folder in ``home`` when empty."""
     data_dir: Path | None = None
     """Folder with the data sets on the cluster's nodes; a folder in ``home`` when empty."""
     max_trials: int = Field(default=10_000, ge=1)
@@ -78,7 +85,7 @@ class Settings(BaseSettings):
     keep_events_days: float = Field(default=30.0, ge=0)
     """Age at which the events of ended sweeps are dropped, but for the last."""
     min_free_bytes: int = Field(default=2**30, ge=0)
-    """Free space below which ``storage_path`` counts as full and no sweep starts."""
+    """Free space below which the storage folder counts as full and no sweep starts."""
     cluster_autoscales: bool = False
     """Whether nodes come on demand: then a sweep starts though no node fits its trials yet."""
     auth: Literal["auto", "required"] = "auto"
@@ -108,13 +115,22 @@ class Settings(BaseSettings):
 
     @field_validator("storage_path")
     @classmethod
+    def _require_known_storage(cls, value: str) -> str:
+        """Refuse an address before a driver takes it for a relative path."""
+        if "://" in value and not _S3.fullmatch(value):
+            raise ValueError(
+                "SASAM_STORAGE_PATH must be a folder that all nodes share, such as /mnt/sasam, "
+                f"or s3://bucket/prefix, got {value!r}"
+            )
+        return value.rstrip("/") if "://" in value else value
+
+    @field_validator("scratch_path")
+    @classmethod
     def _require_folder(cls, value: str) -> str:
-        """Refuse an object store before a driver takes its address for a relative path."""
         if "://" in value:
             raise ValueError(
-                f"SASAM_STORAGE_PATH must be a folder that all nodes share, such as "
-                f"/mnt/sasam, got {value!r}: journals and checkpoints need locks and renames, "
-                "which object stores lack (MLflow's artifacts may lie in one)"
+                "SASAM_SCRATCH_PATH must be a folder on each node's own disk, such as "
+                f"/var/lib/sasam, got {value!r}"
             )
         return value
 
@@ -125,8 +141,20 @@ class Settings(BaseSettings):
 
     @property
     def resolved_storage_path(self) -> str:
-        """The storage path in force."""
+        """Where checkpoints lie: a folder, or an address on S3."""
         return self.storage_path or str(self.home / "storage")
+
+    @property
+    def resolved_scratch_path(self) -> str:
+        """The folder where the rest lies: the storage's own, unless that is on S3."""
+        if not self.storage_is_on_s3:
+            return self.resolved_storage_path
+        return self.scratch_path or str(self.home / "storage")
+
+    @property
+    def storage_is_on_s3(self) -> bool:
+        """Whether checkpoints lie in an object store, which this service does not look into."""
+        return self.storage_path.startswith("s3://")
 
     @property
     def resolved_data_dir(self) -> Path:

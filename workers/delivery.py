@@ -78,7 +78,7 @@ class MlflowWriter:
         self._deleted: set[str] = set()
         self._drops_refused = False
         self._artifacts_fail_since: float | None = None
-        self._folders = journal.path.with_name("checkpoints")
+        self._folders = job.trials_folder
         self._offset_file = journal.path.with_suffix(".delivered")
         self._offset = self._load_offset()
         self._closing = threading.Event()

@@ -31,6 +31,7 @@ from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, Driv
 from workers.journal import Journal
 from workers.search import SweepSearch, TrialSource, open_source
 from workers.spec import ResourcesSpec, SpecError, SweepSpec, TpeSearch
+from workers.storage import S3Path, writing
 from workers.tracking import ConsecutiveFailures, JournalCallback, key_of
 from workers.trainable import SweepTrial
 from workers.training import preflight
@@ -80,7 +81,8 @@ def run(job: DriverJob) -> int:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    home = Path(job.storage_path) / "sweeps" / job.sweep_id
+    home = Path(job.scratch_path) / "sweeps" / job.sweep_id
+    _require_storage(job)
     facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
     journal = Journal(home / "journal.jsonl")
     writer = MlflowWriter(job, journal, _environment_tags())
@@ -104,6 +106,20 @@ def run(job: DriverJob) -> int:
     return EXIT_TOO_MANY_FAILURES if given_up else 0
 
 
+def _require_storage(job: DriverJob) -> None:
+    """End here where S3 cannot be written; of a folder the journal's tells.
+
+    Raises:
+        SystemExit: It cannot, and why.
+    """
+    try:
+        if isinstance(job.trials_folder, S3Path):
+            with writing(job.trials_folder.parent / "attempt") as file:
+                file.write(str(job.attempt).encode())
+    except OSError as error:
+        raise SystemExit(f"sasam: {job.storage_path} cannot be written: {error}") from error
+
+
 @contextmanager
 def _cluster() -> Iterator[None]:
     """The Ray cluster, unless this process is in one already."""
@@ -125,9 +141,11 @@ def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> 
     settings = {
         "data_dir": job.data_dir,
         "cache_dir": str(home / "data"),
-        "checkpoint_dir": str(home / "checkpoints"),
+        "checkpoint_dir": str(job.trials_folder),
+        "log_dir": str(home / "checkpoints"),
     }
-    search = SweepSearch(source, settings, _most_at_once(specification, resources))
+    most = _most_at_once(specification, resources)
+    search = SweepSearch(source, settings, journal.epochs, most)
     callback = JournalCallback(journal, job.attempt, search, Retries(limits.trial_retries))
     tuner = tune.Tuner(
         tune.with_resources(SweepTrial, resources),

@@ -1,7 +1,8 @@
 """Trials that fail: what went wrong, and whether to try again.
 
 Out of memory is told apart from everything else: it depends on what else runs on the device, and
-its remedy is the researcher's. A full disk is waited for, however long. An exception that comes
+its remedy is the researcher's. A full disk is waited for, however long, and a storage that is
+away. An exception that comes
 twice in a row after the same epoch is taken for a bug, which another try would meet again.
 """
 
@@ -31,6 +32,11 @@ _RAISED_DISK_FULL = re.compile(
     r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed writing"
 )
 """How the system and ``torch.save`` say it."""
+_RAISED_STORAGE_AWAY = re.compile(
+    r"AWS Error (NETWORK_CONNECTION|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|SLOW_DOWN|THROTTLING"
+    r"|REQUEST_TIMEOUT)"
+)
+"""How Arrow's S3 says it, when it has tried for more than a minute."""
 
 
 class FailureKind(StrEnum):
@@ -38,6 +44,7 @@ class FailureKind(StrEnum):
 
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
+    STORAGE_AWAY = "storage_away"
     ERROR = "error"
 
 
@@ -67,7 +74,7 @@ class Retries:
     """Decides whether a failed trial is tried again, and when.
 
     Args:
-        limit: How often, at most; tries that a full disk ended do not count.
+        limit: How often, at most; tries that the storage ended do not count.
         first_pause_seconds: Wait before the first retry; doubled for each further one, up to a
             minute.
     """
@@ -86,7 +93,7 @@ class Retries:
             failure: Its newest failure.
             epoch: Its last recorded epoch.
         """
-        if failure.kind is FailureKind.DISK_FULL:
+        if failure.kind in (FailureKind.DISK_FULL, FailureKind.STORAGE_AWAY):
             return _LONGEST_PAUSE_SECONDS
         before, now = self._last.get(key), (failure.message, epoch)
         self._last[key] = now
@@ -112,6 +119,8 @@ def _kind(message: str, was_raised: bool) -> FailureKind:
     """What an exception, or Ray of a process that died, says was the matter."""
     if was_raised and _RAISED_DISK_FULL.search(message):
         return FailureKind.DISK_FULL
+    if was_raised and _RAISED_STORAGE_AWAY.search(message):
+        return FailureKind.STORAGE_AWAY
     out_of_memory = _RAISED_OUT_OF_MEMORY if was_raised else _KILLED_OUT_OF_MEMORY
     return FailureKind.OUT_OF_MEMORY if out_of_memory.search(message) else FailureKind.ERROR
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from workers.spec.fields import Section
 from workers.spec.sweep import SweepSpec
+from workers.storage import Stored, locate
 
 __all__ = ["ENTRYPOINT", "EXIT_INVALID", "EXIT_TOO_MANY_FAILURES", "JOB_VARIABLE", "DriverJob"]
 
@@ -23,8 +24,15 @@ class DriverJob(Section):
     specification: SweepSpec
     mlflow_tracking_uri: str
     storage_path: str
-    """Folder for the journal, the checkpoints and Tune's files."""
+    """Where checkpoints and logs of trials lie for all nodes: a folder or ``s3://bucket/prefix``."""
+    scratch_path: str
+    """Folder of each node for the journal, prepared images and Tune's files."""
     data_dir: str
     """Folder with the data sets on the nodes."""
     accepts_changes: bool = False
     """Whether the user wants the sweep to go on with other data than those of its results."""
+
+    @property
+    def trials_folder(self) -> Stored:
+        """Where each trial has a folder of its own."""
+        return locate(self.storage_path) / "sweeps" / self.sweep_id / "checkpoints"

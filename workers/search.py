@@ -159,6 +159,7 @@ class SweepSearch(Searcher):
     Args:
         source: The trials.
         settings: The rest of a trial's configuration, the same for all.
+        recorded: Last recorded epoch of each trial that has one.
         limit: How many trials may be out at the same time.
         clock: Seconds that only rise.
     """
@@ -167,12 +168,14 @@ class SweepSearch(Searcher):
         self,
         source: TrialSource,
         settings: Mapping[str, Any],
+        recorded: Mapping[str, int],
         limit: Callable[[], float],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
         self._source = source
         self._settings = dict(settings)
+        self._recorded = recorded
         self._limit = limit
         self._clock = clock
         self._out: set[str] = set()
@@ -192,7 +195,11 @@ class SweepSearch(Searcher):
             return None
         trial = heapq.heappop(self._waiting)[2] if is_due else self._source.take()
         self._out.add(trial_id)
-        return {**self._settings, "trial": trial.model_dump(mode="json")}
+        return {
+            **self._settings,
+            "trial": trial.model_dump(mode="json"),
+            "recorded": self._recorded.get(trial.key, 0),
+        }
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

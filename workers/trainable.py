@@ -20,6 +20,7 @@ from workers.batches import DeviceData, load_data
 from workers.logs import TrialLog
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
+from workers.storage import locate
 from workers.training import Record, run_trial
 
 __all__ = ["SweepTrial"]
@@ -34,8 +35,9 @@ class SweepTrial(tune.Trainable):
     """Trains one trial, an epoch a step.
 
     Its configuration holds ``trial``, a `TrialConfig` as plain data; ``data_dir`` and
-    ``cache_dir``, where images lie and are made; and ``checkpoint_dir``, the folder in which each
-    trial has one of its own by its key (Tune's folder of the trial where absent).
+    ``cache_dir``, where images lie and are made; ``checkpoint_dir``, a folder or ``s3://`` address
+    where each trial has a folder of its own by its key; ``log_dir``, the same for its log, on this
+    node; and ``recorded``, how many of its epochs are recorded (none where absent).
     """
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -58,9 +60,12 @@ class SweepTrial(tune.Trainable):
 
     def step(self) -> Record:
         """Train an epoch."""
-        record = next(self._records)
-        shown = (f"{name} {record[name]:.4g}" for name in _LOGGED if name in record)
-        log.info("%s", ", ".join(shown))
+        try:
+            record = next(self._records)
+            shown = (f"{name} {record[name]:.4g}" for name in _LOGGED if name in record)
+            log.info("%s", ", ".join(shown))
+        finally:
+            self._log.publish()
         return record | {"done": "outcome" in record}
 
     def cleanup(self) -> None:
@@ -75,12 +80,13 @@ class SweepTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         """Begin a trial, or go on from its last checkpoint."""
         trial = TrialConfig.model_validate(config["trial"])
-        folder = Path(config.get("checkpoint_dir") or self.logdir)
-        self._checkpoint = folder / trial.key / _FILE
-        self._log.follow(self._checkpoint.parent)
+        folder = locate(config["checkpoint_dir"]) / trial.key
+        self._log.follow(Path(config["log_dir"], trial.key), folder)
         data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))
         log.info("trial %s on %s: %s", trial.key, self._device, trial.describe())
-        self._records = run_trial(trial, data, checkpoint=self._checkpoint)
+        self._records = run_trial(
+            trial, data, checkpoint=folder / _FILE, recorded=config.get("recorded", 0)
+        )
 
     def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:
         """The trial's images: those of the trial before, if they are the same."""

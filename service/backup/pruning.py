@@ -59,7 +59,7 @@ def prune(
     """
     before = datetime.now(UTC) - age
     sweeps, size = [], 0
-    for folder in _old_sweeps(database, Path(settings.resolved_storage_path) / "sweeps", before):
+    for folder in _old_sweeps(database, Path(settings.resolved_scratch_path) / "sweeps", before):
         found = [path for name in _REMOVED if (path := folder / name).exists()]
         if not dry_run:
             found += folder.glob(f"{_TRASH}*")  # of a run that was killed

@@ -86,6 +86,10 @@ def prune(
     typer.echo(f"{verb} the files of {len(pruned.sweeps)} sweeps ({size})")
     for sweep_id in pruned.sweeps:
         typer.echo(f"  {sweep_id}")
+    if settings.storage_is_on_s3:
+        typer.echo(
+            f"checkpoints under {settings.storage_path} stay: give the bucket a lifecycle rule"
+        )
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def show_trial_logs(
         trial = TrialRepository(session).get(sweep_id, key)
     if trial is None:
         raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
-    folder = Path(config.resolved_storage_path, "sweeps", sweep_id, "checkpoints", key)
+    folder = Path(config.resolved_scratch_path, "sweeps", sweep_id, "checkpoints", key)
     texts = {"log": read_trial_log(folder)}
     run_id = trial.mlflow_run_id
     if run_id is not None and trial.outcome is not None:

@@ -197,6 +197,7 @@ class SweepSteps:
             specification=SweepSpec.model_validate(row.specification),
             mlflow_tracking_uri=str(uri).rstrip("/"),
             storage_path=settings.resolved_storage_path,
+            scratch_path=settings.resolved_scratch_path,
             data_dir=str(settings.resolved_data_dir),
             accepts_changes=row.accepts_changes,
         )

@@ -72,7 +72,7 @@ class Obstacles:
 
 def _disk(settings: Settings) -> str | None:
     """Whether the storage is full, where this process can see it."""
-    path = settings.resolved_storage_path
+    path = settings.resolved_scratch_path
     try:
         free = shutil.disk_usage(path).free
     except OSError:

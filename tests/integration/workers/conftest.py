@@ -40,11 +40,12 @@ SPEC: dict[str, Any] = {
 class MlflowServer:
     """``mlflow server`` on SQLite, in a process group of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, artifacts: str = "") -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = int(free.getsockname()[1])
         self.uri = f"http://127.0.0.1:{self.port}"
         self._folder = folder
+        self._artifacts = artifacts or str(folder / "artifacts")
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -52,7 +53,7 @@ class MlflowServer:
         command = [
             *(sys.executable, "-m", "mlflow", "server"),
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
-            *("--artifacts-destination", str(self._folder / "artifacts"), "--serve-artifacts"),
+            *("--artifacts-destination", self._artifacts, "--serve-artifacts"),
             *("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"),
         ]
         self._process = subprocess.Popen(
@@ -120,6 +121,7 @@ def make_job(
             specification=validate_spec(SPEC | {"name": sweep} | changes),
             mlflow_tracking_uri=mlflow_server.uri,
             storage_path=str(tmp_path),
+            scratch_path=str(tmp_path),
             data_dir=str(shared_data),
         )
 
@@ -132,7 +134,7 @@ def open_journal() -> Iterator[Callable[[DriverJob], Journal]]:
     journals: list[Journal] = []
 
     def open_it(job: DriverJob) -> Journal:
-        journals.append(Journal(Path(job.storage_path) / "sweeps" / job.sweep_id / "journal.jsonl"))
+        journals.append(Journal(Path(job.scratch_path) / "sweeps" / job.sweep_id / "journal.jsonl"))
         return journals[-1]
 
     yield open_it

@@ -43,6 +43,7 @@ def configuration(folder, tmp_path):
             "data_dir": str(folder),
             "cache_dir": str(folder / "cache"),
             "checkpoint_dir": str(tmp_path / checkpoint_dir),
+            "log_dir": str(tmp_path / checkpoint_dir),
         }
 
     return build
@@ -129,8 +130,9 @@ class KilledOnce(SweepTrial):
 
     def step(self):
         record = super().step()
-        mark = self._checkpoint.with_name("killed")
-        is_first = self._checkpoint.parent.name == TRIALS[0].key
+        folder = Path(self.config["checkpoint_dir"], TrialConfig(**self.config["trial"]).key)
+        mark = folder / "killed"
+        is_first = folder.name == TRIALS[0].key
         if is_first and record["epoch"] == 2 and not mark.exists():
             mark.touch()
             os.kill(os.getpid(), signal.SIGKILL)

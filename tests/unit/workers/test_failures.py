@@ -60,6 +60,18 @@ CUDA = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.
                 "failed writing file data/0: file write failed",
             )
         ),
+        (
+            RAISED.format("OSError: When uploading part: AWS Error NETWORK_CONNECTION during Put"),
+            "storage_away",
+            "OSError: When uploading part: AWS Error NETWORK_CONNECTION during Put",
+            True,
+        ),
+        (
+            RAISED.format("OSError: When uploading part: AWS Error ACCESS_DENIED during Put"),
+            "error",
+            "OSError: When uploading part: AWS Error ACCESS_DENIED during Put",
+            True,
+        ),
         (DIED, "error", "The actor died unexpectedly before finishing this task.", False),
         (
             EVICTED,

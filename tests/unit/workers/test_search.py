@@ -227,7 +227,9 @@ def clock():
 @pytest.fixture
 def make_search(clock):
     def make(trials, limit=math.inf):
-        return SweepSearch(PlannedTrials(trials), {"data_dir": "d"}, lambda: limit, clock)
+        return SweepSearch(
+            PlannedTrials(trials), {"data_dir": "d"}, {TRIALS[1].key: 3}, lambda: limit, clock
+        )
 
     return make
 
@@ -284,3 +286,8 @@ def test_search_gives_the_settings_with_each_trial(make_search):
     answer = make_search(TRIALS).suggest("a")
     assert answer["data_dir"] == "d"
     assert TrialConfig.model_validate(answer["trial"]).key == TRIALS[0].key
+
+
+def test_search_tells_a_trial_what_is_recorded_of_it(make_search):
+    search = make_search(TRIALS[:2])
+    assert [search.suggest(name)["recorded"] for name in "ab"] == [0, 3]

@@ -37,6 +37,7 @@ def test_version_that_is_too_old_gets_no_driver(ray: RayStandIn, version: str) -
         specification=SweepSpec.model_validate(SPECIFICATION),
         mlflow_tracking_uri="http://127.0.0.1:1",
         storage_path="/nowhere",
+        scratch_path="/nowhere",
         data_dir="/nowhere",
     )
     with pytest.raises(RayUnavailableError, match=rf"version {version}; .*2\.56 or newer"):

@@ -93,7 +93,7 @@ def test_run_trial_that_diverges_ends_there_as_a_result(device_data, make_trial,
     assert last["diverged_epoch"] == last["epoch"] == len(records) < 50
     assert not [key for key in last if key.startswith(("ood", "hessian"))]
     assert all(not isinstance(v, float) or math.isfinite(v) for v in last.values())
-    assert list(run_trial(config, device_data, checkpoint=path)) == [last]
+    assert list(run_trial(config, device_data, checkpoint=path)) == records
 
 
 def test_run_trial_same_configuration_is_bit_identical(device_data, make_trial):
@@ -118,13 +118,15 @@ def test_run_trial_resumed_after_every_epoch_is_bit_identical(
     pieces = []
     path = tmp_path / "checkpoint.pt"
     for position in range(len(whole)):
-        trial = run_trial(config, device_data, checkpoint=path)
+        trial = run_trial(config, device_data, checkpoint=path, recorded=max(0, position - 1))
         if position:
-            assert same([next(trial)], pieces[-1:])  # the record it was saved with, once more
+            assert same([next(trial)], pieces[-1:])  # what nobody has recorded, once more
         pieces.append(next(trial))
         trial.close()
     assert same(pieces, whole)
-    assert list(run_trial(config, device_data, checkpoint=path)) == pieces[-1:]
+    assert list(run_trial(config, device_data, checkpoint=path)) == pieces
+    ended = run_trial(config, device_data, checkpoint=path, recorded=len(whole))
+    assert list(ended) == pieces[-1:]
 
 
 def test_run_trial_killed_in_the_final_evaluation_repeats_only_that(
@@ -140,7 +142,8 @@ def test_run_trial_killed_in_the_final_evaluation_repeats_only_that(
             list(trial)
         patch.undo()
         patch.setattr("workers.training.trial.Trial.train_epoch", lambda self: 1 / 0)
-        assert same(list(run_trial(config, device_data, checkpoint=path)), whole[-1:])
+        resumed = run_trial(config, device_data, checkpoint=path, recorded=len(whole) - 1)
+        assert same(list(resumed), whole[-1:])
 
 
 def test_run_trial_rare_checkpoints_resume_from_the_last_one(device_data, make_trial, tmp_path):
@@ -151,7 +154,8 @@ def test_run_trial_rare_checkpoints_resume_from_the_last_one(device_data, make_t
     for _ in range(3):
         next(trial)
     trial.close()
-    assert same(list(run_trial(config, device_data, checkpoint=path)), whole[1:])
+    assert same(list(run_trial(config, device_data, checkpoint=path, recorded=3)), whole[2:])
+    assert same(list(run_trial(config, device_data, checkpoint=path)), whole)
 
 
 def test_run_trial_checkpoint_of_another_trial_is_refused(device_data, make_trial, tmp_path):
