@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator
 
 from workers.batches import DeviceData
 from workers.checkpoints import load_checkpoint, save_checkpoint
@@ -25,15 +25,15 @@ def run_trial(
     """Yield a record an epoch; the last one has ``outcome``.
 
     A resumed trial yields first what it measured before and nobody has recorded: whoever read it
-    may have died with it. Then it goes on bit for bit as if it had not stopped.
+    may have died with it, or before acting on the last record, which it always yields. Then it goes
+    on bit for bit as if it had not stopped.
 
     Args:
         config: The trial.
         data: Its images, on the device that trains.
         checkpoint: The file to go on from and to save to, every ``training.checkpoint_every``
             epochs and at the end; without one nothing is saved.
-        recorded: Epochs whose records need not be yielded again, but for the last one of a trial
-            that has ended.
+        recorded: How many epochs are recorded.
 
     Yields:
         Finite metrics by the names of `workers.metrics`, and ``epoch``, from 1. The last record has
@@ -47,15 +47,16 @@ def run_trial(
     """
     saved = load_checkpoint(checkpoint) if checkpoint is not None else None
     records: list[Record] = saved["records"] if saved is not None else []
-    if records and "outcome" in records[-1]:
-        yield from _unrecorded(records, recorded)
+    again = records[max(0, min(recorded, len(records) - 1)) :]
+    if again and "outcome" in again[-1]:
+        yield from again
         return
     trial = Trial(config, data)
     if saved is not None:
         trial.load_state_dict(saved["trial"])
-    yield from _unrecorded(records[:-1] if trial.is_trained else records, recorded)
-    has_ended = False
-    while not has_ended:
+    for record in again[:-1] if trial.is_trained else again:
+        yield record.copy()
+    while not records or "outcome" not in records[-1]:
         if not trial.is_trained:
             records.append(_train_epoch(trial))
             if trial.is_trained or trial.epoch % config.training.checkpoint_every == 0:
@@ -63,17 +64,9 @@ def run_trial(
         if trial.is_trained and "outcome" not in records[-1]:
             end = {"outcome": Outcome.COMPLETED.value}
             records[-1] = _finite(records[-1] | trial.measure_end()) | end
-        has_ended = "outcome" in records[-1]
-        if has_ended:
+        if "outcome" in records[-1]:
             _save(checkpoint, trial, records)
         yield records[-1].copy()
-
-
-def _unrecorded(records: Iterable[Record], recorded: int) -> Iterator[Record]:
-    """The records that are still to be yielded; the end of a trial always is."""
-    for record in records:
-        if record["epoch"] > recorded or "outcome" in record:
-            yield record.copy()
 
 
 def _train_epoch(trial: Trial) -> Record:

@@ -154,7 +154,7 @@ def test_run_trial_rare_checkpoints_resume_from_the_last_one(device_data, make_t
     for _ in range(3):
         next(trial)
     trial.close()
-    assert same(list(run_trial(config, device_data, checkpoint=path, recorded=3)), whole[2:])
+    assert same(list(run_trial(config, device_data, checkpoint=path, recorded=3)), whole[1:])
     assert same(list(run_trial(config, device_data, checkpoint=path)), whole)
 
 
