@@ -171,7 +171,9 @@ def test_images_are_small_and_hold_no_secret(deployment: Deployment) -> None:
             "ls /etc/pip.conf /run/secrets/* 2>/dev/null; find / -xdev -name 'pip.conf' 2>/dev/null"
         )
         assert docker("run", "--rm", "--entrypoint", "sh", image, "-c", f"{inside}; true") == ""
-    log.info(f"images in MB: {sizes}")
+    packed = ["sh", "-c", "docker save sasam-service:scenario | gzip -c | wc -c"]
+    download = int(subprocess.run(packed, capture_output=True, check=True).stdout)
+    log.info(f"images in MB: {sizes}; the service's to download: {download / 1e6:.0f}")
     assert sizes["service"] - sizes["base"] <= 450
     probe = "import importlib.util as u, sys; sys.exit(any(map(u.find_spec, ['torch', 'ray'])))"
     docker("run", "--rm", "sasam-service:scenario", "python", "-c", probe)
@@ -337,6 +339,51 @@ def test_backup_is_restored_into_an_empty_deployment(deployment: Deployment) -> 
     condition = f"tags.`sasam.sweep` = '{sweep.sweep_id}' and tags.`sasam.kind` = 'sweep'"
     (parent,) = tracking.search_runs([experiment.experiment_id], condition)
     assert tracking.list_artifacts(parent.info.run_id)
+
+
+def test_upgrade_asks_before_a_sweep_goes_on_and_loses_nothing(deployment: Deployment) -> None:
+    """The commands of docs/operations.md, to images of another commit."""
+    with Client(deployment.url, token=deployment.token) as client:
+        done, before = summaries(client)
+        running = client.sweeps.submit(SPECIFICATION)
+        until(lambda: running.refresh().progress.ended >= 4 or None, "four trials")
+    old = deployment.variables["SASAM_REVISION"]
+    new = deployment.variables["SASAM_REVISION"] = "f" * 40
+    started = time.monotonic()
+    deployment.compose("build")
+    upgrade = "mlflow db upgrade postgresql+psycopg://mlflow@postgres/mlflow"
+    deployment.compose("run", "--rm", "mlflow", *upgrade.split())
+    deployment.compose("up", "-d", "--wait", "--wait-timeout", "600", "--no-build")
+    log.info(f"upgraded in {time.monotonic() - started:.0f} s")
+    with Client(deployment.url, token=deployment.token) as client:
+        assert summaries(client, done) == (done, before)
+        paused = client.sweeps.get(running.sweep_id)
+        until(lambda: paused.refresh().state == "paused" or None, "the question")
+        assert old[:12] in str(paused.detail.reason)
+        ended = {
+            run.data.tags["sasam.trial"]: run.info.end_time
+            for run in trial_runs(deployment, running.sweep_id)
+            if run.info.status == "FINISHED"
+        }
+        assert len(ended) >= 4
+        paused.resume(force=True)
+        sweep = client.sweeps.get(running.sweep_id).wait(900)
+        assert (sweep.state, sweep.progress.completed) == ("completed", TRIALS)
+    runs = trial_runs(deployment, running.sweep_id)
+    ends = {run.data.tags["sasam.trial"]: run.info.end_time for run in runs}
+    assert len(runs) == len(ends) == TRIALS
+    assert ended.items() <= ends.items(), "what had ended has run again"
+    commits = {
+        run.data.tags["sasam.trial"]: run.data.tags["mlflow.source.git.commit"] for run in runs
+    }
+    assert set(commits.values()) == {old, new}
+    assert {commits[key] for key in ended} == {old}
+
+
+def summaries(client: Client, ids: list[str] | None = None) -> tuple[list[str], list[Any]]:
+    """The sweeps that have ended, and their summaries."""
+    found = ids or [view.sweep_id for view in client.sweeps.browse() if view.state == "completed"]
+    return found, [client.sweeps.get(sweep_id).summary().model_dump() for sweep_id in found]
 
 
 def test_another_machines_worker_joins(deployment: Deployment) -> None:
