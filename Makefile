@@ -31,7 +31,7 @@ test: install lint types imports ## Lint, types, import contracts and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
 
 test-compose: install ## Build the images and run the compose deployment on a Docker engine of its own (root, Debian 12)
-	tests/deploy/engine.sh $(BIN)/python -m pytest -p no:xdist tests/deploy/scenario.py -o log_cli=true --log-cli-level=INFO
+	tests/deploy/engine.sh $(BIN)/python -m pytest -p no:xdist tests/deploy/test_compose.py tests/deploy/scenario.py -o log_cli=true --log-cli-level=INFO
 
 lint: install ## Style, and known vulnerabilities of the locked versions
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ from service.execution.lease import Lease
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
 from service.execution.results import MlflowResults
+from service.first_line import first_line
 from service.health import ReadinessWatch
 from service.observation import endpoints as observation
 from service.observation.cluster import ClusterWatch
@@ -152,7 +153,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 def _on_database_error(_: Request, error: Exception) -> JSONResponse:
     """The database is away, read-only or too slow; nothing was changed."""
-    reason = str(error).splitlines()[0]
+    reason = first_line(error)
     detail = f"the database does not answer: {reason}"
     return problem_response(503, "unavailable", "Unavailable", detail)
 

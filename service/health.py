@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.execution.lease import leader
 from service.execution.ray_jobs import RayJobs, RayUnavailableError
 from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.first_line import first_line
 from service.storage import Database
 
 __all__ = ["Readiness", "ReadinessWatch", "router"]
@@ -101,7 +102,7 @@ def _check(ask: Callable[[], object]) -> str:
     try:
         ask()
     except (SQLAlchemyError, RayUnavailableError, MlflowUnavailableError) as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return "ok"
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import delete
 
+from service.first_line import first_line
 from service.security.tables import SessionRow
 from service.settings import Settings
 from service.storage import DATABASE_AWAY, Database, SweepRow
@@ -110,7 +111,7 @@ class Pruner:
             try:
                 pruned = prune(self._database, self._settings, age)
             except DATABASE_AWAY as error:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 log.warning("nothing was pruned; the next hour tries again: %s", reason)
             except Exception:
                 log.exception("nothing was pruned; the next hour tries again")

@@ -20,6 +20,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service.first_line import first_line
+
 if TYPE_CHECKING:
     from service.settings import Settings
 
@@ -172,7 +174,7 @@ def _database(settings: Settings) -> Finding:
     try:
         database = Database(settings.resolved_database_url)
     except SQLAlchemyError as error:
-        return _error(str(error).splitlines()[0], remedy)
+        return _error(first_line(error), remedy)
     shown = database.url.render_as_string(hide_password=True)
     with closing(database):
         if database.url.get_backend_name() == "sqlite":
@@ -184,7 +186,7 @@ def _database(settings: Settings) -> Finding:
         try:
             database.ping()
         except SQLAlchemyError as error:
-            return _error(f"{shown}: {str(error).splitlines()[0]}", remedy)
+            return _error(f"{shown}: {first_line(error)}", remedy)
     return _ok(shown)
 
 

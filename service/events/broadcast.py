@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.events.repository import EventRepository
 from service.events.schemas import EventView
+from service.first_line import first_line
 from service.storage import Database
 from service.sweeps.lifecycle import TERMINAL
 
@@ -84,7 +85,7 @@ class Broadcast:
             try:
                 news = await run_in_threadpool(self._news, known)
             except SQLAlchemyError as error:
-                log.warning("events cannot be read, next try soon: %s", str(error).splitlines()[0])
+                log.warning("events cannot be read, next try soon: %s", first_line(error))
             except Exception:
                 log.exception("events cannot be read, next try soon")
             else:

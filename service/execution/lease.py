@@ -22,6 +22,7 @@ from sqlalchemy import ColumnElement, case, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service.first_line import first_line
 from service.storage import Database, LeaseRow
 from service.storage.clock import DatabaseClock
 
@@ -72,7 +73,7 @@ class Lease:
         try:
             self.release()
         except SQLAlchemyError as error:
-            log.warning("the lease was not given back, it expires by itself: %s", _line(error))
+            log.warning("the lease was not given back, it expires by itself: %s", first_line(error))
 
     def acquire(self) -> bool:
         """Take or renew the lease; returns whether this process leads."""
@@ -149,7 +150,7 @@ class Lease:
             try:
                 self.acquire()
             except SQLAlchemyError as error:
-                log.warning("the lease cannot be renewed, next try soon: %s", _line(error))
+                log.warning("the lease cannot be renewed, next try soon: %s", first_line(error))
             if self._stopping.wait(self._seconds / 3):
                 return
 
@@ -158,7 +159,3 @@ def leader(session: Session) -> str | None:
     """Who leads; None when nobody does."""
     current = (LeaseRow.name == _NAME) & (LeaseRow.expires_at > DatabaseClock())
     return session.scalar(select(LeaseRow.holder).where(current))
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0]

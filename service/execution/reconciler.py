@@ -21,6 +21,7 @@ from service.execution.ray_jobs import RayJobs, RayUnavailableError
 from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.execution.steps import SweepSteps
 from service.execution.waiting import Obstacles
+from service.first_line import first_line
 from service.settings import Settings
 from service.storage import DATABASE_AWAY, Database, SweepRow
 from service.sweeps.lifecycle import SweepState
@@ -127,7 +128,7 @@ class Reconciler:
             except LeaseLostError as error:
                 log.warning("the pass ended: %s", error)
             except DATABASE_AWAY as error:
-                log.warning("the database does not answer: %s", str(error).splitlines()[0])
+                log.warning("the database does not answer: %s", first_line(error))
             except Exception:
                 log.exception("the pass failed; the next one tries again")
             if self._on_pass is not None:

@@ -16,6 +16,7 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
+from service.first_line import first_line
 from workers.metrics import Outcome
 
 __all__ = ["MlflowResults", "MlflowUnavailableError", "SweepRecord", "SweepRun", "TrialRun"]
@@ -270,7 +271,7 @@ class MlflowResults:
                 return
 
     def _unavailable(self, error: Exception) -> MlflowUnavailableError:
-        reason = str(error).splitlines()[0][:300]
+        reason = first_line(error)[:300]
         return MlflowUnavailableError(f"MLflow does not answer at {self._uri}: {reason}")
 
 

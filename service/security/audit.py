@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.first_line import first_line
 from service.security.tables import AuditRow
 from service.storage import DATABASE_AWAY, Database
 
@@ -49,7 +50,7 @@ class AuditLog:
                     )
                 )
         except DATABASE_AWAY as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             _log.error("the audit log could not be written: %s", reason)
         except SQLAlchemyError:
             _log.exception("the audit log could not be written")

@@ -26,6 +26,7 @@ from service.errors import (
     UnavailableProblem,
     problem_response,
 )
+from service.first_line import first_line
 from service.observation.routes import route_template
 from service.security.access import LOCAL, Principal, required_role
 from service.security.audit import AuditLog
@@ -225,7 +226,7 @@ def refusal(request: Request, problem: Problem) -> Response:
 
 def _away(error: Exception) -> Problem:
     """Nobody is let in while the database that knows the tokens is away."""
-    reason = str(error).splitlines()[0]
+    reason = first_line(error)
     return UnavailableProblem(f"the database does not answer: {reason}", code="unavailable")
 
 

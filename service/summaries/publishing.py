@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 
 from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.first_line import first_line
 from service.storage import DATABASE_AWAY, Database
 from service.summaries.answers import Answers
 from service.summaries.errors import NotAvailableError
@@ -105,7 +106,7 @@ class Publisher:
             except NotAvailableError as error:
                 log.info("sweep %s has nothing to publish: %s", sweep_id, error)
             except (MlflowUnavailableError, *DATABASE_AWAY) as error:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 log.warning("the figures of sweep %s wait for the next start: %s", sweep_id, reason)
             except Exception:
                 log.exception("the figures of sweep %s are not in MLflow", sweep_id)

@@ -22,6 +22,7 @@ from sqlalchemy import CursorResult, exists, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from service.first_line import first_line
 from service.security.errors import SecretFileError
 from service.security.secrets import read_secret
 from service.settings import Settings
@@ -93,7 +94,7 @@ class Webhooks:
             try:
                 self.deliver()
             except SQLAlchemyError as error:
-                log.warning("webhooks wait: %s", str(error).splitlines()[0])
+                log.warning("webhooks wait: %s", first_line(error))
             except Exception:
                 log.exception("webhooks failed; the next look tries again")
 
