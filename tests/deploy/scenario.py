@@ -18,13 +18,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+import boto3
 import httpx
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from moto.server import ThreadedMotoServer
 
 from service.client import Client
 
@@ -408,6 +410,48 @@ def test_another_machines_worker_joins(deployment: Deployment) -> None:
         until(nodes, "three nodes")
     finally:
         deployment.compose("down", **node)
+
+
+def test_checkpoints_and_artifacts_lie_on_s3(deployment: Deployment) -> None:
+    network = f"{deployment.project}_cluster"
+    gateway = docker("network", "inspect", "-f", "{{(index .IPAM.Config 0).Gateway}}", network)
+    store = ThreadedMotoServer(gateway, 0, verbose=False)
+    store.start()
+    url = "http://{}:{}".format(*store.get_host_and_port())
+    credentials = deployment.folder / "aws_credentials"
+    keys = ("aws_access_key_id", "aws_secret_access_key")
+    credentials.write_text("[default]\n" + "".join(f"{key} = scenario\n" for key in keys))
+    on_s3 = {
+        "SASAM_STORAGE_PATH": "s3://scenario/sasam",
+        "MLFLOW_ARTIFACTS": "s3://scenario/mlflow",
+        "AWS_CREDENTIALS_FILE": str(credentials),
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": url,
+    }
+    s3 = boto3.client("s3", "us-east-1", endpoint_url=url, **dict.fromkeys(keys, "scenario"))
+    s3.create_bucket(Bucket="scenario")
+    up = ["up", "-d", "--wait", "--wait-timeout", "600", "--no-build"]
+    try:
+        deployment.compose(*up, variables=on_s3)
+        with Client(deployment.url, token=deployment.token) as client:
+            sweep = client.sweeps.submit(SPECIFICATION.replace("name: compose", "name: on-s3"))
+            until(lambda: sweep.refresh().progress.ended >= 2 or None, "two trials")
+            deployment.kill("ray-worker")
+            sweep = client.sweeps.get(sweep.sweep_id).wait(900)
+            assert (sweep.state, sweep.progress.completed) == ("completed", TRIALS)
+            trials = {trial.key for trial in sweep.trials()}
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket="scenario")
+        names = [PurePosixPath(item["Key"]) for page in pages for item in page["Contents"]]
+        folder = PurePosixPath("sasam/sweeps", sweep.sweep_id, "checkpoints")
+        assert {name.parent.name for name in names if name.is_relative_to(folder)} == trials
+        kinds = Counter((name.parts[0], name.name) for name in names)
+        assert kinds["sasam", "checkpoint.pt"] == kinds["mlflow", "log.txt"] == TRIALS
+        here = f"find /var/lib/sasam/storage/sweeps/{sweep.sweep_id} -name checkpoint.pt"
+        found = deployment.compose("exec", "-T", "ray-worker", *here.split())
+        assert found.stdout == ""
+    finally:
+        deployment.compose(*up)
+        store.stop()
 
 
 def test_full_storage_is_what_a_sweep_waits_for(deployment: Deployment) -> None:
