@@ -8,6 +8,7 @@ environment (``AWS_SHARED_CREDENTIALS_FILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDP
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ def writing(target: Stored) -> Iterator[BinaryIO]:
         with _scratch() as scratch:
             with scratch.open("wb") as file:
                 yield file
-            _copy(str(scratch), str(target.key), upload=True)
+            _upload(scratch, target)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
@@ -97,7 +98,7 @@ def reading(source: Stored) -> Iterator[BinaryIO]:
     """
     if isinstance(source, S3Path):
         with _scratch() as scratch:
-            _copy(str(source.key), str(scratch), upload=False)
+            _download(source, scratch)
             with scratch.open("rb") as file:
                 yield file
         return
@@ -112,18 +113,17 @@ def _scratch() -> Iterator[Path]:
         yield Path(folder, "file")
 
 
-def _copy(source: str, target: str, *, upload: bool) -> None:
-    """Copy a file to or from S3 in large parts."""
-    from pyarrow import fs
+def _upload(source: Path, target: S3Path) -> None:
+    """Copy a file to S3; Arrow's own way to copy does not tell when the end of it fails."""
+    with source.open("rb") as file, _s3().open_output_stream(str(target.key)) as stream:
+        shutil.copyfileobj(file, stream, _PART_BYTES)
 
-    local, s3 = fs.LocalFileSystem(), _s3()
-    fs.copy_files(
-        source,
-        target,
-        source_filesystem=local if upload else s3,
-        destination_filesystem=s3 if upload else local,
-        chunk_size=_PART_BYTES,
-    )
+
+def _download(source: S3Path, target: Path) -> None:
+    """Copy a file from S3."""
+    with _s3().open_input_file(str(source.key)) as stream, target.open("wb") as file:
+        while part := stream.read(_PART_BYTES):
+            file.write(part)
 
 
 @cache
@@ -136,5 +136,6 @@ def _s3() -> S3FileSystem:
         endpoint_override=endpoint,
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         request_timeout=_REQUEST_TIMEOUT_SECONDS,
+        allow_delayed_open=True,  # a small file is one request then, not three
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
     )

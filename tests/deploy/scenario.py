@@ -31,7 +31,8 @@ from moto.server import ThreadedMotoServer
 from service.client import Client
 
 log = logging.getLogger(__name__)
-logging.getLogger("httpx").setLevel(logging.WARNING)
+for library in ("httpx", "werkzeug"):
+    logging.getLogger(library).setLevel(logging.WARNING)
 pytestmark = pytest.mark.timeout(3600)
 
 ROOT = Path(__file__).parents[2]
