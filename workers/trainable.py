@@ -80,12 +80,12 @@ class SweepTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         """Begin a trial, or go on from its last checkpoint."""
         trial = TrialConfig.model_validate(config["trial"])
-        folder = locate(config["checkpoint_dir"]) / trial.key
-        self._log.follow(Path(config["log_dir"], trial.key), folder)
+        self._checkpoint = locate(config["checkpoint_dir"]) / trial.key / _FILE
+        self._log.follow(Path(config["log_dir"], trial.key), self._checkpoint.parent)
         data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))
         log.info("trial %s on %s: %s", trial.key, self._device, trial.describe())
         self._records = run_trial(
-            trial, data, checkpoint=folder / _FILE, recorded=config.get("recorded", 0)
+            trial, data, checkpoint=self._checkpoint, recorded=config.get("recorded", 0)
         )
 
     def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:

@@ -341,7 +341,8 @@ def test_recall_fills_a_lost_journal_and_nothing_is_delivered_twice(
     deliver(job, journal)
     before = everything(client, job)
     assert len(before) == 1 + 4
-    moved = job.model_copy(update={"storage_path": str(tmp_path / "new"), "attempt": 2})
+    new = str(tmp_path / "new")
+    moved = job.model_copy(update={"storage_path": new, "scratch_path": new, "attempt": 2})
     lost = open_journal(moved)
     with monkeypatch.context() as patch:  # it dies when it has written all, before it notes so
         patch.setattr(MlflowWriter, "_delivered_to", lambda *_: 1 / 0)

@@ -53,7 +53,7 @@ def start_driver(job, cluster) -> subprocess.Popen[bytes]:
 
 def entries_of(job) -> list[Entry]:
     """What is in a sweep's journal, the last line perhaps torn."""
-    path = Path(job.storage_path) / "sweeps" / job.sweep_id / "journal.jsonl"
+    path = Path(job.scratch_path) / "sweeps" / job.sweep_id / "journal.jsonl"
     text = path.read_text() if path.exists() else ""
     return [Entry(**json.loads(line)) for line in text.splitlines(True) if line.endswith("\n")]
 
@@ -147,7 +147,7 @@ def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job)
     before = trial_runs(client, job)
     ended = {key for key, run in before.items() if run.info.status == "FINISHED"}
     assert 0 < len(ended) < specification.trial_count
-    shutil.rmtree(Path(job.storage_path) / "sweeps" / job.sweep_id)
+    shutil.rmtree(Path(job.scratch_path) / "sweeps" / job.sweep_id)
     second = start_driver(job.model_copy(update={"attempt": 2}), cluster)
     assert second.wait(timeout=300) == 0
 
