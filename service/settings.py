@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, HttpUrl, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from workers.storage import S3Path, locate
+
 __all__ = ["Settings"]
 
 
@@ -154,7 +156,7 @@ class Settings(BaseSettings):
     @property
     def storage_is_on_s3(self) -> bool:
         """Whether checkpoints lie in an object store, which this service does not look into."""
-        return self.storage_path.startswith("s3://")
+        return isinstance(locate(self.storage_path), S3Path)
 
     @property
     def resolved_data_dir(self) -> Path:

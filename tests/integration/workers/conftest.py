@@ -20,10 +20,11 @@ from mlflow.entities import Run, ViewType
 
 from workers.delivery import MlflowWriter
 from workers.driver import _ENVIRONMENT
-from workers.job import DriverJob
+from workers.job import JOB_VARIABLE, DriverJob
 from workers.journal import Journal
 from workers.spec import validate_spec
 
+ROOT = Path(__file__).parents[3]
 SPEC: dict[str, Any] = {
     "name": "digits",
     "dataset": {"name": "digits", "train_size": 256, "test_size": 100},
@@ -140,6 +141,18 @@ def open_journal() -> Iterator[Callable[[DriverJob], Journal]]:
     yield open_it
     for journal in journals:
         journal.close()
+
+
+def start_driver(job: DriverJob, cluster: str, log: Path) -> subprocess.Popen[bytes]:
+    """A driver in a process of its own, as Ray starts one; what it says goes to a file."""
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "workers.driver"],
+            env=os.environ | {JOB_VARIABLE: job.model_dump_json(), "RAY_ADDRESS": cluster},
+            cwd=ROOT,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def deliver(job: DriverJob, journal: Journal) -> None:

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 from collections import Counter
 from pathlib import Path
@@ -19,16 +17,13 @@ import torch
 from service.execution.results import MlflowResults
 from workers import driver
 from workers.failures import Retries
-from workers.job import JOB_VARIABLE
 from workers.journal import Entry
 from workers.metrics import Outcome
 from workers.spec import TpeSearch
 from workers.suggestions import Tried, suggest
 from workers.trainable import SweepTrial
 
-from .conftest import histories, trial_runs
-
-ROOT = Path(__file__).parents[3]
+from .conftest import ROOT, histories, start_driver, trial_runs
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +34,6 @@ def cluster(mlflow_server):
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
-
-
-def start_driver(job, cluster) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "workers.driver"],
-        env=os.environ | {JOB_VARIABLE: job.model_dump_json(), "RAY_ADDRESS": cluster},
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
 
 
 def entries_of(job) -> list[Entry]:
@@ -66,7 +51,7 @@ def await_ends(job, count, process):
         pause.wait(0.02)
 
 
-def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job):
+def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job, tmp_path):
     changes = {
         "search": {"type": "tpe", "trials": 5},
         "early_stopping": {"grace_epochs": 1, "reduction_factor": 2},
@@ -75,14 +60,14 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     }
     job = make_job(**changes)
     specification = job.specification
-    first = start_driver(job, cluster)
+    first = start_driver(job, cluster, tmp_path / "first")
     await_ends(job, 6, first)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
     before = entries_of(job)
     ended = {entry.trial for entry in before if entry.kind == "trial_ended"}
     assert len(ended) < specification.trial_count
-    second = start_driver(job.model_copy(update={"attempt": 2}), cluster)
+    second = start_driver(job.model_copy(update={"attempt": 2}), cluster, tmp_path / "second")
     assert second.wait(timeout=300) == 0
 
     entries = entries_of(job)
@@ -132,7 +117,7 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     }
 
 
-def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job):
+def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job, tmp_path):
     job = make_job(
         search={"type": "tpe", "trials": 5},
         early_stopping={"grace_epochs": 1, "reduction_factor": 2},
@@ -140,7 +125,7 @@ def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job)
         ood=None,
     )
     specification = job.specification
-    first = start_driver(job, cluster)
+    first = start_driver(job, cluster, tmp_path / "first")
     await_ends(job, 6, first)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
@@ -148,7 +133,7 @@ def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job)
     ended = {key for key, run in before.items() if run.info.status == "FINISHED"}
     assert 0 < len(ended) < specification.trial_count
     shutil.rmtree(Path(job.scratch_path) / "sweeps" / job.sweep_id)
-    second = start_driver(job.model_copy(update={"attempt": 2}), cluster)
+    second = start_driver(job.model_copy(update={"attempt": 2}), cluster, tmp_path / "second")
     assert second.wait(timeout=300) == 0
 
     entries = entries_of(job)

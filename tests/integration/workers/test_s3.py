@@ -6,8 +6,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -17,13 +15,11 @@ from mlflow import MlflowClient
 
 from service.execution.results import MlflowResults
 from workers.checkpoints import load_checkpoint
-from workers.job import JOB_VARIABLE
 from workers.storage import locate
 
 from ...object_store import BUCKET
-from .conftest import MlflowServer, artifact, histories, trial_runs
+from .conftest import ROOT, MlflowServer, artifact, histories, start_driver, trial_runs
 
-ROOT = Path(__file__).parents[3]
 EPOCHS = 4
 
 
@@ -35,17 +31,6 @@ def cluster(mlflow_server, object_store):
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
         yield ray.get_runtime_context().gcs_address
         ray.shutdown()
-
-
-def start_driver(job, cluster, log):
-    with log.open("wb") as file:
-        return subprocess.Popen(
-            [sys.executable, "-m", "workers.driver"],
-            env=os.environ | {JOB_VARIABLE: job.model_dump_json(), "RAY_ADDRESS": cluster},
-            cwd=ROOT,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
 
 
 @pytest.fixture
