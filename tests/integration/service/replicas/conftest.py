@@ -96,7 +96,7 @@ def switch(database_url: str) -> Callable[[str], None]:
             )
             connection.execute(
                 text(
-                    "select pg_terminate_backend(pid) from pg_stat_activity "
+                    "select pg_terminate_backend(pid, 30000) from pg_stat_activity "
                     "where datname = current_database() and pid <> pg_backend_pid()"
                 )
             )
