@@ -20,9 +20,9 @@ from service.events import endpoints as events
 from service.events.broadcast import Broadcast
 from service.execution import endpoints as execution
 from service.execution.lease import Lease
+from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
-from service.execution.results import MlflowResults
 from service.first_line import first_line
 from service.health import ReadinessWatch
 from service.observation import endpoints as observation
@@ -80,7 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.resolved_database_url)
     app.state.ray = RayJobs(settings)
-    app.state.results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
+    app.state.results = MlflowGateway(str(settings.mlflow_tracking_uri).rstrip("/"))
     app.state.readiness = ReadinessWatch(
         app.state.database, app.state.ray, app.state.results, settings.lease_seconds
     )

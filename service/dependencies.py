@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import Request
 
 from service.errors import FieldProblem, InvalidProblem, TooLargeProblem
-from service.execution.results import MlflowResults
+from service.execution.mlflow_gateway import MlflowGateway
 from service.settings import Settings
 from service.storage import Database
 from service.summaries.answers import Answers
@@ -26,9 +26,9 @@ def database(request: Request) -> Database:
     return found
 
 
-def mlflow_results(request: Request) -> MlflowResults:
+def mlflow_results(request: Request) -> MlflowGateway:
     """The application's view of MLflow."""
-    found: MlflowResults = request.app.state.results
+    found: MlflowGateway = request.app.state.results
     return found
 
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.execution.lease import leader
+from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.execution.ray_jobs import RayJobs, RayUnavailableError
-from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.first_line import first_line
 from service.storage import Database
 
@@ -50,7 +50,7 @@ class ReadinessWatch:
         self,
         database: Database,
         ray: RayJobs,
-        results: MlflowResults,
+        results: MlflowGateway,
         lease_seconds: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -22,19 +22,20 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from workers.changes import refuse_other_data
 from workers.code_version import git_commit
+from workers.data_changes import refuse_other_data
 from workers.delivery import MlflowWriter
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
 from workers.failures import Retries
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
 from workers.journal import Journal
+from workers.mlflow_schema import fact_tag, version_tag
 from workers.search import SweepSearch, TrialSource, open_source
 from workers.spec import ResourcesSpec, SpecError, SweepSpec, TpeSearch
 from workers.storage import S3Path, writing
-from workers.tracking import ConsecutiveFailures, JournalCallback, key_of
 from workers.trainable import SweepTrial
 from workers.training import preflight
+from workers.tune_callback import ConsecutiveFailures, JournalCallback, key_of
 
 __all__ = ["main", "run"]
 
@@ -87,14 +88,16 @@ def run(job: DriverJob) -> int:
     journal = Journal(home / "journal.jsonl")
     writer = MlflowWriter(job, journal, _environment_tags())
     if job.attempt > 1 and not journal.is_started:
-        writer.recall()
+        writer.recover()
     refuse_other_data(journal, facts, accepted=job.accepts_changes)
     source = open_source(job.specification, journal, 1 / facts["classes"])
     total = job.specification.trial_count
     log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
     writer.start()
     try:
-        journal.append("sweep_started", tags={f"sasam.{name}": str(v) for name, v in facts.items()})
+        journal.append(
+            "sweep_started", tags={fact_tag(name): str(fact) for name, fact in facts.items()}
+        )
         given_up = False
         if source.left:
             with _cluster():  # others may have it while the rest is delivered
@@ -217,8 +220,8 @@ def _resources(wanted: ResourcesSpec) -> dict[str, float]:
 
 def _environment_tags() -> Mapping[str, str]:
     """What a result depends on besides its configuration."""
-    tags = {f"sasam.version.{name}": version(name) for name in ("sasam", "torch", "ray", "mlflow")}
-    tags["sasam.version.python"] = platform.python_version()
+    tags = {version_tag(name): version(name) for name in ("sasam", "torch", "ray", "mlflow")}
+    tags[version_tag("python")] = platform.python_version()
     commit = git_commit()
     if commit:
         tags["mlflow.source.git.commit"] = commit

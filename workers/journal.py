@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Literal
 from workers.metrics import Outcome
 from workers.spec import Configuration
 
-__all__ = ["Entry", "Journal", "Suggestion"]
+__all__ = ["Journal", "JournalEntry", "Suggestion"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ Kind = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class JournalEntry:
     """One thing that happened.
 
     Args:
@@ -102,7 +102,7 @@ class Journal:
 
     def append(self, kind: Kind, trial: str = "", **data: Any) -> None:
         """Add an entry; it outlives this process from when this returns. Waits for a full disk."""
-        entry = Entry(kind, trial, time.time_ns() // 1_000_000, data)
+        entry = JournalEntry(kind, trial, time.time_ns() // 1_000_000, data)
         line = json.dumps(asdict(entry), allow_nan=False).encode() + b"\n"
         with self._grown:
             self._write(line)
@@ -110,18 +110,18 @@ class Journal:
             self._remember(entry)
             self._grown.notify_all()
 
-    def read(self, offset: int, *, limit: int) -> tuple[list[Entry], int]:
+    def read(self, offset: int, *, limit: int) -> tuple[list[JournalEntry], int]:
         """Entries from ``offset`` on, at most ``limit``, and the offset behind them."""
-        entries: list[Entry] = []
+        entries: list[JournalEntry] = []
         with self.path.open("rb") as file:
             file.seek(offset)
             while len(entries) < limit and offset < self._end:
                 line = file.readline()
                 offset += len(line)
-                entries.append(Entry(**json.loads(line)))
+                entries.append(JournalEntry(**json.loads(line)))
         return entries, offset
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[JournalEntry]:
         """All entries so far, in order."""
         offset = 0
         while offset < self._end:
@@ -165,7 +165,7 @@ class Journal:
         self._file.truncate(end)
         return end
 
-    def _remember(self, entry: Entry) -> None:
+    def _remember(self, entry: JournalEntry) -> None:
         """Keep the index of epochs and outcomes up to date."""
         if entry.kind == "trial_started":
             self.outcomes.pop(entry.trial, None)
@@ -182,12 +182,12 @@ class Journal:
             self.suggestions.append(Suggestion(data["label"], data["number"], configuration))
 
 
-def _parse(line: bytes) -> Entry | None:
+def _parse(line: bytes) -> JournalEntry | None:
     """The entry of a line; None when it is torn, or unreadable after a power failure."""
     if not line.endswith(b"\n"):
         return None
     try:
-        return Entry(**json.loads(line))
+        return JournalEntry(**json.loads(line))
     except (TypeError, ValueError):
         return None
 

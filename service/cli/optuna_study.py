@@ -26,6 +26,7 @@ from optuna.distributions import (
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
+from workers.mlflow_schema import Tag
 from workers.spec import Direction, Range, SweepSpec, TpeSearch
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Exported", "export_study"]
 
-_KEY = "sasam.trial"
 _STATES = {
     "completed": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
@@ -106,14 +106,14 @@ def _write(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)  # it is, since Optuna 3.2
         study.set_metric_names([metric for metric, _ in objectives])
-    study.set_user_attr("sasam.sweep", sweep.sweep_id)
+    study.set_user_attr(Tag.SWEEP.value, sweep.sweep_id)
     for attribute in ("dataset", "model", "search", "training"):
         study.set_user_attr(attribute, sweep.specification[attribute])
     stored = study.get_trials(deepcopy=False)
-    known = {(trial.user_attrs.get(_KEY), trial.state) for trial in stored}
+    known = {(trial.user_attrs.get(Tag.TRIAL.value), trial.state) for trial in stored}
     distributions = _distributions(specification)
     made = [_frozen(trial, distributions, [metric for metric, _ in objectives]) for trial in trials]
-    new = [trial for trial in made if (trial.user_attrs[_KEY], trial.state) not in known]
+    new = [trial for trial in made if (trial.user_attrs[Tag.TRIAL.value], trial.state) not in known]
     study.add_trials(new)
     return Exported(name, len(new), len(stored) + len(new))
 
@@ -152,7 +152,7 @@ def _frozen(
     if state is TrialState.COMPLETE and len(values) < len(metrics):
         state = TrialState.FAIL
     attributes: dict[str, Any] = {
-        _KEY: trial.key,
+        Tag.TRIAL.value: trial.key,
         "outcome": trial.status,
         "seed": trial.seed,
         "epoch": trial.epoch,

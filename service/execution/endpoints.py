@@ -11,20 +11,21 @@ from fastapi.responses import PlainTextResponse
 from service.dependencies import database, mlflow_results, settings
 from service.errors import NotFoundProblem, UnavailableProblem, problems
 from service.execution.driver_logs import MOST_LINES, DriverLogs
+from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.repair import Repair, RepairView
-from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from workers.logs import read_trial_log
+from workers.mlflow_schema import Artifact
 
 __all__ = ["driver_logs", "repairs", "router"]
 
 router = APIRouter(tags=["execution"])
 
 Stored = Annotated[Database, Depends(database)]
-Results = Annotated[MlflowResults, Depends(mlflow_results)]
+Results = Annotated[MlflowGateway, Depends(mlflow_results)]
 Tail = Annotated[int, Query(ge=1, le=MOST_LINES)]
 
 _TEXT: dict[int | str, dict[str, Any]] = {
@@ -90,8 +91,8 @@ def show_trial_logs(
     texts = {"log": read_trial_log(folder)}
     run_id = trial.mlflow_run_id
     if run_id is not None and trial.outcome is not None:
-        texts["log"] = texts["log"] or results.artifact_text(run_id, "log.txt") or ""
-        texts["traceback"] = results.artifact_text(run_id, "traceback.txt") or ""
+        texts["log"] = texts["log"] or results.artifact_text(run_id, Artifact.LOG) or ""
+        texts["traceback"] = results.artifact_text(run_id, Artifact.TRACEBACK) or ""
     ends = {title: text.splitlines(keepends=True)[-tail:] for title, text in texts.items()}
     return _sections({title: "".join(lines) for title, lines in ends.items() if lines})
 

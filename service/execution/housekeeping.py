@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 
 from service.events.repository import EventRepository
 from service.execution.lease import Lease
+from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.ray_jobs import JobState, RayJobs, read_submission_id
-from service.execution.results import MlflowResults
-from service.execution.syncing import TrialSync
+from service.execution.trial_sync import TrialSync
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import TERMINAL, SweepState
@@ -42,7 +42,7 @@ class Housekeeping:
         self,
         database: Database,
         ray: RayJobs,
-        results: MlflowResults,
+        results: MlflowGateway,
         settings: Settings,
         lease: Lease,
     ) -> None:

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from service.events.repository import EventKind, EventRepository
 from service.execution.housekeeping import Housekeeping
 from service.execution.lease import Lease, LeaseLostError
+from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.execution.ray_jobs import RayJobs, RayUnavailableError
-from service.execution.results import MlflowResults, MlflowUnavailableError
 from service.execution.steps import SweepSteps
 from service.execution.waiting import Obstacles
 from service.first_line import first_line
@@ -52,7 +52,7 @@ class Reconciler:
         self,
         database: Database,
         ray: RayJobs,
-        results: MlflowResults,
+        results: MlflowGateway,
         settings: Settings,
         lease: Lease,
         on_end: Callable[[str, str | None], object] | None = None,

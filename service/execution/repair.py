@@ -14,14 +14,15 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import delete
 
 from service.events.repository import EventKind, EventRepository
+from service.execution.mlflow_gateway import MlflowGateway, SweepRecord
 from service.execution.ray_jobs import RayJobs, submission_id
-from service.execution.results import MlflowResults, SweepRecord, TrialRun
-from service.execution.syncing import record_runs
+from service.execution.trial_sync import record_runs
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.lifecycle import SweepState
 from service.sweeps.repository import SweepRepository
 from service.sweeps.service import require_sweep, specification_hash
 from service.trials.repository import TrialRepository
+from workers.mlflow_schema import Artifact, TrialRun
 from workers.spec import SpecError, SweepSpec, load_spec
 
 __all__ = ["Repair", "RepairView"]
@@ -57,7 +58,7 @@ class Repair:
         results: MLflow.
     """
 
-    def __init__(self, database: Database, ray: RayJobs, results: MlflowResults) -> None:
+    def __init__(self, database: Database, ray: RayJobs, results: MlflowGateway) -> None:
         self._database = database
         self._ray = ray
         self._results = results
@@ -94,7 +95,7 @@ class Repair:
             session.execute(delete(TrialRow).where(TrialRow.sweep_id == sweep_id))
             trials = TrialRepository(session)
             trials.plan(sweep_id, SweepSpec.model_validate(stored.specification).trials)
-            known = record_runs(session, sweep_id, runs, tell=False).known
+            known = record_runs(session, sweep_id, runs, with_events=False).known
             told = {"trials": known}
             EventRepository(session).append(sweep_id, (EventKind.REPAIRED, told))
         return RepairView(sweeps=[sweep_id], trials=known)
@@ -132,7 +133,7 @@ class Repair:
         Raises:
             SpecError: Its specification is missing, or no longer valid.
         """
-        text = self._results.artifact_text(record.run.run_id, "specification.json")
+        text = self._results.artifact_text(record.run.run_id, Artifact.SPECIFICATION)
         specification = load_spec(text or "")
         plain = specification.model_dump(mode="json")
         state = self._state(record)

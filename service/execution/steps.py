@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 from service.execution.driver_logs import DriverLogs
 from service.execution.lease import Lease
+from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.ray_jobs import JobState, JobStatus, RayJobs, submission_id
-from service.execution.results import MlflowResults
-from service.execution.syncing import TrialSync
+from service.execution.trial_sync import TrialSync
 from service.execution.waiting import Obstacles
 from service.settings import Settings
 from service.storage import Database, SweepRow
@@ -47,7 +47,7 @@ class SweepSteps:
         self,
         database: Database,
         ray: RayJobs,
-        results: MlflowResults,
+        results: MlflowGateway,
         settings: Settings,
         lease: Lease,
         on_end: Callable[[str, str | None], object] | None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.storage import Database, SweepRow
 from service.summaries.cache import Cache
 from service.summaries.compared import SweepComparison, SweepToCompare, compare_sweeps
@@ -86,7 +86,7 @@ class Answers:
         results: MLflow, for what is not in the database.
     """
 
-    def __init__(self, database: Database, results: MlflowResults) -> None:
+    def __init__(self, database: Database, results: MlflowGateway) -> None:
         self._database = database
         self._results = results
         self._details = TrialDetails(database, results)

@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Literal
 
-from service.execution.results import MlflowResults
+from service.execution.mlflow_gateway import MlflowGateway
 from service.storage import Database, SweepRow
 from service.storage import TrialRow as StoredTrial
 from service.summaries.table import History
 from service.trials.repository import TrialRepository
+from workers.mlflow_schema import Artifact
 
 __all__ = ["Part", "TrialDetails"]
 
@@ -35,7 +36,7 @@ class TrialDetails:
         results: MLflow.
     """
 
-    def __init__(self, database: Database, results: MlflowResults) -> None:
+    def __init__(self, database: Database, results: MlflowGateway) -> None:
         self._database = database
         self._results = results
 
@@ -99,7 +100,7 @@ class TrialDetails:
         self, run_id: str, severities: Iterable[int]
     ) -> dict[str, dict[str, float]] | None:
         """Accuracies of a run by corruption and severity."""
-        text = self._results.artifact_text(run_id, "ood_matrix.json")
+        text = self._results.artifact_text(run_id, Artifact.OOD_MATRIX)
         if text is None:
             return None
         matrix: Mapping[str, list[float]] = json.loads(text)

@@ -7,19 +7,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 
-from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.first_line import first_line
 from service.storage import DATABASE_AWAY, Database
 from service.summaries.answers import Answers
 from service.summaries.errors import NotAvailableError
 from service.summaries.figures import FIGURES, PICTURE_FORMATS
 from service.sweeps.repository import SweepRepository
+from workers.mlflow_schema import Tag
 
 __all__ = ["Publisher"]
 
 log = logging.getLogger(__name__)
 
-_PUBLISHED = "sasam.published"
 _LATELY = timedelta(days=1)
 _SUMMARIES = {"summary.json": "json", "summary.csv": "csv", "summary.tex": "latex"}
 _NEEDS_METRIC = "heatmap"  # the other heatmaps show its metrics
@@ -33,7 +33,7 @@ class Publisher:
         results: MLflow.
     """
 
-    def __init__(self, answers: Answers, results: MlflowResults) -> None:
+    def __init__(self, answers: Answers, results: MlflowGateway) -> None:
         self._answers = answers
         self._results = results
         self._turn = Lock()
@@ -88,7 +88,7 @@ class Publisher:
             runs = {row.sweep_id: row.mlflow_run_id for row in ended if row.mlflow_run_id}
         for sweep_id, run_id in runs.items():
             try:
-                is_published = self._results.run_tag(run_id, _PUBLISHED) is not None
+                is_published = self._results.run_tag(run_id, Tag.PUBLISHED) is not None
             except MlflowUnavailableError as error:
                 log.warning("whether sweep %s is published is unknown: %s", sweep_id, error)
                 continue
@@ -102,7 +102,7 @@ class Publisher:
         with self._turn:
             try:
                 self._results.log_files(run_id, dict(self.files(sweep_id)))
-                self._results.tag_run(run_id, _PUBLISHED, "true")
+                self._results.tag_run(run_id, Tag.PUBLISHED, "true")
             except NotAvailableError as error:
                 log.info("sweep %s has nothing to publish: %s", sweep_id, error)
             except (MlflowUnavailableError, *DATABASE_AWAY) as error:

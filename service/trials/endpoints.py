@@ -11,13 +11,14 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from service.dependencies import database, mlflow_results, settings
 from service.errors import NotFoundProblem, UnavailableProblem, problems
-from service.execution.results import MlflowResults
+from service.execution.mlflow_gateway import MlflowGateway
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 from workers.metrics import METRICS
+from workers.mlflow_schema import Artifact
 from workers.spec import SweepSpec
 
 __all__ = ["router"]
@@ -76,7 +77,7 @@ def show_trial(
     sweep_id: str,
     key: str,
     stored: Annotated[Database, Depends(database)],
-    results: Annotated[MlflowResults, Depends(mlflow_results)],
+    results: Annotated[MlflowGateway, Depends(mlflow_results)],
     config: Annotated[Settings, Depends(settings)],
 ) -> TrialDetail:
     """One trial: configuration, learning curves, outcome, traceback."""
@@ -92,8 +93,8 @@ def show_trial(
         name for name, metric in METRICS.items() if metric.when == "epoch" and name != "epoch"
     ]
     history = {name: results.history(run_id, name) for name in curves} if run_id else {}
-    matrix = results.artifact_text(run_id, "ood_matrix.json") if run_id and row.outcome else None
-    traceback = results.artifact_text(run_id, "traceback.txt") if run_id and row.error else None
+    matrix = results.artifact_text(run_id, Artifact.OOD_MATRIX) if run_id and row.outcome else None
+    traceback = results.artifact_text(run_id, Artifact.TRACEBACK) if run_id and row.error else None
     return TrialDetail(
         configuration=trial.model_dump(mode="json"),
         history={name: values for name, values in history.items() if values},

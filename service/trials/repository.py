@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Select, bindparam, func, insert, select, update
@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from service.storage.tables import SweepRow, TrialRow
 from workers.metrics import Outcome
+from workers.mlflow_schema import TrialIdentity
 from workers.spec import TrialConfig
 
 __all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialRepository"]
@@ -25,25 +26,15 @@ class TrialRepository:
 
     def plan(self, sweep_id: str, trials: Iterable[TrialConfig]) -> None:
         """Store the trials of a new sweep that are known before it runs."""
-        identities = {
-            trial.key: {
-                "position": position,
-                "optimizer": trial.optimizer_label,
-                "optimizer_name": trial.optimizer.name,
-                "learning_rate": trial.learning_rate,
-                "weight_decay": trial.weight_decay,
-                "seed": trial.seed,
-            }
-            for position, trial in enumerate(trials)
-        }
-        self._insert(sweep_id, identities)
+        positions = enumerate(trials)
+        self._insert(sweep_id, {t.key: TrialIdentity.of(t, position) for position, t in positions})
 
-    def discover(self, sweep_id: str, identities: Mapping[str, Mapping[str, Any]]) -> None:
+    def discover(self, sweep_id: str, identities: Mapping[str, TrialIdentity]) -> None:
         """Store trials that a search has found while the sweep runs.
 
         Args:
             sweep_id: Their sweep; of one whose trials were planned there are no others.
-            identities: By key the columns that say which trial it is; stored ones are left alone.
+            identities: By key; trials that are stored already are not changed.
         """
         sweep = self._session.get(SweepRow, sweep_id)
         if sweep is None or sweep.specification["search"]["type"] != "tpe":
@@ -53,9 +44,9 @@ class TrialRepository:
         found = {key: values for key, values in identities.items() if key not in stored}
         self._insert(sweep_id, found)
 
-    def _insert(self, sweep_id: str, identities: Mapping[str, Mapping[str, Any]]) -> None:
+    def _insert(self, sweep_id: str, identities: Mapping[str, TrialIdentity]) -> None:
         fresh = {"sweep_id": sweep_id, "epoch": 0, "metrics": {}, "attempt": 0}
-        rows = [{**fresh, "key": key, **values} for key, values in identities.items()]
+        rows = [{**fresh, "key": key, **asdict(found)} for key, found in identities.items()]
         if rows:
             self._session.execute(insert(TrialRow), rows)
 

@@ -18,8 +18,8 @@ from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.errors import Problem
+from service.execution.mlflow_gateway import MlflowUnavailableError
 from service.execution.ray_jobs import RayUnavailableError
-from service.execution.results import MlflowUnavailableError
 from service.summaries.errors import SummaryError
 from service.summaries.labels import accuracy_label
 from service.ui import labels

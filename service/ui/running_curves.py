@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.storage import TrialRow
 from service.summaries.labels import accuracy_label
 
@@ -36,7 +36,7 @@ class Curve:
 
 
 def running_curves(
-    mlflow: MlflowResults, trials: Sequence[TrialRow], epochs: int
+    mlflow: MlflowGateway, trials: Sequence[TrialRow], epochs: int
 ) -> dict[str, Curve]:
     """The validation accuracy of trials so far, by key; none while MLflow does not answer."""
     known = {trial.key: trial.mlflow_run_id for trial in trials if trial.mlflow_run_id}

@@ -12,7 +12,7 @@ from service.dependencies import answers, database, mlflow_results, sweep_servic
 from service.errors import ConflictProblem
 from service.events.repository import EventRepository
 from service.execution.driver_logs import DriverLogs
-from service.execution.results import MlflowResults
+from service.execution.mlflow_gateway import MlflowGateway
 from service.storage import Database
 from service.summaries.answers import Answers
 from service.sweeps.lifecycle import Command
@@ -64,7 +64,7 @@ class _Asked:
 
 Asked = Annotated[_Asked, Depends()]
 Form = Annotated[dict[str, str], Depends(read_form)]
-Mlflow = Annotated[MlflowResults, Depends(mlflow_results)]
+Mlflow = Annotated[MlflowGateway, Depends(mlflow_results)]
 Stored = Annotated[Database, Depends(database)]
 Sensitivity = Annotated[Answers, Depends(answers)]
 Sweeps = Annotated[SweepService, Depends(sweep_service)]

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from service.events.repository import EventRepository
-from service.execution.results import MlflowResults
+from service.execution.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
 from service.storage import Database
 from service.summaries import render_table
@@ -56,7 +56,7 @@ def status(sweep: SweepDetail, caller: Principal) -> dict[str, Any]:
 
 
 def running(
-    sweep: SweepDetail, stored: Database, mlflow: MlflowResults | None = None
+    sweep: SweepDetail, stored: Database, mlflow: MlflowGateway | None = None
 ) -> dict[str, Any]:
     """The trials that run now; with their curves where ``mlflow`` is given."""
     with stored.snapshot() as session:

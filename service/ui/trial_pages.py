@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from service.dependencies import database, mlflow_results, settings, sweep_service
 from service.errors import NotFoundProblem
 from service.execution.endpoints import show_trial_logs
-from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
 from service.summaries.figures import MEDIA_TYPES, render
@@ -37,7 +37,7 @@ _PAGE_SIZE = 100
 _LOG_LINES = 500
 
 Stored = Annotated[Database, Depends(database)]
-Results = Annotated[MlflowResults, Depends(mlflow_results)]
+Results = Annotated[MlflowGateway, Depends(mlflow_results)]
 Config = Annotated[Settings, Depends(settings)]
 Theme = Literal["light", "dark"]
 
@@ -169,7 +169,7 @@ def _require(stored: Database, sweep_id: str, key: str) -> tuple[SweepRow, Trial
 
 
 def _detail(
-    sweep_id: str, key: str, stored: Database, results: MlflowResults, config: Settings
+    sweep_id: str, key: str, stored: Database, results: MlflowGateway, config: Settings
 ) -> tuple[TrialDetail | None, str | None]:
     """What MLflow knows of a trial, or why it cannot say."""
     try:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.batches import TrialData, load_data
-from workers.changes import DATA_FINGERPRINT
+from workers.data_changes import DATA_FINGERPRINT
 from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer

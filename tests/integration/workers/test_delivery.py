@@ -9,10 +9,10 @@ import pytest
 import requests
 from mlflow.entities import ViewType
 
-from workers import delivery
-from workers.changes import DATA_TAG
+from workers import delivery, mlflow_runs
 from workers.delivery import MlflowWriter
 from workers.metrics import Outcome
+from workers.mlflow_schema import Tag
 
 from .conftest import artifact, artifact_json, deliver, histories, runs_of, trial_runs
 
@@ -237,7 +237,7 @@ def test_deliver_refused_values_are_left_out_alone(client, make_job, open_journa
     assert histories(client, runs[other])["epoch"] == [(1, 1)]
     (parent,) = (run for run in runs_of(client, job) if run.data.tags["sasam.kind"] == "sweep")
     assert parent.data.tags["sasam.classes"] == "10"
-    warnings = [r.getMessage() for r in caplog.records if r.name == delivery.__name__]
+    warnings = [r.getMessage() for r in caplog.records if r.name.startswith("workers.")]
     assert len(warnings) == 3  # the tag, the metric, the unknown trial
 
 
@@ -266,7 +266,7 @@ def test_deliver_refused_artifact_is_left_out_alone(
 @pytest.fixture
 def failing_store(monkeypatch):
     """The store of artifacts does not answer the first so many times."""
-    monkeypatch.setattr(delivery, "_SHORTEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(delivery, "_FIRST_BACKOFF_SECONDS", 0.01)
     send, state = requests.Session.send, {"failures": 0}
 
     def failing(self, request, **options):
@@ -296,7 +296,7 @@ def test_deliver_waits_for_a_store_of_artifacts_that_is_away(
 def test_deliver_goes_on_without_a_store_of_artifacts_in_the_end(
     client, make_job, open_journal, failing_store, monkeypatch, caplog
 ):
-    monkeypatch.setattr(delivery, "_ARTIFACT_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(mlflow_runs, "_ARTIFACT_TIMEOUT_SECONDS", 0.3)
     job = make_job()
     journal = open_journal(job)
     record_sweep(journal, job)
@@ -330,13 +330,13 @@ def test_deliver_begins_anew_in_a_new_run_though_it_dies_on_the_way(
     assert len(trial_runs(client, job)) == 4
 
 
-def test_recall_fills_a_lost_journal_and_nothing_is_delivered_twice(
+def test_recover_fills_a_lost_journal_and_nothing_is_delivered_twice(
     client, make_job, open_journal, tmp_path, monkeypatch
 ):
     job = make_job()
     journal = open_journal(job)
     completed, diverged, failed, pruned = record_sweep(journal, job)
-    journal.append("sweep_started", tags={DATA_TAG: "0123456789abcdef"})
+    journal.append("sweep_started", tags={Tag.DATA_FINGERPRINT: "0123456789abcdef"})
     journal.append("sweep_ended", status="FINISHED")
     deliver(job, journal)
     before = everything(client, job)
@@ -345,11 +345,11 @@ def test_recall_fills_a_lost_journal_and_nothing_is_delivered_twice(
     moved = job.model_copy(update={"storage_path": new, "scratch_path": new, "attempt": 2})
     lost = open_journal(moved)
     with monkeypatch.context() as patch:  # it dies when it has written all, before it notes so
-        patch.setattr(MlflowWriter, "_delivered_to", lambda *_: 1 / 0)
+        patch.setattr(MlflowWriter, "_save_offset", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            MlflowWriter(moved, lost, {}).recall()
+            MlflowWriter(moved, lost, {}).recover()
     assert not lost.is_started, "or the next one would deliver all of it again"
-    MlflowWriter(moved, lost, {}).recall()
+    MlflowWriter(moved, lost, {}).recover()
     assert lost.is_started
     assert lost.outcomes == {
         **{completed: Outcome.COMPLETED, diverged: Outcome.DIVERGED, pruned: Outcome.PRUNED}
@@ -466,7 +466,7 @@ def test_deliver_over_the_death_of_the_server_loses_and_repeats_nothing(
     mlflow_server, client, make_job, open_journal, monkeypatch, caplog
 ):
     """The server is killed after it carried out a create, before it could answer."""
-    monkeypatch.setattr(delivery, "_SHORTEST_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(delivery, "_FIRST_BACKOFF_SECONDS", 0.1)
     job = make_job()
     journal = open_journal(job)
     record_sweep(journal, job)

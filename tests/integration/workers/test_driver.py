@@ -14,7 +14,7 @@ import pytest
 import ray
 import torch
 
-from service.execution.results import MlflowResults
+from service.execution.mlflow_gateway import MlflowGateway
 from workers import driver
 from workers.failures import Retries
 from workers.journal import Entry
@@ -95,7 +95,7 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
         assert epochs == [(epoch, epoch) for epoch in range(1, len(epochs) + 1)]
 
     # What the service learns of trials that it did not plan.
-    results = MlflowResults(job.mlflow_tracking_uri)
+    results = MlflowGateway(job.mlflow_tracking_uri)
     sweep = results.sweep_run(specification.name, job.sweep_id)
     assert sweep is not None
     expected = {}

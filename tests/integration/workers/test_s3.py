@@ -13,7 +13,7 @@ import pytest
 import ray
 from mlflow import MlflowClient
 
-from service.execution.results import MlflowResults
+from service.execution.mlflow_gateway import MlflowGateway
 from workers.checkpoints import load_checkpoint
 from workers.storage import locate
 
@@ -96,7 +96,7 @@ def test_artifacts_of_mlflow_lie_on_s3(mlflow_server, object_store, tmp_path):
         writer.log_text(run.info.run_id, "two\nlines", "log.txt")
         [name] = object_store.names("mlflow/")
         assert name.endswith(f"{run.info.run_id}/artifacts/log.txt")
-        results = MlflowResults(server.uri)
+        results = MlflowGateway(server.uri)
         assert results.artifact_text(run.info.run_id, "log.txt") == "two\nlines"
     finally:
         server.kill()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.execution.lease import Lease
-from service.execution.results import MlflowUnavailableError
+from service.execution.mlflow_gateway import MlflowUnavailableError
 from service.health import ReadinessWatch
 from service.storage import Database
 

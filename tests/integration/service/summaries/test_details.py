@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.execution.results import MlflowResults, MlflowUnavailableError
+from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.storage import SweepRow
 from service.summaries.answers import Answers, View
 from service.summaries.details import TrialDetails
@@ -30,21 +30,21 @@ def keys(detailed: Any) -> list[str]:
 def test_load_history_is_fetched_once_and_stored(
     detailed: Any, sweep: SweepRow, keys: list[str]
 ) -> None:
-    found = TrialDetails(detailed.database, MlflowResults(detailed.uri)).load(
+    found = TrialDetails(detailed.database, MlflowGateway(detailed.uri)).load(
         sweep, keys, "history"
     )
     assert set(found) == set(keys)
     assert found[keys[0]].gradient_evaluations == [300, 600, 900]
     assert found[keys[0]].train_loss == [2.0, 1.5, 1.0]
     assert found[keys[-1]] == History([], [], [], [])  # diverged in its first epoch
-    stored = TrialDetails(detailed.database, MlflowResults(NOWHERE)).load(sweep, keys, "history")
+    stored = TrialDetails(detailed.database, MlflowGateway(NOWHERE)).load(sweep, keys, "history")
     assert stored == found
 
 
 def test_load_parts_stand_beside_each_other(
     detailed: Any, sweep: SweepRow, keys: list[str]
 ) -> None:
-    details = TrialDetails(detailed.database, MlflowResults(detailed.uri))
+    details = TrialDetails(detailed.database, MlflowGateway(detailed.uri))
     details.load(sweep, keys[:1], "history")
     severities = details.load(sweep, [keys[0], keys[-1]], "ood_by_severity")
     assert severities == {keys[0]: {"fog": {1: 0.8, 5: 0.6}, "snow": {1: 0.7, 5: 0.5}}}
@@ -67,7 +67,7 @@ def test_forget_unsuccessful_forgets_details(detailed: Any, make_sweep: Any) -> 
 
 def test_answers_without_mlflow_answer_what_needs_none(detailed: Any, make_sweep: Any) -> None:
     sweep_id = make_sweep("alone", run_id="gone")
-    answers = Answers(detailed.database, MlflowResults(NOWHERE))
+    answers = Answers(detailed.database, MlflowGateway(NOWHERE))
     assert answers.summary(sweep_id).content.startswith(b"{")
     with pytest.raises(MlflowUnavailableError):
         answers.summary(sweep_id, View(gradient_evaluations="equal"))
@@ -76,7 +76,7 @@ def test_answers_without_mlflow_answer_what_needs_none(detailed: Any, make_sweep
 
 
 def test_publisher_hands_everything_to_mlflow(detailed: Any) -> None:
-    results = MlflowResults(detailed.uri)
+    results = MlflowGateway(detailed.uri)
     publisher = Publisher(Answers(detailed.database, results), results)
     publisher.start(detailed.sweep_id, detailed.run_id).join(120)
     top = {artifact.path for artifact in detailed.mlflow.list_artifacts(detailed.run_id)}
@@ -95,7 +95,7 @@ def test_publisher_makes_up_for_what_a_death_prevented_once(
     with detailed.database.transaction() as session:
         stored = require_sweep(session, sweep_id)
         stored.mlflow_run_id, stored.ended_at = run_id, datetime.now(UTC)
-    results = MlflowResults(detailed.uri)
+    results = MlflowGateway(detailed.uri)
     publisher = Publisher(Answers(detailed.database, results), results)
     publisher.resume(detailed.database).join(120)
     names = {artifact.path for artifact in detailed.mlflow.list_artifacts(run_id)}
@@ -109,8 +109,8 @@ def test_publisher_makes_up_for_what_a_death_prevented_once(
 def test_publisher_without_mlflow_says_so_in_a_line(
     detailed: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answers = Answers(detailed.database, MlflowResults(detailed.uri))
-    publisher = Publisher(answers, MlflowResults(NOWHERE))
+    answers = Answers(detailed.database, MlflowGateway(detailed.uri))
+    publisher = Publisher(answers, MlflowGateway(NOWHERE))
     publisher.start(detailed.sweep_id, 32 * "f").join(120)
     assert f"the figures of sweep {detailed.sweep_id} wait for the next start" in caplog.text
     assert "Traceback" not in caplog.text
@@ -122,7 +122,7 @@ def test_publisher_of_a_sweep_without_results_says_so(
     caplog.set_level("INFO")
     sweep_id = make_sweep("empty", outcome=None)
     publisher = Publisher(
-        Answers(detailed.database, MlflowResults(NOWHERE)), MlflowResults(NOWHERE)
+        Answers(detailed.database, MlflowGateway(NOWHERE)), MlflowGateway(NOWHERE)
     )
     publisher.start(sweep_id, "run").join(60)
     assert "has nothing to publish" in caplog.text

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import update
 
 from service.execution.lease import Lease
+from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.ray_jobs import JobState, JobStatus, NodeResources, RayJobs
 from service.execution.reconciler import Reconciler
-from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database, LeaseRow
 from service.sweeps.lifecycle import SweepState, transition
@@ -59,7 +59,7 @@ def reconciler(
     lease = Lease(database, seconds=600)
     assert lease.acquire()
     settings = Settings(max_running_sweeps=1)
-    results = MlflowResults(uri)
+    results = MlflowGateway(uri)
     return Reconciler(database, cast(RayJobs, ray), results, settings, lease, on_end=on_end)
 
 

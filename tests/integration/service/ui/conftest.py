@@ -26,12 +26,12 @@ from mlflow.entities import Metric
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from service.app import create_app
-from service.execution.results import TrialRun
-from service.execution.syncing import record_runs
+from service.execution.trial_sync import record_runs
 from service.settings import Settings
 from service.storage import Database
 from service.sweeps.lifecycle import SweepState, transition
 from service.sweeps.service import SweepService, require_sweep
+from workers.mlflow_schema import TrialRun
 from workers.spec import SweepSpec, TrialConfig, load_spec
 
 SPECIFICATION = """
@@ -128,17 +128,17 @@ class Site:
     def _record(self, sweep_id: str, trial: TrialConfig, values: dict[str, Any]) -> None:
         """Take in what MLflow might say of a trial, as the reconciler does."""
         run = {
-            "mlflow_run_id": f"run-{trial.key}",
-            "error": None,
+            "run_id": f"run-{trial.key}",
             "attempt": 1,
+            "epoch": 0,
+            "metrics": {},
             "started_at": datetime(2026, 1, 1, tzinfo=UTC),
             "ended_at": None,
         }
         values = run | values
         with self.database.transaction() as session:
             require_sweep(session, sweep_id).synced_at = values["ended_at"]
-            taken = TrialRun(trial.key, values["mlflow_run_id"], values, values["ended_at"])
-            record_runs(session, sweep_id, [taken])
+            record_runs(session, sweep_id, [TrialRun(trial.key, **values)])
 
 
 def free_port() -> int:

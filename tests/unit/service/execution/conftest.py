@@ -24,9 +24,9 @@ from sqlalchemy import update
 
 from service.events.repository import EventRepository
 from service.execution.lease import Lease
+from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
-from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.lifecycle import Command
@@ -250,7 +250,7 @@ class World:
     settings: Settings
     sweeps: SweepService
     ray: RayStandIn
-    results: MlflowResults
+    results: MlflowGateway
     lease: Lease
     reconciler: Reconciler
     client: MlflowClient
@@ -331,7 +331,7 @@ class World:
     def reconcile_with(self, **changes: Any) -> Reconciler:
         """Another reconciler of the same leader, with other settings."""
         settings = Settings.model_validate(self.settings.model_dump() | changes)
-        results = MlflowResults(str(settings.mlflow_tracking_uri).rstrip("/"))
+        results = MlflowGateway(str(settings.mlflow_tracking_uri).rstrip("/"))
         return Reconciler(self.database, RayJobs(settings), results, settings, self.lease)
 
 
@@ -366,7 +366,7 @@ def world(tmp_path: Path, ray: RayStandIn, mlflow_uri: str) -> Iterator[World]:
     jobs = RayJobs(settings)
     lease = Lease(database, seconds=600)
     assert lease.acquire()
-    results = MlflowResults(mlflow_uri)
+    results = MlflowGateway(mlflow_uri)
     reconciler = Reconciler(database, jobs, results, settings, lease)
     yield World(
         database,

@@ -11,10 +11,10 @@ from sqlalchemy import delete, update
 from service.errors import NotFoundProblem
 from service.execution.ray_jobs import RayJobs
 from service.execution.repair import Repair
-from service.execution.results import TrialRun
 from service.storage import SweepRow, TrialRow
 from service.sweeps.lifecycle import Command
 from workers.metrics import Outcome
+from workers.mlflow_schema import TrialRun
 
 World = Any  # the fixture's class lives in conftest, which cannot be imported
 

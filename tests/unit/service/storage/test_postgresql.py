@@ -16,9 +16,9 @@ from sqlalchemy.exc import ProgrammingError
 
 import service.storage.database
 from service.execution.lease import Lease
+from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
-from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import DATABASE_AWAY, Database, SweepRow
 
@@ -143,7 +143,7 @@ def reconciling(database: Database, home: Path, passes: list[bool]) -> Iterator[
     reconciler = Reconciler(
         database,
         RayJobs(settings),
-        MlflowResults(str(settings.mlflow_tracking_uri)),
+        MlflowGateway(str(settings.mlflow_tracking_uri)),
         settings,
         Lease(database, seconds=60),
         on_pass=lambda _seconds, failed: passes.append(failed),

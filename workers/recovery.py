@@ -1,7 +1,7 @@
-"""A journal from what MLflow has of a sweep: it outlives the storage of its drivers.
+"""Recovery of a lost journal from the sweep's runs in MLflow.
 
-The journal is lost with its disk, and a backup holds none. What MLflow has recorded must neither
-run again nor be recorded again.
+A journal is lost with its disk, and backups do not contain it. What MLflow has recorded must
+neither run again nor be recorded again.
 """
 
 from __future__ import annotations
@@ -13,44 +13,45 @@ from mlflow.entities import Metric, Run
 
 from workers.journal import Journal
 from workers.metrics import RESULTS
+from workers.mlflow_schema import EPOCH, RUNNING, Tag
 from workers.spec import SweepSpec, TpeSearch
 
-__all__ = ["recall"]
+__all__ = ["recover_journal"]
 
 History = Callable[[str, str], list[Metric]]
 
 
-def recall(
+def recover_journal(
     journal: Journal, specification: SweepSpec, runs: Mapping[str, Run], history: History
 ) -> None:
-    """Write to a journal without a start what the runs of its sweep say.
+    """Fill a journal that has no start from the runs of its sweep.
 
-    Trials that have ended are not left to run; of the others the recorded epochs count as recorded,
-    for they run anew. Doing it twice changes nothing, and the journal has no start after it either:
-    that is noted when all of it counts as delivered.
+    Ended trials do not run again; epochs of the others that MLflow has count as recorded, although
+    those trials run from their checkpoint or anew. Repeating it changes nothing. The journal still
+    has no start afterwards: its caller appends that once everything counts as delivered.
 
     Args:
-        journal: Where to.
+        journal: The journal to fill.
         specification: Of the sweep.
-        runs: Of its trials, by key.
+        runs: MLflow's runs of its trials, by key.
         history: All values of a metric of a run, by the run's id and the metric's name.
     """
     for run in sorted(runs.values(), key=_position):
-        _recall_suggestion(journal, specification, run)
+        _recover_suggestion(journal, specification, run)
     epochs = [
         record for key, run in runs.items() for record in _epochs(key, run, specification, history)
     ]
     for _, key, number, metrics in sorted(epochs, key=lambda record: record[0]):
         journal.append("epoch", key, epoch=number, metrics=metrics)
     for key, run in runs.items():
-        outcome, epoch = run.data.tags.get("sasam.outcome"), run.data.metrics.get("epoch", 0)
-        if run.info.status != "RUNNING" and outcome in RESULTS:
+        outcome, epoch = run.data.tags.get(Tag.OUTCOME), run.data.metrics.get(EPOCH, 0)
+        if run.info.status != RUNNING and outcome in RESULTS:
             journal.append("trial_ended", key, outcome=outcome, epoch=int(epoch))
 
 
-def _recall_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> None:
-    """Write the suggestion that a trial is of, once, where the search made any."""
-    params, label = run.data.params, run.data.tags["sasam.optimizer"]
+def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> None:
+    """Append the suggestion that a trial belongs to, once, if the search makes suggestions."""
+    params, label = run.data.params, run.data.tags[Tag.OPTIMIZER]
     if not isinstance(specification.search, TpeSearch) or "weight_decay" not in params:
         return
     optimizers = len(specification.optimizers)
@@ -68,9 +69,9 @@ def _recall_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> 
 def _epochs(
     key: str, run: Run, specification: SweepSpec, history: History
 ) -> Iterator[tuple[float, str, int, dict[str, float]]]:
-    """Time, trial, epoch, metrics: the last epoch, and those that early stopping decided on."""
+    """Time, trial, epoch and metrics of the last epoch and of those early stopping decided on."""
     metrics: dict[str, float] = dict(run.data.metrics)
-    last = int(metrics.pop("epoch", 0))
+    last = int(metrics.pop(EPOCH, 0))
     if specification.early_stopping is not None:
         decisive = specification.early_stopping.metric
         for value in history(run.info.run_id, decisive):
@@ -81,4 +82,4 @@ def _epochs(
 
 
 def _position(run: Run) -> int:
-    return int(run.data.tags["sasam.position"])
+    return int(run.data.tags[Tag.POSITION])

@@ -1,4 +1,4 @@
-"""Takes what MLflow says of trials into the trials table, and tells what changed as events."""
+"""Sync of the trials table with MLflow: updates rows, and appends events for what changed."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ from sqlalchemy.orm import Session
 
 from service.events.repository import EventKind, EventRepository
 from service.execution.lease import Lease
-from service.execution.results import MlflowResults, TrialRun
+from service.execution.mlflow_gateway import MlflowGateway
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.repository import SweepRepository
 from service.trials.repository import TrialRepository
 from workers.metrics import RESULTS, Outcome
+from workers.mlflow_schema import TrialRun
 
 __all__ = ["Recorded", "TrialSync", "record_runs"]
 
-_MOST_KEYS = 500
-"""More trials than this are cheaper to read all than to name each."""
+_MAX_KEYS = 500
+"""With more keys than this, reading all trials is cheaper than naming each."""
 
 
 class TrialSync:
     """Keeps the trials table in step with MLflow.
 
     Args:
-        database: Where the table is.
+        database: The database with the table.
         results: MLflow.
-        lease: What must be held to write.
+        lease: The leader lease, which must be held to write.
     """
 
-    def __init__(self, database: Database, results: MlflowResults, lease: Lease) -> None:
+    def __init__(self, database: Database, results: MlflowGateway, lease: Lease) -> None:
         self._database = database
         self._results = results
         self._lease = lease
 
     def locate(self, row: SweepRow) -> None:
-        """Learn where MLflow keeps the sweep, once a driver has made its run."""
+        """Find the sweep's experiment and run in MLflow, once a driver has created them."""
         if row.attempt and (row.mlflow_run_id is None or row.classes is None):
             parent = self._results.sweep_run(row.name, row.sweep_id)
             if parent is not None:
@@ -48,10 +49,10 @@ class TrialSync:
                 row.classes = parent.classes
 
     def sync(self, row: SweepRow, *, whole: bool = False) -> None:
-        """Bring the trials table up to what MLflow says.
+        """Update the trials table from MLflow.
 
-        Runs may reach MLflow in another order than they ended in, so what ended since the last
-        pass is not all that is new: trials that the table takes for running are looked up, and
+        Runs may reach MLflow in another order than they ended in, so runs that ended since the last
+        pass are not all that is new: trials that are running by the table are looked up too, and
         ``whole`` reads every run, once a driver is gone.
         """
         self.locate(row)
@@ -68,7 +69,7 @@ class TrialSync:
             self._lease.guard(session)
             stored = SweepRepository(session).lock(row.sweep_id)
             if stored is None or (row.state in TERMINAL and stored.state != row.state):
-                return  # deleted, or begun again
+                return  # deleted or restarted in the meantime
             stored.mlflow_experiment_id = row.mlflow_experiment_id
             stored.mlflow_run_id = row.mlflow_run_id
             stored.classes = row.classes
@@ -78,7 +79,7 @@ class TrialSync:
                 stored.failures = row.failures = 0
 
     def _late(self, sweep_id: str, experiment_id: str, read: Sequence[TrialRun]) -> list[TrialRun]:
-        """The runs of trials that the table takes for running and MLflow no longer does."""
+        """Runs of trials that are running by the table but no longer in MLflow."""
         with self._database.snapshot() as session:
             running = TrialRepository(session).running(sweep_id)
         missed = {trial.mlflow_run_id for trial in running} - {run.run_id for run in read}
@@ -87,11 +88,11 @@ class TrialSync:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What was new in some runs.
+    """What some runs changed.
 
     Args:
-        known: How many of the runs are of trials that the sweep has.
-        is_progress: Whether a trial came further than ever, or to a result.
+        known: Number of the runs that are of trials of the sweep.
+        is_progress: Whether a trial reached a new epoch or a result.
     """
 
     known: int
@@ -99,63 +100,76 @@ class Recorded:
 
 
 def record_runs(
-    session: Session, sweep_id: str, runs: Sequence[TrialRun], *, tell: bool = True
+    session: Session, sweep_id: str, runs: Sequence[TrialRun], *, with_events: bool = True
 ) -> Recorded:
-    """Write what runs say into the rows of their trials.
+    """Write runs into the rows of their trials.
 
     Args:
-        session: An open transaction that holds the sweep's row.
+        session: An open transaction that holds the lock of the sweep's row.
         sweep_id: The sweep.
-        runs: Of its trials.
-        tell: Add the events that tell of what changed.
+        runs: Runs of its trials.
+        with_events: Whether to append events for what changed.
     """
     found = {run.key: run.identity for run in runs if run.identity is not None}
     TrialRepository(session).discover(sweep_id, found)
     before = _stored(session, sweep_id, [run.key for run in runs])
-    changed = [run for run in runs if run.key in before and _differs(before[run.key], run.values)]
-    is_progress = any(_is_progress(before[run.key], run.values) for run in changed)
-    TrialRepository(session).record_all(sweep_id, {run.key: run.values for run in changed})
-    if tell:
+    changed = [run for run in runs if run.key in before and _differs(before[run.key], run)]
+    is_progress = any(_is_progress(before[run.key], run) for run in changed)
+    TrialRepository(session).record_all(sweep_id, {run.key: _columns(run) for run in changed})
+    if with_events:
         EventRepository(session).append(sweep_id, *_events(before, changed))
     return Recorded(len(before), is_progress)
 
 
 def _stored(session: Session, sweep_id: str, keys: Sequence[str]) -> dict[str, TrialRow]:
     query = select(TrialRow).where(TrialRow.sweep_id == sweep_id)
-    if len(keys) <= _MOST_KEYS:
+    if len(keys) <= _MAX_KEYS:
         query = query.where(TrialRow.key.in_(keys))
     return {row.key: row for row in session.scalars(query)}
 
 
-def _differs(row: TrialRow, values: Mapping[str, Any]) -> bool:
-    return any(getattr(row, column) != value for column, value in values.items())
+def _columns(run: TrialRun) -> dict[str, Any]:
+    """Columns of a trial's row that follow its run."""
+    return {
+        "mlflow_run_id": run.run_id,
+        "outcome": run.outcome,
+        "error": run.error,
+        "epoch": run.epoch,
+        "metrics": run.metrics,
+        "attempt": run.attempt,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+    }
 
 
-def _is_progress(row: TrialRow, values: Mapping[str, Any]) -> bool:
-    """Whether a trial came further than ever, or to a result; one that fails again did not."""
-    is_result = values["outcome"] in RESULTS and row.outcome not in RESULTS
-    return is_result or values["epoch"] > (row.epoch or 0)
+def _differs(row: TrialRow, run: TrialRun) -> bool:
+    return any(getattr(row, column) != value for column, value in _columns(run).items())
+
+
+def _is_progress(row: TrialRow, run: TrialRun) -> bool:
+    """Whether a trial reached a new epoch or a result; failing again is no progress."""
+    is_result = run.outcome in RESULTS and row.outcome not in RESULTS
+    return is_result or run.epoch > (row.epoch or 0)
 
 
 def _events(
     before: Mapping[str, TrialRow], runs: Iterable[TrialRun]
 ) -> Iterator[tuple[EventKind, dict[str, Any]]]:
-    """Starts and ends one by one, epochs of all trials together."""
+    """One event per start and end, and one event with the epochs of all trials."""
     epochs = {}
     for run in runs:
-        row, values = before[run.key], run.values
-        status = values["outcome"] or "running"
-        if (status, values["attempt"]) != (row.status, row.attempt):
-            told = {name: values[name] for name in ("epoch", "error", "attempt")}
-            data = {"key": run.key, "position": row.position, "status": status, **told}
-            yield EventKind.TRIAL, data
-        elif values["epoch"] != row.epoch:
-            epochs[run.key] = values["epoch"]
+        row = before[run.key]
+        status = run.outcome or "running"
+        if (status, run.attempt) != (row.status, row.attempt):
+            place = {"key": run.key, "position": row.position, "status": status}
+            ending = {"epoch": run.epoch, "error": run.error, "attempt": run.attempt}
+            yield EventKind.TRIAL, place | ending
+        elif run.epoch != row.epoch:
+            epochs[run.key] = run.epoch
     if epochs:
         yield EventKind.PROGRESS, {"epochs": epochs}
 
 
 def _is_superseded(run: TrialRun, attempt: int) -> bool:
-    """Whether a trial failed under an earlier driver: this one runs it again."""
-    failed = run.values["outcome"] in {Outcome.FAILED, Outcome.CANCELLED}
-    return failed and run.values["attempt"] < attempt
+    """Whether a trial failed under an earlier driver; the present one runs it again."""
+    return run.outcome in {Outcome.FAILED, Outcome.CANCELLED} and run.attempt < attempt

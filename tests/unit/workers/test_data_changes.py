@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.changes import DATA_FINGERPRINT, refuse_other_data
+from workers.data_changes import DATA_FINGERPRINT, refuse_other_data
 from workers.journal import Journal
 from workers.metrics import Outcome
 from workers.spec import SpecError

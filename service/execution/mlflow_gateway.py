@@ -1,15 +1,13 @@
-"""What MLflow says of a sweep's trials."""
+"""Gateway to MLflow: reads the runs of sweeps, tags them, and stores artifacts."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
@@ -18,15 +16,24 @@ from requests import RequestException
 
 from service.first_line import first_line
 from workers.metrics import Outcome
+from workers.mlflow_schema import (
+    RUNNING,
+    RunKind,
+    Tag,
+    TrialRun,
+    decode_time,
+    is_finite,
+    run_filter,
+)
 
-__all__ = ["MlflowResults", "MlflowUnavailableError", "SweepRecord", "SweepRun", "TrialRun"]
+__all__ = ["MlflowGateway", "MlflowUnavailableError", "SweepRecord", "SweepRun"]
 
-_EXPERIMENTS_A_SEARCH = 100
-_RUNS_A_SEARCH = 100
+_EXPERIMENTS_PER_SEARCH = 100
+_RUNS_PER_SEARCH = 100
 
 
 class MlflowUnavailableError(RuntimeError):
-    """MLflow does not answer, or refuses to."""
+    """MLflow does not answer, or refuses the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +47,14 @@ class SweepRun:
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """All that MLflow knows of a sweep, but for its specification.
+    """What MLflow records of a sweep, apart from its specification.
 
     Args:
         sweep_id: The sweep.
         run: Its run.
-        status: MLflow's word for where the run stands.
+        status: MLflow's status of the run.
         attempt: Number of its latest driver.
-        started_at: When its first driver made the run.
+        started_at: When its first driver created the run.
         ended_at: When it ended; None while it runs.
     """
 
@@ -59,27 +66,8 @@ class SweepRecord:
     ended_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class TrialRun:
-    """The MLflow run of a trial.
-
-    Args:
-        key: The trial's key.
-        run_id: MLflow's id.
-        values: Columns of the trial's row.
-        identity: Columns that say which trial it is; None before they have all arrived.
-        ended_at: When it ended, None while it runs.
-    """
-
-    key: str
-    run_id: str
-    values: dict[str, Any]
-    ended_at: datetime | None
-    identity: dict[str, Any] | None = None
-
-
-class MlflowResults:
-    """Reads the runs of sweeps.
+class MlflowGateway:
+    """Reads and writes the runs of sweeps.
 
     Args:
         tracking_uri: MLflow's address.
@@ -90,10 +78,10 @@ class MlflowResults:
         self._client = MlflowClient(tracking_uri)
 
     def ping(self) -> None:
-        """Ask for a sign of life.
+        """Check that MLflow answers.
 
         Raises:
-            MlflowUnavailableError: There is none.
+            MlflowUnavailableError: It does not.
         """
         try:
             self._client.search_experiments(max_results=1)
@@ -101,7 +89,7 @@ class MlflowResults:
             raise self._unavailable(error) from error
 
     def sweep_run(self, name: str, sweep_id: str) -> SweepRun | None:
-        """The run of a sweep; None before its driver has made it.
+        """The run of a sweep; None before its driver has created it.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
@@ -110,7 +98,7 @@ class MlflowResults:
             experiment = self._client.get_experiment_by_name(name)
             if experiment is None:
                 return None
-            condition = f"tags.`sasam.sweep` = '{sweep_id}' and tags.`sasam.kind` = 'sweep'"
+            condition = run_filter(sweep_id, RunKind.SWEEP)
             runs = self._client.search_runs([experiment.experiment_id], condition, max_results=1)
         except MlflowException as error:
             raise self._unavailable(error) from error
@@ -123,39 +111,39 @@ class MlflowResults:
             MlflowUnavailableError: MLflow does not answer.
         """
         experiments = self._experiments()
-        while chunk := list(islice(experiments, _EXPERIMENTS_A_SEARCH)):
-            for run in self._search(chunk, "tags.`sasam.kind` = 'sweep'"):
+        while chunk := list(islice(experiments, _EXPERIMENTS_PER_SEARCH)):
+            for run in self._search(chunk, run_filter(kind=RunKind.SWEEP)):
                 yield _sweep_record(run)
 
     def trial_runs(
         self, experiment_id: str, sweep_id: str, *, since: datetime | None = None
     ) -> Iterator[TrialRun]:
-        """Runs that go on, and those that ended at ``since`` or later.
+        """Runs that have not ended, and those that ended at ``since`` or later; all if None.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
         """
-        mine = f"tags.`sasam.sweep` = '{sweep_id}' and tags.`sasam.kind` = 'trial'"
+        mine = run_filter(sweep_id, RunKind.TRIAL)
         if since is None:
-            yield from map(_trial_run, self._search([experiment_id], mine))
+            yield from map(TrialRun.decode, self._search([experiment_id], mine))
             return
         moment = int(since.timestamp() * 1000)
         ended = f"{mine} and attributes.end_time >= {moment}"
-        running = f"{mine} and attributes.status = 'RUNNING'"
-        yield from map(_trial_run, self._search([experiment_id], ended))
-        yield from map(_trial_run, self._search([experiment_id], running))
+        running = f"{mine} and attributes.status = '{RUNNING}'"
+        yield from map(TrialRun.decode, self._search([experiment_id], ended))
+        yield from map(TrialRun.decode, self._search([experiment_id], running))
 
     def runs(self, experiment_id: str, run_ids: Sequence[str]) -> list[TrialRun]:
-        """The runs of some trials; those that are deleted are left out.
+        """The runs of some trials; deleted ones are left out.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
         """
         found: list[TrialRun] = []
-        for at in range(0, len(run_ids), _RUNS_A_SEARCH):
-            names = ", ".join(f"'{run_id}'" for run_id in run_ids[at : at + _RUNS_A_SEARCH])
+        for at in range(0, len(run_ids), _RUNS_PER_SEARCH):
+            names = ", ".join(f"'{run_id}'" for run_id in run_ids[at : at + _RUNS_PER_SEARCH])
             condition = f"attributes.run_id IN ({names})"
-            found += map(_trial_run, self._search([experiment_id], condition))
+            found += map(TrialRun.decode, self._search([experiment_id], condition))
         return found
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
@@ -168,10 +156,10 @@ class MlflowResults:
             values = self._client.get_metric_history(run_id, metric)
         except MlflowException as error:
             raise self._unavailable(error) from error
-        return sorted((value.step, value.value) for value in values if _is_finite(value.value))
+        return sorted((value.step, value.value) for value in values if is_finite(value.value))
 
     def artifact_text(self, run_id: str, name: str) -> str | None:
-        """A text artifact of a run; None when it has none of that name.
+        """A text artifact of a run; None if it has none of that name.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
@@ -185,7 +173,7 @@ class MlflowResults:
             raise self._unavailable(error) from error
 
     def run_tag(self, run_id: str, name: str) -> str | None:
-        """A tag of a run; None when it has none of that name.
+        """A tag of a run; None if it has none of that name.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
@@ -197,7 +185,7 @@ class MlflowResults:
         return value
 
     def tag_run(self, run_id: str, name: str, value: str) -> None:
-        """Give a run a tag.
+        """Set a tag of a run.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
@@ -208,7 +196,7 @@ class MlflowResults:
             raise self._unavailable(error) from error
 
     def log_files(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        """Store files, by name, as artifacts of a run; those of the same name are replaced.
+        """Store files, by name, as artifacts of a run; files of the same name are replaced.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
@@ -224,7 +212,7 @@ class MlflowResults:
             raise self._unavailable(error) from error
 
     def close_runs(self, experiment_id: str, sweep_id: str, status: str) -> None:
-        """End the runs that a driver left open: the trials as cancelled, the sweep as told.
+        """End the runs that a driver left open: trials as cancelled, the sweep with a status.
 
         Args:
             experiment_id: The sweep's experiment.
@@ -234,12 +222,12 @@ class MlflowResults:
         Raises:
             MlflowUnavailableError: MLflow does not answer.
         """
-        condition = f"tags.`sasam.sweep` = '{sweep_id}' and attributes.status = 'RUNNING'"
+        condition = f"{run_filter(sweep_id)} and attributes.status = '{RUNNING}'"
         try:
             for run in list(self._search([experiment_id], condition)):
-                is_trial = run.data.tags.get("sasam.kind") == "trial"
+                is_trial = run.data.tags.get(Tag.KIND) == RunKind.TRIAL
                 if is_trial:
-                    self._client.set_tag(run.info.run_id, "sasam.outcome", Outcome.CANCELLED)
+                    self._client.set_tag(run.info.run_id, Tag.OUTCOME.value, Outcome.CANCELLED)
                 self._client.set_terminated(run.info.run_id, "KILLED" if is_trial else status)
         except MlflowException as error:
             raise self._unavailable(error) from error
@@ -276,62 +264,17 @@ class MlflowResults:
 
 
 def _sweep_run(run: Run) -> SweepRun:
-    classes = run.data.tags.get("sasam.classes")
+    classes = run.data.tags.get(Tag.CLASSES)
     return SweepRun(run.info.experiment_id, run.info.run_id, int(classes) if classes else None)
 
 
 def _sweep_record(run: Run) -> SweepRecord:
-    tags = run.data.tags
-    is_over = run.info.status != "RUNNING"
+    is_over = run.info.status != RUNNING
     return SweepRecord(
-        sweep_id=tags["sasam.sweep"],
+        sweep_id=run.data.tags[Tag.SWEEP],
         run=_sweep_run(run),
         status=run.info.status,
-        attempt=int(tags.get("sasam.attempt", 1)),
+        attempt=int(run.data.tags.get(Tag.ATTEMPT, 1)),
         started_at=datetime.fromtimestamp(run.info.start_time / 1000, UTC),
-        ended_at=_moment(run.info.end_time) if is_over else None,
+        ended_at=decode_time(run.info.end_time) if is_over else None,
     )
-
-
-def _trial_run(run: Run) -> TrialRun:
-    """A run as the columns of a trial's row."""
-    tags = run.data.tags
-    is_over = run.info.status != "RUNNING"
-    ended_at = _moment(run.info.end_time) if is_over else None
-    metrics = {name: value for name, value in run.data.metrics.items() if _is_finite(value)}
-    values = {
-        "mlflow_run_id": run.info.run_id,
-        "outcome": tags.get("sasam.outcome") if is_over else None,
-        "error": tags.get("sasam.error") if is_over else None,
-        "epoch": int(metrics.pop("epoch", 0)),
-        "metrics": metrics,
-        "attempt": int(tags.get("sasam.attempt", 0)),
-        "started_at": _moment(run.info.start_time),
-        "ended_at": ended_at,
-    }
-    return TrialRun(tags.get("sasam.trial", ""), run.info.run_id, values, ended_at, _identity(run))
-
-
-def _identity(run: Run) -> dict[str, Any] | None:
-    """Which trial a run is of, by its tags and params."""
-    tags, params = run.data.tags, run.data.params
-    try:
-        return {
-            "position": int(tags["sasam.position"]),
-            "optimizer": tags["sasam.optimizer"],
-            "optimizer_name": params["optimizer.name"],
-            "learning_rate": float(params["learning_rate"]),
-            "weight_decay": float(params["weight_decay"]),
-            "seed": int(params["seed"]),
-        }
-    except KeyError:  # the run is new, or of an earlier release
-        return None
-
-
-def _is_finite(value: float) -> bool:
-    """Whether a metric is a number; MLflow stores an infinite one as the largest float."""
-    return abs(value) < sys.float_info.max
-
-
-def _moment(time_ms: int | None) -> datetime | None:
-    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC)

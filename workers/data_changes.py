@@ -1,7 +1,7 @@
-"""Whether a sweep that goes on still sees the data of the trials that have ended.
+"""Detects that the data of a sweep have changed since its trials ended.
 
-The journal notes with every driver what the data were. Results on other data are not comparable
-with those that are there, so a driver refuses them unless the user consented.
+Every driver records a fingerprint of the data in the journal. Results on other data are not
+comparable with the results so far, so a driver refuses to continue unless the user consented.
 """
 
 from __future__ import annotations
@@ -12,26 +12,25 @@ from typing import Any
 
 from workers.journal import Journal
 from workers.metrics import RESULTS
+from workers.mlflow_schema import Tag
 from workers.spec import SpecError, SpecProblem
 
-__all__ = ["DATA_FINGERPRINT", "DATA_TAG", "refuse_other_data"]
+__all__ = ["DATA_FINGERPRINT", "refuse_other_data"]
 
 DATA_FINGERPRINT = "data_fingerprint"
-"""Name of the fact that tells data apart."""
-DATA_TAG = f"sasam.{DATA_FINGERPRINT}"
-"""Its name in the journal and in MLflow."""
+"""Name of the fact that identifies the data; its tag is `Tag.DATA_FINGERPRINT`."""
 
 
 def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: bool) -> None:
-    """See that the data are those of the results in the journal.
+    """Check that the data are those of the results in the journal.
 
     Args:
-        journal: What happened so far; this driver has not noted its own start yet.
-        facts: Of the data now.
+        journal: What happened so far; this driver has not recorded its own start yet.
+        facts: Facts about the present data.
         accepted: Whether the user consented to other data.
 
     Raises:
-        SpecError: They are others, and nobody consented.
+        SpecError: The data differ and the user has not consented.
     """
     ended = sum(outcome in RESULTS for outcome in journal.outcomes.values())
     before, now = _last_fingerprint(journal), facts.get(DATA_FINGERPRINT)
@@ -45,7 +44,7 @@ def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: b
 
 
 def _last_fingerprint(journal: Journal) -> str | None:
-    """What the driver before noted; None where there was none, or it noted nothing."""
+    """Fingerprint recorded by the previous driver; None if there is none."""
     found = None
     with journal.path.open("rb") as file:
         for line in file:
@@ -56,5 +55,5 @@ def _last_fingerprint(journal: Journal) -> str | None:
 
 def _tag(line: bytes) -> str | None:
     entry = json.loads(line)
-    tag: str | None = entry["data"].get("tags", {}).get(DATA_TAG)
+    tag: str | None = entry["data"].get("tags", {}).get(Tag.DATA_FINGERPRINT)
     return tag if entry["kind"] == "sweep_started" else None

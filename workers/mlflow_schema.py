@@ -1,0 +1,231 @@
+"""The vocabulary of sasam's MLflow runs: tags, artifacts, and the codec of a trial's run.
+
+    experiment    one per sweep name
+    parent run    one per sweep, ``sasam.kind`` = sweep
+    child run     one per trial, ``sasam.kind`` = trial, found by its ``sasam.trial`` (the key)
+
+The driver's delivery writes these runs; the recovery of a lost journal, the service and its repair
+read them. All of them use the names of this module, and read a trial's run as a `TrialRun`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from mlflow.entities import Run, RunTag
+
+from workers.metrics import Outcome
+from workers.spec import TrialConfig
+
+__all__ = [
+    "EPOCH",
+    "RUNNING",
+    "Artifact",
+    "RunKind",
+    "Tag",
+    "TrialIdentity",
+    "TrialRun",
+    "decode_time",
+    "fact_tag",
+    "identity_tags",
+    "is_finite",
+    "run_filter",
+    "tags",
+    "version_tag",
+]
+
+EPOCH = "epoch"
+"""The metric that counts a trial's recorded epochs."""
+RUNNING = "RUNNING"
+"""MLflow's status of a run that has not ended."""
+
+
+class Tag(StrEnum):
+    """Tags of runs. Those of other facts about the data are named by `fact_tag`."""
+
+    SWEEP = "sasam.sweep"
+    """Id of the sweep; on every run."""
+    KIND = "sasam.kind"
+    """A `RunKind`; on every run."""
+    TRIAL = "sasam.trial"
+    """Key of the trial."""
+    OPTIMIZER = "sasam.optimizer"
+    """Label of the trial's optimizer."""
+    POSITION = "sasam.position"
+    """The trial's position in the sweep, from 0."""
+    ATTEMPT = "sasam.attempt"
+    """Number of the driver that wrote the run last, from 1."""
+    OUTCOME = "sasam.outcome"
+    """How the trial ended, an `Outcome`."""
+    DIVERGED_EPOCH = "sasam.diverged_epoch"
+    """Epoch in which the loss of a diverged trial became NaN or infinite."""
+    FAILURE = "sasam.failure"
+    """Kind of the failure of a failed trial."""
+    ERROR = "sasam.error"
+    """Exception and message of a failed trial."""
+    CLASSES = "sasam.classes"
+    """Number of classes of the sweep's data, which gives the accuracy of chance."""
+    DATA_FINGERPRINT = "sasam.data_fingerprint"
+    """Digest of the sweep's data."""
+    PUBLISHED = "sasam.published"
+    """When the sweep's summary and figures were stored as artifacts."""
+
+
+class RunKind(StrEnum):
+    """What a run stands for."""
+
+    SWEEP = "sweep"
+    TRIAL = "trial"
+
+
+class Artifact(StrEnum):
+    """File names of artifacts."""
+
+    SPECIFICATION = "specification.json"
+    TRACEBACK = "traceback.txt"
+    LOG = "log.txt"
+    OOD_MATRIX = "ood_matrix.json"
+
+
+@dataclass(frozen=True, slots=True)
+class TrialIdentity:
+    """Which trial of its sweep a run is of.
+
+    Args:
+        position: Position in the sweep, from 0.
+        optimizer: Label of the optimizer.
+        optimizer_name: Name of the optimizer.
+        learning_rate: Learning rate.
+        weight_decay: Weight decay.
+        seed: Seed.
+    """
+
+    position: int
+    optimizer: str
+    optimizer_name: str
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+    @classmethod
+    def of(cls, trial: TrialConfig, position: int) -> TrialIdentity:
+        """The identity of a trial at a position of its sweep."""
+        return cls(
+            position=position,
+            optimizer=trial.optimizer_label,
+            optimizer_name=trial.optimizer.name,
+            learning_rate=trial.learning_rate,
+            weight_decay=trial.weight_decay,
+            seed=trial.seed,
+        )
+
+    @classmethod
+    def decode(cls, run: Run) -> TrialIdentity | None:
+        """The identity that a run records; None if it is new, or of an earlier release."""
+        run_tags, params = run.data.tags, run.data.params
+        try:
+            return cls(
+                position=int(run_tags[Tag.POSITION]),
+                optimizer=run_tags[Tag.OPTIMIZER],
+                optimizer_name=params["optimizer.name"],
+                learning_rate=float(params["learning_rate"]),
+                weight_decay=float(params["weight_decay"]),
+                seed=int(params["seed"]),
+            )
+        except KeyError:
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """What the MLflow run of a trial records.
+
+    Args:
+        key: Key of the trial.
+        run_id: MLflow's id of the run.
+        attempt: Number of the driver that wrote it last; 0 if unknown.
+        epoch: Last recorded epoch; 0 before the first.
+        metrics: Latest finite value of every metric.
+        started_at: Start of the trial.
+        ended_at: End of the trial; None while it runs.
+        outcome: How it ended; None while it runs.
+        error: Exception and message of a failed trial.
+        identity: Which trial it is; None before all of that is recorded.
+    """
+
+    key: str
+    run_id: str
+    attempt: int
+    epoch: int
+    metrics: Mapping[str, float]
+    started_at: datetime | None
+    ended_at: datetime | None
+    outcome: Outcome | None = None
+    error: str | None = None
+    identity: TrialIdentity | None = None
+
+    @classmethod
+    def decode(cls, run: Run) -> TrialRun:
+        """Read a run; what says how a trial ended counts once the run has ended."""
+        run_tags = run.data.tags
+        is_over = run.info.status != RUNNING
+        outcome = run_tags.get(Tag.OUTCOME) if is_over else None
+        metrics = {name: value for name, value in run.data.metrics.items() if is_finite(value)}
+        return cls(
+            key=run_tags.get(Tag.TRIAL, ""),
+            run_id=run.info.run_id,
+            attempt=int(run_tags.get(Tag.ATTEMPT, 0)),
+            epoch=int(metrics.pop(EPOCH, 0)),
+            metrics=metrics,
+            started_at=decode_time(run.info.start_time),
+            ended_at=decode_time(run.info.end_time) if is_over else None,
+            outcome=Outcome(outcome) if outcome else None,
+            error=run_tags.get(Tag.ERROR) if is_over else None,
+            identity=TrialIdentity.decode(run),
+        )
+
+
+def run_filter(sweep_id: str | None = None, kind: RunKind | None = None) -> str:
+    """MLflow's filter for the runs of a sweep, of a kind, or both."""
+    wanted = {Tag.SWEEP: sweep_id, Tag.KIND: kind}
+    return " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in wanted.items() if value)
+
+
+def tags(values: Mapping[Tag, object]) -> list[RunTag]:
+    """Tags as MLflow's entities."""
+    return [RunTag(tag.value, str(value)) for tag, value in values.items()]
+
+
+def identity_tags(trial: TrialConfig, position: int) -> dict[str, str]:
+    """Tags that say which trial a run is of; its parameters say the rest."""
+    return {
+        Tag.KIND.value: RunKind.TRIAL.value,
+        Tag.TRIAL.value: trial.key,
+        Tag.OPTIMIZER.value: trial.optimizer_label,
+        Tag.POSITION.value: str(position),
+    }
+
+
+def fact_tag(name: str) -> str:
+    """Tag of a fact about the sweep's data, such as ``classes``."""
+    return f"sasam.{name}"
+
+
+def version_tag(name: str) -> str:
+    """Tag of the version of a library."""
+    return f"sasam.version.{name}"
+
+
+def decode_time(time_ms: Any) -> datetime | None:
+    """A time of MLflow, milliseconds since 1970, in UTC; None if there is none."""
+    return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC)
+
+
+def is_finite(value: float) -> bool:
+    """Whether a metric is finite; MLflow stores an infinite one as the largest float."""
+    return abs(value) < sys.float_info.max
