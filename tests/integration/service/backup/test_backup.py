@@ -25,6 +25,7 @@ from service.backup.archive import restore_backup, write_backup
 from service.backup.errors import BackupError
 from service.security.access import Role
 from service.security.audit import AuditLog
+from service.security.authentication import Authentication
 from service.security.tokens import Tokens
 from service.settings import Settings
 from service.storage import Database
@@ -121,6 +122,8 @@ def check(settings: Settings, sweep_id: str, summary: Any) -> None:
     with TestClient(create_app(settings)) as client:
         database: Database = client.app.state.database  # type: ignore[attr-defined]
         assert client.get("/api/v1/sweeps").status_code == 401  # its tokens came along
+        Tokens(database).revoke("alice")
+        assert Authentication(database, settings).is_required()  # so did that they are required
         token = Tokens(database).create("operator", Role.ADMIN)
         client.headers["Authorization"] = f"Bearer {token}"
         assert client.get(f"/api/v1/sweeps/{sweep_id}/summary").json() == summary
