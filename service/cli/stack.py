@@ -131,12 +131,15 @@ def _require_protection(settings: Settings) -> None:
     Raises:
         CliError: It lacks the tokens it needs, or a secret cannot be read.
         SchemaError: Its database is a newer version's.
+        HomeError: Its home belongs to another user.
     """
+    from service.embedded.privacy import tighten
     from service.security.authentication import exposure, prepare
     from service.security.errors import SecurityError
     from service.storage import require_known_schema
     from service.webhooks.delivery import read_key
 
+    tighten(settings.home)
     try:
         read_key(settings)
         if exposure(settings) is not None or settings.admin_token_file is not None:

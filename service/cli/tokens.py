@@ -110,12 +110,15 @@ def _tokens() -> Iterator[Tokens]:
     Raises:
         CliError: What was asked for cannot be.
     """
+    from service.embedded.privacy import tighten
     from service.security.errors import SecurityError
     from service.security.tokens import Tokens
     from service.settings import Settings
     from service.storage import Database
 
-    database = Database(Settings().resolved_database_url)
+    settings = Settings()
+    tighten(settings.home)
+    database = Database(settings.resolved_database_url)
     try:
         database.migrate()
         yield Tokens(database)
