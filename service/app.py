@@ -15,6 +15,7 @@ from fastapi.staticfiles import StaticFiles
 
 from service import catalog, health
 from service.backup.pruning import Pruner
+from service.embedded.privacy import tighten
 from service.errors import install_error_handlers, problem_response
 from service.events import endpoints as events
 from service.events.broadcast import Broadcast
@@ -124,6 +125,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Migrate, reconcile while the application runs, close what is open."""
     state = app.state
+    await run_in_threadpool(tighten, state.settings.home)
     await run_in_threadpool(state.database.migrate)
     await run_in_threadpool(state.authentication.prepare)
     publisher = Publisher(state.answers, state.results)

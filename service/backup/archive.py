@@ -17,14 +17,17 @@ import shutil
 import sqlite3
 import tarfile
 import tempfile
+import zlib
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
 
 from service.backup.errors import BackupError
 from service.backup.rows import read_rows, tables, write_rows
@@ -121,23 +124,74 @@ def restore_backup(file: Path, settings: Settings) -> Manifest:
         try:
             with tarfile.open(file, "r:gz") as archive:
                 unpack(archive, Path(folder))
-            manifest = Manifest(**json.loads((Path(folder) / _MANIFEST).read_text()))
-        except (OSError, tarfile.TarError, ValueError, TypeError, EOFError) as error:
+            manifest = _read_manifest(Path(folder) / _MANIFEST)
+        except (OSError, tarfile.TarError, zlib.error, ValueError, EOFError) as error:
             raise BackupError(f"{file} is no backup of sasam, or damaged: {error}") from error
         if manifest.format != _FORMAT:
             raise BackupError(
                 f"{file} was written by sasam {manifest.version} in a layout (format "
                 f"{manifest.format}) that this version does not know; restore it with that one"
             )
-        with occupy(home):
-            for path in (home / _MLFLOW, home / _ARTIFACTS):
-                if path.exists():
-                    raise BackupError(f"{path} exists; restore into an empty SASAM_HOME")
-            _restore_tables(file, manifest, settings, Path(folder))
-            for name in (_MLFLOW, _ARTIFACTS):
-                if (Path(folder) / name).exists():
-                    shutil.move(Path(folder) / name, home / name)
+        try:
+            _require_files(manifest, Path(folder))
+            with occupy(home):
+                for path in (home / _MLFLOW, home / _ARTIFACTS):
+                    if path.exists():
+                        raise BackupError(f"{path} exists; restore into an empty SASAM_HOME")
+                _restore_tables(file, manifest, settings, Path(folder), home)
+        except _DamagedError as error:
+            raise BackupError(f"{file} is damaged: {error}; nothing was restored") from error
     return manifest
+
+
+class _DamagedError(Exception):
+    """The content of a backup is not what a backup holds; nothing was changed."""
+
+
+def _read_manifest(path: Path) -> Manifest:
+    """The manifest of an unpacked backup.
+
+    Raises:
+        ValueError: It is not one.
+    """
+    text = path.read_text()
+    content, names = json.loads(text), [field.name for field in fields(Manifest)]
+    if not isinstance(content, dict) or content.keys() - set(names):
+        got = repr(sorted(content) if isinstance(content, dict) else content)[:200]
+        raise ValueError(f"{_MANIFEST}: must hold {', '.join(names)}, got {got}")
+    try:
+        return TypeAdapter(Manifest).validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        got = repr(first["input"])[:60]
+        raise ValueError(f"{_MANIFEST}: {place}: {first['msg']}, got {got}") from error
+
+
+def _require_files(manifest: Manifest, folder: Path) -> None:
+    """See that the archive holds the files that the manifest names, and no other tables."""
+    for name, path, is_wanted in (
+        ("MLflow's database", folder / _MLFLOW, manifest.mlflow),
+        ("MLflow's files", folder / _ARTIFACTS, manifest.artifacts),
+    ):
+        if is_wanted and not path.exists():
+            raise _DamagedError(f"{_MANIFEST} announces {name}, and {path.name} is missing")
+    if manifest.mlflow:
+        _require_sqlite(folder / _MLFLOW)
+    there = {path.stem for path in (folder / "tables").glob("*.jsonl")}
+    if differing := sorted(there ^ manifest.rows.keys()):
+        state = "is missing" if differing[0] in manifest.rows else f"is not in {_MANIFEST}"
+        raise _DamagedError(f"tables/{differing[0][:60]}.jsonl {state}")
+
+
+def _require_sqlite(path: Path) -> None:
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+            (found,) = database.execute("pragma quick_check(1)").fetchone()
+    except sqlite3.Error as error:
+        raise _DamagedError(f"{path.name} must be a database of SQLite: {error}") from error
+    if found != "ok":
+        raise _DamagedError(f"{path.name} must be a database of SQLite: {found}")
 
 
 def _add_tables(
@@ -169,30 +223,80 @@ def _add_tables(
     return revision, rows
 
 
-def _restore_tables(file: Path, manifest: Manifest, settings: Settings, folder: Path) -> None:
-    """Fill an empty database at the backup's revision, then bring it up to date."""
+def _restore_tables(
+    file: Path, manifest: Manifest, settings: Settings, folder: Path, home: Path
+) -> None:
+    """Fill an empty database, bring it up to date and move MLflow's files: all of it or nothing."""
     database = Database(settings.resolved_database_url)
+    is_new = _is_missing(database)
+    moved: list[Path] = []
     try:
-        if not _is_missing(database):
-            with database.engine.connect() as connection:
-                if connection.dialect.has_table(connection, SweepRow.__tablename__):
-                    where = database.url.render_as_string()
-                    raise BackupError(f"{where} is not empty; restore into an empty database")
-        try:
-            database.migrate(manifest.revision)
-        except CommandError as error:
-            raise BackupError(
-                f"{file} was written by sasam {manifest.version}, which is newer than this one; "
-                "restore it with that version"
-            ) from error
-        with database.engine.begin() as connection:
-            for table in tables(connection):
-                if table.name in manifest.rows:
-                    with (folder / "tables" / f"{table.name}.jsonl").open() as lines:
-                        write_rows(connection, table, lines)
-        database.migrate()
+        if not is_new:
+            _require_empty(database)
+        with database.restoring() as connection:
+            _upgrade(database, connection, file, manifest)
+            _fill(connection, manifest, folder)
+            database.upgrade(connection)
+            for name in (_MLFLOW, _ARTIFACTS):
+                if (folder / name).exists():
+                    moved.append(home / name)
+                    shutil.move(folder / name, home / name)
+            if (home / _MLFLOW).exists():
+                (home / _MLFLOW).chmod(0o600)
+    except BaseException:
+        for path in moved:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        database.close()
+        if is_new:
+            base = Path(str(database.url.database))
+            for path in (base, *(base.with_name(base.name + end) for end in ("-wal", "-shm"))):
+                path.unlink(missing_ok=True)
+        raise
     finally:
         database.close()
+
+
+def _require_empty(database: Database) -> None:
+    with database.engine.connect() as connection:
+        if connection.dialect.has_table(connection, SweepRow.__tablename__):
+            where = database.url.render_as_string()
+            raise BackupError(f"{where} is not empty; restore into an empty database")
+
+
+def _upgrade(database: Database, connection: Connection, file: Path, manifest: Manifest) -> None:
+    """Make the tables as the version that wrote the backup had them."""
+    try:
+        database.upgrade(connection, manifest.revision)
+    except CommandError as error:
+        raise BackupError(
+            f"{file} was written by sasam {manifest.version}, which is newer than this one; "
+            "restore it with that version"
+        ) from error
+
+
+def _fill(connection: Connection, manifest: Manifest, folder: Path) -> None:
+    """Insert the rows of all tables.
+
+    Raises:
+        _DamagedError: A table is unknown, or its rows are not those that the manifest announces.
+    """
+    known = tables(connection)
+    if unknown := sorted(manifest.rows.keys() - {table.name for table in known}):
+        names = ", ".join(table.name for table in known)
+        raise _DamagedError(f"there is no table {unknown[0][:60]!r}; the tables are {names}")
+    for table in known:
+        if table.name not in manifest.rows:
+            continue
+        with (folder / "tables" / f"{table.name}.jsonl").open("rb") as lines:
+            try:
+                count = write_rows(connection, table, lines)
+            except BackupError as error:
+                raise _DamagedError(str(error)) from error
+        if count != manifest.rows[table.name]:
+            raise _DamagedError(
+                f"tables/{table.name}.jsonl has {count} rows, and {_MANIFEST} announces "
+                f"{manifest.rows[table.name]}"
+            )
 
 
 def _is_missing(database: Database) -> bool:

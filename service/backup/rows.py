@@ -15,7 +15,6 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     Connection,
-    DateTime,
     Integer,
     MetaData,
     Table,
@@ -24,6 +23,11 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+
+from service.backup.errors import BackupError
+from service.backup.parsing import parse_row
+from service.first_line import first_line
 
 __all__ = ["read_rows", "tables", "write_rows"]
 
@@ -52,20 +56,28 @@ def read_rows(connection: Connection, table: Table) -> Iterator[str]:
         yield json.dumps(plain, allow_nan=False) + "\n"
 
 
-def write_rows(connection: Connection, table: Table, lines: Iterable[str | bytes]) -> int:
-    """Insert the rows that lines describe; returns how many."""
-    moments = [column.name for column in table.columns if isinstance(column.type, DateTime)]
-    rows = iter(lines)
+def write_rows(connection: Connection, table: Table, lines: Iterable[bytes]) -> int:
+    """Insert the rows that lines describe; returns how many.
+
+    Raises:
+        BackupError: A line is not a row of this table; the message names it and its column.
+    """
+    rows = (parse_row(table, number, line) for number, line in enumerate(lines, start=1))
     count = 0
-    while batch := [json.loads(line) for line in islice(rows, _BATCH_ROWS)]:
-        for row in batch:
-            for name in moments:
-                if row[name] is not None:
-                    row[name] = datetime.fromisoformat(row[name])
-        connection.execute(insert(table), batch)
+    while batch := list(islice(rows, _BATCH_ROWS)):
+        try:
+            connection.execute(insert(table), batch)
+        except (IntegrityError, DataError) as error:
+            place = f"tables/{table.name}.jsonl, lines {count + 1} to {count + len(batch)}"
+            raise BackupError(f"{place}: the database refuses a row: {_reason(error)}") from error
         count += len(batch)
     _continue_numbers(connection, table)
     return count
+
+
+def _reason(error: DBAPIError) -> str:
+    """What the database says, in one line."""
+    return first_line(error.orig or error)
 
 
 def _plain(value: Any) -> Any:

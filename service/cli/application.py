@@ -89,7 +89,7 @@ _register(app, "Results", results.report, results.compare, results.trials, expor
 _register(app, "What can be swept", catalog.catalog, catalog.presets)
 
 _token = typer.Typer(help="Who may use the service.", no_args_is_help=True)
-_register(_token, None, tokens.create, tokens.list_, tokens.revoke)
+_register(_token, None, tokens.create, tokens.list_, tokens.revoke, tokens.waive)
 app.add_typer(_token, name="token", rich_help_panel="On this machine")
 
 _trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=True)

@@ -27,10 +27,13 @@ def backup(
 ) -> None:
     """Back up the service, which may be running: its tables, and MLflow's of the embedded mode."""
     from service.backup.archive import write_backup
+    from service.embedded.privacy import tighten
     from service.settings import Settings
 
+    settings = Settings()
+    tighten(settings.home)
     with _told():
-        manifest = write_backup(file, Settings(), artifacts=artifacts)
+        manifest = write_backup(file, settings, artifacts=artifacts)
     mlflow = "with" if manifest.mlflow else "without"
     typer.echo(
         f"{file}: {manifest.rows.get('sweeps', 0)} sweeps, {manifest.rows.get('trials', 0)} "
@@ -68,6 +71,7 @@ def prune(
 ) -> None:
     """Remove checkpoints and prepared images of sweeps that ended long ago; results stay."""
     from service.backup.pruning import prune as remove
+    from service.embedded.privacy import tighten
     from service.settings import Settings
     from service.storage import Database
 
@@ -75,6 +79,7 @@ def prune(
     kept = settings.keep_checkpoints_days if days is None else days
     if kept is None:
         raise CliError("say how old: --days 30, or set SASAM_KEEP_CHECKPOINTS_DAYS")
+    tighten(settings.home)
     database = Database(settings.resolved_database_url)
     try:
         database.migrate()

@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -140,14 +141,21 @@ def _torch(_: Settings) -> Finding:
 
 
 def _home(settings: Settings) -> Finding:
-    """Whether the home, or what it will be made in, can be written."""
+    """Whether the home, or what it will be made in, can be written, and by its owner alone."""
     from service.embedded.home import runtime_folder
+    from service.embedded.privacy import open_to_others
 
     home = settings.home.expanduser().absolute()
     place = next(folder for folder in (home, *home.parents) if folder.exists())
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         return _error(f"{place} cannot be written", "set SASAM_HOME to a folder of yours")
     runtime_folder()  # raises with a remedy
+    if place == home and open_to_others(home):
+        mode = stat.S_IMODE(home.stat().st_mode)
+        return _warning(
+            f"{home} is open to other users of this machine (mode {mode:04o})",
+            f"chmod -R go= {home}, or start the service, which does so for the folder",
+        )
     return _ok(str(home) if place == home else f"{home} (made by `sasam up`)")
 
 
@@ -188,6 +196,51 @@ def _database(settings: Settings) -> Finding:
         except SQLAlchemyError as error:
             return _error(f"{shown}: {first_line(error)}", remedy)
     return _ok(shown)
+
+
+def _access(settings: Settings) -> Finding:
+    """Whether callers from elsewhere are expected and no token is there to know them by."""
+    from service.security.authentication import exposure
+
+    exposed_by = exposure(settings)
+    if settings.admin_token_file is not None or settings.auth == "required":
+        return _ok("callers need a token")
+    has_token, is_required = _tokens(settings)
+    if exposed_by is not None and not is_required:
+        return _error(
+            f"{exposed_by}, and there is no token: the service does not start",
+            "sasam token create NAME --role admin",
+        )
+    if is_required and not has_token:
+        return _warning(
+            "callers need a token, and there is none", "sasam token create NAME --role admin"
+        )
+    return _ok("callers need a token" if is_required else "only this machine, without a token")
+
+
+def _tokens(settings: Settings) -> tuple[bool, bool]:
+    """Whether there is a token, and whether callers need one; asks without changing anything."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from service.security.tokens import Tokens
+    from service.storage import Database
+
+    database = Database(settings.resolved_database_url)
+    with closing(database):
+        if (
+            database.url.get_backend_name() == "sqlite"
+            and not Path(database.url.database or "").exists()
+        ):
+            return False, False
+        tokens = Tokens(database)
+        try:
+            has_token = tokens.exist()
+        except SQLAlchemyError:  # not filled yet, or away, which the check of the database shows
+            return False, False
+        try:
+            return has_token, tokens.are_required()
+        except SQLAlchemyError:  # of an earlier version, which kept no requirement
+            return has_token, has_token
 
 
 def _service(settings: Settings) -> Finding:
@@ -290,6 +343,7 @@ CHECKS: dict[str, Check] = {
     "home": _home,
     "disk": _disk,
     "database": _database,
+    "access": _access,
     "service": _service,
     "address": _ports,
     "memory": _memory,

@@ -71,9 +71,15 @@ def corrupt(
 
 
 def _data_dir(given: Path | None) -> Path:
+    from service.embedded.privacy import make_private
     from service.settings import Settings
 
-    return given or Settings().resolved_data_dir
+    if given is not None:
+        return given
+    settings = Settings()
+    if settings.data_dir is None:
+        make_private(settings.home)
+    return settings.resolved_data_dir
 
 
 def _options(pairs: list[str] | tuple[()]) -> dict[str, object]:

@@ -126,20 +126,23 @@ def _settings(host: str | None, port: int | None) -> Settings:
 
 
 def _require_protection(settings: Settings) -> None:
-    """See before a start that the service may start: its database, its tokens.
+    """Check before a start that the service may start: its database, its tokens.
 
     Raises:
-        CliError: It has not the tokens it needs, or a secret cannot be read.
+        CliError: It lacks the tokens it needs, or a secret cannot be read.
         SchemaError: Its database is a newer version's.
+        HomeError: Its home belongs to another user.
     """
-    from service.security.authentication import is_loopback, prepare
+    from service.embedded.privacy import tighten
+    from service.security.authentication import exposure, prepare
     from service.security.errors import SecurityError
     from service.storage import require_known_schema
     from service.webhooks.delivery import read_key
 
+    tighten(settings.home)
     try:
         read_key(settings)
-        if not is_loopback(settings.host) or settings.admin_token_file is not None:
+        if exposure(settings) is not None or settings.admin_token_file is not None:
             prepare(settings)
         else:
             require_known_schema(settings.resolved_database_url)

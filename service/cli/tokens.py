@@ -17,7 +17,7 @@ from service.cli.output import write
 if TYPE_CHECKING:
     from service.security.tokens import Tokens
 
-__all__ = ["RoleName", "create", "list_", "revoke"]
+__all__ = ["RoleName", "create", "list_", "revoke", "waive"]
 
 Name = Annotated[str, typer.Argument(help="Who or what uses the token.")]
 
@@ -67,19 +67,40 @@ def list_(output: Output = OutputFormat.TABLE) -> None:
             }
             for row in tokens.all()
         ]
+        are_required = tokens.are_required()
     if output is not OutputFormat.TABLE:
         write(rows, output)
     elif not rows:
-        typer.echo("there are no tokens; the service answers this machine alone", err=True)
+        state = (
+            "the service requires one and refuses every caller; `sasam token waive` ends that"
+            if are_required
+            else "the service answers this machine alone"
+        )
+        typer.echo(f"there are no tokens; {state}", err=True)
     else:
         _print(rows)
 
 
 @examples("sasam token revoke alice")
 def revoke(name: Name) -> None:
-    """Revoke a token: from now on nobody gets in by it, nor by a login it opened."""
+    """Revoke a token, and with it the logins it opened; tokens remain required after the last."""
     with _tokens() as tokens:
         tokens.revoke(name)
+
+
+@examples("sasam token waive")
+def waive() -> None:
+    """Require no token any more: from its next start the service answers this machine alone.
+
+    Refused while there are tokens.
+    """
+    with _tokens() as tokens:
+        was_required = tokens.waive()
+    typer.echo(
+        "no token is required any more; restart the service"
+        if was_required
+        else "no token was required"
+    )
 
 
 @contextmanager
@@ -89,12 +110,15 @@ def _tokens() -> Iterator[Tokens]:
     Raises:
         CliError: What was asked for cannot be.
     """
+    from service.embedded.privacy import tighten
     from service.security.errors import SecurityError
     from service.security.tokens import Tokens
     from service.settings import Settings
     from service.storage import Database
 
-    database = Database(Settings().resolved_database_url)
+    settings = Settings()
+    tighten(settings.home)
+    database = Database(settings.resolved_database_url)
     try:
         database.migrate()
         yield Tokens(database)

@@ -41,13 +41,17 @@ def run(
     ] = None,
 ) -> None:
     """Run one trial of a specification here; prints a record an epoch, a JSON line each."""
+    from service.embedded.privacy import make_private
     from service.settings import Settings
 
     if find_spec("torch") is None or find_spec(_PROGRAM) is None:
         raise CliError("trials cannot run here; install the workers: pip install 'sasam[workers]'")
+    settings = Settings()
+    if data_dir is None and settings.data_dir is None:
+        make_private(settings.home)
     options = {
         "--index": index,
-        "--data-dir": data_dir or Settings().resolved_data_dir,
+        "--data-dir": data_dir or settings.resolved_data_dir,
         "--device": device,
         "--checkpoint": checkpoint,
     }

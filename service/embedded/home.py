@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from service.embedded.errors import HomeError
+from service.embedded.privacy import make_private
 
 __all__ = ["Home", "occupy", "require_private", "runtime_folder"]
 
@@ -78,12 +79,12 @@ def occupy(path: Path) -> Iterator[Home]:
     The lock ends with this process, however it ends, and no child inherits it.
 
     Raises:
-        HomeError: The folder cannot be written, or another supervisor holds it.
+        HomeError: The folder cannot be written, is another user's, or another supervisor holds it.
     """
-    path = path.expanduser().absolute()
+    path = make_private(path)
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (path / "logs").mkdir(exist_ok=True)
+        (path / "logs").mkdir(mode=0o700, exist_ok=True)
+        (path / "supervisor.lock").touch(mode=0o600)
         lock = (path / "supervisor.lock").open("a+")
     except OSError as error:
         raise HomeError(

@@ -103,6 +103,7 @@ def claim_ports(
                     f"Port {remembered[name]} of {name} is in use; moved to port {chosen[name]}."
                 )
         ports = Ports(**chosen)
+        file.touch(mode=0o600)
         file.write_text(json.dumps(asdict(ports), indent=2) + "\n")
         yield ports
 
@@ -119,7 +120,7 @@ def _read(file: Path) -> dict[str, int]:
 def _claim(host: str, port: int) -> IO[str] | None:
     """Lock a port among this user's supervisors when nothing listens on it."""
     folder = runtime_folder() / "ports"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
     lock = (folder / str(port)).open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -20,6 +20,7 @@ import httpx
 
 from service.embedded.errors import ChildError
 from service.embedded.marks import MARK_VARIABLE, end_marked
+from service.embedded.privacy import PRIVATE_UMASK
 
 __all__ = ["Child", "ChildSpec", "StackEvent"]
 
@@ -59,6 +60,7 @@ class ChildSpec:
         headers: Headers of the health requests.
         before_stop: Called before it is asked to end.
         stop_seconds: Time to end after SIGTERM; then its tree is killed.
+        umask: Permissions that its files do not get; -1 for those of this process.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ChildSpec:
     headers: Mapping[str, str] = field(default_factory=dict)
     before_stop: Callable[[], None] = lambda: None
     stop_seconds: float = 4.0
+    umask: int = PRIVATE_UMASK
 
 
 class Child:
@@ -181,6 +184,7 @@ class Child:
         """Start the process with its mark and its log."""
         self._trim_log()
         self._log_offset = self._log.stat().st_size if self._log.exists() else 0
+        self._log.touch(mode=0o600)
         with self._log.open("ab") as log:  # appended to, so that it can be truncated under way
             try:
                 return subprocess.Popen(  # noqa: S603
@@ -190,6 +194,7 @@ class Child:
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
+                    umask=self.spec.umask,
                     start_new_session=True,  # a terminal's Ctrl-C is the supervisor's to hear
                 )
             except OSError as error:
@@ -242,6 +247,7 @@ class Child:
     def _trim_log(self) -> None:
         """Move a log that grew too large aside; its writer goes on at the start of the file."""
         if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
+            self._log.with_suffix(".log.1").touch(mode=0o600)
             shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
             os.truncate(self._log, 0)
             self._log_offset = 0

@@ -37,6 +37,7 @@ from service.embedded.errors import EmbeddedError
 from service.embedded.home import Home, occupy
 from service.embedded.marks import end_marked, reaper
 from service.embedded.ports import Ports, claim_ports
+from service.embedded.privacy import PRIVATE_UMASK
 from service.embedded.process import Child, ChildSpec, StackEvent
 from service.settings import Settings
 
@@ -188,9 +189,19 @@ class EmbeddedStack:
         token = home.token(self._settings.ray_token_path)
         return [
             service_child(self._settings, ports, token, self._service_command),
-            ray_child(self._options, ports, token, ray_folder, client),
+            ray_child(
+                self._options, ports, token, ray_folder, client, umask=self._trials_umask(home)
+            ),
             mlflow_child(home.path, ports),
         ]
+
+    def _trials_umask(self, home: Home) -> int:
+        """The user's umask if trials write to folders that others may share, else a private one."""
+        folders = (Path(self._settings.resolved_scratch_path), self._settings.resolved_data_dir)
+        is_home = all(
+            folder.expanduser().absolute().is_relative_to(home.path) for folder in folders
+        )
+        return PRIVATE_UMASK if is_home else -1
 
     def _forget(self) -> None:
         """Return to the state before the start; children and ports are gone."""

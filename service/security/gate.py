@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-from ipaddress import ip_address
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -38,6 +37,7 @@ from service.security.errors import (
 )
 from service.security.hosts import require_known_host
 from service.security.limits import RateLimit
+from service.security.locality import is_local
 from service.security.sessions import COOKIE
 from service.settings import Settings
 from service.storage import DATABASE_AWAY
@@ -118,10 +118,11 @@ class Gate:
             request.headers.get("authorization"),
             request.cookies.get(COOKIE),
         )
-        if caller is LOCAL and _is_remote(listening):
+        if caller is LOCAL and not is_local(request):
             raise ForbiddenProblem(
-                "this service has no tokens and answers this machine alone; its operator creates "
-                "one with `sasam token create`",
+                "without tokens this service answers only requests made on its own machine, not "
+                "those that come from elsewhere or through a proxy; its operator creates a token "
+                "with `sasam token create`",
                 code="no-tokens",
             )
         return caller
@@ -255,14 +256,6 @@ def _require_text(request: Request) -> None:
         items = request.query_params.multi_items()
         names = ", ".join(name[:40] for name, value in items if "\0" in name + value)
         raise InvalidProblem(f"the query has a zero byte (%00) in {names}", code="zero-byte")
-
-
-def _is_remote(listening: str | None) -> bool:
-    """Whether a request came to an address that other machines reach; in-process has none."""
-    try:
-        return not ip_address(listening or "").is_loopback
-    except ValueError:
-        return False
 
 
 def _address(request: Request) -> str:

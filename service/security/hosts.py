@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from service.security.errors import MisdirectedProblem
 
-__all__ = ["require_known_host"]
+__all__ = ["require_known_host", "without_port"]
 
 _ANY = "*"
 _THIS_MACHINE = "localhost"
@@ -29,7 +29,7 @@ def require_known_host(host: str | None, listening: str | None, allowed: Iterabl
     Raises:
         MisdirectedProblem: It calls us by another name.
     """
-    name = _without_port(host or "").lower()
+    name = without_port(host or "").lower()
     known = {_THIS_MACHINE, *(entry.lower() for entry in allowed)}
     if name in known or _ANY in known or (listening and name == listening) or _is_address(name):
         return
@@ -42,7 +42,7 @@ def require_known_host(host: str | None, listening: str | None, allowed: Iterabl
     )
 
 
-def _without_port(host: str) -> str:
+def without_port(host: str) -> str:
     """The name or address in a ``Host`` header, without brackets."""
     if host.startswith("["):
         return host[1:].partition("]")[0]

@@ -1,4 +1,4 @@
-"""Tables of tokens, sessions and the audit log; secrets are kept as digests alone."""
+"""Tables of tokens, sessions, the protection and the audit log; secrets are stored as digests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from service.storage.tables import Table
 
-__all__ = ["AuditRow", "SessionRow", "TokenRow"]
+__all__ = ["AuditRow", "ProtectionRow", "SessionRow", "TokenRow"]
 
 
 class TokenRow(Table):
@@ -37,6 +37,16 @@ class SessionRow(Table):
     token: Mapped[str] = mapped_column(ForeignKey("tokens.name", ondelete="CASCADE"), index=True)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
+
+
+class ProtectionRow(Table):
+    """What an operator has put in force for good; a row exists as long as it is in force."""
+
+    __tablename__ = "protection"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """``tokens-required``: callers need a token, even when every token is revoked or expired."""
+    since: Mapped[datetime]
 
 
 class AuditRow(Table):

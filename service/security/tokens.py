@@ -1,4 +1,7 @@
-"""Bearer tokens: an operator creates, lists and revokes them; a request shows one."""
+"""Bearer tokens: an operator creates, lists and revokes them; a request shows one.
+
+The first token makes tokens a requirement, which the database keeps until ``waive``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from service.security.access import LOCAL, Principal, Role
 from service.security.errors import TokenError
 from service.security.secrets import digest, new_secret
-from service.security.tables import TokenRow
+from service.security.tables import ProtectionRow, TokenRow
 from service.storage import Database
 
 __all__ = ["BOOTSTRAP", "Tokens", "is_valid"]
@@ -22,6 +25,7 @@ __all__ = ["BOOTSTRAP", "Tokens", "is_valid"]
 BOOTSTRAP = "bootstrap"
 """Name of the token that a file gives."""
 
+_REQUIRED = "tokens-required"
 _PREFIX = "sasam_"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _RESERVED = {BOOTSTRAP, LOCAL.name}
@@ -71,6 +75,27 @@ class Tokens:
         with self._database.snapshot() as session:
             return session.scalar(select(TokenRow.name).limit(1)) is not None
 
+    def are_required(self) -> bool:
+        """Whether there has been a token since the last ``waive``."""
+        with self._database.snapshot() as session:
+            is_kept = session.get(ProtectionRow, _REQUIRED) is not None
+            return is_kept or session.scalar(select(TokenRow.name).limit(1)) is not None
+
+    def waive(self) -> bool:
+        """Require no token any more; returns whether one was required.
+
+        Raises:
+            TokenError: There are tokens, which would be required again at once.
+        """
+        if names := [row.name for row in self.all()]:
+            raise TokenError(
+                f"tokens are required as long as there are any (there are: {', '.join(names)}); "
+                "revoke them first"
+            )
+        with self._database.transaction() as session:
+            statement = delete(ProtectionRow).where(ProtectionRow.name == _REQUIRED)
+            return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
+
     def revoke(self, name: str) -> None:
         """Delete a token, and with it the logins it opened.
 
@@ -108,6 +133,8 @@ class Tokens:
         now = datetime.now(UTC)
         expires_at = None if lifetime is None else now + lifetime
         with self._database.transaction() as session:
+            if session.get(ProtectionRow, _REQUIRED) is None:
+                session.add(ProtectionRow(name=_REQUIRED, since=now))
             session.add(
                 TokenRow(
                     name=name,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,13 +96,30 @@ class Database:
             SchemaError: The schema is newer than this version knows.
         """
         if self.url.get_backend_name() == "sqlite" and self.url.database:
-            Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
-        config = _migrations()
+            _make_private(Path(self.url.database))
         with self.engine.begin() as connection:
             _begin_migration(connection)
-            _require_known(connection, config)
-            config.attributes["connection"] = connection
-            command.upgrade(config, revision)
+            self.upgrade(connection, revision)
+
+    @contextmanager
+    def restoring(self) -> Iterator[Connection]:
+        """A connection that fills an empty database, schema and rows, in one transaction."""
+        if self.url.get_backend_name() == "sqlite" and self.url.database:
+            _make_private(Path(self.url.database))
+        with self.engine.begin() as connection:
+            _begin_migration(connection)
+            yield connection
+
+    def upgrade(self, connection: Connection, revision: str = "head") -> None:
+        """Bring the schema to a revision within the transaction of a connection.
+
+        Raises:
+            SchemaError: The schema is newer than this version knows.
+        """
+        config = _migrations()
+        _require_known(connection, config)
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
     def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -132,6 +150,17 @@ def require_known_schema(url: str) -> None:
             _require_known(connection, _migrations())
     finally:
         database.close()
+
+
+def _make_private(path: Path) -> None:
+    """Make a SQLite file for its owner alone; its ``-wal`` and ``-shm`` get the same mode."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+        with suppress(FileNotFoundError, PermissionError):  # closed meanwhile; another user's
+            mode = stat.S_IMODE(file.stat().st_mode)
+            if mode & 0o077:
+                file.chmod(mode & ~0o077)
 
 
 def _migrations() -> Config:

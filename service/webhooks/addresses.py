@@ -1,8 +1,8 @@
 """Connects to the addresses a webhook may have, and to no other.
 
-A name is resolved once, each address is checked, and the connection goes to the address that was
-checked: an answer of the name server that changes in between changes nothing. Redirects are not
-followed, proxies of the environment not asked.
+A name is resolved once, each address is checked, and the connection is made to the address that was
+checked: a name server that answers differently in between has no effect. Redirects are not
+followed, and proxies of the environment are not used.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import http.client
 import socket
 import ssl
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-__all__ = ["AddressRefusedError", "is_public", "post"]
+from service.webhooks.routability import is_public
+
+__all__ = ["AddressRefusedError", "post"]
 
 _TIMEOUT_SECONDS = 10.0
-_NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 
 
 class AddressRefusedError(OSError):
@@ -55,17 +56,6 @@ def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool 
     finally:
         connection.close()
         raw.close()
-
-
-def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is one of the internet's, also where another one is wrapped in it."""
-    if isinstance(address, IPv6Address):
-        wrapped = [address.ipv4_mapped, address.sixtofour]
-        if address in _NAT64:
-            wrapped.append(IPv4Address(address.packed[-4:]))
-        if address.teredo is not None or not all(a is None or is_public(a) for a in wrapped):
-            return False
-    return address.is_global and not address.is_multicast
 
 
 def _connect(host: str, port: int, *, allow_private: bool) -> socket.socket:

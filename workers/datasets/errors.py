@@ -9,6 +9,10 @@ DatasetError
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Self
+
 __all__ = [
     "DamagedDataError",
     "DatasetError",
@@ -30,6 +34,15 @@ class DatasetError(Exception):
     def __init__(self, key: str, problem: str, remedy: str) -> None:
         super().__init__(key, problem, remedy)  # all three, so that it can be pickled
         self.key, self.problem, self.remedy = key, problem, remedy
+
+    def within(self, data_dir: Path) -> Self:
+        """The same error with paths relative to the data folder, for callers on other machines."""
+        texts = [self.problem, self.remedy]
+        for folder in (os.path.normpath(data_dir.absolute()), str(data_dir)):
+            if Path(folder).is_absolute():
+                texts = [text.replace(f"{folder}{os.sep}", "") for text in texts]
+                texts = [text.replace(folder, "the data folder") for text in texts]
+        return type(self)(self.key, *texts)
 
     def __str__(self) -> str:
         return f"{self.key}: {self.problem}; {self.remedy}"

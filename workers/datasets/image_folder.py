@@ -86,7 +86,7 @@ def _allowed(data_dir: Path, path: str) -> Path:
     if not any(folder.is_relative_to(root) for root in roots):
         raise InvalidRequestError(
             "dataset.kwargs.path",
-            f"{path[:200]!r} is not below {', '.join(map(str, roots))}",
+            f"{path[:200]!r} is not below the data folder or a folder of {_ROOTS_VARIABLE}",
             f"put the images there, or let the operator list their folder in {_ROOTS_VARIABLE}",
         )
     return folder

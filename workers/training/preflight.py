@@ -38,9 +38,10 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
     """
     try:
         data = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
-    except DatasetError as error:
+    except DatasetError as absolute:
+        error = absolute.within(data_dir)  # submitters read it, who need not know where that is
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
-        raise SpecError([problem]) from error
+        raise SpecError([problem]) from absolute
     problems = [*_batch_problems(spec, data)]
     try:
         model = build_model(

@@ -25,6 +25,7 @@ from service.backup.archive import restore_backup, write_backup
 from service.backup.errors import BackupError
 from service.security.access import Role
 from service.security.audit import AuditLog
+from service.security.authentication import Authentication
 from service.security.tokens import Tokens
 from service.settings import Settings
 from service.storage import Database
@@ -74,6 +75,30 @@ def settings_in(tmp_path: Path) -> Callable[..., Settings]:
     return make
 
 
+@pytest.fixture(scope="module")
+def filled_in_once(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A backup of a service with a finished sweep."""
+    folder = tmp_path_factory.mktemp("filled")
+    nowhere: Any = "http://127.0.0.1:9"
+    settings = Settings(
+        home=folder / "old",
+        ray_address=nowhere,
+        mlflow_tracking_uri=nowhere,
+        reconcile_seconds=3600,
+    )
+    fill(settings)
+    write_backup(folder / "backup.tar.gz", settings)
+    return (folder / "backup.tar.gz").read_bytes()
+
+
+@pytest.fixture
+def filled_backup(tmp_path: Path, filled_in_once: bytes) -> Path:
+    """The file of that backup."""
+    file = tmp_path / "backup.tar.gz"
+    file.write_bytes(filled_in_once)
+    return file
+
+
 def clean(address: str) -> str:
     """A PostgreSQL database without tables."""
     engine = create_engine(address)
@@ -121,6 +146,8 @@ def check(settings: Settings, sweep_id: str, summary: Any) -> None:
     with TestClient(create_app(settings)) as client:
         database: Database = client.app.state.database  # type: ignore[attr-defined]
         assert client.get("/api/v1/sweeps").status_code == 401  # its tokens came along
+        Tokens(database).revoke("alice")
+        assert Authentication(database, settings).is_required()  # so did that they are required
         token = Tokens(database).create("operator", Role.ADMIN)
         client.headers["Authorization"] = f"Bearer {token}"
         assert client.get(f"/api/v1/sweeps/{sweep_id}/summary").json() == summary
@@ -264,6 +291,93 @@ def test_backup_of_another_kind_is_refused(
         file.write_bytes(content)
         with pytest.raises(BackupError, match="damaged"):
             restore_backup(file, settings_in("new"))
+
+
+def rewritten(file: Path, name: str, change: Callable[[bytes], bytes | None]) -> Path:
+    """A copy of a backup in which one file is changed, or left out."""
+    copy = file.with_name("damaged.tar.gz")
+    with tarfile.open(file) as read, tarfile.open(copy, "w:gz") as written:
+        members = [m for m in read.getmembers() if m.isfile()]
+        contents = {m.name: read.extractfile(m).read() for m in members}  # type: ignore[union-attr]
+        changed = change(contents.pop(name, b""))
+        for path, content in (contents | ({} if changed is None else {name: changed})).items():
+            entry = tarfile.TarInfo(path)
+            entry.size = len(content)
+            written.addfile(entry, io.BytesIO(content))
+    return copy
+
+
+def with_value(column: str, value: Any) -> Callable[[bytes], bytes]:
+    """Change a column of the first row."""
+
+    def change(content: bytes) -> bytes:
+        first, *others = content.splitlines()
+        row = json.loads(first) | {column: value}
+        return b"\n".join([json.dumps(row).encode(), *others]) + b"\n"
+
+    return change
+
+
+def without_column(content: bytes) -> bytes:
+    row = json.loads(content.splitlines()[0])
+    del row["created_at"]
+    return json.dumps(row).encode()
+
+
+def with_manifest(**values: Any) -> Callable[[bytes], bytes]:
+    return lambda content: json.dumps(json.loads(content) | values).encode()
+
+
+SWEEPS, TRIALS, MANIFEST = "tables/sweeps.jsonl", "tables/trials.jsonl", "manifest.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        (SWEEPS, without_column, "line 1: column 'created_at' is missing; the columns are"),
+        (SWEEPS, with_value("colour", 1), "column 'colour' is unknown; the columns are"),
+        (SWEEPS, with_value("created_at", "today"), "'created_at' must be a time .* got 'today'"),
+        (SWEEPS, with_value("created_at", 5), "'created_at' must be a time with its zone"),
+        (SWEEPS, with_value("created_at", "2026-01-01"), "'created_at' must be a time"),
+        (SWEEPS, with_value("name", None), "'name' must be text .*, got None"),
+        (SWEEPS, with_value("name", "x\0"), "'name' must be text without a zero byte"),
+        (SWEEPS, with_value("trial_count", "8"), "'trial_count' must be a whole number"),
+        (SWEEPS, with_value("trial_count", True), "'trial_count' must be a whole number"),
+        (SWEEPS, with_value("trial_count", 2**40), "'trial_count' must be a whole number of 32"),
+        (SWEEPS, with_value("specification", [1]), "'specification' must be a JSON object"),
+        (SWEEPS, with_value("state", "lost"), "'state' must be one of .*completed.* got 'lost'"),
+        ("tables/tokens.jsonl", with_value("role", "root"), "'role' must be one of read, submit"),
+        (SWEEPS, lambda content: content[:50], "line 1: must be a JSON object"),
+        (SWEEPS, lambda _: b"[1, 2]\n", "line 1: must be a JSON object, got \\[1, 2\\]"),
+        (SWEEPS, lambda _: b"\xff\xfe\n", "line 1: must be a JSON object"),
+        (SWEEPS, lambda content: content * 2, "the database refuses a row: UNIQUE"),
+        (TRIALS, with_value("sweep_id", "none"), "the database refuses a row: FOREIGN KEY"),
+        (TRIALS, lambda content: content[: content.index(b"\n") + 1], "has 1 rows, .* announces 8"),
+        (TRIALS, lambda _: None, "tables/trials.jsonl is missing"),
+        ("tables/colours.jsonl", lambda _: b"{}", "colours.jsonl is not in manifest.json"),
+        ("mlflow.db", lambda _: b"no database" * 100, "mlflow.db must be a database of SQLite"),
+        ("mlflow.db", lambda _: None, "mlflow.db is missing"),
+        (MANIFEST, with_manifest(rows=[]), "manifest.json: rows: .* got \\[\\]"),
+        (MANIFEST, with_manifest(rows={"sweeps": "x"}), "manifest.json: rows.sweeps: .* got 'x'"),
+        (MANIFEST, with_manifest(revision=None), "manifest.json: revision: .* got None"),
+        (MANIFEST, lambda _: b"[]", "manifest.json"),
+        (MANIFEST, lambda _: b"{", "damaged"),
+    ],
+)
+def test_damaged_backup_is_refused_in_a_line_and_nothing_is_changed(
+    settings_in: Callable[..., Settings],
+    filled_backup: Path,
+    name: str,
+    change: Callable[[bytes], bytes | None],
+    reason: str,
+) -> None:
+    new = settings_in("new")
+    with pytest.raises(BackupError, match=reason) as refused:
+        restore_backup(rewritten(filled_backup, name, change), new)
+    assert "\n" not in str(refused.value)
+    left = {path.name for path in new.home.iterdir()} if new.home.exists() else set()
+    assert left <= {"logs", "supervisor.lock"}
+    assert restore_backup(filled_backup, new).rows["trials"] == 8  # as if nothing had been
 
 
 def test_commands_back_up_and_restore(settings_in: Callable[..., Settings], tmp_path: Path) -> None:

@@ -287,3 +287,39 @@ def test_service_without_tokens_answers_nobody_from_elsewhere(
         answer = client.get("/api/v1/sweeps")
         assert answer.status_code == 403
         assert "sasam token create" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"X-Forwarded-For": "127.0.0.1"},
+        {"X-Forwarded-Proto": "https"},
+        {"Forwarded": "for=203.0.113.9"},
+        {"X-Real-IP": "203.0.113.9"},
+        {"Via": "1.1 proxy.example"},
+        {"CF-Connecting-IP": "203.0.113.9"},
+        {"Host": "203.0.113.5"},
+        {"Host": "[2001:db8::5]:8420"},
+        {"Host": "0.0.0.0:8420"},
+    ],
+)
+def test_service_without_tokens_answers_no_request_that_a_proxy_forwards(
+    tmp_path: Path, headers: dict[str, str]
+) -> None:
+    app = create_app(settings_for(tmp_path))
+    with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 5000)) as client:
+        assert client.get("/api/v1/audit").status_code == 200
+        for path in ("/api/v1/audit", "/", "/metrics", "/auth"):
+            answer = client.get(path, headers=headers)
+            assert answer.status_code == 403, (path, answer.text)
+        assert client.get("/healthz", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("caller", ["203.0.113.9", "::ffff:203.0.113.9", "fe80::1%eth0"])
+def test_service_without_tokens_answers_no_caller_from_elsewhere(
+    tmp_path: Path, caller: str
+) -> None:
+    app = create_app(settings_for(tmp_path))
+    with TestClient(app, base_url="http://127.0.0.1", client=(caller, 5000)) as client:
+        assert client.get("/api/v1/audit").status_code == 403

@@ -146,6 +146,8 @@ def test_forged_forwarded_address_is_not_believed(address: tuple[str, int]) -> N
     [
         ("serve", {"SASAM_HOST": "0.0.0.0"}, "needs a token"),  # noqa: S104
         ("up", {"SASAM_HOST": "0.0.0.0"}, "needs a token"),  # noqa: S104
+        ("serve", {"SASAM_TRUSTED_PROXIES": "127.0.0.1"}, "SASAM_TRUSTED_PROXIES is 127.0.0.1"),
+        ("up", {"SASAM_ALLOWED_HOSTS": "sasam.example"}, "SASAM_ALLOWED_HOSTS is sasam.example"),
         ("serve", {"SASAM_ADMIN_TOKEN_FILE": "/no/such/file"}, "/no/such/file cannot be read"),
     ],
 )

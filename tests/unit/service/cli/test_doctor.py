@@ -14,7 +14,10 @@ from typer.testing import CliRunner, Result
 from service.cli import checks
 from service.cli.application import app
 from service.cli.checks import CHECKS, Finding, Level
+from service.security.access import Role
+from service.security.tokens import Tokens
 from service.settings import Settings
+from service.storage import Database
 
 
 @pytest.fixture
@@ -137,3 +140,36 @@ def test_database_that_does_not_answer_is_an_error_without_its_password(
     assert found.level is Level.ERROR
     assert "SASAM_DATABASE_URL" in found.remedy
     assert "secret" not in found.message
+
+
+def test_doctor_warns_of_an_open_home(examine: Any, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o755)
+    found = findings(examine("-o", "json"))["home"]
+    assert found["level"] == "warning"
+    assert "mode 0755" in found["message"]
+    assert found["remedy"].startswith("chmod")
+
+
+@pytest.mark.parametrize("variable", ["SASAM_TRUSTED_PROXIES", "SASAM_ALLOWED_HOSTS"])
+def test_doctor_finds_a_proxy_without_tokens(
+    examine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "10.0.0.1")
+    found = findings(examine("-o", "json"))["access"]
+    assert found["level"] == "error"
+    assert variable in found["message"]
+    assert "sasam token create" in found["remedy"]
+    database = Database(f"sqlite:///{tmp_path / 'home' / 'sasam.db'}")
+    database.migrate()
+    tokens = Tokens(database)
+    tokens.create("alice", Role.ADMIN)
+    assert findings(examine("-o", "json"))["access"]["level"] == "ok"
+    tokens.revoke("alice")
+    database.close()
+    found = findings(examine("-o", "json"))["access"]
+    assert (found["level"], found["message"]) == (
+        "warning",
+        "callers need a token, and there is none",
+    )

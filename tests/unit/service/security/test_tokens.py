@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from service.security.access import Principal, Role
 from service.security.authentication import Authentication, prepare
@@ -133,7 +133,7 @@ def test_administrators_token_follows_its_file(tokens: Tokens) -> None:
     assert not tokens.exist()
 
 
-def test_tokens_are_required_from_the_first_one_until_the_end(database: Database) -> None:
+def test_tokens_are_required_from_the_first_one_until_they_are_waived(database: Database) -> None:
     known = Authentication(database, Settings())
     assert not known.is_required()
     known.tokens.create("alice", Role.READ)
@@ -141,6 +141,10 @@ def test_tokens_are_required_from_the_first_one_until_the_end(database: Database
     assert known.is_required()
     known.tokens.revoke("alice")
     assert known.is_required()
+    assert Authentication(database, Settings()).is_required()  # after a restart
+    assert known.tokens.waive()
+    assert not Authentication(database, Settings()).is_required()
+    assert not known.tokens.waive()
     assert Authentication(database, Settings(auth="required")).is_required()
 
 
@@ -193,3 +197,57 @@ def test_service_without_tokens_does_not_start_beyond_loopback(tmp_path: Path, h
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.8.8"])
 def test_service_without_tokens_starts_on_loopback(tmp_path: Path, host: str) -> None:
     prepare(Settings(home=tmp_path, host=host))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"trusted_proxies": ("10.0.0.1",)}, {"allowed_hosts": ("sasam.example",)}],
+)
+def test_service_without_tokens_does_not_start_behind_a_proxy(
+    tmp_path: Path, values: dict[str, tuple[str, ...]]
+) -> None:
+    (variable,) = values
+    with pytest.raises(ExposedError, match=f"SASAM_{variable.upper()} is .*sasam token create"):
+        prepare(Settings(home=tmp_path, **values))
+    prepare(Settings(home=tmp_path, auth="required", **values))
+    prepare(Settings(home=tmp_path))  # the refusal left no token behind
+
+
+def test_waiving_is_refused_while_there_are_tokens(tokens: Tokens, database: Database) -> None:
+    tokens.create("alice", Role.READ)
+    expire(database, TokenRow)
+    with pytest.raises(TokenError, match="there are: alice"):
+        tokens.waive()
+    assert Authentication(database, Settings()).is_required()
+
+
+def test_removing_the_administrators_file_does_not_open_the_service(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+    file.chmod(0o600)
+    prepare(Settings(home=tmp_path, admin_token_file=file))
+    settings = Settings(home=tmp_path)
+    prepare(settings)
+    database = Database(settings.resolved_database_url)
+    assert Tokens(database).all() == []
+    assert Authentication(database, settings).is_required()
+    database.close()
+
+
+@pytest.mark.parametrize("left", ["a token", "an audited caller", "nothing"])
+def test_migration_keeps_tokens_required_where_they_were(tmp_path: Path, left: str) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'sasam.db'}")
+    database.migrate("0003")
+    statement = {
+        "a token": "insert into tokens (name, digest, role, created_at) "
+        "values ('alice', 'd', 'read', '2026-01-01')",
+        "an audited caller": "insert into audit (at, actor, address, command, status, request_id) "
+        "values ('2026-01-01', 'alice', '', '', 200, '')",
+        "nothing": "insert into audit (at, actor, address, command, status, request_id) "
+        "values ('2026-01-01', 'local', '', '', 200, '')",
+    }[left]
+    with database.transaction() as session:
+        session.execute(text(statement))
+    database.migrate()
+    assert Tokens(database).are_required() == (left != "nothing")
+    database.close()

@@ -1,4 +1,4 @@
-"""Which addresses a webhook may have, and where its connection really goes."""
+"""Where a webhook's connection really leads."""
 
 from __future__ import annotations
 
@@ -6,50 +6,11 @@ import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
-from service.webhooks.addresses import AddressRefusedError, is_public, post
-
-
-@pytest.mark.parametrize(
-    "address", ["1.1.1.1", "2606:4700::1111", "64:ff9b::101:101", "::ffff:1.1.1.1"]
-)
-def test_address_of_the_internet_is_public(address: str) -> None:
-    assert is_public(ip_address(address))
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "127.0.0.1",
-        "127.8.8.8",
-        "0.0.0.0",  # noqa: S104
-        "10.0.0.1",
-        "172.16.0.1",
-        "192.168.1.1",
-        "169.254.169.254",
-        "100.64.0.1",
-        "192.0.2.1",
-        "224.0.0.1",
-        "255.255.255.255",
-        "::1",
-        "::",
-        "fe80::1",
-        "fc00::1",
-        "ff02::1",
-        "::ffff:127.0.0.1",
-        "::ffff:169.254.169.254",
-        "64:ff9b::7f00:1",
-        "64:ff9b::a9fe:a9fe",
-        "2002:7f00:1::",
-        "2001:0:53aa:64c:0:0:80ff:fffe",
-    ],
-)
-def test_address_within_is_not_public(address: str) -> None:
-    assert not is_public(ip_address(address))
+from service.webhooks.addresses import AddressRefusedError, post
 
 
 class Receiver:

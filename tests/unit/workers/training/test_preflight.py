@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from workers.spec import SpecError, validate_spec
@@ -64,3 +67,33 @@ def test_preflight_of_a_search_tries_the_largest_numbers(spec_dict, data_dir):
     assert preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
     spec_dict["optimizers"] = ["msgd", {"name": "sa-sgd", "max_lr": 1e-6}]
     assert "max_lr" in problems(spec_dict, data_dir)["optimizers[1]"]
+
+
+@pytest.mark.parametrize("path", ["photos", "nowhere", "{}/photos", ".", "/etc", "broken"])
+def test_refused_image_folder_does_not_reveal_where_the_data_lies(
+    spec_dict: dict[str, Any], tmp_path: Path, path: str
+) -> None:
+    data_dir = tmp_path / "secret-place"
+    (data_dir / "photos" / "cats").mkdir(parents=True)
+    for name in ("cats", "dogs"):
+        (data_dir / "broken" / name).mkdir(parents=True)
+        for number in range(20):
+            (data_dir / "broken" / name / f"{number}.png").write_bytes(b"no image")
+    spec_dict["dataset"] = {
+        "name": "image-folder",
+        "kwargs": {"path": path.format("/".join(("", "nowhere")))},
+    }
+    with pytest.raises(SpecError) as refused:
+        preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
+    assert "secret-place" not in str(refused.value)
+    assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_missing_data_set_does_not_reveal_where_the_data_lies(
+    spec_dict: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    spec_dict["dataset"] = name
+    with pytest.raises(SpecError, match=r"is not there.*into the data folder") as refused:
+        preflight(validate_spec(spec_dict), data_dir=tmp_path, cache_dir=tmp_path / "cache")
+    assert str(tmp_path) not in str(refused.value)
