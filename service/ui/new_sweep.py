@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 
 from service.catalog import list_presets, preset_text
 from service.dependencies import read_text, sweep_service
-from service.errors import Problem
+from service.errors import InvalidProblem, Problem
 from service.security.access import Principal
 from service.sweeps.schemas import DryRunView
 from service.sweeps.service import SweepService
@@ -30,6 +30,7 @@ router = APIRouter(route_class=PageRoute)
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
 
 _FIRST_PRESET = "digits"
+_MOST_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,17 @@ class Check:
 
 
 def read_form(body: Annotated[str, Depends(read_text)]) -> dict[str, str]:
-    """The fields of a form, within the size any request may have."""
-    fields = parse_qs(body, keep_blank_values=True, max_num_fields=100)
+    """The fields of a form, within the size any request may have.
+
+    Raises:
+        InvalidProblem: There are more fields than any form has.
+    """
+    try:
+        fields = parse_qs(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        count = body.count("&") + 1
+        detail = f"the form has {count} fields; at most {_MOST_FIELDS} are allowed"
+        raise InvalidProblem(detail, code="too-many-fields") from None
     return {name: values[0] for name, values in fields.items()}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -287,3 +288,39 @@ def test_service_without_tokens_answers_nobody_from_elsewhere(
         answer = client.get("/api/v1/sweeps")
         assert answer.status_code == 403
         assert "sasam token create" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[x]y", "//", "://", "\xff"])
+def test_malformed_origin_is_another_sites(site: Site, origin: str) -> None:
+    for path in ("/login", "/logout", "/new", "/new/check", "/api/v1/sweeps", "/sweeps/0/pause"):
+        answer = site.ask("POST", path, Role.ADMIN, headers={"Origin": origin.encode("latin-1")})
+        assert answer.status_code == 403, (path, answer.text)
+
+
+@pytest.mark.parametrize("path", ["/login", "/new", "/new/check", "/sweeps/0/pause"])
+def test_form_of_many_fields_is_refused_with_how_many_are_allowed(site: Site, path: str) -> None:
+    form = "&".join(f"field{number}=x" for number in range(101))
+    answer = site.ask("POST", path, Role.ADMIN, content=form)
+    assert answer.status_code == 422
+    assert "form has 101 fields; at most 100 are allowed" in answer.text
+
+
+@pytest.mark.parametrize("length", ["9" * 5_000, "9" * 30])
+def test_announced_length_beyond_any_number_is_too_large(site: Site, length: str) -> None:
+    answer = site.ask("POST", "/login", None, headers={"Content-Length": length})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/au\tdit", "/log\nin", "/static/\r../metrics", "/x?y", "/x#y"]
+)
+def test_role_is_that_of_the_path_which_routing_sees(site: Site, path: str) -> None:
+    answer = site.ask("GET", quote(path), None)
+    assert answer.status_code == (404 if path.startswith("/static/") else 401), answer.text
+
+
+def test_refused_command_to_an_unprintable_path_is_recorded_as_it_was_sent(site: Site) -> None:
+    path = "/api/v1/sweeps/a%00%0Ab/pause"
+    assert site.ask("POST", path, Role.READ).status_code == 403
+    page = site.ask("GET", "/api/v1/audit?limit=1", Role.ADMIN).json()
+    assert page["entries"][0]["command"] == f"POST {path}"
