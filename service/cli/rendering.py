@@ -129,6 +129,7 @@ def sweep_table(sweep: SweepDetail, base_url: str) -> Table:
         ("submitted", _moment(sweep.created_at)),
         ("started", _moment(sweep.started_at)),
         ("ended", _moment(sweep.ended_at)),
+        ("creator", sweep.creator or ""),
         ("tags", ", ".join(f"{name}={value}" for name, value in sweep.tags.items())),
         ("commands", ", ".join(sweep.commands)),
         ("page", base_url + sweep.links.page),

@@ -70,9 +70,9 @@ def show_editor(sweeps: Sweeps, caller: Caller, preset: str = "", clone: str = "
 
 
 @router.post("/new/check", dependencies=[Depends(require_same_origin)])
-def check(form: Form, sweeps: Sweeps) -> Response:
+def check(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
     """What the editor shows while one types."""
-    return render_page("_check.html", check=_check(sweeps, form.get("specification", "")))
+    return render_page("_check.html", check=_check(sweeps, caller, form.get("specification", "")))
 
 
 @router.post("/new", dependencies=[Depends(require_same_origin)])
@@ -80,10 +80,9 @@ def submit(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
     """Submit what is in the editor; errors come back with it."""
     text = form.get("specification", "")
     # The same form sent twice is one sweep; edited and sent again it is another.
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    key = f"page-{form.get('form', '')[:64]}-{digest}"
+    key = hashlib.sha256(f"{form.get('form', '')}\n{text}".encode()).hexdigest()
     try:
-        sweep, _ = sweeps.submit(load_spec(text), key)
+        sweep, _ = sweeps.submit(load_spec(text), f"page-{key}", submitter=caller)
     except SpecError:
         return _editor(sweeps, caller, text, status_code=422)
     except Problem as problem:
@@ -117,13 +116,13 @@ def _editor(
         preset=preset,
         text=text,
         form_id=secrets.token_hex(8),
-        check=_check(sweeps, text),
+        check=_check(sweeps, caller, text),
         refusal=refusal,
     )
 
 
-def _check(sweeps: SweepService, text: str) -> Check:
+def _check(sweeps: SweepService, caller: Principal, text: str) -> Check:
     try:
-        return Check([], sweeps.estimate(load_spec(text)))
+        return Check([], sweeps.estimate(load_spec(text), submitter=caller))
     except SpecError as error:
         return Check(error.problems, None)
