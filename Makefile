@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-compose lint format types imports chaos load bench-method lock clean
+.PHONY: help install demo up test test-compose lint format types imports chaos fuzz load bench-method lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -50,6 +50,10 @@ imports: install
 
 chaos: install ## Kill parts of a running sweep at random, 20 rounds; nothing may be lost (ROUNDS, SEED)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),0)
+
+fuzz: install ## Send every route 20,000 strange requests on each database (REQUESTS, SEED)
+	OMP_NUM_THREADS=1 SASAM_FUZZ_REQUESTS=$(or $(REQUESTS),20000) SASAM_FUZZ_SEED=$(or $(SEED),0) \
+	  $(BIN)/python -m pytest -p no:xdist tests/integration/service/security/test_strange_requests.py
 
 load: install ## Let 200 clients read a running sweep for a minute, then run a sweep of 10,000 trials (an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/readers.py

@@ -1,17 +1,37 @@
-"""What endpoints are given: the body as text, the services of the application."""
+"""What endpoints are given: the caller, the body as text, the services of the application."""
 
 from __future__ import annotations
 
-from fastapi import Request
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from service.errors import FieldProblem, InvalidProblem, TooLargeProblem
 from service.execution.mlflow_gateway import MlflowGateway
+from service.security.access import Principal
 from service.settings import Settings
 from service.storage import Database
 from service.summaries.answers import Answers
 from service.sweeps.service import SweepService
 
-__all__ = ["answers", "database", "mlflow_results", "read_text", "settings", "sweep_service"]
+__all__ = [
+    "Caller",
+    "answers",
+    "database",
+    "mlflow_results",
+    "read_text",
+    "settings",
+    "sweep_service",
+]
+
+
+def _caller(request: Request) -> Principal:
+    """Who asks; the gate has found out."""
+    found: Principal = request.state.principal
+    return found
+
+
+Caller = Annotated[Principal, Depends(_caller)]
 
 
 def settings(request: Request) -> Settings:

@@ -72,6 +72,12 @@ class Settings(BaseSettings):
     """Folder with the data sets on the cluster's nodes; a folder in ``home`` when empty."""
     max_trials: int = Field(default=10_000, ge=1)
     """Most trials one sweep may have."""
+    max_sweeps_per_submitter: int = Field(default=50, ge=0)
+    """Most sweeps of one token that have not ended; 0 is no limit."""
+    max_trials_per_submitter: int = Field(default=20_000, ge=0)
+    """Most trials of one token that have not ended, in all its sweeps; 0 is no limit."""
+    max_submit_priority: int = Field(default=0, ge=-1000, le=1000)
+    """Highest priority that a token of the role ``submit`` may give a sweep."""
     max_body_bytes: int = Field(default=64 * 1024, ge=1024)
     """Largest request body."""
     max_running_sweeps: int = Field(default=4, ge=1)

@@ -3,8 +3,9 @@
 import signal
 
 from .object_store import object_store
+from .postgresql import postgresql
 
-__all__ = ["object_store"]
+__all__ = ["object_store", "postgresql"]
 
 
 def pytest_configure() -> None:

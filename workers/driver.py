@@ -30,6 +30,7 @@ from workers.failures import Retries
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
 from workers.journal import Journal
 from workers.mlflow_schema import fact_tag, version_tag
+from workers.moments import UtcFormatter
 from workers.search import SweepSearch, TrialSource, open_source
 from workers.spec import ResourcesSpec, SpecError, SweepSpec, TpeSearch
 from workers.storage import S3Path, writing
@@ -62,9 +63,9 @@ _ENVIRONMENT = {
 
 def main() -> int:
     """Run the job that the environment describes; returns the exit status."""
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(UtcFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     job = DriverJob.model_validate_json(os.environ[JOB_VARIABLE])
     try:
         return run(job)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from workers.moments import UtcFormatter
 from workers.storage import S3Path, Stored, reading, writing
 
 __all__ = ["TrialLog", "read_trial_log"]
@@ -50,7 +51,7 @@ class TrialLog:
             self._handler = _Handler(
                 folder / _FILE, maxBytes=_MOST_BYTES, backupCount=1, encoding="utf-8"
             )
-            self._handler.setFormatter(logging.Formatter(_FORMAT))
+            self._handler.setFormatter(UtcFormatter(_FORMAT))
             logging.getLogger().addHandler(self._handler)
             for name in _OWN:
                 logging.getLogger(name).setLevel(logging.INFO)

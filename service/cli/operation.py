@@ -11,6 +11,7 @@ import typer
 from service.cli.connection import connect, find_sweep
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import LATEST, Output, OutputFormat, SweepOrLatest, Url, examples
+from workers.moments import clock_text
 
 if TYPE_CHECKING:
     from service.client import Event, Sweep
@@ -130,9 +131,8 @@ def added(known: str, text: str) -> str:
 
 
 def _line(event: Event) -> str:
-    moment = event.created_at.astimezone()
     words = " ".join(f"{name}={_word(value)}" for name, value in event.data.items() if value)
-    return f"{moment:%H:%M:%S} {event.number:>5} {event.kind:<8} {words}".rstrip()
+    return f"{clock_text(event.created_at)} {event.number:>5} {event.kind:<8} {words}".rstrip()
 
 
 def _word(value: Any) -> str:

@@ -6,6 +6,8 @@
     values       of the search's objectives; validation accuracy where it has none
     state        COMPLETE; PRUNED; FAIL for failed, cancelled, and diverged, which has no value
 
+Times are UTC in the storage; Optuna shows them in the zone of the machine that reads them.
+
 Writing again adds what has ended since: a trial that is there, with the same state, is left alone.
 """
 
@@ -14,7 +16,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import optuna
@@ -170,8 +171,10 @@ def _frozen(
         user_attrs=attributes,
         intermediate_values=_last_value(trial, metrics),
     )
-    made.datetime_start = _local(trial.started_at) or made.datetime_start
-    made.datetime_complete = _local(trial.ended_at) or made.datetime_complete
+    # Aware: Optuna stores UTC, and would take a time without a zone for this machine's, of which an
+    # hour comes twice when summer time ends.
+    made.datetime_complete = trial.ended_at or made.datetime_complete
+    made.datetime_start = trial.started_at or made.datetime_complete
     return made
 
 
@@ -181,8 +184,3 @@ def _last_value(trial: TrialView, metrics: Sequence[str]) -> dict[int, float]:
     if trial.status != "pruned" or len(metrics) > 1 or value is None:
         return {}
     return {trial.epoch: value}
-
-
-def _local(moment: datetime | None) -> datetime | None:
-    """A moment as Optuna has it: this machine's, without a zone."""
-    return moment.astimezone().replace(tzinfo=None) if moment else None

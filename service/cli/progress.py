@@ -6,6 +6,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import closing
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -17,6 +18,7 @@ from rich.text import Text
 
 from service.cli.rendering import progress_words, state_text, table
 from service.sweeps.states import SweepState
+from workers.moments import clock_text
 
 if TYPE_CHECKING:
     from service.client import Sweep
@@ -132,7 +134,7 @@ def _line(detail: SweepDetail) -> str:
     """A sweep in one line of a log."""
     progress = detail.progress
     return (
-        f"{time.strftime('%H:%M:%S')} {detail.name} {detail.sweep_id} {detail.state}"
+        f"{clock_text(datetime.now(UTC))} {detail.name} {detail.sweep_id} {detail.state}"
         f"{_reason(detail)}: {progress.ended}/{progress.total} trials ({_percent(detail)} %), "
         f"{progress_words(progress)}"
     )

@@ -12,6 +12,8 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from workers.moments import moment_text
+
 if TYPE_CHECKING:
     from service.client import Catalog, Preset
     from service.summaries import SummaryTable
@@ -129,6 +131,7 @@ def sweep_table(sweep: SweepDetail, base_url: str) -> Table:
         ("submitted", _moment(sweep.created_at)),
         ("started", _moment(sweep.started_at)),
         ("ended", _moment(sweep.ended_at)),
+        ("creator", sweep.creator or ""),
         ("tags", ", ".join(f"{name}={value}" for name, value in sweep.tags.items())),
         ("commands", ", ".join(sweep.commands)),
         ("page", base_url + sweep.links.page),
@@ -212,7 +215,7 @@ def _numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) ->
 
 
 def _moment(moment: datetime | None) -> str:
-    return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
+    return moment_text(moment) if moment else ""
 
 
 def _percent(value: float | None) -> str:

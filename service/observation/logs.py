@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from workers.moments import UtcFormatter
+
 __all__ = ["JsonFormatter", "configure_logging", "current_request"]
 
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
@@ -48,7 +50,7 @@ class JsonFormatter(logging.Formatter):
 def configure_logging(form: Literal["text", "json"]) -> None:
     """Write log lines to standard error, unless someone else has taken care of them."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if form == "json" else UtcFormatter(_TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in _TOO_TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -49,6 +49,8 @@ _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROGRAMS = ("/api/", "/auth", "/metrics", "/openapi.json")
 _NOT_RECORDED = frozenset({"/login", "/logout", "/new/check"})
 _SUBMISSION = "/api/v1/sweeps"
+_MOST_DIGITS = 20
+"""Of an announced length: more than any limit has, and fewer than Python refuses to read."""
 _TRUE = frozenset({"1", "true", "on", "yes", "t", "y"})
 _SWEEP = re.compile(r"/sweeps/([0-9a-f]{1,16})(?:/|$)")
 
@@ -103,7 +105,7 @@ class Gate:
         Raises:
             MisdirectedProblem: The request is for another host.
             TooLargeProblem: It announces a body that nobody will read.
-            InvalidProblem: Its query has a zero byte.
+            InvalidProblem: Its query is not ASCII or has a zero byte.
             ForbiddenProblem: No token is needed here, but the request comes from elsewhere.
         """
         server = request.scope.get("server")
@@ -111,7 +113,7 @@ class Gate:
         require_known_host(request.headers.get("host"), listening, self._settings.allowed_hosts)
         _require_small(request, self._settings.max_body_bytes)
         _require_text(request)
-        if required_role(request.method, request.url.path) is None:
+        if required_role(request.method, _path(request)) is None:
             return None
         caller = await run_in_threadpool(
             self._authentication.caller,
@@ -144,7 +146,7 @@ class Gate:
                     code="too-many-requests",
                     retry_after_seconds=math.ceil(wait_seconds),
                 )
-        needed = required_role(request.method, request.url.path)
+        needed = required_role(request.method, _path(request))
         if needed is None:
             return
         if principal is None:
@@ -178,8 +180,8 @@ class Gate:
         self, request: Request, principal: Principal, status: int, answered: Headers
     ) -> None:
         was_routed = "endpoint" in request.scope
-        target = route_template(request.scope) if was_routed else request.url.path
-        sweep = _SWEEP.search(request.url.path) or _SWEEP.search(answered.get("location", ""))
+        target = route_template(request.scope) if was_routed else _escaped_path(request)
+        sweep = _SWEEP.search(_path(request)) or _SWEEP.search(answered.get("location", ""))
         await run_in_threadpool(
             self._audit.record,
             actor=principal.name,
@@ -193,7 +195,7 @@ class Gate:
 
 def wants_page(request: Request) -> bool:
     """Whether a person reads the answer, not a program."""
-    is_page = not request.url.path.startswith(_PROGRAMS)
+    is_page = not _path(request).startswith(_PROGRAMS)
     return is_page and "text/html" in request.headers.get("accept", "")
 
 
@@ -202,10 +204,11 @@ def refusal(request: Request, problem: Problem) -> Response:
     answer: Response
     is_part = "hx-request" in request.headers  # of a page, which a login form must not replace
     if isinstance(problem, UnauthenticatedProblem) and wants_page(request) and not is_part:
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        query = _query(request)
+        target = _path(request) + (f"?{query}" if query else "")
         comes_back = request.method in _READING and target != "/"
-        query = f"?next={quote(target, safe='')}" if comes_back else ""
-        return RedirectResponse(f"/login{query}", 303)
+        way_back = f"?next={quote(target, safe='')}" if comes_back else ""
+        return RedirectResponse(f"/login{way_back}", 303)
     if wants_page(request):
         answer = render_page(
             "error.html", status_code=problem.status, title=problem.title, detail=problem.detail
@@ -233,7 +236,7 @@ def _away(error: Exception) -> Problem:
 
 def _is_command(request: Request) -> bool:
     """Whether a request changes something; a dry run does not."""
-    path = request.url.path
+    path = _path(request)
     if request.method in _READING or path in _NOT_RECORDED:
         return False
     return path != _SUBMISSION or request.query_params.get("dry_run", "").lower() not in _TRUE
@@ -242,7 +245,7 @@ def _is_command(request: Request) -> bool:
 def _require_small(request: Request, limit: int) -> None:
     """Refuse by what a request announces; whoever reads the body counts what comes."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
+    if announced.isdecimal() and int(announced[:_MOST_DIGITS]) > limit:
         raise TooLargeProblem(
             f"the body is larger than {limit} bytes: it has {announced[:20]}",
             code="body-too-large",
@@ -251,11 +254,38 @@ def _require_small(request: Request, limit: int) -> None:
 
 
 def _require_text(request: Request) -> None:
-    """Refuse zero bytes in a query, which no name has and PostgreSQL does not take."""
-    if "%00" in request.url.query:
+    """Refuse bytes in a query that are not ASCII, and zero bytes, which PostgreSQL does not take.
+
+    A client escapes what is not ASCII; Starlette fails on some of what is not escaped.
+    """
+    query = request.scope["query_string"]
+    if not query.isascii():
+        shown = ascii(query[:80].decode("latin-1"))
+        raise InvalidProblem(
+            f"the query {shown} has bytes that are not ASCII; escape them as %XX", code="not-ascii"
+        )
+    if b"%00" in query:
         items = request.query_params.multi_items()
         names = ", ".join(name[:40] for name, value in items if "\0" in name + value)
         raise InvalidProblem(f"the query has a zero byte (%00) in {names}", code="zero-byte")
+
+
+def _path(request: Request) -> str:
+    """The path that routing goes by; a URL made of it and of ``Host`` could have another one."""
+    path: str = request.scope["path"]
+    return path
+
+
+def _escaped_path(request: Request) -> str:
+    """The path as it was sent: printable, whatever it means."""
+    raw: bytes = request.scope.get("raw_path") or b""
+    return raw.decode("latin-1") or quote(_path(request))
+
+
+def _query(request: Request) -> str:
+    """The query as it was sent."""
+    query: bytes = request.scope["query_string"]
+    return query.decode("latin-1")
 
 
 def _address(request: Request) -> str:

@@ -56,7 +56,7 @@ async def log_in(request: Request, known: Known, form: Form) -> Response:
         max_age=int(known.sessions.lifetime.total_seconds()),
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        secure=request.scope["scheme"] == "https",
     )
     return answer
 

@@ -71,7 +71,10 @@ class SweepRow(Table):
     not_before: Mapped[datetime | None]
     """Earliest start of the next driver."""
     trial_count: Mapped[int]
+    creator: Mapped[str | None] = mapped_column(String(64), index=True)
+    """Name of the token it was submitted with, ``local`` without one; None if unknown."""
     idempotency_key: Mapped[str | None] = mapped_column(String(255), unique=True)
+    """Digest of the creator and of the creator's key."""
     body_hash: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response, status
 
-from service.dependencies import read_text, sweep_service
+from service.dependencies import Caller, read_text, sweep_service
 from service.errors import ConflictProblem, NotFoundProblem, TooLargeProblem, problems
 from service.openapi import SPECIFICATION_BODY
 from service.sweeps.lifecycle import Command, SweepState
@@ -37,19 +37,21 @@ _COMMANDED = problems(NotFoundProblem, ConflictProblem)
 def submit(
     body: Annotated[str, Depends(read_text)],
     sweeps: Sweeps,
+    caller: Caller,
     response: Response,
     dry_run: bool = False,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> SweepDetail | DryRunView:
     """Submit a sweep as YAML or JSON; ``dry_run`` only says what it would cost.
 
-    The same ``Idempotency-Key`` with the same specification answers the sweep that is there.
+    The same ``Idempotency-Key`` of the same token with the same specification answers the sweep
+    that is there.
     """
     specification = load_spec(body)
     if dry_run:
         response.status_code = status.HTTP_200_OK
-        return sweeps.estimate(specification)
-    sweep, is_new = sweeps.submit(specification, idempotency_key)
+        return sweeps.estimate(specification, submitter=caller)
+    sweep, is_new = sweeps.submit(specification, idempotency_key, submitter=caller)
     if not is_new:
         response.status_code = status.HTTP_200_OK
     response.headers["Location"] = f"/api/v1/sweeps/{sweep.sweep_id}"

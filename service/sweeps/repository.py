@@ -17,6 +17,8 @@ __all__ = ["SweepRepository"]
 
 _COMPARABLE_SWEEPS = 50
 _COMPARABLE_TRIALS = 1_000
+_SUBMITTERS = 0x7375626D
+"""First part of the keys of submitters' advisory locks: "subm" in ASCII."""
 
 
 class SweepRepository:
@@ -45,8 +47,28 @@ class SweepRepository:
         query = select(SweepRow).where(SweepRow.sweep_id.in_(list(sweep_ids)))
         return {row.sweep_id: row for row in self._session.scalars(query)}
 
+    def lock_submitter(self, creator: str) -> None:
+        """Let no other transaction of this submitter go on until this one ends.
+
+        SQLite lets one transaction write at a time anyway.
+        """
+        if self._session.get_bind().dialect.name == "postgresql":
+            lock = func.pg_advisory_xact_lock(_SUBMITTERS, func.hashtext(creator))
+            self._session.execute(select(lock))
+
+    def count_unfinished(self, creator: str) -> tuple[int, int]:
+        """How many sweeps of a submitter have not ended, and how many of their trials."""
+        live = (SweepRow.creator == creator) & SweepRow.state.in_(LIVE)
+        planned = select(func.count(), func.coalesce(func.sum(SweepRow.trial_count), 0))
+        sweeps, trials = self._session.execute(planned.where(live)).one()
+        ended = select(func.count()).where(
+            TrialRow.sweep_id.in_(select(SweepRow.sweep_id).where(live)),
+            TrialRow.outcome.is_not(None),
+        )
+        return sweeps, trials - (self._session.scalar(ended) or 0)
+
     def find_by_idempotency_key(self, key: str) -> SweepRow | None:
-        """The sweep that was submitted with that key."""
+        """The sweep that was submitted with that key, a ``scoped_key``."""
         return self._session.scalar(select(SweepRow).where(SweepRow.idempotency_key == key))
 
     def page(

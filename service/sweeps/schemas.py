@@ -56,6 +56,8 @@ class SweepView(_View):
     reason: str | None
     """Why it is in its state, or what it waits for."""
     priority: int
+    creator: str | None = None
+    """Name of the token it was submitted with, `local` without one; absent if unknown."""
     attempt: int
     """Drivers started so far."""
     progress: Progress

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.errors import ConflictProblem, InvalidProblem, NotFoundProblem
 from service.events.repository import EventKind, EventRepository
+from service.security.access import LOCAL, Principal
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.estimates import device_seconds, gradient_evaluations
@@ -35,6 +35,7 @@ from service.sweeps.schemas import (
     SweepPage,
     SweepView,
 )
+from service.sweeps.submitters import require_priority, require_room, scoped_key
 from service.trials.repository import TrialRepository
 from workers.catalog import datasets
 from workers.code_version import code_version
@@ -59,67 +60,76 @@ class SweepService:
         self._settings = settings
 
     def submit(
-        self, specification: SweepSpec, idempotency_key: str | None = None
+        self,
+        specification: SweepSpec,
+        idempotency_key: str | None = None,
+        *,
+        submitter: Principal = LOCAL,
     ) -> tuple[SweepDetail, bool]:
         """Store a sweep; the reconciler starts it.
 
+        Submissions of one submitter come one after the other: of two with one key the second finds
+        the sweep of the first, and together they stay within the limits.
+
         Args:
             specification: What to run.
-            idempotency_key: The same key with the same specification is the same sweep.
+            idempotency_key: The same key of the same submitter with the same specification is the
+                same sweep.
+            submitter: Who submits it.
 
         Returns:
             The sweep, and whether it is new.
 
         Raises:
-            SpecError: It has more trials than allowed.
-            ConflictProblem: The key belongs to a sweep with another specification.
+            SpecError: It has more trials, or a higher priority, than allowed.
+            ConflictProblem: The key belongs to a sweep with another specification, or the
+                submitter would have more sweeps or trials than allowed.
         """
-        self._check_size(specification)
+        self._check(specification, submitter)
         plain = specification.model_dump(mode="json")
         body_hash = specification_hash(plain)
-        try:
-            with self._database.transaction() as session:
-                sweeps = SweepRepository(session)
-                if idempotency_key is not None:
-                    known = sweeps.find_by_idempotency_key(idempotency_key)
-                    if known is not None:
-                        return self._same(session, known, body_hash), False
-                row = SweepRow(
-                    sweep_id=secrets.token_hex(_ID_BYTES),
-                    name=specification.name,
-                    specification=plain,
-                    state=SweepState.QUEUED,
-                    priority=specification.priority,
-                    attempt=0,
-                    failures=0,
-                    trial_count=specification.trial_count,
-                    idempotency_key=idempotency_key,
-                    body_hash=body_hash,
-                    created_at=datetime.now(UTC),
-                    classes=datasets.entry(specification.dataset.name).facts.get("classes"),
-                )
-                sweeps.add(row)
-                TrialRepository(session).plan(row.sweep_id, specification.trials)
-                born = {"state": row.state, "before": None, "reason": None, "attempt": 0}
-                EventRepository(session).append(row.sweep_id, (EventKind.STATE, born))
-                session.refresh(row)
-                return self._detail(session, row), True
-        except IntegrityError:
-            if idempotency_key is None:
-                raise
-        with self._database.snapshot() as session:  # another request with this key was faster
-            known = SweepRepository(session).find_by_idempotency_key(idempotency_key)
-            if known is None:
-                raise NotFoundProblem("the sweep was deleted meanwhile", code="unknown-sweep")
-            return self._same(session, known, body_hash), False
+        key = scoped_key(submitter.name, idempotency_key) if idempotency_key is not None else None
+        with self._database.transaction() as session:
+            sweeps = SweepRepository(session)
+            sweeps.lock_submitter(submitter.name)
+            if key is not None and (known := sweeps.find_by_idempotency_key(key)) is not None:
+                return self._same(session, known, body_hash), False
+            require_room(
+                session,
+                submitter.name,
+                self._settings,
+                sweeps=1,
+                trials=specification.trial_count,
+            )
+            row = SweepRow(
+                sweep_id=secrets.token_hex(_ID_BYTES),
+                name=specification.name,
+                specification=plain,
+                state=SweepState.QUEUED,
+                priority=specification.priority,
+                attempt=0,
+                failures=0,
+                trial_count=specification.trial_count,
+                creator=submitter.name,
+                idempotency_key=key,
+                body_hash=body_hash,
+                created_at=datetime.now(UTC),
+                classes=datasets.entry(specification.dataset.name).facts.get("classes"),
+            )
+            sweeps.add(row)
+            TrialRepository(session).plan(row.sweep_id, specification.trials)
+            born = {"state": row.state, "before": None, "reason": None, "attempt": 0}
+            EventRepository(session).append(row.sweep_id, (EventKind.STATE, born))
+            session.refresh(row)
+            return self._detail(session, row), True
 
-    def estimate(self, specification: SweepSpec) -> DryRunView:
+    def estimate(self, specification: SweepSpec, *, submitter: Principal = LOCAL) -> DryRunView:
         """What a sweep would cost, without storing it.
 
         Raises:
-            SpecError: It has more trials than allowed.
+            SpecError: It has more trials, or a higher priority, than allowed.
         """
-        self._check_size(specification)
+        self._check(specification, submitter)
         evaluations = gradient_evaluations(specification)
         with self._database.snapshot() as session:
             seconds = device_seconds(session, specification)
@@ -181,7 +191,8 @@ class SweepService:
 
         Raises:
             NotFoundProblem: There is none of that id.
-            ConflictProblem: Not in its state, or the code has changed.
+            ConflictProblem: Not in its state, the code has changed, or whose sweep it is would
+                have more sweeps or trials that have not ended than allowed.
         """
         with self._database.transaction() as session:
             row = require_sweep(session, sweep_id, lock=True)
@@ -195,7 +206,10 @@ class SweepService:
             if after is SweepState.QUEUED and not accept_changes:
                 _refuse_other_code(session, row)
             if command is Command.RETRY_FAILED:
+                if row.creator is not None:
+                    SweepRepository(session).lock_submitter(row.creator)
                 self._forget_failed(session, sweep_id)
+                require_room(session, row.creator, self._settings)
             session.refresh(row)
             return self._detail(session, row)
 
@@ -230,7 +244,9 @@ class SweepService:
             )
         return self._detail(session, row)
 
-    def _check_size(self, specification: SweepSpec) -> None:
+    def _check(self, specification: SweepSpec, submitter: Principal) -> None:
+        """Check what does not depend on other sweeps."""
+        require_priority(specification, submitter, self._settings)
         limit = self._settings.max_trials
         if specification.trial_count > limit:
             message = f"at most {limit} trials a sweep (optimizers x configurations x seeds)"
@@ -259,6 +275,7 @@ class SweepService:
             "state": state,
             "reason": row.reason,
             "priority": row.priority,
+            "creator": row.creator,
             "attempt": row.attempt,
             "progress": progress,
             "created_at": row.created_at,

@@ -1,23 +1,11 @@
-"""Who looks at a page, and what its buttons may offer."""
+"""What the buttons of a page may offer its caller."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Depends, Request
-
+from service.dependencies import Caller
 from service.security.access import Principal, required_role
 
 __all__ = ["Caller", "allows"]
-
-
-def _caller(request: Request) -> Principal:
-    """Who asks; the gate has asked before."""
-    found: Principal = request.state.principal
-    return found
-
-
-Caller = Annotated[Principal, Depends(_caller)]
 
 
 def allows(caller: Principal, path: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+from datetime import datetime
 
 from service.summaries.labels import curvature_label, points_label
 from service.summaries.schemas import PairComparison
 from workers.catalog import optimizers
 from workers.metrics import METRICS
+from workers.moments import moment_text
 
 __all__ = [
     "SPLIT_TITLES",
@@ -39,7 +40,7 @@ def duration(seconds: float | None) -> str:
 
 def moment(value: datetime | None) -> str:
     """A time to the second, in UTC."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC") if value else "–"
+    return moment_text(value) if value else "–"
 
 
 def number(value: float | None) -> str:

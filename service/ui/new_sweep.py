@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 
 from service.catalog import list_presets, preset_text
 from service.dependencies import read_text, sweep_service
-from service.errors import Problem
+from service.errors import InvalidProblem, Problem
 from service.security.access import Principal
 from service.sweeps.schemas import DryRunView
 from service.sweeps.service import SweepService
@@ -30,6 +30,7 @@ router = APIRouter(route_class=PageRoute)
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
 
 _FIRST_PRESET = "digits"
+_MOST_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +42,17 @@ class Check:
 
 
 def read_form(body: Annotated[str, Depends(read_text)]) -> dict[str, str]:
-    """The fields of a form, within the size any request may have."""
-    fields = parse_qs(body, keep_blank_values=True, max_num_fields=100)
+    """The fields of a form, within the size any request may have.
+
+    Raises:
+        InvalidProblem: There are more fields than any form has.
+    """
+    try:
+        fields = parse_qs(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
+    except ValueError:
+        count = body.count("&") + 1
+        detail = f"the form has {count} fields; at most {_MOST_FIELDS} are allowed"
+        raise InvalidProblem(detail, code="too-many-fields") from None
     return {name: values[0] for name, values in fields.items()}
 
 
@@ -60,9 +70,9 @@ def show_editor(sweeps: Sweeps, caller: Caller, preset: str = "", clone: str = "
 
 
 @router.post("/new/check", dependencies=[Depends(require_same_origin)])
-def check(form: Form, sweeps: Sweeps) -> Response:
+def check(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
     """What the editor shows while one types."""
-    return render_page("_check.html", check=_check(sweeps, form.get("specification", "")))
+    return render_page("_check.html", check=_check(sweeps, caller, form.get("specification", "")))
 
 
 @router.post("/new", dependencies=[Depends(require_same_origin)])
@@ -70,10 +80,9 @@ def submit(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
     """Submit what is in the editor; errors come back with it."""
     text = form.get("specification", "")
     # The same form sent twice is one sweep; edited and sent again it is another.
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    key = f"page-{form.get('form', '')[:64]}-{digest}"
+    key = hashlib.sha256(f"{form.get('form', '')}\n{text}".encode()).hexdigest()
     try:
-        sweep, _ = sweeps.submit(load_spec(text), key)
+        sweep, _ = sweeps.submit(load_spec(text), f"page-{key}", submitter=caller)
     except SpecError:
         return _editor(sweeps, caller, text, status_code=422)
     except Problem as problem:
@@ -107,13 +116,13 @@ def _editor(
         preset=preset,
         text=text,
         form_id=secrets.token_hex(8),
-        check=_check(sweeps, text),
+        check=_check(sweeps, caller, text),
         refusal=refusal,
     )
 
 
-def _check(sweeps: SweepService, text: str) -> Check:
+def _check(sweeps: SweepService, caller: Principal, text: str) -> Check:
     try:
-        return Check([], sweeps.estimate(load_spec(text)))
+        return Check([], sweeps.estimate(load_spec(text), submitter=caller))
     except SpecError as error:
         return Check(error.problems, None)

@@ -27,7 +27,7 @@ def test_each_trial_has_its_own_lines(trial_log: TrialLog, tmp_path: Path) -> No
     trial_log.close()
     logging.getLogger("workers.x").warning("after all")
     lines = read_trial_log(tmp_path / "a").splitlines()
-    assert [line.split(" ", 2)[2] for line in lines] == [
+    assert [line.split(" ", 1)[1] for line in lines] == [
         "INFO workers.x: in a",
         "WARNING other: a library in a",
     ] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,13 @@ def settings_for(home: Path, **values: Any) -> Settings:
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One application for all tests of this folder; each makes its own sweeps."""
-    settings = settings_for(tmp_path_factory.mktemp("home"))
+    with open_site(settings_for(tmp_path_factory.mktemp("home"))) as opened:
+        yield opened
+
+
+@contextmanager
+def open_site(settings: Settings) -> Iterator[Site]:
+    """An application with one token of each role."""
     database = Database(settings.resolved_database_url)
     database.migrate()
     tokens = {role: Tokens(database).create(f"{role}er", role) for role in Role}

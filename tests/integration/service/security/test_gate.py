@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.routing import iter_route_contexts
@@ -18,8 +19,9 @@ from service.app import create_app
 from service.security.access import Role
 from service.security.tables import TokenRow
 from service.security.tokens import Tokens
+from service.sweeps.lifecycle import SweepState, transition
 
-from .conftest import SPECIFICATION, Site, settings_for
+from .conftest import SPECIFICATION, Site, open_site, settings_for
 
 OPEN = {"/healthz", "/readyz", "/login", "/logout"}
 PLACES = {"sweep_id": "0123456789ab", "key": "abc", "name": "best", "command": "pause"}
@@ -323,3 +325,91 @@ def test_service_without_tokens_answers_no_caller_from_elsewhere(
     app = create_app(settings_for(tmp_path))
     with TestClient(app, base_url="http://127.0.0.1", client=(caller, 5000)) as client:
         assert client.get("/api/v1/audit").status_code == 403
+
+
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1", "http://[x]y", "//", "://", "\xff"])
+def test_malformed_origin_is_another_sites(site: Site, origin: str) -> None:
+    for path in ("/login", "/logout", "/new", "/new/check", "/api/v1/sweeps", "/sweeps/0/pause"):
+        answer = site.ask("POST", path, Role.ADMIN, headers={"Origin": origin.encode("latin-1")})
+        assert answer.status_code == 403, (path, answer.text)
+
+
+@pytest.mark.parametrize("path", ["/login", "/new", "/new/check", "/sweeps/0/pause"])
+def test_form_of_many_fields_is_refused_with_how_many_are_allowed(site: Site, path: str) -> None:
+    form = "&".join(f"field{number}=x" for number in range(101))
+    answer = site.ask("POST", path, Role.ADMIN, content=form)
+    assert answer.status_code == 422
+    assert "form has 101 fields; at most 100 are allowed" in answer.text
+
+
+@pytest.mark.parametrize("length", ["9" * 5_000, "9" * 30])
+def test_announced_length_beyond_any_number_is_too_large(site: Site, length: str) -> None:
+    answer = site.ask("POST", "/login", None, headers={"Content-Length": length})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/au\tdit", "/log\nin", "/static/\r../metrics", "/x?y", "/x#y"]
+)
+def test_role_is_that_of_the_path_which_routing_sees(site: Site, path: str) -> None:
+    answer = site.ask("GET", quote(path), None)
+    assert answer.status_code == (404 if path.startswith("/static/") else 401), answer.text
+
+
+def test_refused_command_to_an_unprintable_path_is_recorded_as_it_was_sent(site: Site) -> None:
+    path = "/api/v1/sweeps/a%00%0Ab/pause"
+    assert site.ask("POST", path, Role.READ).status_code == 403
+    page = site.ask("GET", "/api/v1/audit?limit=1", Role.ADMIN).json()
+    assert page["entries"][0]["command"] == f"POST {path}"
+
+
+def test_priority_of_a_submitter_is_bounded_and_an_administrators_is_not(site: Site) -> None:
+    urgent = f"{SPECIFICATION}priority: 1\n"
+    for path in ("/api/v1/sweeps", "/api/v1/sweeps?dry_run=true"):
+        answer = site.ask("POST", path, Role.SUBMIT, content=urgent)
+        assert answer.status_code == 422
+        (error,) = answer.json()["errors"]
+        assert (error["path"], error["value"]) == ("priority", "1")
+        assert "at most 0 for the role submit" in error["message"]
+        assert site.ask("POST", path, Role.ADMIN, content=urgent).status_code < 300
+    for path in ("/new", "/new/check"):
+        page = site.ask("POST", path, Role.SUBMIT, data={"specification": urgent})
+        assert "at most 0 for the role submit" in page.text
+
+
+def test_submitter_at_the_limit_is_refused_until_a_sweep_has_ended(tmp_path: Path) -> None:
+    with open_site(settings_for(tmp_path, max_sweeps_per_submitter=1)) as site:
+        sweep_id = site.submit()
+        refused = site.ask("POST", "/api/v1/sweeps", Role.SUBMIT, content=SPECIFICATION)
+        assert refused.status_code == 409
+        problem = refused.json()
+        assert problem["type"] == "urn:sasam:too-many-sweeps"
+        assert (problem["submitter"], problem["value"], problem["limit"]) == ("submiter", 2, 1)
+        page = site.ask("POST", "/new", Role.SUBMIT, data={"specification": SPECIFICATION})
+        assert (page.status_code, "at most 1 are allowed" in page.text) == (409, True)
+        answer = site.ask("POST", "/api/v1/sweeps", Role.ADMIN, content=SPECIFICATION)
+        assert (answer.status_code, answer.json()["creator"]) == (201, "adminer")
+        with site.database.transaction() as session:
+            assert transition(session, sweep_id, SweepState.QUEUED, SweepState.FAILED)
+        again = site.ask("POST", "/api/v1/sweeps", Role.SUBMIT, content=SPECIFICATION)
+        assert again.status_code == 201
+
+
+def test_idempotency_key_is_the_tokens_own(site: Site) -> None:
+    headers = {"Idempotency-Key": "shared-by-chance"}
+    answers = [
+        site.ask("POST", "/api/v1/sweeps", role, content=SPECIFICATION, headers=headers)
+        for role in (Role.SUBMIT, Role.ADMIN, Role.SUBMIT)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201, 200]
+    mine, theirs, again = (answer.json()["sweep_id"] for answer in answers)
+    assert (mine != theirs, mine == again) == (True, True)
+    other = SPECIFICATION.replace("small", "other")
+    blocked = site.ask("POST", "/api/v1/sweeps", Role.ADMIN, content=other, headers=headers)
+    assert mine not in blocked.text  # nobody learns of another's sweep by its key
+
+
+def test_form_id_of_any_bytes_is_stored(site: Site) -> None:
+    for form in ("\0", "x" * 5_000, "\ud800".encode("utf-8", "surrogatepass"), "\u202e"):
+        data = {"specification": SPECIFICATION, "form": form}
+        assert site.ask("POST", "/new", Role.SUBMIT, data=data).status_code == 303
