@@ -30,7 +30,7 @@ from workers.failures import Retries
 from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
 from workers.journal import Journal
 from workers.search import SweepSearch, TrialSource, open_source
-from workers.spec import ResourcesSpec, SpecError, SweepSpec, TpeSearch
+from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec, TpeSearch
 from workers.storage import S3Path, writing
 from workers.tracking import ConsecutiveFailures, JournalCallback, key_of
 from workers.trainable import SweepTrial
@@ -83,7 +83,12 @@ def run(job: DriverJob) -> int:
         os.environ.setdefault(name, value)
     home = Path(job.scratch_path) / "sweeps" / job.sweep_id
     _require_storage(job)
-    facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
+    facts = preflight(
+        job.specification,
+        data_dir=Path(job.data_dir),
+        cache_dir=home / "data",
+        largest_node_bytes=lambda: _largest_node_bytes(job.specification.resources),
+    )
     journal = Journal(home / "journal.jsonl")
     writer = MlflowWriter(job, journal, _environment_tags())
     if job.attempt > 1 and not journal.is_started:
@@ -212,7 +217,24 @@ def _resources(wanted: ResourcesSpec) -> dict[str, float]:
     if gpu is None:
         gpu = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
     cpu = 1.0 if wanted.cpu is None else wanted.cpu
+    if not cpu and not gpu:
+        message = "must be above 0: a trial gets no GPU either, since the cluster has none"
+        raise SpecError([SpecProblem("resources.cpu", message, f"{cpu:g}")])
     return {"CPU": cpu, "GPU": gpu} if gpu else {"CPU": cpu}
+
+
+def _largest_node_bytes(wanted: ResourcesSpec) -> float:
+    """The most memory that a trial can have on a node; infinite where Ray does not know it.
+
+    Ray knows the memory of hosts, not that of GPUs.
+    """
+    with _cluster():
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if wanted.gpu != 0 and any(node.get("GPU", 0) for node in nodes):
+        return math.inf
+    return max(
+        (node.get("memory", 0) + node.get("object_store_memory", 0) for node in nodes), default=0
+    )
 
 
 def _environment_tags() -> Mapping[str, str]:
