@@ -23,11 +23,18 @@ import ray
 from ray import tune
 
 from workers.changes import refuse_other_data
+from workers.characters import escape_controls
 from workers.code_version import git_commit
 from workers.delivery import MlflowWriter
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
-from workers.failures import Retries
-from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
+from workers.failures import Retries, is_defect
+from workers.job import (
+    EXIT_DEFECT,
+    EXIT_INVALID,
+    EXIT_TOO_MANY_FAILURES,
+    JOB_VARIABLE,
+    DriverJob,
+)
 from workers.journal import Journal
 from workers.search import SweepSearch, TrialSource, open_source
 from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec, TpeSearch
@@ -39,6 +46,8 @@ from workers.training import preflight
 __all__ = ["main", "run"]
 
 log = logging.getLogger("workers.driver")
+
+_LONGEST_WORDS = 1_000
 
 _ENVIRONMENT = {
     # The tracking client must not repeat a request by itself: a repeated "create" is a ghost run.
@@ -64,13 +73,19 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    job = DriverJob.model_validate_json(os.environ[JOB_VARIABLE])
     try:
-        return run(job)
+        return run(DriverJob.model_validate_json(os.environ[JOB_VARIABLE]))
     except SpecError as error:
         for problem in error.problems:
             print(f"sasam: {problem}", file=sys.stderr)  # noqa: T201 - the job's log
         return EXIT_INVALID
+    except Exception as error:
+        if not is_defect(error):
+            raise
+        log.exception("the driver cannot run this sweep")
+        words = escape_controls(" ".join(f"{type(error).__name__}: {error}".split()))
+        print(f"sasam: {words[:_LONGEST_WORDS]}", file=sys.stderr)  # noqa: T201 - the job's log
+        return EXIT_DEFECT
 
 
 def run(job: DriverJob) -> int:
@@ -102,13 +117,33 @@ def run(job: DriverJob) -> int:
         journal.append("sweep_started", tags={f"sasam.{name}": str(v) for name, v in facts.items()})
         given_up = False
         if source.left:
-            with _cluster():  # others may have it while the rest is delivered
+            # Others may have the cluster while the rest is delivered.
+            with _cluster(), _progress_passes(journal):
                 given_up = _tune(job, source, journal, home)
         journal.append("sweep_ended", status="FAILED" if given_up else "FINISHED")
     finally:
         writer.close()
         journal.close()
     return EXIT_TOO_MANY_FAILURES if given_up else 0
+
+
+@contextmanager
+def _progress_passes(journal: Journal) -> Iterator[None]:
+    """Let a defect that comes after progress end the attempt only, not the sweep.
+
+    Tune raises ``ValueError`` and ``KeyError`` also when a node is lost at a bad moment; a sweep
+    that got on before will get on again.
+
+    Raises:
+        RuntimeError: A defect came after an epoch was recorded.
+    """
+    before = dict(journal.epochs)
+    try:
+        yield
+    except Exception as error:
+        if is_defect(error) and journal.epochs != before:
+            raise RuntimeError(f"Tune failed: {type(error).__name__}: {error}") from error
+        raise
 
 
 def _require_storage(job: DriverJob) -> None:
