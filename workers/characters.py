@@ -7,8 +7,9 @@ escapes in place of them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-__all__ = ["escape_controls", "find_control"]
+__all__ = ["escape_controls", "find_control", "replace_controls"]
 
 _CONTROLS = (
     r"\x00-\x1f"  # C0, with ESC, BEL, tab and line breaks
@@ -36,6 +37,11 @@ def escape_controls(text: str) -> str:
     ``\r\n`` becomes ``\n``. The result can be shown by any terminal and encoded as UTF-8.
     """
     return _CONTROL_IN_TEXT.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def replace_controls(text: str, replace: Callable[[str], str]) -> str:
+    """Replace every control character but tabs and line feeds by what ``replace`` makes of it."""
+    return _CONTROL_IN_TEXT.sub(lambda found: replace(found[0]), text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ import typer
 
 from service.cli.failures import CliError
 from service.cli.options import Output, OutputFormat, examples
-from service.cli.output import write
+from service.cli.output import echo, write
 
 if TYPE_CHECKING:
     from service.security.tokens import Tokens
@@ -50,7 +50,7 @@ def create(
 
     with _tokens() as tokens:
         lifetime = None if days is None else timedelta(days=days)
-        typer.echo(tokens.create(name, Role(role), lifetime=lifetime))
+        echo(tokens.create(name, Role(role), lifetime=lifetime))
 
 
 @examples("sasam token list", "sasam token list -o json")
@@ -70,7 +70,7 @@ def list_(output: Output = OutputFormat.TABLE) -> None:
     if output is not OutputFormat.TABLE:
         write(rows, output)
     elif not rows:
-        typer.echo("there are no tokens; the service answers this machine alone", err=True)
+        echo("there are no tokens; the service answers this machine alone", err=True)
     else:
         _print(rows)
 
