@@ -22,17 +22,24 @@ from pathlib import Path
 import ray
 from ray import tune
 
+from workers.characters import escape_controls
 from workers.code_version import git_commit
 from workers.data_changes import refuse_other_data
 from workers.delivery import MlflowWriter
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
-from workers.failures import Retries
-from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, JOB_VARIABLE, DriverJob
+from workers.failures import Retries, is_defect
+from workers.job import (
+    EXIT_DEFECT,
+    EXIT_INVALID,
+    EXIT_TOO_MANY_FAILURES,
+    JOB_VARIABLE,
+    DriverJob,
+)
 from workers.journal import Journal
 from workers.mlflow_schema import fact_tag, version_tag
 from workers.moments import UtcFormatter
 from workers.search import SweepSearch, TrialSource, open_source
-from workers.spec import ResourcesSpec, SpecError, SweepSpec, TpeSearch
+from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec, TpeSearch
 from workers.storage import S3Path, writing
 from workers.trainable import SweepTrial
 from workers.training import preflight
@@ -41,6 +48,8 @@ from workers.tune_callback import ConsecutiveFailures, JournalCallback, key_of
 __all__ = ["main", "run"]
 
 log = logging.getLogger("workers.driver")
+
+_LONGEST_WORDS = 1_000
 
 _ENVIRONMENT = {
     # The tracking client must not repeat a request by itself: a repeated "create" is a ghost run.
@@ -66,13 +75,19 @@ def main() -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(UtcFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    job = DriverJob.model_validate_json(os.environ[JOB_VARIABLE])
     try:
-        return run(job)
+        return run(DriverJob.model_validate_json(os.environ[JOB_VARIABLE]))
     except SpecError as error:
         for problem in error.problems:
             print(f"sasam: {problem}", file=sys.stderr)  # noqa: T201 - the job's log
         return EXIT_INVALID
+    except Exception as error:
+        if not is_defect(error):
+            raise
+        log.exception("the driver cannot run this sweep")
+        words = escape_controls(" ".join(f"{type(error).__name__}: {error}".split()))
+        print(f"sasam: {words[:_LONGEST_WORDS]}", file=sys.stderr)  # noqa: T201 - the job's log
+        return EXIT_DEFECT
 
 
 def run(job: DriverJob) -> int:
@@ -85,7 +100,12 @@ def run(job: DriverJob) -> int:
         os.environ.setdefault(name, value)
     home = Path(job.scratch_path) / "sweeps" / job.sweep_id
     _require_storage(job)
-    facts = preflight(job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data")
+    facts = preflight(
+        job.specification,
+        data_dir=Path(job.data_dir),
+        cache_dir=home / "data",
+        largest_node_bytes=lambda: _largest_node_bytes(job.specification.resources),
+    )
     journal = Journal(home / "journal.jsonl")
     writer = MlflowWriter(job, journal, _environment_tags())
     if job.attempt > 1 and not journal.is_started:
@@ -101,13 +121,33 @@ def run(job: DriverJob) -> int:
         )
         given_up = False
         if source.left:
-            with _cluster():  # others may have it while the rest is delivered
+            # Others may have the cluster while the rest is delivered.
+            with _cluster(), _progress_passes(journal):
                 given_up = _tune(job, source, journal, home)
         journal.append("sweep_ended", status="FAILED" if given_up else "FINISHED")
     finally:
         writer.close()
         journal.close()
     return EXIT_TOO_MANY_FAILURES if given_up else 0
+
+
+@contextmanager
+def _progress_passes(journal: Journal) -> Iterator[None]:
+    """Let a defect that comes after progress end the attempt only, not the sweep.
+
+    Tune raises ``ValueError`` and ``KeyError`` also when a node is lost at a bad moment; a sweep
+    that got on before will get on again.
+
+    Raises:
+        RuntimeError: A defect came after an epoch was recorded.
+    """
+    before = dict(journal.epochs)
+    try:
+        yield
+    except Exception as error:
+        if is_defect(error) and journal.epochs != before:
+            raise RuntimeError(f"Tune failed: {type(error).__name__}: {error}") from error
+        raise
 
 
 def _require_storage(job: DriverJob) -> None:
@@ -216,7 +256,24 @@ def _resources(wanted: ResourcesSpec) -> dict[str, float]:
     if gpu is None:
         gpu = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
     cpu = 1.0 if wanted.cpu is None else wanted.cpu
+    if not cpu and not gpu:
+        message = "must be above 0: a trial gets no GPU either, since the cluster has none"
+        raise SpecError([SpecProblem("resources.cpu", message, f"{cpu:g}")])
     return {"CPU": cpu, "GPU": gpu} if gpu else {"CPU": cpu}
+
+
+def _largest_node_bytes(wanted: ResourcesSpec) -> float:
+    """The most memory that a trial can have on a node; infinite where Ray does not know it.
+
+    Ray knows the memory of hosts, not that of GPUs.
+    """
+    with _cluster():
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if wanted.gpu != 0 and any(node.get("GPU", 0) for node in nodes):
+        return math.inf
+    return max(
+        (node.get("memory", 0) + node.get("object_store_memory", 0) for node in nodes), default=0
+    )
 
 
 def _environment_tags() -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import dropwhile
 
-__all__ = ["Failure", "FailureKind", "Retries", "read_failure"]
+__all__ = ["Failure", "FailureKind", "Retries", "is_defect", "names_defect", "read_failure"]
 
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -37,6 +37,35 @@ _RAISED_STORAGE_AWAY = re.compile(
     r"|REQUEST_TIMEOUT)"
 )
 """How Arrow's S3 says it, when it has tried for more than a minute."""
+
+
+_DEFECTS = (
+    ArithmeticError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+"""What follows from code, its arguments and what is installed, and comes again."""
+_BROKEN_INSTALLATION = re.compile(r"^(ImportError|ModuleNotFoundError|SyntaxError)\b")
+
+
+def is_defect(error: BaseException) -> bool:
+    """Whether an exception of a driver would come again at the next attempt.
+
+    Errors of the system and of connections pass, also those of libraries that derive them from
+    ``ValueError`` too.
+    """
+    return isinstance(error, _DEFECTS) and not isinstance(error, OSError)
+
+
+def names_defect(line: str) -> bool:
+    """Whether a driver's last line is that of an installation which cannot run any driver."""
+    return _BROKEN_INSTALLATION.match(line) is not None
 
 
 class FailureKind(StrEnum):

@@ -6,7 +6,15 @@ from workers.spec.fields import Section
 from workers.spec.sweep import SweepSpec
 from workers.storage import Stored, locate
 
-__all__ = ["ENTRYPOINT", "EXIT_INVALID", "EXIT_TOO_MANY_FAILURES", "JOB_VARIABLE", "DriverJob"]
+__all__ = [
+    "ENTRYPOINT",
+    "EXIT_DEFECT",
+    "EXIT_INVALID",
+    "EXIT_TOO_MANY_FAILURES",
+    "FINAL_EXITS",
+    "JOB_VARIABLE",
+    "DriverJob",
+]
 
 ENTRYPOINT = "python -m workers.driver"
 JOB_VARIABLE = "SASAM_JOB"
@@ -14,6 +22,12 @@ EXIT_INVALID = 65
 """The specification cannot run on this cluster; another attempt would not help."""
 EXIT_TOO_MANY_FAILURES = 69
 """``limits.consecutive_failures`` trials failed in a row."""
+EXIT_DEFECT = 70
+"""The driver raised what another attempt would raise again."""
+_CANNOT_RUN = (126, 127)
+"""A shell's, for a program that it may not run or does not find."""
+FINAL_EXITS = frozenset({EXIT_INVALID, EXIT_TOO_MANY_FAILURES, EXIT_DEFECT, *_CANNOT_RUN})
+"""Exit statuses after which another attempt would not help."""
 
 
 class DriverJob(Section):

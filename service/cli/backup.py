@@ -12,6 +12,7 @@ import typer
 
 from service.cli.failures import CliError
 from service.cli.options import examples
+from service.cli.output import echo
 
 __all__ = ["backup", "prune", "restore"]
 
@@ -35,7 +36,7 @@ def backup(
     with _told():
         manifest = write_backup(file, settings, artifacts=artifacts)
     mlflow = "with" if manifest.mlflow else "without"
-    typer.echo(
+    echo(
         f"{file}: {manifest.rows.get('sweeps', 0)} sweeps, {manifest.rows.get('trials', 0)} "
         f"trials, {mlflow} MLflow's database, {file.stat().st_size / 2**20:.1f} MiB"
     )
@@ -49,7 +50,7 @@ def restore(file: File) -> None:
 
     with _told():
         manifest = restore_backup(file, Settings())
-    typer.echo(
+    echo(
         f"restored {manifest.rows.get('sweeps', 0)} sweeps of {manifest.created_at}; start the "
         "service, and what MLflow recorded later comes with `sasam repair`"
     )
@@ -88,13 +89,11 @@ def prune(
         database.close()
     verb = "would remove" if dry_run else "removed"
     size = f"{pruned.bytes / 2**20:.1f} MiB"
-    typer.echo(f"{verb} the files of {len(pruned.sweeps)} sweeps ({size})")
+    echo(f"{verb} the files of {len(pruned.sweeps)} sweeps ({size})")
     for sweep_id in pruned.sweeps:
-        typer.echo(f"  {sweep_id}")
+        echo(f"  {sweep_id}")
     if settings.storage_is_on_s3:
-        typer.echo(
-            f"checkpoints under {settings.storage_path} stay: give the bucket a lifecycle rule"
-        )
+        echo(f"checkpoints under {settings.storage_path} stay: give the bucket a lifecycle rule")
 
 
 @contextmanager

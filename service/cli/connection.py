@@ -10,10 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import LATEST
+from service.cli.output import echo
 
 if TYPE_CHECKING:
     from service.client import Client, Sweep
@@ -67,7 +66,7 @@ def _port() -> int:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    typer.echo(f"sasam: warning: {message}", err=True)
+    echo(f"sasam: warning: {message}", err=True)
 
 
 def find_sweep(client: Client, sweep_id: str) -> Sweep:

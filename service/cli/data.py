@@ -11,6 +11,7 @@ import typer
 
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import examples
+from service.cli.output import echo
 
 __all__ = ["corrupt", "fetch"]
 
@@ -32,7 +33,7 @@ def fetch(
 
     with _progress(f"fetching {name}", "bytes") as report:
         folder = fetch_dataset(name, _data_dir(data_dir), report)
-    typer.echo(folder)
+    echo(folder)
 
 
 @examples(
@@ -67,7 +68,7 @@ def corrupt(
         corrupt_dataset(
             source, output, corruptions=corruption or CORRUPTIONS, seed=seed, progress=report
         )
-    typer.echo(output)
+    echo(output)
 
 
 def _data_dir(given: Path | None) -> Path:

@@ -9,6 +9,7 @@ import typer
 from service.cli.connection import connect, find_sweep
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import LATEST, SweepOrLatest, Url, examples
+from service.cli.output import echo
 from service.first_line import first_line
 
 __all__ = ["export"]
@@ -51,4 +52,4 @@ def export(
     except SQLAlchemyError as error:
         raise CliError(f"{optuna} cannot be written: {first_line(error)}") from error
     for study in studies:
-        typer.echo(f"{study.study}: {study.trials} trials, {study.added} new")
+        echo(f"{study.study}: {study.trials} trials, {study.added} new")

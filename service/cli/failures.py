@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from service.cli.output import echo
+
 if TYPE_CHECKING:
     from service.sweeps.schemas import SweepDetail
 
@@ -67,7 +69,7 @@ def reported() -> Iterator[None]:
         if os.environ.get(_DEBUG_VARIABLE) or _is_usage(error):
             raise
         lines, status = _explain(error)
-        typer.echo("\n  ".join([f"sasam: {lines[0]}", *lines[1:]]), err=True)
+        echo("\n  ".join([f"sasam: {lines[0]}", *lines[1:]]), err=True)
         raise typer.Exit(status) from None
 
 

@@ -12,6 +12,7 @@ from service.cli.completion import preset_names
 from service.cli.connection import service_address
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import Url, examples
+from service.cli.output import echo
 
 __all__ = ["init"]
 
@@ -41,8 +42,8 @@ def init(
             out.write(f"# yaml-language-server: $schema={schema}\n{text}")
     except FileExistsError:
         raise CliError(f"{file} exists; name another file", ExitStatus.USAGE) from None
-    typer.echo(file)
-    typer.echo(f"next: sasam submit {file} --dry-run", err=True)
+    echo(file)
+    echo(f"next: sasam submit {file} --dry-run", err=True)
 
 
 def _text(preset: str) -> str:

@@ -11,6 +11,7 @@ import typer
 from service.cli.connection import connect, find_sweep
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import LATEST, Output, OutputFormat, SweepOrLatest, Url, examples
+from service.cli.output import as_json, echo
 from workers.moments import clock_text
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def logs(
         found = find_sweep(client, sweep)
         if not follow:
             text = found.logs(trial, attempt=attempt, tail=tail)
-            typer.echo(text, nl=False)
+            echo(text, nl=False)
             if not text:
-                typer.echo("sasam: there is no log (yet)", err=True)
+                echo("sasam: there is no log (yet)", err=True)
             return
         for text in _news(found, tail):
-            typer.echo(text, nl=False)
+            echo(text, nl=False)
 
 
 @examples("sasam events", "sasam events latest --output json | jq .kind")
@@ -71,7 +72,8 @@ def events(
         raise CliError(f"events cannot be written as {output}: table or json", ExitStatus.USAGE)
     with connect(url) as client:
         for event in find_sweep(client, sweep).events(after=after):
-            typer.echo(event.model_dump_json() if output is OutputFormat.JSON else _line(event))
+            is_json = output is OutputFormat.JSON
+            echo(as_json(event.model_dump(mode="json")) if is_json else _line(event))
 
 
 @examples("sasam repair 1f0c2a9b77d4", "sasam repair --all")
@@ -95,11 +97,11 @@ def repair(
         done = client.repair() if sweep is None else find_sweep(client, sweep).repair()
     if output is OutputFormat.TABLE:
         sweeps = ", ".join(done.sweeps) or "none"
-        typer.echo(f"{done.trials} trials read again from MLflow, of sweeps: {sweeps}")
+        echo(f"{done.trials} trials read again from MLflow, of sweeps: {sweeps}")
     else:
         write(done.model_dump(mode="json"), output)
     for problem in done.problems:
-        typer.echo(f"sasam: not restored: {problem}", err=True)
+        echo(f"sasam: not restored: {problem}", err=True)
     if done.problems:
         raise typer.Exit(ExitStatus.PARTLY_FAILED)
 

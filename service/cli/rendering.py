@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from workers.characters import escape_controls
 from workers.moments import moment_text
 
 if TYPE_CHECKING:
@@ -50,10 +52,28 @@ _PIPE_WIDTH = 160
 
 def console(*, stderr: bool = False, is_wide: bool = False) -> Console:
     """A console; with ``is_wide`` one that is no terminal folds no row of a table."""
-    made = Console(stderr=stderr, highlight=False)
+    made = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if is_wide and not made.is_terminal:
         made.width = _PIPE_WIDTH
     return made
+
+
+class _Console(Console):
+    """A console that escapes control characters of what it shows; its own colours stay."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text of a cell, escaped before it is measured."""
+        return super().render_str(escape_controls(text), **options)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """The segments of what is shown."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(escape_controls(segment.text), segment.style)
 
 
 def table(*columns: str, title: str | None = None) -> Table:

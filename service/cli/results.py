@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
@@ -14,6 +13,7 @@ from service.cli.completion import figure_names
 from service.cli.connection import connect, find_sweep
 from service.cli.failures import CliError, ExitStatus
 from service.cli.options import LATEST, Output, OutputFormat, SweepOrLatest, Url, examples
+from service.cli.output import echo
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +90,7 @@ def summary(
             case SummaryFormat.TABLE:
                 print_summary(found, console(), **asked)
             case SummaryFormat.CSV | SummaryFormat.LATEX:
-                sys.stdout.write(found.summary_text(output, **asked))
+                echo(found.summary_text(output, **asked), nl=False)
             case _:
                 data = found.summary(**asked).model_dump(mode="json")
                 write(data, OutputFormat(output))
@@ -162,7 +162,7 @@ def report(
         found = find_sweep(client, sweep)
         path = file or Path(f"report-{found.sweep_id}.html")
         path.write_text(found.report(theme=theme), encoding="utf-8")
-    typer.echo(path)
+    echo(path)
 
 
 @examples(
@@ -236,11 +236,11 @@ def write_figures(sweep: Sweep, folder: Path, theme: str = "light") -> None:
             for suffix in (".svg", ".png", ".csv"):
                 path = folder / f"{figure.name}{suffix}"
                 path.write_bytes(sweep.figure_file(figure.name, _SUFFIXES[suffix], theme=theme))
-                typer.echo(path)
+                echo(path)
         except ProblemError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
-            typer.echo(f"{figure.name}: {error}", err=True)
+            echo(f"{figure.name}: {error}", err=True)
 
 
 def _format_of(file: Path) -> str:

@@ -21,6 +21,7 @@ from service.cli.options import (
     Url,
     examples,
 )
+from service.cli.output import echo
 
 if TYPE_CHECKING:
     from service.client import Client, Sweep
@@ -182,7 +183,7 @@ def delete(sweep: SweepArgument, url: Url = None) -> None:
     with connect(url) as client:
         found = find_sweep(client, sweep)
         found.delete()
-    typer.echo(f"sweep {found.sweep_id} is deleted", err=True)
+    echo(f"sweep {found.sweep_id} is deleted", err=True)
 
 
 def _command(
@@ -211,7 +212,7 @@ def _follow(sweep: Sweep, output: OutputFormat, *, exit_on_pause: bool = False) 
     try:
         detail = follow(sweep, on, exit_on_pause=exit_on_pause)
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"sasam: sweep {sweep.sweep_id} goes on; `sasam watch {sweep.sweep_id}` shows it "
             f"again, `sasam cancel {sweep.sweep_id}` ends it",
             err=True,

@@ -12,7 +12,7 @@ import typer
 
 from service.cli.failures import CliError
 from service.cli.options import Output, OutputFormat, examples
-from service.cli.output import write
+from service.cli.output import echo, write
 
 if TYPE_CHECKING:
     from service.security.tokens import Tokens
@@ -50,7 +50,7 @@ def create(
 
     with _tokens() as tokens:
         lifetime = None if days is None else timedelta(days=days)
-        typer.echo(tokens.create(name, Role(role), lifetime=lifetime))
+        echo(tokens.create(name, Role(role), lifetime=lifetime))
 
 
 @examples("sasam token list", "sasam token list -o json")
@@ -76,7 +76,7 @@ def list_(output: Output = OutputFormat.TABLE) -> None:
             if are_required
             else "the service answers this machine alone"
         )
-        typer.echo(f"there are no tokens; {state}", err=True)
+        echo(f"there are no tokens; {state}", err=True)
     else:
         _print(rows)
 

@@ -17,6 +17,7 @@ from service.settings import Settings
 from service.storage import Database
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
+from workers.characters import escape_controls
 from workers.logs import read_trial_log
 from workers.mlflow_schema import Artifact
 
@@ -113,6 +114,9 @@ def repair_all(repair: Annotated[Repair, Depends(repairs)]) -> RepairView:
 
 
 def _sections(texts: dict[str, str]) -> Response:
-    """Texts one below the other, each under its title, as ``tail`` writes files."""
+    """Texts one below the other, each under its title, as ``tail`` writes files.
+
+    Control characters are escaped: a terminal shows the answer as it is.
+    """
     parts = [f"==> {title} <==\n{text.rstrip()}\n" for title, text in texts.items()]
-    return PlainTextResponse("\n".join(parts))
+    return PlainTextResponse(escape_controls("\n".join(parts)))

@@ -21,7 +21,8 @@ from service.sweeps.lifecycle import TERMINAL, SweepState, transition
 from service.sweeps.service import changed_code
 from service.trials.repository import TrialRepository
 from workers.code_version import code_version
-from workers.job import EXIT_INVALID, EXIT_TOO_MANY_FAILURES, DriverJob
+from workers.failures import names_defect
+from workers.job import FINAL_EXITS, DriverJob
 from workers.spec import SweepSpec, duration_seconds
 
 __all__ = ["SweepSteps"]
@@ -169,7 +170,7 @@ class SweepSteps:
         self._keep_log(row)
         message = "the Ray cluster does not know the driver" if job is None else _last_line(job)
         failures = row.failures + 1
-        if job is not None and job.exit_code in {EXIT_INVALID, EXIT_TOO_MANY_FAILURES}:
+        if job is not None and (job.exit_code in FINAL_EXITS or names_defect(message)):
             self._end(row, SweepState.FAILED, message)
         elif failures >= self._settings.max_driver_attempts:
             reason = f"the driver died {failures} times without progress: {message}"

@@ -9,9 +9,10 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from workers.characters import escape_controls
 from workers.moments import UtcFormatter
 
-__all__ = ["JsonFormatter", "configure_logging", "current_request"]
+__all__ = ["JsonFormatter", "TextFormatter", "configure_logging", "current_request"]
 
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
 """Id of the request that is being answered."""
@@ -47,10 +48,18 @@ class JsonFormatter(logging.Formatter):
         )
 
 
+class TextFormatter(UtcFormatter):
+    """A line for people, with the control characters of what others wrote escaped."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and the traceback below it."""
+        return escape_controls(super().format(record))
+
+
 def configure_logging(form: Literal["text", "json"]) -> None:
     """Write log lines to standard error, unless someone else has taken care of them."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if form == "json" else UtcFormatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(_TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in _TOO_TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)

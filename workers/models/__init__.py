@@ -9,6 +9,9 @@ from workers.spec import ModelSpec
 
 __all__ = ["build_model", "count_parameters"]
 
+_REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
+"""What a network raises whose arguments have the wrong type or go beyond what PyTorch can hold."""
+
 
 def build_model(
     spec: ModelSpec, *, num_classes: int, in_channels: int, image_size: int
@@ -38,7 +41,7 @@ def build_model(
             image_size=image_size,
             **spec.kwargs,
         )
-    except TypeError as error:
+    except _REFUSALS as error:
         raise ValueError(f"model {spec.name} does not take {spec.kwargs}: {error}") from error
     return model
 

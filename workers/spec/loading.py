@@ -13,7 +13,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import Tag, ValidationError
 
+from workers.characters import escape_controls
 from workers.spec.fields import PATTERNS, Section
+from workers.spec.plain import find_flaws
 from workers.spec.sweep import SweepSpec
 
 __all__ = ["SpecError", "SpecProblem", "load_spec", "parse_spec", "validate_spec"]
@@ -21,7 +23,13 @@ __all__ = ["SpecError", "SpecProblem", "load_spec", "parse_spec", "validate_spec
 _LONGEST_TEXT = 200_000
 """Characters; the longest preset has 700, and a page of YAML takes a second from here on."""
 _DEEPEST = 50
+_MOST_DIGITS = 4_000
+"""Of a whole number; Python refuses to convert more than 4,300, and 16 are the most allowed."""
+_MOST_JSON_CHARACTERS = 100_000
+"""Of a specification with its defaults, quoted as JSON text: a driver gets it in an environment
+variable, which Linux limits to 128 KiB."""
 _MOST_PROBLEMS = 20
+_LONGEST_MESSAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +64,11 @@ class SpecError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML with the scalars of YAML 1.2's JSON schema, no repeated keys, no aliases.
+    """Safe YAML with the scalars of YAML 1.2's JSON schema; no repeated keys, aliases or tags.
 
     ``1e-4`` is a float; ``on``, ``010`` and ``2026-11-25`` are text, not true, eight and a date.
-    Aliases are refused because a few of them describe a structure too large to walk.
+    Aliases are refused because a few of them describe a structure too large to walk, tags because
+    they make values that no section takes, such as bytes and sets.
     """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own interface
@@ -69,12 +78,15 @@ class _Loader(yaml.SafeLoader):
         self._depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        problem = "aliases are not allowed" if self.check_event(yaml.AliasEvent) else ""
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML has no types
+        problem = "aliases are not allowed" if isinstance(event, yaml.AliasEvent) else ""
+        if getattr(event, "tag", None) is not None:
+            tag = _cut(event.tag.replace("tag:yaml.org,2002:", "!!"))
+            problem = f"tags such as {tag} are not allowed; write text in quotes"
         if self._depth == _DEEPEST:
             problem = f"more than {_DEEPEST} levels"
         if problem:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.composer.ComposerError(None, None, problem, mark)
+            raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
         self._depth += 1
         node = super().compose_node(parent, index)
         self._depth -= 1
@@ -86,13 +98,24 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 problem = "a key must be text"
             elif key.value in seen:
-                problem = f"the key {key.value!r} stands twice"
+                problem = f"the key {_cut(repr(key.value))} stands twice"
             else:
                 seen.add(key.value)
                 continue
             raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
         return super().construct_mapping(node, deep)
 
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        """A whole number; one too long to convert is refused with its place."""
+        try:
+            return _integer(node.value)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(
+                None, None, str(error), node.start_mark
+            ) from None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 for _tag, _pattern, _first in (
     ("null", r"null|~|", ["n", "~", ""]),
@@ -134,7 +157,7 @@ def parse_spec(text: str) -> Any:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except RecursionError:
         raise SpecError([SpecProblem("", "is nested too deeply", _shorten(text))]) from None
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         what = getattr(error, "problem", None) or getattr(error, "reason", None) or error
@@ -147,7 +170,7 @@ def parse_spec(text: str) -> Any:
 def _parse_json(text: str) -> Any:
     """Read JSON; what merely looks like it may be YAML."""
     try:
-        return json.loads(text, object_pairs_hook=_without_repeated_keys)
+        return json.loads(text, object_pairs_hook=_without_repeated_keys, parse_int=_integer)
     except json.JSONDecodeError:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
 
@@ -157,8 +180,19 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         (repeated, _), *_ = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"the key {repeated!r} stands twice")
+        raise ValueError(f"the key {_cut(repr(repeated))} stands twice")
     return mapping
+
+
+def _integer(text: str) -> int:
+    """A whole number as it is written.
+
+    Raises:
+        ValueError: It has too many digits.
+    """
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a whole number of {len(text):,} digits; at most 16 are allowed")
+    return int(text)
 
 
 def validate_spec(data: Any) -> SweepSpec:
@@ -170,16 +204,51 @@ def validate_spec(data: Any) -> SweepSpec:
     if not isinstance(data, dict):
         message = "must be a mapping of sections such as dataset, model and optimizers"
         raise SpecError([SpecProblem("", message, _shorten(data))])
+    flaws = list(find_flaws(data))
+    problems = [SpecProblem(_place(f.location), f.message, _shorten(f.value)) for f in flaws]
+    if any(not flaw.location for flaw in flaws):
+        raise SpecError(_counted(problems))
     try:
-        return SweepSpec.model_validate(data)
+        specification = SweepSpec.model_validate(data)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-    problems = _joined([_problem(dict(detail), data) for detail in details])
-    if len(problems) > _MOST_PROBLEMS:
-        more = f"has {len(problems) - _MOST_PROBLEMS:,} more problems"
-        counted = SpecProblem("", more, f"{len(problems):,} in all")
-        problems = [*problems[:_MOST_PROBLEMS], counted]
-    raise SpecError(problems)
+        known = tuple(f"{problem.path}{end}" for problem in problems for end in ("$", ".", "["))
+        details = [_problem(dict(detail), data) for detail in error.errors(include_url=False)]
+        problems += [p for p in _joined(details) if not f"{p.path}$".startswith(known)]
+    if problems:
+        raise SpecError(_counted(problems))
+    _require_size(specification)
+    return specification
+
+
+def _require_size(specification: SweepSpec) -> None:
+    """Refuse what cannot be handed to a driver.
+
+    Raises:
+        SpecError: It is too large.
+    """
+    size = len(json.dumps(specification.model_dump_json()))
+    if size > _MOST_JSON_CHARACTERS:
+        message = (
+            f"must have at most {_MOST_JSON_CHARACTERS:,} characters as JSON; write values as "
+            "ranges of a search, or submit several sweeps"
+        )
+        raise SpecError([SpecProblem("", message, f"{size:,}")])
+
+
+def _counted(problems: list[SpecProblem]) -> list[SpecProblem]:
+    """The first problems, and how many more there are."""
+    if len(problems) <= _MOST_PROBLEMS:
+        return problems
+    more = f"has {len(problems) - _MOST_PROBLEMS:,} more problems"
+    return [*problems[:_MOST_PROBLEMS], SpecProblem("", more, f"{len(problems):,} in all")]
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """A location as a path."""
+    path = ""
+    for part in location:
+        path = _join(path, part)
+    return _cut(path)
 
 
 def _problem(detail: dict[str, Any], data: Any) -> SpecProblem:
@@ -191,7 +260,8 @@ def _problem(detail: dict[str, Any], data: Any) -> SpecProblem:
         path = _join(path, part)
     value = getattr(cause, "value", detail["input"])
     got = "nothing" if is_missing else _shorten(value)
-    return SpecProblem(_cut(path), _message(detail), got)
+    message = escape_controls(_message(detail))
+    return SpecProblem(_cut(path), _cut(message, _LONGEST_MESSAGE), got)
 
 
 _MESSAGES = {
@@ -226,7 +296,7 @@ def _message(detail: dict[str, Any]) -> str:
     """What is wrong and what is allowed."""
     kind, location = detail["type"], detail["loc"]
     context = {
-        name: int(value) if isinstance(value, float) and value.is_integer() else value
+        name: f"{value:g}" if isinstance(value, float) else value
         for name, value in detail.get("ctx", {}).items()
     }
     if kind == "value_error":
@@ -293,7 +363,7 @@ def _join(path: str, part: int | str) -> str:
     """A path and one step more."""
     if isinstance(part, int):
         return f"{path}[{part}]"
-    name = part if part.isprintable() else _shorten(part)
+    name = part if part.isprintable() else _cut(escape_controls(repr(part)))
     return f"{path}.{name}" if path else name
 
 
@@ -317,9 +387,9 @@ def _shorten(value: Any) -> str:
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (RecursionError, TypeError, ValueError):
-        text = f"a {type(value).__name__}"
-    return _cut(text.encode(errors="backslashreplace").decode())
+        text = f"a value of type {type(value).__name__}"
+    return _cut(escape_controls(text))
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _cut(text: str, longest: int = 80) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

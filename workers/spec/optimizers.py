@@ -14,6 +14,7 @@ from workers.spec.fields import (
     Flag,
     Keywords,
     Label,
+    Name,
     NonNegative,
     Positive,
     Probability,
@@ -105,7 +106,7 @@ class Adam(_Optimizer):
 class PluginOptimizer(_Optimizer):
     """An optimizer from the entry-point group ``sasam.optimizers``."""
 
-    name: str = Field(min_length=1)
+    name: Name
     kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of its factory."""
 

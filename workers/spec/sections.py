@@ -13,7 +13,7 @@ from workers.spec.fields import (
     Duration,
     Flag,
     Keywords,
-    NonNegative,
+    Name,
     PartError,
     Positive,
     Probability,
@@ -34,11 +34,14 @@ __all__ = [
 
 Split = Literal["validation", "ood"]
 
+_LEAST_RESOURCE = 0.0001
+"""Ray counts resources in whole multiples of it and fails with less than one."""
+
 
 class _Named(Section):
     """A section that a plain name can stand for."""
 
-    name: str = Field(min_length=1)
+    name: Name
 
     @model_validator(mode="before")
     @classmethod
@@ -136,7 +139,7 @@ class TrainingSpec(Section):
     schedule: Literal["constant", "cosine", "step"] = "constant"
     """Schedule of the learning rate; the smoothness-adaptive methods take another than
     ``constant`` only when they are told to (``scheduled``)."""
-    warmup_epochs: Annotated[int, Field(ge=0, strict=True)] = 0
+    warmup_epochs: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 0
     """Epochs over which the learning rate rises from 0."""
     label_smoothing: Probability = 0.0
     """Share of a label that is spread over all classes, in training."""
@@ -186,12 +189,21 @@ class CurvatureSpec(Section):
 class ResourcesSpec(Section):
     """What one trial occupies; what the cluster suggests where absent."""
 
-    gpu: NonNegative | None = None
+    gpu: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False, strict=True)] | None = None
     """GPUs of a trial; a fraction shares one."""
-    cpu: NonNegative | None = None
+    cpu: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False, strict=True)] | None = None
     """CPU cores of a trial."""
     max_concurrent: Count | None = None
     """Most trials of this sweep at the same time."""
+
+    @field_validator("gpu", "cpu")
+    @classmethod
+    def _countable(cls, value: float | None) -> float | None:
+        if value is not None and 0 < value < _LEAST_RESOURCE:
+            raise ValueError(
+                f"must be 0 or at least {_LEAST_RESOURCE:g}, the unit that Ray counts in"
+            )
+        return None if value is None else value + 0.0  # -0.0 is 0
 
     @field_validator("gpu")
     @classmethod
@@ -199,6 +211,12 @@ class ResourcesSpec(Section):
         if value is not None and value > 1 and value != int(value):
             raise ValueError("must be a fraction of one GPU, or a whole number of GPUs")
         return value
+
+    @model_validator(mode="after")
+    def _something(self) -> ResourcesSpec:
+        if self.cpu == 0 and self.gpu == 0:
+            raise PartError(("cpu",), "must be above 0 where gpu is 0", self.cpu)
+        return self
 
 
 class LimitsSpec(Section):

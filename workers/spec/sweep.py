@@ -6,9 +6,9 @@ from collections import Counter
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
-from workers.spec.fields import Label, PartError, Section, Seed, Unique
+from workers.spec.fields import Label, PartError, Section, Seed, Unique, require_plain
 from workers.spec.optimizers import SASAM, SASGD, OptimizerSpec
 from workers.spec.search import AshaSpec, Configuration, GridSearch, SearchSpec, TpeSearch
 from workers.spec.sections import (
@@ -24,9 +24,13 @@ from workers.spec.trial import TrialConfig
 
 __all__ = ["SweepSpec"]
 
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(require_plain)]
 
 _RESERVED_TAGS = ("mlflow.", "sasam.")
+_MOST_OPTIMIZERS = 100
+_MOST_TAGS = 100
+_MOST_TRIALS = 100_000
+"""Of a sweep; a service allows fewer (``SASAM_MAX_TRIALS``)."""
 
 
 _LEFT_TO_ADAPTIVE_METHODS = {"schedule": "constant", "warmup_epochs": 0, "gradient_clipping": None}
@@ -44,7 +48,7 @@ class SweepSpec(Section):
     """The corrupted test set, which is out of distribution; null measures none."""
     model: ModelSpec
     """The network."""
-    optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1)
+    optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1, max_length=_MOST_OPTIMIZERS)
     """Optimizers by name, or with options; variants of one have labels."""
     search: SearchSpec = GridSearch()
     """Which learning rates and weight decays."""
@@ -62,7 +66,7 @@ class SweepSpec(Section):
     """When to give up."""
     priority: Annotated[int, Field(ge=-1000, le=1000, strict=True)] = 0
     """Higher starts first."""
-    tags: dict[Label, Tag] = Field(default_factory=dict)
+    tags: dict[Label, Tag] = Field(default_factory=dict, max_length=_MOST_TAGS)
     """Of one's own, on the sweep and on its runs in MLflow."""
 
     @field_validator("optimizers")
@@ -91,9 +95,18 @@ class SweepSpec(Section):
             if name.startswith(_RESERVED_TAGS):
                 message = f"must not begin with {' or '.join(_RESERVED_TAGS)}: these are ours"
                 raise PartError((name,), message, text)
-            if not text.isprintable():
-                raise PartError((name,), "must be text without control characters", text)
         return value
+
+    @model_validator(mode="after")
+    def _countable(self) -> SweepSpec:
+        if self.trial_count > _MOST_TRIALS:
+            factors = (
+                f"{len(self.optimizers):,} optimizers x {self.search.configuration_count:,} "
+                f"configurations x {len(self.seeds):,} seeds"
+            )
+            message = f"must lead to at most {_MOST_TRIALS:,} trials: {factors}"
+            raise PartError(("search",), message, self.trial_count)
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> SweepSpec:

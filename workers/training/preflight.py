@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from workers.batches import TrialData, load_data
 from workers.data_changes import DATA_FINGERPRINT
@@ -16,18 +15,38 @@ from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer
 from workers.spec import SpecError, SpecProblem, SweepSpec
+from workers.training.memory import (
+    TooLargeError,
+    TrialMemory,
+    available_bytes,
+    estimate_memory,
+    gibibytes,
+    host_bytes,
+    measure_memory,
+)
+from workers.training.trial import autocast_dtype
 
 __all__ = ["preflight"]
 
-# Copies of the weights that training holds at most: weights, gradient, the gradient before, former
-# and restored weights (SA-SAM).
-_WEIGHT_COPIES = 5
 
-
-def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[str, Any]:
+def preflight(
+    spec: SweepSpec,
+    *,
+    data_dir: Path,
+    cache_dir: Path,
+    largest_node_bytes: Callable[[], float] | None = None,
+) -> Mapping[str, Any]:
     """Load the data, build the network and every optimizer, and make one forward pass.
 
-    Corrupted images that are not there yet are made here, once, and not by the first trials.
+    Corrupted images that are not there yet are made here, once, and not by the first trials. The
+    network is built only if its estimated memory is there.
+
+    Args:
+        spec: The sweep.
+        data_dir: Folder with the data sets.
+        cache_dir: Folder for subsets and generated images.
+        largest_node_bytes: Gives the memory that a trial can have on the largest node of the
+            cluster; called if this machine has too little. None if trials run here.
 
     Returns:
         Facts about the sweep: numbers of weights, of images and of classes, the memory that a trial
@@ -43,6 +62,22 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
         raise SpecError([problem]) from absolute
     problems = [*_batch_problems(spec, data)]
+    value_bytes = _activation_bytes(spec)
+    try:
+        memory = estimate_memory(
+            spec,
+            num_classes=data.num_classes,
+            in_channels=data.in_channels,
+            image_size=data.image_size,
+            value_bytes=value_bytes,
+        )
+    except TooLargeError as error:
+        problem = SpecProblem("model", f"the network is too large: {error}", spec.model.name)
+        raise SpecError([*problems, problem]) from error
+    if memory is not None:
+        lacking = [*_memory_problems(spec, memory, largest_node_bytes)]
+        if lacking:
+            raise SpecError([*problems, *lacking])
     try:
         model = build_model(
             spec.model,
@@ -50,13 +85,12 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
             in_channels=data.in_channels,
             image_size=data.image_size,
         )
-        activation_bytes = _bytes_per_image(model, data) * spec.training.batch_size
+        memory = _measure(spec, model, data, value_bytes)
     except ValueError as error:
         raise SpecError([*problems, SpecProblem("model", str(error), spec.model.name)]) from error
-    weight_bytes = 4 * count_parameters(model) * _WEIGHT_COPIES
     problems += [
         *_optimizer_problems(spec, model),
-        *_memory_problems(activation_bytes, weight_bytes),
+        *_memory_problems(spec, memory, largest_node_bytes),
     ]
     if problems:
         raise SpecError(problems)
@@ -67,7 +101,7 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
         "ood_images": 0 if data.ood is None else len(data.ood) * len(data.ood.labels),
         "classes": data.num_classes,
         DATA_FINGERPRINT: data.fingerprint,
-        "trial_memory_bytes": activation_bytes + weight_bytes + data.size_bytes,
+        "trial_memory_bytes": memory.total + data.size_bytes,
     }
 
 
@@ -92,46 +126,49 @@ def _optimizer_problems(spec: SweepSpec, model: nn.Module) -> Iterator[SpecProbl
             return
 
 
-def _memory_problems(activation_bytes: int, weight_bytes: int) -> Iterator[SpecProblem]:
-    """Compare with the machine this runs on, whose like the trials run on."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    needed = activation_bytes + weight_bytes
-    if torch.cuda.is_available():
-        memory = max(memory, torch.cuda.get_device_properties(0).total_memory)
-    if needed > memory:
-        key = "training.batch_size" if activation_bytes > weight_bytes else "model"
+def _memory_problems(
+    spec: SweepSpec, memory: TrialMemory, largest_node_bytes: Callable[[], float] | None
+) -> Iterator[SpecProblem]:
+    """Compare a trial's memory with that of the machine, before the system ends it for lack."""
+    available: float = available_bytes(spec.resources)
+    if memory.total > available and largest_node_bytes is not None:
+        available = max(available, largest_node_bytes())
+    if memory.weights > host_bytes():  # the network is built on the host, and here first
+        available = min(available, host_bytes())
+    if memory.total > available:
+        is_batch = memory.activations > memory.total - memory.activations
         yield SpecProblem(
-            key,
-            f"a trial needs about {needed / 2**30:.1f} GiB for activations and weights, the "
-            f"machine has {memory / 2**30:.1f}; make batches or the network smaller",
-            f"{activation_bytes / 2**30:.1f} + {weight_bytes / 2**30:.1f} GiB",
+            "training.batch_size" if is_batch else "model",
+            f"a trial needs at least {memory}, available are {gibibytes(available)}; make batches "
+            "or the network smaller",
+            str(spec.training.batch_size) if is_batch else spec.model.name,
         )
 
 
-def _bytes_per_image(model: nn.Module, data: TrialData) -> int:
-    """Bytes that a training pass keeps for each image; a pass over two images of zeros finds it.
+def _activation_bytes(spec: SweepSpec) -> int:
+    """Bytes of an activation in training."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = autocast_dtype(spec.training.precision, device)
+    return torch.float32.itemsize if dtype is None else dtype.itemsize
+
+
+def _measure(spec: SweepSpec, model: nn.Module, data: TrialData, value_bytes: int) -> TrialMemory:
+    """What a trial needs by a pass over two images of zeros.
 
     Raises:
         ValueError: The network cannot take the images, or has no output for each class.
     """
     shape = (2, data.in_channels, data.image_size, data.image_size)
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if not isinstance(tensor, nn.Parameter):
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    outputs: list[Any] = []
+    hook = model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
     try:
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            logits = model.train()(torch.zeros(shape))
+        memory = measure_memory(spec, model.train(), torch.zeros(shape), value_bytes=value_bytes)
     except (AssertionError, IndexError, RuntimeError, TypeError) as error:
         size = f"{shape[1]} x {shape[2]} x {shape[3]}"
         raise ValueError(f"the network cannot take images of {size}: {error}") from error
-    if logits.shape != (2, data.num_classes):
-        raise ValueError(
-            f"the network returns {tuple(logits.shape)} for 2 images of {data.num_classes} classes"
-        )
-    return sum(size for pointer, size in kept.items() if pointer not in weights) // 2
+    finally:
+        hook.remove()
+    found = tuple(getattr(outputs[-1], "shape", ()))
+    if found != (2, data.num_classes):
+        raise ValueError(f"the network returns {found} for 2 images of {data.num_classes} classes")
+    return memory

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import requests
 
-from workers.failures import FailureKind, Retries, read_failure
+from workers.failures import FailureKind, Retries, is_defect, read_failure
 
 RAISED = """Failure # 1 (occurred at 2026-11-25_13-13-23)
 \x1b[36mray::ResourceTrainable.train()\x1b[39m (pid=8607, ip=192.0.2.2, repr=<MemoryError>)
@@ -135,3 +136,24 @@ def test_retries_wait_for_a_full_disk_without_counting():
 
 def test_retries_can_be_none():
     assert Retries(limit=0).pause_seconds("a", read_failure(DIED), epoch=0) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("resources"), True),
+        (ModuleNotFoundError("ray"), True),
+        (KeyError("x"), True),
+        (TypeError("x"), True),
+        (ZeroDivisionError(), True),
+        (OSError("disk"), False),
+        (ConnectionError("refused"), False),
+        (RuntimeError("node lost"), False),
+        (MemoryError(), False),
+        (requests.exceptions.JSONDecodeError("x", "", 0), False),
+        (requests.exceptions.InvalidURL("x"), False),
+    ],
+    ids=repr,
+)
+def test_is_defect_only_for_what_comes_again(error, expected):
+    assert is_defect(error) is expected

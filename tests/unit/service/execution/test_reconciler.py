@@ -11,7 +11,7 @@ import pytest
 
 from service.execution.ray_jobs import RayJobs, RayUnavailableError
 from service.sweeps.lifecycle import Command
-from workers.job import ENTRYPOINT, EXIT_INVALID, EXIT_TOO_MANY_FAILURES, DriverJob
+from workers.job import ENTRYPOINT, FINAL_EXITS, DriverJob
 from workers.metrics import Outcome
 
 World = Any  # the fixture's class lives in conftest, which cannot be imported
@@ -155,7 +155,7 @@ def test_dead_driver_waits_for_consent_where_the_code_has_changed(world: World) 
     assert world.run(sweep_id).attempt == 3
 
 
-@pytest.mark.parametrize("exit_code", [EXIT_INVALID, EXIT_TOO_MANY_FAILURES])
+@pytest.mark.parametrize("exit_code", sorted(FINAL_EXITS))
 @pytest.mark.parametrize("was_running", [False, True])
 def test_driver_that_gives_up_fails_the_sweep_at_once_in_its_words(
     exit_code: int, was_running: bool, world: World
@@ -173,6 +173,20 @@ def test_driver_that_gives_up_fails_the_sweep_at_once_in_its_words(
     assert sweep.reason == "model.name: too large (got vit); dataset: missing"
     if was_running:
         assert driver.status(driver.parent) == ("FAILED", None)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["ModuleNotFoundError: No module named 'ray'", "ImportError: libcuda.so", "SyntaxError: bad"],
+)
+def test_driver_that_an_installation_cannot_run_fails_the_sweep_at_once(
+    line: str, world: World
+) -> None:
+    sweep_id = world.submit()
+    world.tick(2)
+    world.fail_driver(sweep_id, exit_code=1, message=f"Traceback (most recent call last):\n{line}")
+    sweep = world.show(sweep_id)
+    assert (sweep.state, sweep.attempt, sweep.reason) == ("failed", 1, line)
 
 
 def test_driver_the_cluster_forgot_is_started_again(world: World) -> None:

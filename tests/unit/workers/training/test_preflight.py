@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_preflight_impossible_specification_names_its_key(
 
 
 def test_preflight_too_little_memory_names_the_batch(spec_dict, data_dir, monkeypatch):
-    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 20}.__getitem__)
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 5}.__getitem__)
     message = problems(spec_dict, data_dir)["training.batch_size"]
     assert "make batches or the network smaller" in message
 
@@ -97,3 +98,35 @@ def test_missing_data_set_does_not_reveal_where_the_data_lies(
     with pytest.raises(SpecError, match=r"is not there.*into the data folder") as refused:
         preflight(validate_spec(spec_dict), data_dir=tmp_path, cache_dir=tmp_path / "cache")
     assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"width": 10**5}, {"width": 10**9}, {"width": 2**53 - 1}], ids=str
+)
+def test_preflight_network_beyond_any_machine_is_refused_without_being_built(
+    spec_dict, data_dir, kwargs
+):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    spec_dict["model"] = {"name": "cnn-tiny", "kwargs": kwargs}
+    message = problems(spec_dict, data_dir)["model"]
+    assert "too large" in message or "a trial needs at least" in message
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # 1 GiB
+
+
+def test_preflight_network_of_endless_depth_is_refused(spec_dict, data_dir, tmp_path):
+    spec_dict["model"] = {
+        "name": "vit-small",
+        "kwargs": {"dim": 4, "heads": 1, "mlp_dim": 4, "depth": 10**9},
+    }
+    assert "more than 10,000 tensors" in problems(spec_dict, data_dir)["model"]
+
+
+def test_preflight_asks_for_the_largest_node_where_this_machine_is_too_small(
+    spec_dict, data_dir, monkeypatch
+):
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 5}.__getitem__)
+    spec = validate_spec(spec_dict)
+    folders = {"data_dir": data_dir, "cache_dir": data_dir / "cache"}
+    assert preflight(spec, **folders, largest_node_bytes=lambda: 1e9)["parameters"]
+    with pytest.raises(SpecError, match="a trial needs at least"):
+        preflight(spec, **folders, largest_node_bytes=lambda: 1e4)

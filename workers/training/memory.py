@@ -1,0 +1,231 @@
+"""The memory that a trial trains in, computed before it is taken.
+
+    needed = weights + gradients + optimizer state + activations of a batch (+ best weights)
+
+The network is built and run on PyTorch's meta device, where a tensor has a shape and no memory: a
+network too large for any machine costs as little as a small one. What the kernels of a step take
+besides, such as the workspace of a convolution, is not counted: the sum is a lower bound.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from workers.models import build_model
+from workers.spec import ResourcesSpec, SweepSpec
+from workers.spec.optimizers import MSGD, SAM, OptimizerSpec
+
+__all__ = [
+    "TooLargeError",
+    "TrialMemory",
+    "available_bytes",
+    "estimate_memory",
+    "gibibytes",
+    "host_bytes",
+    "measure_memory",
+    "optimizer_copies",
+]
+
+_COPIES = {"sa-sam": 2, "sa-sgd": 2, "sam": 1, "adam": 2}
+"""SA-SAM and SA-SGD: previous weights, and present gradients or weights to restore. SAM: weights to
+restore. Adam: two moments."""
+_MOST_TENSORS = 10_000
+"""That a network may make while it is built; the largest of timm make a few thousand."""
+_LONGEST_REASON = 300
+_MOST_PLAIN_GIB = 1e6
+_MOST_VALUES_ON_HOST = 2**24
+"""Of a tensor that must have values, such as the rates of dropout by depth."""
+_ON_META = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand}
+_ON_HOST = {torch.arange, torch.linspace, torch.eye}
+_CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+@dataclass(frozen=True, slots=True)
+class TrialMemory:
+    """Bytes that a trial needs on the device that trains.
+
+    Args:
+        weights: Parameters and buffers.
+        gradients: One for each parameter that trains.
+        optimizer_state: Of the optimizer of the sweep that keeps most.
+        activations: What the backward pass of a batch needs of the forward pass.
+    """
+
+    weights: int
+    gradients: int
+    optimizer_state: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        """Their sum."""
+        return self.weights + self.gradients + self.optimizer_state + self.activations
+
+    def __str__(self) -> str:
+        """The sum and its parts, for a message."""
+        parts = {
+            "weights": self.weights,
+            "gradients": self.gradients,
+            "optimizer state": self.optimizer_state,
+            "activations": self.activations,
+        }
+        named = ", ".join(f"{name} {gibibytes(size)}" for name, size in parts.items())
+        return f"{gibibytes(self.total)} ({named})"
+
+
+class TooLargeError(ValueError):
+    """A network has too many or too large parts to be built."""
+
+
+def estimate_memory(
+    spec: SweepSpec, *, num_classes: int, in_channels: int, image_size: int, value_bytes: int = 4
+) -> TrialMemory | None:
+    """Find what a trial needs, without taking it.
+
+    Args:
+        spec: The sweep; of its optimizers the one that needs most counts.
+        num_classes: The length of the output.
+        in_channels: Channels of the images: 1 or 3.
+        image_size: Height and width of the images, in pixels.
+        value_bytes: Of an activation: 4, or 2 in half precision.
+
+    Returns:
+        The memory; None if the network cannot be built or run without memory, or does not fit its
+        images.
+
+    Raises:
+        TooLargeError: The network has too many or too large parts to be built.
+    """
+    shape = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+    try:
+        with _WithoutMemory():
+            model = build_model(spec.model, **shape)
+        model = model.to("meta").train()
+        images = torch.zeros(
+            (spec.training.batch_size, in_channels, image_size, image_size), device="meta"
+        )
+        return measure_memory(spec, model, images, value_bytes=value_bytes)
+    except TooLargeError:
+        raise
+    except Exception as error:  # a network of a package can raise anything
+        if "overflow" not in str(error):
+            return None
+        raise TooLargeError(" ".join(str(error).split())[:_LONGEST_REASON]) from error
+
+
+def measure_memory(
+    spec: SweepSpec, model: nn.Module, images: Tensor, *, value_bytes: int = 4
+) -> TrialMemory:
+    """Find what a trial needs from a forward pass.
+
+    Args:
+        spec: The sweep; of its optimizers the one that needs most counts.
+        model: Its network, on any device.
+        images: Some images on the same device, shape (n, channels, height, width).
+        value_bytes: Of an activation: 4, or 2 in half precision.
+    """
+    activations = _kept_bytes(model, images) * spec.training.batch_size // len(images)
+    trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
+    weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
+    if spec.curvature is not None and spec.curvature.at_best:
+        weights *= 2  # a copy of the best ones
+    copies = max(optimizer_copies(optimizer) for optimizer in spec.optimizers)
+    return TrialMemory(weights, trained, copies * trained, activations * value_bytes // 4)
+
+
+def optimizer_copies(optimizer: OptimizerSpec) -> int:
+    """Copies of the weights that an optimizer holds during a pass, besides weights and gradients.
+
+    0 for an optimizer of a package, of which nothing is known.
+    """
+    if isinstance(optimizer, MSGD):
+        return int(optimizer.momentum > 0)
+    momentum = isinstance(optimizer, SAM) and optimizer.momentum > 0
+    return _COPIES.get(optimizer.name, 0) + momentum
+
+
+def _kept_bytes(model: nn.Module, images: Tensor) -> int:
+    """Bytes that a forward pass keeps for the backward pass, without the weights."""
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage  # held, so that no other storage gets the same address
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model(images)
+    own = {t.untyped_storage()._cdata for t in (*model.parameters(), *model.buffers())}
+    return sum(storage.nbytes() for address, storage in kept.items() if address not in own)
+
+
+def available_bytes(resources: ResourcesSpec) -> int:
+    """Memory that a trial can have on this machine: that of its GPU, or of the host without one."""
+    if torch.cuda.is_available() and resources.gpu != 0:
+        total = torch.cuda.get_device_properties(0).total_memory
+        return int(total * min(1.0, resources.gpu or 1.0))
+    return host_bytes()
+
+
+def host_bytes(limits: tuple[Path, ...] = _CGROUPS) -> int:
+    """Memory that this process may take: the machine's, or less where its control group limits it.
+
+    Args:
+        limits: Files of the control group, of version 2 and of version 1.
+    """
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in limits:
+        try:
+            found = min(found, int(path.read_text()))
+        except (OSError, ValueError):  # there is no such group, or its limit is "max"
+            continue
+    return found
+
+
+class _WithoutMemory(TorchFunctionMode):
+    """Makes the large tensors of a network on the meta device while it is built.
+
+    Tensors with values that code reads, such as ``torch.linspace(0, rate, depth).tolist()``, stay
+    on the host; therefore ``torch.device("meta")`` does not do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tensors = 0
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = dict(kwargs or {})
+        if func in _ON_META:
+            self._count()
+            options["device"] = "meta"
+        elif func in _ON_HOST:
+            self._count()
+            numbers = [x for x in (*args, *options.values()) if isinstance(x, int | float)]
+            if max(map(abs, numbers), default=0) > _MOST_VALUES_ON_HOST:
+                raise TooLargeError(f"the network makes a tensor of {max(numbers):g} values")
+        return func(*args, **options)
+
+    def _count(self) -> None:
+        self._tensors += 1
+        if self._tensors > _MOST_TENSORS:
+            raise TooLargeError(f"the network has more than {_MOST_TENSORS:,} tensors")
+
+
+def gibibytes(size: float) -> str:
+    """A number of bytes in GiB."""
+    size /= 2**30
+    return f"{size:,.1f} GiB" if size < _MOST_PLAIN_GIB else f"{size:.1e} GiB"
