@@ -22,7 +22,7 @@ from pathlib import Path
 import ray
 from ray import tune
 
-from workers.changes import refuse_other_data
+from workers.changes import DATA_FINGERPRINT, refuse_other_data
 from workers.code_version import git_commit
 from workers.delivery import MlflowWriter
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
@@ -98,7 +98,7 @@ def run(job: DriverJob) -> int:
         given_up = False
         if source.left:
             with _cluster():  # others may have it while the rest is delivered
-                given_up = _tune(job, source, journal, home)
+                given_up = _tune(job, source, journal, home, facts[DATA_FINGERPRINT])
         journal.append("sweep_ended", status="FAILED" if given_up else "FINISHED")
     finally:
         writer.close()
@@ -133,7 +133,9 @@ def _cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> bool:
+def _tune(
+    job: DriverJob, source: TrialSource, journal: Journal, home: Path, data_fingerprint: str
+) -> bool:
     """Run the trials; returns whether too many failed in a row."""
     specification = job.specification
     limits = specification.limits
@@ -141,6 +143,7 @@ def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> 
     settings = {
         "data_dir": job.data_dir,
         "cache_dir": str(home / "data"),
+        "data_fingerprint": data_fingerprint,
         "checkpoint_dir": str(job.trials_folder),
         "log_dir": str(home / "checkpoints"),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from workers.batches import TrialData, load_data
-from workers.changes import DATA_FINGERPRINT
+from workers.changes import DATA_FINGERPRINT, DATA_NOTES
 from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer
@@ -19,9 +20,12 @@ from workers.spec import SpecError, SpecProblem, SweepSpec
 
 __all__ = ["preflight"]
 
+log = logging.getLogger(__name__)
+
 # Copies of the weights that training holds at most: weights, gradient, the gradient before, former
 # and restored weights (SA-SAM).
 _WEIGHT_COPIES = 5
+_MOST_NOTE_CHARACTERS = 5_000  # MLflow refuses longer tags
 
 
 def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[str, Any]:
@@ -31,7 +35,8 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
 
     Returns:
         Facts about the sweep: numbers of weights, of images and of classes, the memory that a trial
-        needs for weights, activations and images, and what tells the data from others.
+        needs for weights, activations and images, what tells the data from others, and what a user
+        should know of them. That is logged as a warning too.
 
     Raises:
         SpecError: Something cannot work, with its key in the specification and the remedy.
@@ -41,6 +46,8 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
     except DatasetError as error:
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
         raise SpecError([problem]) from error
+    for note in data.notes:
+        log.warning("data set %s: %s", spec.dataset.name, note)
     problems = [*_batch_problems(spec, data)]
     try:
         model = build_model(
@@ -66,6 +73,7 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
         "ood_images": 0 if data.ood is None else len(data.ood) * len(data.ood.labels),
         "classes": data.num_classes,
         DATA_FINGERPRINT: data.fingerprint,
+        DATA_NOTES: "; ".join(data.notes)[:_MOST_NOTE_CHARACTERS],
         "trial_memory_bytes": activation_bytes + weight_bytes + data.size_bytes,
     }
 
