@@ -1,4 +1,4 @@
-"""Any folder with one folder of images a class, resized to one size."""
+"""Any folder with one folder of images per class, resized to one size."""
 
 from __future__ import annotations
 
