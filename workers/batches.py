@@ -42,6 +42,7 @@ class TrialData:
         mean: Of each channel over the training images, pixels in [0, 1].
         std: Standard deviation, likewise.
         fingerprint: Hashes of what the images come from; empty for images made by hand.
+        notes: What a user should know of the data before trusting results on them, in sentences.
     """
 
     train: ImageSet
@@ -51,6 +52,7 @@ class TrialData:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def image_size(self) -> int:
@@ -113,6 +115,7 @@ def load_data(
         mean=whole.mean,
         std=whole.std,
         fingerprint=whole.fingerprint + (corrupted.fingerprint if corrupted is not None else ""),
+        notes=whole.notes,
     )
 
 

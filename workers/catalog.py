@@ -211,7 +211,7 @@ datasets = Catalog(
             "image-folder",
             "Image folder",
             "workers.datasets:load_dataset",
-            "Any folder with train/ and test/, one folder of images a class in each.",
+            "Any folder with train/ and test/, one folder of images per class in each.",
             {},
         ),
     ],

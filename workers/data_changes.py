@@ -10,15 +10,18 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from workers.datasets import DamagedDataError
 from workers.journal import Journal
 from workers.metrics import RESULTS
 from workers.mlflow_schema import Tag
 from workers.spec import SpecError, SpecProblem
 
-__all__ = ["DATA_FINGERPRINT", "refuse_other_data"]
+__all__ = ["DATA_FINGERPRINT", "DATA_NOTES", "refuse_other_data", "require_same_data"]
 
 DATA_FINGERPRINT = "data_fingerprint"
 """Name of the fact that identifies the data; its tag is `Tag.DATA_FINGERPRINT`."""
+DATA_NOTES = "data_notes"
+"""Name of the fact that holds what a user should know about the data."""
 
 
 def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: bool) -> None:
@@ -41,6 +44,27 @@ def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: b
         f"{str(now)[:12]}); results may not be comparable: retry with force to go on all the same"
     )
     raise SpecError([SpecProblem("dataset", message, str(now)[:12])])
+
+
+def require_same_data(found: str, expected: str | None) -> None:
+    """Check that a trial sees the data that the sweep's driver saw.
+
+    Files can change while a sweep runs, and differ between the nodes of a cluster.
+
+    Args:
+        found: Fingerprint of the trial's data.
+        expected: The driver's; None if unknown, which allows any.
+
+    Raises:
+        DamagedDataError: They are others.
+    """
+    if expected is not None and found != expected:
+        raise DamagedDataError(
+            "dataset",
+            f"the data are not those that the sweep began with (fingerprint {expected[:12]}, now "
+            f"{found[:12]}): files have changed, or differ between nodes",
+            "put them back, or resume the sweep with force",
+        )
 
 
 def _last_fingerprint(journal: Journal) -> str | None:

@@ -24,7 +24,7 @@ from ray import tune
 
 from workers.characters import escape_controls
 from workers.code_version import git_commit
-from workers.data_changes import refuse_other_data
+from workers.data_changes import DATA_FINGERPRINT, refuse_other_data
 from workers.delivery import MlflowWriter
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
 from workers.failures import Retries, is_defect
@@ -123,7 +123,7 @@ def run(job: DriverJob) -> int:
         if source.left:
             # Others may have the cluster while the rest is delivered.
             with _cluster(), _progress_passes(journal):
-                given_up = _tune(job, source, journal, home)
+                given_up = _tune(job, source, journal, home, facts[DATA_FINGERPRINT])
         journal.append("sweep_ended", status="FAILED" if given_up else "FINISHED")
     finally:
         writer.close()
@@ -177,7 +177,9 @@ def _cluster() -> Iterator[None]:
         ray.shutdown()
 
 
-def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> bool:
+def _tune(
+    job: DriverJob, source: TrialSource, journal: Journal, home: Path, data_fingerprint: str
+) -> bool:
     """Run the trials; returns whether too many failed in a row."""
     specification = job.specification
     limits = specification.limits
@@ -185,6 +187,7 @@ def _tune(job: DriverJob, source: TrialSource, journal: Journal, home: Path) -> 
     settings = {
         "data_dir": job.data_dir,
         "cache_dir": str(home / "data"),
+        "data_fingerprint": data_fingerprint,
         "checkpoint_dir": str(job.trials_folder),
         "log_dir": str(home / "checkpoints"),
     }

@@ -17,6 +17,7 @@ import torch
 from ray import tune
 
 from workers.batches import DeviceData, load_data
+from workers.data_changes import require_same_data
 from workers.logs import TrialLog
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
@@ -35,7 +36,8 @@ class SweepTrial(tune.Trainable):
     """Trains one trial, an epoch a step.
 
     Its configuration holds ``trial``, a `TrialConfig` as plain data; ``data_dir`` and
-    ``cache_dir``, where images lie and are made; ``checkpoint_dir``, a folder or ``s3://`` address
+    ``cache_dir``, where images lie and are made; ``data_fingerprint``, of the data that the sweep's
+    trials share (any where absent); ``checkpoint_dir``, a folder or ``s3://`` address
     where each trial has a folder of its own by its key; ``log_dir``, the same for its log, on this
     node; and ``recorded``, how many of its epochs are recorded (none where absent).
     """
@@ -83,6 +85,7 @@ class SweepTrial(tune.Trainable):
         self._checkpoint = locate(config["checkpoint_dir"]) / trial.key / _FILE
         self._log.follow(Path(config["log_dir"], trial.key), self._checkpoint.parent)
         data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))
+        require_same_data(data.host.fingerprint, config.get("data_fingerprint"))
         log.info("trial %s on %s: %s", trial.key, self._device, trial.describe())
         self._records = run_trial(
             trial, data, checkpoint=self._checkpoint, recorded=config.get("recorded", 0)

@@ -96,8 +96,8 @@ _trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=Tr
 _register(_trial, None, trial.run)
 app.add_typer(_trial, name="trial", rich_help_panel="Without the service")
 
-_data = typer.Typer(help="Fetch data sets, make corrupted ones.", no_args_is_help=True)
-_register(_data, None, data.fetch, data.corrupt)
+_data = typer.Typer(help="Fetch and check data sets, make corrupted ones.", no_args_is_help=True)
+_register(_data, None, data.fetch, data.check, data.corrupt)
 app.add_typer(_data, name="data", rich_help_panel="Without the service")
 
 

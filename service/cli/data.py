@@ -1,4 +1,4 @@
-"""Commands on data sets: fetch, corrupt. They need no service."""
+"""Commands on data sets: fetch, check, corrupt. They need no service."""
 
 from __future__ import annotations
 
@@ -13,13 +13,20 @@ from service.cli.failures import CliError, ExitStatus
 from service.cli.options import examples
 from service.cli.output import echo
 
-__all__ = ["corrupt", "fetch"]
+__all__ = ["check", "corrupt", "fetch"]
 
 Folder = Annotated[
     Path | None,
     typer.Option(
         "--data-dir", help="Folder of the data sets [SASAM_DATA_DIR].", show_default="~/.sasam/data"
     ),
+]
+
+
+Name = Annotated[str, typer.Argument(help="Name of a data set, as in a specification.")]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Of the data set (dataset.kwargs); repeatable."),
 ]
 
 
@@ -36,13 +43,29 @@ def fetch(
     echo(folder)
 
 
+@examples("sasam data check image-folder --option path=flowers --option image_size=64")
+def check(dataset: Name, option: Options = None, data_dir: Folder = None) -> None:
+    """Read a data set; print its size, and what is left out of it or doubtful about it."""
+    from workers.datasets import load_dataset
+
+    found = load_dataset(dataset, options=_options(option or ()), data_dir=_data_dir(data_dir))
+    height, width, channels = found.train_images.shape[1:]
+    typer.echo(
+        f"{len(found.train):,} training and {len(found.test):,} test images of {height} x {width} "
+        f"pixels, {channels} {'channel' if channels == 1 else 'channels'}, "
+        f"{len(found.classes)} classes"
+    )
+    for note in found.notes:
+        typer.echo(note)
+
+
 @examples(
     "sasam data corrupt digits",
     "sasam data corrupt cifar10 --corruption fog --corruption frost",
     "sasam data corrupt image-folder --option path=flowers --option image_size=64",
 )
 def corrupt(
-    dataset: Annotated[str, typer.Argument(help="Name of a data set, as in a specification.")],
+    dataset: Name,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder of the files.", show_default="<data folder>/<dataset>-c"),
@@ -51,10 +74,7 @@ def corrupt(
         list[str] | None, typer.Option(help="Only this one; may be repeated.", show_default="all")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the random draws.")] = 0,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY=VALUE", help="Of the data set (dataset.kwargs); repeatable."),
-    ] = None,
+    option: Options = None,
     data_dir: Folder = None,
 ) -> None:
     """Make corrupted test images in the layout of CIFAR-10-C, at severities 1 to 5."""
@@ -63,6 +83,8 @@ def corrupt(
 
     folder = _data_dir(data_dir)
     source = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
+    for note in source.notes:
+        typer.echo(f"sasam: warning: {note}", err=True)
     output = output or folder / f"{dataset.replace('/', '-')}-c"
     with _progress(f"corrupting {dataset}", "images") as report:
         corrupt_dataset(

@@ -12,14 +12,16 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from workers.datasets.errors import InsufficientSpaceError, MissingDataError
 
-__all__ = ["build_once", "locked", "map_array", "require_space", "save_array"]
+__all__ = ["build_once", "locked", "map_array", "open_or_rebuild", "require_space", "save_array"]
+
+_Entry = TypeVar("_Entry")
 
 _SPARE_BYTES = 64 * 2**20  # left free beside what is written
 
@@ -39,6 +41,26 @@ def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
     return folder
+
+
+def open_or_rebuild(
+    folder: Path, fill: Callable[[Path], None], open_entry: Callable[[Path], _Entry]
+) -> _Entry:
+    """Open an entry, built if absent, and built again if it is damaged.
+
+    A full disk or a power failure can cut files short; an entry can always be made again.
+
+    Args:
+        folder: The entry.
+        fill: Writes it to the folder given.
+        open_entry: Opens it; raises ValueError, KeyError or OSError if it is damaged.
+    """
+    build_once(folder, fill)
+    try:
+        return open_entry(folder)
+    except (ValueError, KeyError, OSError):
+        shutil.rmtree(folder, ignore_errors=True)
+        return open_entry(build_once(folder, fill))
 
 
 @contextmanager

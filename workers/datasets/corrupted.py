@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from workers.corruptions.constants import GENERATOR_VERSION, MIN_SIDE_PIXELS
 from workers.datasets.cache import locked, map_array
 from workers.datasets.cells import Cell, Progress, require_cells, write_cells
 from workers.datasets.dataset import ImageDataset, Images, ImageSet, Labels
-from workers.datasets.errors import DamagedDataError, InvalidRequestError
+from workers.datasets.errors import DamagedDataError, InvalidRequestError, system_errors
 from workers.datasets.records import CIFAR10_C
 from workers.datasets.splits import Indices, quotas, stratified_indices
 from workers.datasets.verify import verify
@@ -88,6 +89,7 @@ class CorruptedSet:
         return ImageSet(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
+@system_errors("ood", "the corrupted images")
 def corrupted_test_set(
     dataset: ImageDataset,
     corruptions: Sequence[str],
@@ -192,10 +194,21 @@ def _cached(
     progress: Progress | None,
 ) -> dict[Cell, Images]:
     """Return the cells from a cache folder, where one process makes those that are missing."""
-    if not all((folder / cell.file).exists() for cell in cells):
-        with locked(folder):
-            for _ in write_cells(folder, cells, make, shape, workers=workers, progress=progress):
-                pass
+    with suppress(OSError, ValueError):
+        return _mapped(folder, cells)
+    with locked(folder):
+        for cell in cells:
+            try:
+                _mapped(folder, [cell])
+            except (OSError, ValueError):  # absent, or cut short by a power failure
+                (folder / cell.file).unlink(missing_ok=True)
+        for _ in write_cells(folder, cells, make, shape, workers=workers, progress=progress):
+            pass
+    return _mapped(folder, cells)
+
+
+def _mapped(folder: Path, cells: list[Cell]) -> dict[Cell, Images]:
+    """Return cells mapped from their files."""
     return {cell: map_array(folder / cell.file) for cell in cells}
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from workers.datasets.cache import map_array, require_space, save_array
 from workers.datasets.errors import DamagedDataError
+from workers.datasets.findings import findings
 
 __all__ = ["ImageDataset", "ImageSet", "Images", "Labels"]
 
@@ -52,6 +53,7 @@ class ImageDataset:
         mean: Of each channel over the training images, pixels in [0, 1].
         std: Standard deviation, likewise.
         fingerprint: SHA-256 of the arrays and class names.
+        notes: What a user should know of the data before trusting results on them, in sentences.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ImageDataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_arrays(
@@ -73,8 +76,12 @@ class ImageDataset:
         test_images: Images,
         test_labels: npt.NDArray[np.integer],
         classes: tuple[str, ...],
+        notes: tuple[str, ...] = (),
     ) -> ImageDataset:
         """Check the arrays and compute what follows from them.
+
+        Images of a single colour, repeated images and test images that are training images too
+        add to the notes.
 
         Raises:
             DamagedDataError: Shapes, types or labels are wrong.
@@ -95,7 +102,9 @@ class ImageDataset:
             test_labels.astype(np.int64),
         )
         mean, std = _channel_moments(train_images)
-        return cls(name, *arrays, classes, mean, std, _fingerprint(arrays, classes))
+        fingerprint = _fingerprint(arrays, classes)
+        found = findings(*arrays)
+        return cls(name, *arrays, classes, mean, std, fingerprint, (*notes, *found))
 
     @property
     def train(self) -> ImageSet:
@@ -119,6 +128,7 @@ class ImageDataset:
             "mean": self.mean,
             "std": self.std,
             "fingerprint": self.fingerprint,
+            "notes": self.notes,
         }
         (folder / "dataset.json").write_text(json.dumps(facts))
 
@@ -141,6 +151,7 @@ class ImageDataset:
             mean=tuple(facts["mean"]),
             std=tuple(facts["std"]),
             fingerprint=facts["fingerprint"],
+            notes=tuple(facts.get("notes", ())),  # older versions wrote none
         )
 
 

@@ -9,7 +9,10 @@ DatasetError
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -19,6 +22,7 @@ __all__ = [
     "InsufficientSpaceError",
     "InvalidRequestError",
     "MissingDataError",
+    "system_errors",
 ]
 
 
@@ -62,3 +66,28 @@ class InvalidRequestError(DatasetError):
 
 class InsufficientSpaceError(DatasetError):
     """The disk is too small."""
+
+
+@contextmanager
+def system_errors(key: str, what: str) -> Iterator[None]:
+    """Raise errors of the file system as the `DatasetError` that they amount to.
+
+    Args:
+        key: The setting that led here.
+        what: What is read or written, for the message.
+
+    Raises:
+        InsufficientSpaceError: The disk is full.
+        MissingDataError: Something cannot be read or written for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InsufficientSpaceError(
+                key, f"{what}: {reason.lower()}", "free some space or set another data folder"
+            ) from error
+        raise MissingDataError(
+            key, f"{what} cannot be read or written: {reason}", "check the folder and its rights"
+        ) from error

@@ -13,13 +13,14 @@ from workers.corruptions import CORRUPTIONS, GENERATOR_VERSION, SEVERITIES, corr
 from workers.datasets.cache import locked, map_array, require_space, save_array
 from workers.datasets.cells import Cell, Progress, require_cells, save_images, write_cells
 from workers.datasets.dataset import ImageDataset, Images
-from workers.datasets.errors import InvalidRequestError
+from workers.datasets.errors import InvalidRequestError, system_errors
 
 __all__ = ["corrupt_dataset"]
 
 _MANIFEST = "corruptions.json"
 
 
+@system_errors("output", "the corrupted images")
 def corrupt_dataset(
     dataset: ImageDataset,
     folder: Path,
@@ -80,7 +81,10 @@ def _claim(dataset: ImageDataset, folder: Path, seed: int) -> None:
     }
     path = folder / _MANIFEST
     if path.exists():
-        found = json.loads(path.read_text())
+        try:
+            found = json.loads(path.read_text())
+        except ValueError:
+            found = f"an unreadable {_MANIFEST}"
         if found != manifest:
             raise InvalidRequestError(
                 "output", f"{folder} holds corruptions of {found}", "name another folder"

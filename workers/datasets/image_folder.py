@@ -1,81 +1,124 @@
-"""Any folder with one folder of images a class, resized to one size."""
+"""Any folder with one folder of images per class, resized to one size."""
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from workers.datasets.dataset import ImageDataset, Images, Labels
-from workers.datasets.errors import DamagedDataError, InvalidRequestError, MissingDataError
+from workers.datasets.errors import DamagedDataError, InvalidRequestError
+from workers.datasets.image_files import ImageFile, list_images, printable
+from workers.datasets.pictures import Picture, UnusableImageError, decode
 from workers.datasets.source import Source, reject_options
 from workers.datasets.splits import hold_out
 
 __all__ = ["image_folder"]
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"}
-_OPTIONS = ("path", "image_size", "channels", "test_fraction", "seed")
+_KEY = "dataset.kwargs.path"
+_OPTIONS = ("path", "image_size", "channels", "value_range", "test_fraction", "seed")
 _ROOTS_VARIABLE = "SASAM_DATA_ROOTS"
-_MODES = {1: "L", 3: "RGB"}
+_DECODING_VERSION = 2  # rises when the same files give other pixels
+_DARK_PEAK = 1 / 8  # brighter pictures use 5 of their 8 bits, or more
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """The checked options of an image folder."""
+
+    shown: str = field(repr=False)  # another spelling of a path makes no other data
+    root: Path
+    size: int
+    channels: int
+    value_range: tuple[float, float] | None
+    fraction: float
+    seed: int
 
 
 def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
     """Return the images below a folder, cut to their central square and resized.
 
-    The folder holds ``train/`` and ``test/`` (or ``val/``), one folder a class in each; or the
+    The folder holds ``train/`` and ``test/`` (or ``val/``), one folder per class in each; or the
     folders of the classes themselves, of which a seeded, class-balanced part becomes the test.
+    `workers.datasets.image_files` says which files count, `workers.datasets.pictures` how each
+    kind of image is read.
 
     Options: ``path`` (relative to ``data_dir`` or absolute), ``image_size`` in [8, 1024] (32),
-    ``channels`` 1 or 3 (3), ``test_fraction`` in (0, 1) (0.2), ``seed`` (0).
+    ``channels`` 1 or 3 (3), ``value_range`` (two numbers, the black and the white of images of
+    more than 8 bits), ``test_fraction`` in (0, 1) (0.2), ``seed`` (0).
 
-    Whoever submits a specification may read no other files of this machine than those below
-    ``data_dir`` and below the folders that the machine's operator lists in ``SASAM_DATA_ROOTS``,
-    separated by colons. Links that lie in these folders are the operator's, and are followed.
+    A specification may name no other folders than those below ``data_dir`` and below the folders
+    that the machine's operator lists in ``SASAM_DATA_ROOTS``, separated by colons. Links that lie
+    in these folders are the operator's, and are followed.
 
     Raises:
         MissingDataError: No folder, no classes, or a class without images.
+        DamagedDataError: Class names clash; or, by the source's `build`, an image cannot be used.
         InvalidRequestError: An option is unknown or out of its range, or the path leads elsewhere.
     """
-    reject_options("image-folder", options, allowed=_OPTIONS)
-    if not isinstance(options.get("path"), str):
-        raise InvalidRequestError(
-            "dataset.kwargs.path", "image-folder has no folder to read", "name one"
+    chosen = _checked(options, data_dir)
+    files = list_images(chosen.root, chosen.shown)
+
+    def build() -> ImageDataset:
+        images, labels, facts = _read(files.train, chosen)
+        _require_differences(images, chosen)
+        if files.test is not None:
+            test_images, test_labels, test_facts = _read(files.test, chosen)
+            return ImageDataset.from_arrays(
+                "image-folder",
+                images,
+                labels,
+                test_images,
+                test_labels,
+                files.classes,
+                tuple(_notes([*facts, *test_facts])),
+            )
+        held = round(chosen.fraction * len(labels))
+        key = "dataset.kwargs.test_fraction"
+        stay, out = hold_out(labels, held, seed=chosen.seed, key=key)
+        return ImageDataset.from_arrays(
+            "image-folder",
+            images[stay],
+            labels[stay],
+            images[out],
+            labels[out],
+            files.classes,
+            tuple(_notes(facts)),
         )
-    root = _allowed(data_dir, options["path"])
-    size = _whole(options, "image_size", 32, 8, 1024)
+
+    content = (_DECODING_VERSION, files.classes, files.train, files.test, chosen)
+    return Source(repr(content), build, files.notes)
+
+
+def _checked(options: Mapping[str, Any], data_dir: Path) -> _Options:
+    """Return the options, or raise InvalidRequestError."""
+    reject_options("image-folder", options, allowed=_OPTIONS)
+    path = options.get("path")
+    if not isinstance(path, str):
+        raise InvalidRequestError(_KEY, "image-folder has no folder to read", "name one")
     channels = _whole(options, "channels", 3, 1, 3)
-    if channels not in _MODES:
+    if channels == 2:
         raise InvalidRequestError("dataset.kwargs.channels", "2 channels", "give 1 or 3")
-    seed = _whole(options, "seed", 0, 0, 2**32 - 1)
     fraction = options.get("test_fraction", 0.2)
     if not isinstance(fraction, float) or not 0 < fraction < 1:
         raise InvalidRequestError(
             "dataset.kwargs.test_fraction", f"{fraction!r}", "give a number between 0 and 1"
         )
-    train_root, test_root = _parts(root)
-    classes = _classes(train_root)
-    train_files = _files(train_root, classes)
-    test_files = None if test_root is None else _files(test_root, classes)
-
-    def build() -> ImageDataset:
-        images, labels = _read(train_files, size, channels)
-        if test_files is not None:
-            test = _read(test_files, size, channels)
-            return ImageDataset.from_arrays("image-folder", images, labels, *test, classes)
-        held = round(fraction * len(labels))
-        stay, out = hold_out(labels, held, seed=seed, key="dataset.kwargs.test_fraction")
-        return ImageDataset.from_arrays(
-            "image-folder", images[stay], labels[stay], images[out], labels[out], classes
-        )
-
-    files = [path for path, _ in (*train_files, *(test_files or ()))]
-    states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    return Source(repr((states, size, channels, fraction, seed, classes)), build)
+    return _Options(
+        shown=printable(path[:200]).rstrip("/"),
+        root=_allowed(data_dir, path),
+        size=_whole(options, "image_size", 32, 8, 1024),
+        channels=channels,
+        value_range=_value_range(options.get("value_range")),
+        fraction=fraction,
+        seed=_whole(options, "seed", 0, 0, 2**32 - 1),
+    )
 
 
 def _allowed(data_dir: Path, path: str) -> Path:
@@ -85,7 +128,7 @@ def _allowed(data_dir: Path, path: str) -> Path:
     folder = _plain(roots[0] / path)
     if not any(folder.is_relative_to(root) for root in roots):
         raise InvalidRequestError(
-            "dataset.kwargs.path",
+            _KEY,
             f"{path[:200]!r} is not below the data folder or a folder of {_ROOTS_VARIABLE}",
             f"put the images there, or let the operator list their folder in {_ROOTS_VARIABLE}",
         )
@@ -107,73 +150,75 @@ def _whole(options: Mapping[str, Any], name: str, default: int, low: int, high: 
     return value
 
 
-def _parts(root: Path) -> tuple[Path, Path | None]:
-    """Return the folders of the training and of the test classes, if these are apart."""
-    if not root.is_dir():
-        raise MissingDataError(
-            "dataset.kwargs.path", f"{root} is no folder", "name a folder of class folders"
-        )
-    if not (root / "train").is_dir():
-        return root, None
-    for name in ("test", "val"):
-        if (root / name).is_dir():
-            return root / "train", root / name
-    raise MissingDataError(
-        "dataset.kwargs.path",
-        f"{root} holds train/ but neither test/ nor val/",
-        "add one, or name the folder of class folders itself to split it",
+def _value_range(given: object) -> tuple[float, float] | None:
+    """Return the option of two finite numbers, the first below the second."""
+    if given is None:
+        return None
+    if isinstance(given, list | tuple) and len(given) == 2:
+        numbers = [x for x in given if isinstance(x, int | float) and not isinstance(x, bool)]
+        if len(numbers) == 2 and math.isfinite(numbers[0]) and math.isfinite(numbers[1]):
+            low, high = map(float, numbers)
+            if low < high:
+                return low, high
+    raise InvalidRequestError(
+        "dataset.kwargs.value_range",
+        f"{given!r}"[:200],
+        "give two numbers [black, white], the first below the second",
     )
 
 
-def _classes(root: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted: labels count from 0 in this order."""
-    names = tuple(
-        sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    )
-    if len(names) < 2:
-        raise MissingDataError(
-            "dataset.kwargs.path", f"{root} holds {len(names)} class folders", "give 2 or more"
-        )
-    return names
-
-
-def _files(root: Path, classes: tuple[str, ...]) -> list[tuple[Path, int]]:
-    """Return each image file below the class folders and its label, in a fixed order."""
-    found = []
-    for label, name in enumerate(classes):
-        paths = sorted(p for p in (root / name).rglob("*") if p.suffix.lower() in _SUFFIXES)
-        if not paths:
-            raise MissingDataError(
-                "dataset.kwargs.path", f"{root / name} holds no image", "add some, or remove it"
-            )
-        found += [(path, label) for path in paths]
-    return found
-
-
-def _read(files: list[tuple[Path, int]], size: int, channels: int) -> tuple[Images, Labels]:
+def _read(files: tuple[ImageFile, ...], chosen: _Options) -> tuple[Images, Labels, list[Picture]]:
     """Decode files in parallel (Pillow frees the interpreter while it decodes)."""
-    images = np.empty((len(files), size, size, channels), np.uint8)
+    size = chosen.size
+    images = np.empty((len(files), size, size, chosen.channels), np.uint8)
 
-    def decode(position: int) -> None:
-        images[position] = _decode(files[position][0], size, channels)
+    def read(position: int) -> Picture:
+        picture = _decoded(files[position], chosen)
+        images[position] = picture.pixels
+        return replace(picture, pixels=images[position])
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        for _ in threads.map(decode, range(len(files))):
-            pass
-    return images, np.array([label for _, label in files], np.int64)
+        pictures = list(threads.map(read, range(len(files))))
+    return images, np.array([file.label for file in files], np.int64), pictures
 
 
-def _decode(path: Path, size: int, channels: int) -> Images:
-    """Return one image: its central square, resized with an anti-aliasing filter."""
+def _decoded(file: ImageFile, chosen: _Options) -> Picture:
+    """Return an image; errors name its file as the user would."""
     try:
-        with Image.open(path) as image:
-            picture = image.convert(_MODES[channels])
-    except (UnidentifiedImageError, OSError) as error:
+        return decode(file.path, file.state, chosen.size, chosen.channels, chosen.value_range)
+    except UnusableImageError as error:
+        name = printable(str(file.path.relative_to(chosen.root)))
         raise DamagedDataError(
-            "dataset.kwargs.path", f"{path} cannot be decoded: {error}", "replace or remove it"
+            _KEY, f"{chosen.shown}/{name} {error.problem}", error.remedy
         ) from error
-    side = min(picture.size)
-    left, top = (picture.width - side) // 2, (picture.height - side) // 2
-    square = (left, top, left + side, top + side)
-    resized = picture.resize((size, size), Image.Resampling.BILINEAR, box=square)
-    return np.asarray(resized).reshape(size, size, channels)
+
+
+def _require_differences(images: Images, chosen: _Options) -> None:
+    """Raise DamagedDataError if all training images are the same, so that nothing can be learnt."""
+    if len(images) > 1 and (images == images[0]).all():
+        raise DamagedDataError(
+            _KEY,
+            f"all {len(images):,} training images of {chosen.shown} have the same pixels once they "
+            f"are read as 8-bit images of {chosen.size} x {chosen.size}",
+            "look at the files; dataset.kwargs.value_range sets the black and white of images of "
+            "more than 8 bits, and transparent images are laid over white",
+        )
+
+
+def _notes(pictures: list[Picture]) -> Iterator[str]:
+    """Yield a sentence for each thing about the files that a user may not expect."""
+    several = sum(picture.frames > 1 for picture in pictures)
+    if several:
+        yield f"{several:,} of {len(pictures):,} images have several frames: the first is used"
+    transparent = sum(picture.transparent for picture in pictures)
+    if transparent:
+        yield f"{transparent:,} of {len(pictures):,} images are transparent: laid over white"
+    peaks = [picture.peak for picture in pictures if picture.peak is not None]
+    if peaks:
+        note = f"{len(peaks):,} of {len(pictures):,} images have more than 8 bits: scaled to 8"
+        if max(peaks) < _DARK_PEAK:
+            note += (
+                f"; the brightest value is only {max(peaks):.1%} of white, which "
+                "dataset.kwargs.value_range sets"
+            )
+        yield note

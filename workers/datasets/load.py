@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from workers import catalog
-from workers.datasets.cache import build_once
+from workers.datasets.cache import open_or_rebuild
 from workers.datasets.cifar import cifar10, cifar100
 from workers.datasets.dataset import ImageDataset
 from workers.datasets.digits import digits
-from workers.datasets.errors import DamagedDataError, InvalidRequestError
+from workers.datasets.errors import (
+    DamagedDataError,
+    DatasetError,
+    InvalidRequestError,
+    system_errors,
+)
 from workers.datasets.image_folder import image_folder
 from workers.datasets.source import Source
 
@@ -43,22 +48,17 @@ def load_dataset(name: str, *, options: Mapping[str, Any], data_dir: Path) -> Im
     Raises:
         DatasetError: No such data set, or its files are missing, damaged or wrong.
     """
-    built_in = _BUILT_IN.get(name)
-    source = (
-        _installed(name, options, data_dir) if built_in is None else built_in(options, data_dir)
-    )
-    digest = hashlib.sha256(source.key.encode()).hexdigest()
-    folder = cache_folder(data_dir) / f"{name.replace('/', '-')}-{digest[:16]}"
-
-    def fill(unfinished: Path) -> None:
-        source.build().save(unfinished)
-
-    try:
-        return ImageDataset.open(build_once(folder, fill))
-    except (ValueError, KeyError, OSError):
-        # Cut short by a full disk or a power failure: a cache can always be made again.
-        shutil.rmtree(folder, ignore_errors=True)
-        return ImageDataset.open(build_once(folder, fill))
+    with system_errors("dataset.name", f"the data of {name}"):
+        built_in = _BUILT_IN.get(name)
+        source = (
+            _installed(name, options, data_dir) if built_in is None else built_in(options, data_dir)
+        )
+        digest = hashlib.sha256(source.key.encode()).hexdigest()
+        folder = cache_folder(data_dir) / f"{name.replace('/', '-')}-{digest[:16]}"
+        dataset = open_or_rebuild(
+            folder, lambda unfinished: source.build().save(unfinished), ImageDataset.open
+        )
+        return replace(dataset, notes=(*source.notes, *dataset.notes))
 
 
 def cache_folder(data_dir: Path) -> Path:
@@ -74,7 +74,16 @@ def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> Source:
         raise InvalidRequestError(
             "dataset.name", str(error), "name a known data set or install its package"
         ) from error
-    dataset = factory(options=options, data_dir=data_dir)
+    try:
+        dataset = factory(options=options, data_dir=data_dir)
+    except (DatasetError, MemoryError):
+        raise
+    except Exception as error:  # another package's code may raise anything
+        raise DamagedDataError(
+            "dataset.name",
+            f"the entry point of {name} failed: {type(error).__name__}: {error}",
+            "mend the package or the options in dataset.kwargs",
+        ) from error
     if not isinstance(dataset, ImageDataset):
         raise DamagedDataError(
             "dataset.name",

@@ -19,10 +19,12 @@ class Source:
     Args:
         key: Names the content cheaply; the same key is the same data.
         build: Reads and decodes it; called once a machine.
+        notes: What is left out, in sentences for the user.
     """
 
     key: str
     build: Callable[[], ImageDataset]
+    notes: tuple[str, ...] = ()
 
 
 def reject_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

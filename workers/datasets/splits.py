@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from workers.datasets.cache import build_once, map_array, require_space, save_array
+from workers.datasets.cache import map_array, open_or_rebuild, require_space, save_array
 from workers.datasets.dataset import ImageDataset, ImageSet, Labels
-from workers.datasets.errors import InvalidRequestError
+from workers.datasets.errors import InvalidRequestError, system_errors
 
 __all__ = [
     "Indices",
@@ -156,5 +156,7 @@ def _take(
         save_array(folder / "images.npy", whole.images[indices])
 
     digest = hashlib.sha256(f"{dataset.fingerprint} {part}".encode() + indices.tobytes())
-    folder = build_once(cache_dir / f"subset-{digest.hexdigest()[:16]}", fill)
-    return ImageSet(map_array(folder / "images.npy"), labels)
+    folder = cache_dir / f"subset-{digest.hexdigest()[:16]}"
+    with system_errors("dataset.name", f"a part of {dataset.name}"):
+        images = open_or_rebuild(folder, fill, lambda entry: map_array(entry / "images.npy"))
+    return ImageSet(images, labels)

@@ -72,10 +72,10 @@ def checksum(path: Path, algorithm: str) -> str:
 def _recall(folder: Path) -> dict[str, str]:
     """Return the marks of files that were checked."""
     try:
-        marks: dict[str, str] = json.loads((folder / _REMEMBERED).read_text())
+        marks = json.loads((folder / _REMEMBERED).read_text())
     except (OSError, ValueError):
         return {}
-    return marks
+    return marks if isinstance(marks, dict) else {}
 
 
 def _remember(folder: Path, marks: dict[str, str]) -> None:

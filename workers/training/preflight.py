@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from workers.batches import TrialData, load_data
-from workers.data_changes import DATA_FINGERPRINT
+from workers.data_changes import DATA_FINGERPRINT, DATA_NOTES
 from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer
@@ -27,6 +28,10 @@ from workers.training.memory import (
 from workers.training.trial import autocast_dtype
 
 __all__ = ["preflight"]
+
+log = logging.getLogger(__name__)
+
+_MOST_NOTE_CHARACTERS = 5_000  # MLflow refuses longer tags
 
 
 def preflight(
@@ -50,7 +55,8 @@ def preflight(
 
     Returns:
         Facts about the sweep: numbers of weights, of images and of classes, the memory that a trial
-        needs for weights, activations and images, and what tells the data from others.
+        needs for weights, activations and images, what tells the data from others, and what a user
+        should know of them. That is logged as a warning too.
 
     Raises:
         SpecError: Something cannot work, with its key in the specification and the remedy.
@@ -61,6 +67,8 @@ def preflight(
         error = absolute.within(data_dir)  # submitters read it, who need not know where that is
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
         raise SpecError([problem]) from absolute
+    for note in data.notes:
+        log.warning("data set %s: %s", spec.dataset.name, note)
     problems = [*_batch_problems(spec, data)]
     value_bytes = _activation_bytes(spec)
     try:
@@ -101,6 +109,7 @@ def preflight(
         "ood_images": 0 if data.ood is None else len(data.ood) * len(data.ood.labels),
         "classes": data.num_classes,
         DATA_FINGERPRINT: data.fingerprint,
+        DATA_NOTES: "; ".join(data.notes)[:_MOST_NOTE_CHARACTERS],
         "trial_memory_bytes": memory.total + data.size_bytes,
     }
 

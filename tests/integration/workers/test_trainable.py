@@ -13,6 +13,7 @@ import ray
 import torch
 from ray import tune
 
+from workers.datasets import DamagedDataError
 from workers.logs import read_trial_log
 from workers.spec import TrialConfig, validate_spec
 from workers.trainable import SweepTrial
@@ -178,3 +179,12 @@ def test_tune_finishes_all_trials_though_an_actor_is_killed(cluster, configurati
         expected = to_the_end(alone)[-1]
         alone.stop()
         assert {key: found[trial.key][key] for key in expected} == expected
+
+
+def test_trial_on_other_data_than_its_sweep_began_with_is_refused(trainable, configuration):
+    """Files can change while a sweep runs, and nodes can hold different ones."""
+    one = trainable(TRIALS[0])
+    seen = one._data.host.fingerprint
+    assert one.reset(configuration(TRIALS[0], "again") | {"data_fingerprint": seen})
+    with pytest.raises(DamagedDataError, match=r"not those that the sweep began with"):
+        one.reset(configuration(TRIALS[0], "other") | {"data_fingerprint": "b" * 64})

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from workers.data_changes import DATA_FINGERPRINT, refuse_other_data
+from workers.data_changes import DATA_FINGERPRINT, refuse_other_data, require_same_data
+from workers.datasets import DamagedDataError
 from workers.journal import Journal
 from workers.metrics import Outcome
 from workers.spec import SpecError
@@ -65,3 +66,10 @@ def test_unknown_data_or_no_results_need_none(
 
 def test_first_driver_needs_none(journal: Journal) -> None:
     refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+
+
+def test_trial_on_other_data_than_the_driver_saw_is_refused() -> None:
+    require_same_data(OLD, OLD)
+    require_same_data(NEW, None)
+    with pytest.raises(DamagedDataError, match=r"\(fingerprint aaaaaaaaaaaa, now bbbbbbbbbbbb\)"):
+        require_same_data(NEW, OLD)

@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 from service.cli import connection
@@ -183,6 +185,30 @@ def test_data_corrupt_and_fetch(tmp_path: Path) -> None:
     assert "'mnist' cannot be fetched; fetch one of: cifar10" in unknown.stderr
     wrong = CliRunner().invoke(app, ["data", "corrupt", "digits", "--option", "path"])
     assert (wrong.exit_code, wrong.stderr) == (2, "sasam: --option 'path' is not KEY=VALUE\n")
+
+
+def test_data_check_prints_what_is_left_out_and_what_is_wrong(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            image = Image.fromarray(generator.integers(0, 256, (9, 9), np.uint8))
+            image.save(tmp_path / "photos" / name / f"{number}.png")
+    (tmp_path / "photos" / "cat" / "labels.csv").write_text("0")
+    words = ["data", "check", "image-folder", "--option", "path=photos", "--option", "image_size=8"]
+    answer = CliRunner().invoke(app, [*words, "--data-dir", str(tmp_path)])
+    assert answer.exit_code == 0, answer.output
+    assert answer.stdout.splitlines() == [
+        "8 training and 2 test images of 8 x 8 pixels, 3 channels, 2 classes",
+        "left out: 1 files that are no images (1 .csv)",
+    ]
+    (tmp_path / "photos" / "dog" / "x.png").symlink_to("nowhere")
+    refused = CliRunner().invoke(app, [*words, "--data-dir", str(tmp_path)])
+    assert (refused.exit_code, refused.stderr) == (
+        1,
+        "sasam: dataset.kwargs.path: photos/dog/x.png is a link that leads nowhere; "
+        "mend or remove it\n",
+    )
 
 
 def test_trial_run_unknown_file_is_told(tmp_path: Path, run: Any) -> None:

@@ -249,3 +249,20 @@ def test_official_file_that_is_damaged_missing_or_unfit_is_never_used(
     with pytest.raises(DamagedDataError, match=r"fog\.npy has the MD5 .*; delete it and run"):
         corrupted_test_set(cifar, ["fog"], [1], cache_dir=cache, data_dir=tmp_path)
     assert not list(cache.glob("*/*.npy"))
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 20, 500])
+def test_cells_that_were_cut_short_are_made_again(
+    kept_bytes: int, digits: ImageDataset, cache: Path
+) -> None:
+    cells = (["contrast", "brightness"], [1])
+    before = corrupted_test_set(digits, *cells, images=20, cache_dir=cache)
+    whole = before.images("contrast", 1).copy()
+    (damaged,) = cache.glob("*/contrast-1.npy")
+    (kept,) = cache.glob("*/brightness-1.npy")
+    content, inode = damaged.read_bytes(), kept.stat().st_ino
+    damaged.unlink()
+    damaged.write_bytes(content[:kept_bytes])
+    again = corrupted_test_set(digits, *cells, images=20, cache_dir=cache)
+    assert np.array_equal(again.images("contrast", 1), whole)
+    assert kept.stat().st_ino == inode

@@ -24,6 +24,7 @@ from workers.datasets import (
 )
 from workers.datasets.fetch import fetch_record
 from workers.datasets.records import Record
+from workers.datasets.verify import verify
 
 CONTENT = {
     name: np.random.default_rng(seed).bytes(60_000) for seed, name in enumerate(("a.npy", "b.npy"))
@@ -241,3 +242,9 @@ def test_fetch_on_a_full_disk_starts_no_download(
 def test_fetch_unknown_name_is_named(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequestError, match="'mnist' cannot be fetched; fetch one of"):
         fetch("mnist", tmp_path)
+
+
+def test_verify_ignores_marks_that_are_no_marks(record: Record, tmp_path: Path) -> None:
+    fetch_record(record, tmp_path)
+    (tmp_path / record.folder / ".verified.json").write_text("[1, 2]")
+    assert verify(record, tmp_path, key="k") == tmp_path / record.folder

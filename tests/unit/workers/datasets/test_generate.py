@@ -85,3 +85,9 @@ def test_unknown_corruption_is_named_before_anything_is_written(
     with pytest.raises(InvalidRequestError, match="'rain' does not exist"):
         corrupt_dataset(tiny, tmp_path / "c", corruptions=["fog", "rain"])
     assert not (tmp_path / "c").exists()
+
+
+def test_damaged_manifest_is_refused(tiny: ImageDataset, tmp_path: Path) -> None:
+    (tmp_path / "corruptions.json").write_text('{"dataset": "ti')
+    with pytest.raises(InvalidRequestError, match=r"holds corruptions of an unreadable corrup"):
+        corrupt_dataset(tiny, tmp_path, corruptions=NAMES)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +10,16 @@ import numpy as np
 import pytest
 
 from workers import catalog
-from workers.datasets import DamagedDataError, ImageDataset, InvalidRequestError, load_dataset
+from workers.datasets import (
+    DamagedDataError,
+    DatasetError,
+    ImageDataset,
+    InsufficientSpaceError,
+    InvalidRequestError,
+    MissingDataError,
+    load_dataset,
+)
+from workers.datasets.errors import system_errors
 from workers.datasets.load import cache_folder
 
 
@@ -63,6 +75,9 @@ def make_squares(*, options, data_dir):
     labels = np.arange(12) % 2
     return ImageDataset.from_arrays("squares", images, labels, images, labels, ("a", "b"))
 
+def make_failure(*, options, data_dir):
+    raise {"OSError": OSError, "KeyError": KeyError}[options["kind"]]("the index is gone")
+
 def make_nonsense(*, options, data_dir):
     return "no data set"
 """
@@ -70,6 +85,7 @@ def make_nonsense(*, options, data_dir):
 ENTRY_POINTS = """
 [sasam.datasets]
 squares = squares_plugin:make_squares
+failure = squares_plugin:make_failure
 nonsense = squares_plugin:make_nonsense
 gone = squares_plugin:make_gone
 """
@@ -108,3 +124,55 @@ def test_load_entry_point_that_is_broken_is_named(tmp_path: Path) -> None:
         load_dataset("nonsense", options={}, data_dir=tmp_path)
     with pytest.raises(InvalidRequestError, match=r"dataset\.name: .*make_gone"):
         load_dataset("gone", options={}, data_dir=tmp_path)
+
+
+@pytest.mark.usefixtures("plugin")
+@pytest.mark.parametrize("kind", ["OSError", "KeyError"])
+def test_load_entry_point_that_fails_is_named(kind: str, tmp_path: Path) -> None:
+    message = rf"dataset\.name: the entry point of failure failed: {kind}: .*the index is gone"
+    with pytest.raises(DamagedDataError, match=message):
+        load_dataset("failure", options={"kind": kind}, data_dir=tmp_path)
+
+
+@pytest.mark.usefixtures("plugin")
+def test_load_notes_survive_the_cache(tmp_path: Path) -> None:
+    first = load_dataset("squares", options={"grey": 7}, data_dir=tmp_path)
+    assert "12 of 12 training images hold a single colour" in first.notes
+    assert load_dataset("squares", options={"grey": 7}, data_dir=tmp_path).notes == first.notes
+
+
+def test_load_digits_is_what_it_was_and_without_notes(digits: ImageDataset) -> None:
+    assert digits.fingerprint.startswith("8268120eb2ec8c0d")
+    assert digits.notes == ()
+
+
+def test_load_cache_of_an_older_version_without_notes_is_read(tmp_path: Path) -> None:
+    load_dataset("digits", options={}, data_dir=tmp_path)
+    (facts,) = cache_folder(tmp_path).glob("digits-*/dataset.json")
+    content = json.loads(facts.read_text())
+    del content["notes"]
+    facts.write_text(json.dumps(content))
+    inode = facts.stat().st_ino
+    assert load_dataset("digits", options={}, data_dir=tmp_path).notes == ()
+    assert facts.stat().st_ino == inode
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "message"),
+    [
+        (errno.ENOSPC, InsufficientSpaceError, "k: the data: no space left on device; free some"),
+        (errno.EDQUOT, InsufficientSpaceError, "k: the data: disk quota exceeded; free some"),
+        (errno.EIO, MissingDataError, "k: the data cannot be read or written: Input/output error"),
+    ],
+)
+def test_system_errors_become_errors_of_data(
+    number: int, kind: type[DatasetError], message: str
+) -> None:
+    with pytest.raises(kind, match=message), system_errors("k", "the data"):
+        raise OSError(number, os.strerror(number))
+
+
+def test_load_from_a_file_system_without_space_is_a_final_refusal() -> None:
+    """/dev/full answers every write as a full disk does."""
+    with pytest.raises(InsufficientSpaceError), system_errors("dataset.name", "the data"):
+        Path("/dev/full").write_text("x")

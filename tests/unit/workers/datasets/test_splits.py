@@ -109,3 +109,12 @@ def test_hold_out_parts_are_disjoint_and_whole() -> None:
     stay, out = hold_out(np.arange(50) % 5, 15, seed=0, key="k")
     assert np.array_equal(np.sort(np.concatenate([stay, out])), np.arange(50))
     assert len(out) == 15
+
+
+def test_split_with_a_damaged_cache_makes_it_again(tiny: ImageDataset, cache: Path) -> None:
+    whole = split(tiny, train_size=20, cache_dir=cache).train.images.copy()
+    (file,) = cache.glob("subset-*/images.npy")
+    content = file.read_bytes()
+    file.unlink()
+    file.write_bytes(content[:-9])
+    assert np.array_equal(split(tiny, train_size=20, cache_dir=cache).train.images, whole)

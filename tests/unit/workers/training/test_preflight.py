@@ -4,7 +4,9 @@ import resource
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from workers.spec import SpecError, validate_spec
 from workers.training import preflight
@@ -130,3 +132,34 @@ def test_preflight_asks_for_the_largest_node_where_this_machine_is_too_small(
     assert preflight(spec, **folders, largest_node_bytes=lambda: 1e9)["parameters"]
     with pytest.raises(SpecError, match="a trial needs at least"):
         preflight(spec, **folders, largest_node_bytes=lambda: 1e4)
+
+
+def write_photos(folder, images_each=80):
+    generator = np.random.default_rng(0)
+    for label in range(10):
+        (folder / f"class {label}").mkdir(parents=True)
+        for number in range(images_each):
+            image = Image.fromarray(generator.integers(0, 256, (8, 8, 3), np.uint8))
+            image.save(folder / f"class {label}" / f"{number}.png")
+    (folder / "class 0" / "notes.txt").write_text("no image")
+
+
+def test_preflight_notes_of_the_data_are_a_fact_and_logged(spec_dict, tmp_path, caplog):
+    write_photos(tmp_path / "photos")
+    spec_dict["dataset"] = {
+        "name": "image-folder",
+        "kwargs": {"path": "photos", "image_size": 8, "channels": 1},
+    }
+    spec_dict.pop("ood", None)
+    facts = preflight(validate_spec(spec_dict), data_dir=tmp_path, cache_dir=tmp_path / "cache")
+    note = "left out: 1 files that are no images (1 .txt)"
+    assert facts["data_notes"] == note
+    assert f"data set image-folder: {note}" in caplog.messages
+
+
+def test_preflight_broken_link_in_a_folder_is_a_problem_of_the_specification(spec_dict, tmp_path):
+    write_photos(tmp_path / "photos", 2)
+    (tmp_path / "photos" / "class 3" / "gone.png").symlink_to("nowhere.png")
+    spec_dict["dataset"] = {"name": "image-folder", "kwargs": {"path": "photos"}}
+    message = problems(spec_dict, tmp_path)["dataset.kwargs.path"]
+    assert message == "photos/class 3/gone.png is a link that leads nowhere; mend or remove it"
