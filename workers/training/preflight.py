@@ -16,6 +16,7 @@ from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer
 from workers.spec import SpecError, SpecProblem, SweepSpec
+from workers.training.rehearsal import rehearse
 
 __all__ = ["preflight"]
 
@@ -25,13 +26,14 @@ _WEIGHT_COPIES = 5
 
 
 def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[str, Any]:
-    """Load the data, build the network and every optimizer, and make one forward pass.
+    """Load the data, build the network and every optimizer, and rehearse what trials do.
 
     Corrupted images that are not there yet are made here, once, and not by the first trials.
 
     Returns:
         Facts about the sweep: numbers of weights, of images and of classes, the memory that a trial
-        needs for weights, activations and images, and what tells the data from others.
+        needs for weights, activations and images, what tells the data from others, and
+        ``hessian_method``, "exact" or "differences", where curvature is measured.
 
     Raises:
         SpecError: Something cannot work, with its key in the specification and the remedy.
@@ -50,6 +52,12 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
             image_size=data.image_size,
         )
         activation_bytes = _bytes_per_image(model, data) * spec.training.batch_size
+        hessian_method = rehearse(
+            model,
+            data,
+            channels_last=spec.training.channels_last,
+            measures_curvature=spec.curvature is not None,
+        )
     except ValueError as error:
         raise SpecError([*problems, SpecProblem("model", str(error), spec.model.name)]) from error
     weight_bytes = 4 * count_parameters(model) * _WEIGHT_COPIES
@@ -59,7 +67,8 @@ def preflight(spec: SweepSpec, *, data_dir: Path, cache_dir: Path) -> Mapping[st
     ]
     if problems:
         raise SpecError(problems)
-    return {
+    facts = {} if hessian_method is None else {"hessian_method": hessian_method}
+    return facts | {
         "parameters": count_parameters(model),
         "train_images": len(data.train),
         "validation_images": len(data.validation),
@@ -126,11 +135,12 @@ def _bytes_per_image(model: nn.Module, data: TrialData) -> int:
     try:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             logits = model.train()(torch.zeros(shape))
-    except (AssertionError, IndexError, RuntimeError, TypeError) as error:
+    except Exception as error:  # the network may be of any library
         size = f"{shape[1]} x {shape[2]} x {shape[3]}"
         raise ValueError(f"the network cannot take images of {size}: {error}") from error
-    if logits.shape != (2, data.num_classes):
+    if not isinstance(logits, Tensor) or logits.shape != (2, data.num_classes):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(
-            f"the network returns {tuple(logits.shape)} for 2 images of {data.num_classes} classes"
+            f"the network returns {got} in training for 2 images of {data.num_classes} classes"
         )
     return sum(size for pointer, size in kept.items() if pointer not in weights) // 2
