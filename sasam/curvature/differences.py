@@ -202,11 +202,9 @@ class GradientDifferenceOperator:
     def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches cut to chunks, on the operator's device, floats in float64."""
         for inputs, targets in map(_checked_batch, self._batches):
-            pairs = zip(
-                inputs.split(self._chunk_size), targets.split(self._chunk_size), strict=True
-            )
-            for x, y in pairs:
-                yield self._widened(x), self._widened(y)
+            for start in range(0, len(inputs), self._chunk_size):
+                part = slice(start, start + self._chunk_size)
+                yield self._widened(inputs[part]), self._widened(targets[part])
 
     def _widened(self, tensor: Tensor) -> Tensor:
         tensor = tensor.to(self.device)
