@@ -4,6 +4,9 @@ The Hessian is that of the mean cross-entropy without weight decay and label smo
 network in eval mode, at the weights' own precision, on class-balanced images without augmentation:
 the first so many of the validation set, and of the corrupted test set spread evenly over
 corruptions and severities. All trials of a sweep are measured on the same images.
+
+A network that torch differentiates once only is measured by differences of gradients, and the
+record says so.
 """
 
 from __future__ import annotations
@@ -12,7 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sasam.curvature import HessianOperator, estimate_extremal_eigenvalues, estimate_trace
+from sasam.curvature import (
+    HESSIAN_OPERATORS,
+    HessianMethod,
+    SymmetricOperator,
+    choose_hessian_method,
+    estimate_extremal_eigenvalues,
+    estimate_trace,
+)
 from workers.batches import Normalisation, TrialData
 from workers.datasets import ImageSet, stratified_subset
 from workers.spec import CurvatureSpec
@@ -44,6 +54,7 @@ class CurvatureMeasurement:
             name: [_on_device(_choose(name, spec.images, data), normalise, device)]
             for name in spec.splits
         }
+        self._method: HessianMethod | None = None
 
     def measure(self, model: nn.Module, *, suffix: str = "") -> dict[str, float]:
         """Measure a network; ``suffix`` ends every key of the result.
@@ -52,12 +63,15 @@ class CurvatureMeasurement:
         """
         metrics: dict[str, float] = {}
         for name, batches in self._batches.items():
-            operator = HessianOperator(model, F.cross_entropy, batches)
-            for key, value in self._quantities(operator).items():
-                metrics[f"{key}.{name}{suffix}"] = value
+            if self._method is None:
+                self._method = choose_hessian_method(model, F.cross_entropy, *batches[0])
+            operator = HESSIAN_OPERATORS[self._method](model, F.cross_entropy, batches)
+            found = self._quantities(operator)
+            found["hessian_by_differences"] = float(self._method == "differences")
+            metrics |= {f"{key}.{name}{suffix}": value for key, value in found.items()}
         return metrics
 
-    def _quantities(self, operator: HessianOperator) -> dict[str, float]:
+    def _quantities(self, operator: SymmetricOperator) -> dict[str, float]:
         spec = self._spec
         found: dict[str, float] = {"hessian_matvecs": 0}
         if "trace" in spec.metrics:

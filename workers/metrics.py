@@ -73,6 +73,8 @@ METRICS: dict[str, Metric] = {
         Metric("hessian_lambda_max", "λmax(H)", "lower", "end"),
         Metric("hessian_lambda_max_residual", "Residual of λmax(H)", "lower", "end"),
         Metric("hessian_matvecs", "Hessian-vector products", "lower", "end"),
+        # 1 where torch has no second derivative of the network, else 0.
+        Metric("hessian_by_differences", "Hessian by gradient differences", None, "end"),
     )
 }
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+_RAISING_NODES = {"torch::autograd::Error", "torch::autograd::NotImplemented"}
+
 
 class GradientGraph:
     """The gradient of a chunk's loss together with its graph, ready to be differentiated again."""
@@ -23,6 +25,21 @@ class GradientGraph:
     def gradient(self) -> Tensor:
         """The gradient as a vector, without its graph."""
         return torch.cat([gradient.detach().flatten() for gradient in self._gradients])
+
+    def missing_derivatives(self) -> set[str]:
+        """Return the names of the nodes that raise instead of being differentiated.
+
+        Such a node need not lie on the way to a weight: then no product raises, and terms are
+        missing from all of them (functions marked `once_differentiable`).
+        """
+        waiting = [gradient.grad_fn for gradient in self._gradients]
+        seen = set()
+        while waiting:
+            node = waiting.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                waiting += [following for following, _ in node.next_functions]
+        return {name for node in seen if (name := node.name()) in _RAISING_NODES}
 
     def accumulate_products(
         self, pairs: list[tuple[list[Tensor], list[Tensor]]], weight: float

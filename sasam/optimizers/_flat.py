@@ -2,7 +2,8 @@
 
 Every function dispatches a number of operators that does not depend on the number of tensors: one
 `torch._foreach_*` call for each combination of device and dtype, since only tensors that share both
-are fused into one kernel. Norms accumulate in float32 at least.
+are fused into one kernel (`choose_`: of device, dtype and shape). Norms accumulate in float32 at
+least.
 """
 
 from __future__ import annotations
@@ -15,7 +16,17 @@ import torch
 from torch import Tensor
 from torch.utils._foreach_utils import _group_tensors_by_device_and_dtype
 
-__all__ = ["add_scaled_", "alike", "clone", "copy_", "distance", "norm", "restored", "swapped"]
+__all__ = [
+    "add_scaled_",
+    "alike",
+    "choose_",
+    "clone",
+    "copy_",
+    "distance",
+    "norm",
+    "restored",
+    "swapped",
+]
 
 Vector = list[Tensor]
 
@@ -39,6 +50,23 @@ def copy_(vector: Vector, source: Vector) -> None:
     """Overwrite `vector` with `source`."""
     for part, values in alike(vector, source):
         torch._foreach_copy_(part, values)
+
+
+def choose_(vector: Vector, condition: Tensor, source: Vector) -> None:
+    """Overwrite `vector` with `source` where the 0-dimensional bool `condition` is true.
+
+    Nothing is computed with the values, so the result is exact and NaN does not spread. No
+    `torch._foreach_*` call can choose: tensors of one shape are stacked instead.
+    """
+    groups: dict[object, list[tuple[Tensor, Tensor]]] = {}
+    for tensor, value in zip(vector, source, strict=True):
+        kind = (tensor.device, tensor.dtype, tensor.shape)
+        groups.setdefault(kind, []).append((tensor, value))
+    for pairs in groups.values():
+        part, values = (list(side) for side in zip(*pairs, strict=True))
+        on_device = condition.to(part[0].device)
+        chosen = torch.where(on_device, torch.stack(values), torch.stack(part))
+        torch._foreach_copy_(part, list(chosen.unbind()))
 
 
 def add_scaled_(vector: Vector, direction: Vector, scale: Tensor) -> None:

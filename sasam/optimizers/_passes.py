@@ -3,7 +3,10 @@
 A sharpness- or smoothness-aware step compares gradients of *one* function, w -> L(w; batch), at two
 or three points. So every pass starts from the random state and the buffers (BatchNorm statistics)
 that the step found: dropout draws the same masks, and the step leaves both as the first pass, the
-one at w_t, left them. Python's and numpy's generators are not replayed.
+one at w_t, left them. A step that is skipped, or whose closure raises, leaves the buffers as it
+found them, for a batch that gave NaN has put NaN into the statistics as well; the random state
+still moves on, so that the next step draws other masks. Python's and numpy's generators are not
+replayed.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 
-from sasam.optimizers import _flat as flat
+from sasam.optimizers._buffers import Buffers
 
 __all__ = ["Closure", "Passes"]
 
@@ -25,7 +28,10 @@ Closure = Callable[[], Tensor]
 
 
 class Passes:
-    """The passes of one step; leaving the context ends the step's influence on the world."""
+    """The passes of one step; leaving the context puts random state and buffers where they belong.
+
+    The caller says with `undo_buffers` or `undo_buffers_where` that it skips the step.
+    """
 
     def __init__(
         self,
@@ -44,7 +50,7 @@ class Passes:
         self._grad_scaler = grad_scaler
         self._unscaled: list[SimpleNamespace] = []
         self.params = [p for group in self._groups for p in group["params"] if p.requires_grad]
-        self._buffers = [] if model is None else list(model.buffers())
+        self._model = model
         self._found: _World | None = None
         self._left: _World | None = None
 
@@ -59,14 +65,26 @@ class Passes:
     ) -> None:
         if self._left is not None:
             self._left.restore()
+        if error is not None:
+            self.undo_buffers()
+
+    def undo_buffers(self) -> None:
+        """Put the buffers back as the step found them."""
+        if self._found is not None:
+            self._found.buffers.restore()
+
+    def undo_buffers_where(self, skip: Tensor) -> None:
+        """Put the buffers back where `skip`, a 0-dimensional bool, is true, without reading it."""
+        if self._found is not None:
+            self._found.buffers.restore_where(skip)
 
     def evaluate(self) -> Tensor:
         """Leave the gradients at the present weights in `p.grad`, and return the loss there."""
         if self._found is None:
-            self._found = _World(self.params, self._buffers)
+            self._found = _World(self.params, self._model)
         else:
             if self._left is None:
-                self._left = _World(self.params, self._buffers)
+                self._left = _World(self.params, self._model)
             self._found.restore()
         # An autocast context around the whole step would hand out casts of the former weights.
         torch.clear_autocast_cache()
@@ -88,18 +106,17 @@ class Passes:
 class _World:
     """What a pass reads and changes besides weights and gradients: random states and buffers."""
 
-    def __init__(self, params: Iterable[Tensor], buffers: list[Tensor]) -> None:
+    def __init__(self, params: Iterable[Tensor], model: nn.Module | None) -> None:
         devices = dict.fromkeys(p.device for p in params if p.device.type == "cuda")
         self._random_state = torch.get_rng_state()
         self._device_states = {device: torch.cuda.get_rng_state(device) for device in devices}
-        self._buffers = buffers
-        self._values = flat.clone(buffers)
+        self.buffers = Buffers(model)
 
     def restore(self) -> None:
         torch.set_rng_state(self._random_state)
         for device, state in self._device_states.items():
             torch.cuda.set_rng_state(state, device)
-        flat.copy_(self._buffers, self._values)
+        self.buffers.restore()
 
 
 def _check_loss(loss: object) -> None:

@@ -68,11 +68,12 @@ class SASAM(Introspection, Optimizer):
         theta_init: theta_0 >= 0, may be inf; the preset's (inf or 1) by default.
         max_lr: Upper bound of eta_t, >= lr; none by default.
         model: The module trained. Given, its buffers (BatchNorm statistics) end each step as the
-            pass at w_t left them; without it, the other passes count as well.
+            pass at w_t left them, and a skipped step as it found them; without it, the other passes
+            count as well, and so do the passes of a skipped step.
 
-    A step waits for the device once. If a gradient or a norm is not finite, it leaves weights and
-    state as they were (`skipped_steps`). Beyond the gradients it keeps w_{t-1}, and within a step
-    one more copy of the weights.
+    A step waits for the device once. If a gradient or a norm is not finite, it leaves weights,
+    state and the buffers of `model` as they were (`skipped_steps`). Beyond the gradients it keeps
+    w_{t-1}, and within a step one more copy of the weights.
     """
 
     def __init__(
@@ -105,8 +106,8 @@ class SASAM(Introspection, Optimizer):
         """Take one step, calling the closure three times, twice in the first step.
 
         Every pass starts from the same random state, so that dropout draws the same masks; a pass
-        is a function of the weights alone. If the closure raises, weights and state are those
-        before the step.
+        is a function of the weights alone. If the closure raises, weights, state and the buffers of
+        `model` are those before the step.
 
         Args:
             closure: Clears the gradients, computes the loss of one mini-batch, calls backward() on
@@ -140,4 +141,6 @@ class SASAM(Introspection, Optimizer):
             remember(self, passes.params, weights)
             for group, k in zip(groups, factors, strict=True):
                 descend(group, eta * k)
+        else:
+            passes.undo_buffers()
         return loss

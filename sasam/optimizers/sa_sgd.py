@@ -79,4 +79,6 @@ class SASGD(Introspection, Optimizer):
             remember(self, passes.params, flat.clone(passes.params))
             for group in self.param_groups:
                 descend(group, eta * schedule(first, group))
+        else:
+            passes.undo_buffers()
         return loss

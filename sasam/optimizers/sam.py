@@ -45,10 +45,11 @@ class SAM(Introspection, Optimizer):
         momentum: Heavy-ball momentum in [0, 1), as in `torch.optim.SGD`.
         weight_decay: lambda >= 0; lambda * w_t is added to the perturbed gradient.
         model: The module trained. Given, its buffers (BatchNorm statistics) end each step as the
-            pass at w_t left them; without it, the perturbed pass counts as well.
+            pass at w_t left them, and a skipped step as it found them; without it, the perturbed
+            pass counts as well, and so do the passes of a skipped step.
 
-    A step never waits for the device. A gradient that is not finite leaves weights and momentum as
-    they were (`skipped_steps`).
+    A step never waits for the device. A gradient that is not finite leaves weights, momentum and
+    the buffers of `model` as they were (`skipped_steps`).
     """
 
     def __init__(
@@ -89,7 +90,9 @@ class SAM(Introspection, Optimizer):
                 ascend(self.param_groups, radii, gradient)
                 passes.evaluate()
         ascended = flat.norm([g for group in self.param_groups for g in gradients(group)[1]])
-        skip = (~torch.isfinite(gradient + ascended)).float()
+        is_skipped = ~torch.isfinite(gradient + ascended)
+        passes.undo_buffers_where(is_skipped)
+        skip = is_skipped.float()
         first["skipped_steps"] = skip + first["skipped_steps"]
         for group in self.param_groups:
             descend(group, group["lr"], self._momentum_buffers(group), skip)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workers.batches import TrialData, load_data
 from workers.data_changes import DATA_FINGERPRINT, DATA_NOTES
@@ -25,6 +25,7 @@ from workers.training.memory import (
     host_bytes,
     measure_memory,
 )
+from workers.training.rehearsal import rehearse
 from workers.training.trial import autocast_dtype
 
 __all__ = ["preflight"]
@@ -41,7 +42,7 @@ def preflight(
     cache_dir: Path,
     largest_node_bytes: Callable[[], float] | None = None,
 ) -> Mapping[str, Any]:
-    """Load the data, build the network and every optimizer, and make one forward pass.
+    """Load the data, build the network and every optimizer, and rehearse what trials do.
 
     Corrupted images that are not there yet are made here, once, and not by the first trials. The
     network is built only if its estimated memory is there.
@@ -55,8 +56,9 @@ def preflight(
 
     Returns:
         Facts about the sweep: numbers of weights, of images and of classes, the memory that a trial
-        needs for weights, activations and images, what tells the data from others, and what a user
-        should know of them. That is logged as a warning too.
+        needs for weights, activations and images, a fingerprint of the data, notes on them (also
+        logged as warnings), and ``hessian_method``, "exact" or "differences", where curvature is
+        measured.
 
     Raises:
         SpecError: Something cannot work, with its key in the specification and the remedy.
@@ -94,6 +96,12 @@ def preflight(
             image_size=data.image_size,
         )
         memory = _measure(spec, model, data, value_bytes)
+        hessian_method = rehearse(
+            model,
+            data,
+            channels_last=spec.training.channels_last,
+            measures_curvature=spec.curvature is not None,
+        )
     except ValueError as error:
         raise SpecError([*problems, SpecProblem("model", str(error), spec.model.name)]) from error
     problems += [
@@ -102,7 +110,8 @@ def preflight(
     ]
     if problems:
         raise SpecError(problems)
-    return {
+    facts = {} if hessian_method is None else {"hessian_method": hessian_method}
+    return facts | {
         "parameters": count_parameters(model),
         "train_images": len(data.train),
         "validation_images": len(data.validation),
@@ -172,12 +181,15 @@ def _measure(spec: SweepSpec, model: nn.Module, data: TrialData, value_bytes: in
     hook = model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
     try:
         memory = measure_memory(spec, model.train(), torch.zeros(shape), value_bytes=value_bytes)
-    except (AssertionError, IndexError, RuntimeError, TypeError) as error:
+    except Exception as error:  # the network may be of any library
         size = f"{shape[1]} x {shape[2]} x {shape[3]}"
         raise ValueError(f"the network cannot take images of {size}: {error}") from error
     finally:
         hook.remove()
-    found = tuple(getattr(outputs[-1], "shape", ()))
-    if found != (2, data.num_classes):
-        raise ValueError(f"the network returns {found} for 2 images of {data.num_classes} classes")
+    logits = outputs[-1]
+    if not isinstance(logits, Tensor) or logits.shape != (2, data.num_classes):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise ValueError(
+            f"the network returns {got} in training for 2 images of {data.num_classes} classes"
+        )
     return memory

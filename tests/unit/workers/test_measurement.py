@@ -73,7 +73,10 @@ def test_measure_agrees_with_the_dense_hessian(data, normalise, model):
 def test_measure_names_every_quantity_by_split(data, normalise, model):
     spec = CurvatureSpec(images=20, max_matvecs=10, metrics=("trace",))
     found = CurvatureMeasurement(spec, data, normalise, CPU).measure(model, suffix=".best")
-    names = ("hessian_trace", "hessian_trace_stderr", "hessian_matvecs")
+    names = (
+        *("hessian_trace", "hessian_trace_stderr", "hessian_matvecs"),
+        "hessian_by_differences",
+    )
     assert found.keys() == {f"{n}.{split}.best" for n in names for split in ("validation", "ood")}
     assert found["hessian_matvecs.validation.best"] <= 10
 

@@ -234,3 +234,152 @@ def test_compiled_model_takes_the_same_steps(cls, problem):
         problem.model.state_dict().values(), other.model.state_dict().values(), strict=True
     ):
         torch.testing.assert_close(a, b)
+
+
+class _Statistics(nn.Module):
+    """Buffers of every kind that a forward pass changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("assigned", torch.zeros(6, dtype=torch.float64))
+        self.register_buffer("in_place", torch.ones((), dtype=torch.float32), persistent=False)
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("absent", None)
+
+    def forward(self, inputs):
+        self.assigned = 0.9 * self.assigned + 0.1 * inputs.detach().mean(0)
+        self.in_place.mul_(inputs.detach().mean())
+        self.calls += 1
+        return inputs - self.assigned
+
+
+class _Grows(nn.Module):
+    """Its buffer takes the shape of what it has seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("seen", None)
+
+    def forward(self, inputs):
+        kept = [] if self.seen is None else [self.seen]
+        self.seen = torch.cat([*kept, inputs.detach().mean().reshape(1)])
+        return inputs
+
+
+def _model_with_buffers(momentum=0.1):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        _Statistics(),
+        nn.utils.parametrizations.spectral_norm(nn.Linear(6, 8)),
+        nn.utils.spectral_norm(nn.Linear(8, 8)),
+        nn.BatchNorm1d(8, momentum=momentum),
+        nn.Dropout(0.5),
+        nn.Linear(8, 3),
+    )
+    return model.double()
+
+
+def _buffers_of(model):
+    return {name: buffer.clone() for name, buffer in model.named_buffers()}
+
+
+def _same_bits(buffers, others):
+    assert buffers.keys() == others.keys()
+    for name, buffer in buffers.items():
+        assert torch.equal(buffer, others[name]), name
+
+
+def _step(optimizer, model, inputs, labels, spoil=lambda index, model: None):
+    calls = iter(range(3))
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(inputs), labels)
+        loss.backward()
+        spoil(next(calls), model)
+        return loss
+
+    return optimizer.step(closure)
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+@pytest.mark.parametrize("steps_before", [0, 2])
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_batch_of_nan_leaves_every_buffer_as_it_was_found(cls, steps_before, momentum, problem):
+    model = _model_with_buffers(momentum)
+    optimizer = cls(model.parameters(), lr=0.05, model=model)
+    for t in range(steps_before):
+        _step(optimizer, model, problem.inputs[t], problem.labels[t])
+    before = _buffers_of(model)
+    _step(optimizer, model, torch.full_like(problem.inputs[5], torch.nan), problem.labels[5])
+    assert optimizer.skipped_steps == 1
+    _same_bits(_buffers_of(model), before)
+    _step(optimizer, model, problem.inputs[6], problem.labels[6])
+    assert optimizer.skipped_steps == 1
+    assert model[0].calls == steps_before + 1
+    assert all(buffer.isfinite().all() for buffer in model.buffers())
+
+
+@pytest.mark.parametrize(("cls", "failing"), EVERY_PASS)
+def test_step_skipped_for_any_pass_leaves_every_buffer_and_moves_the_masks_on(
+    cls, failing, problem
+):
+    model = _model_with_buffers()
+    optimizer = cls(model.parameters(), lr=0.05, model=model)
+    for t in range(2):
+        _step(optimizer, model, problem.inputs[t], problem.labels[t])
+    before, random_state = _buffers_of(model), torch.get_rng_state()
+
+    def spoil(index, model):
+        if index == failing:
+            model[5].bias.grad[1] = torch.inf
+
+    _step(optimizer, model, problem.inputs[2], problem.labels[2], spoil)
+    assert optimizer.skipped_steps == 1
+    _same_bits(_buffers_of(model), before)
+    after = torch.get_rng_state()
+    torch.set_rng_state(random_state)
+    model(problem.inputs[2])
+    assert torch.equal(torch.get_rng_state(), after)  # as the first pass left it
+
+
+@pytest.mark.parametrize(("cls", "failing"), EVERY_PASS)
+def test_closure_that_raises_leaves_every_buffer_as_it_was_found(cls, failing, problem):
+    model = _model_with_buffers()
+    optimizer = cls(model.parameters(), lr=0.05, model=model)
+    _step(optimizer, model, problem.inputs[0], problem.labels[0])
+    before = _buffers_of(model)
+
+    def spoil(index, model):
+        if index == failing:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        _step(optimizer, model, problem.inputs[1], problem.labels[1], spoil)
+    _same_bits(_buffers_of(model), before)
+
+
+@pytest.mark.parametrize("cls", OPTIMIZERS)
+def test_buffer_that_a_pass_assigns_or_reshapes_counts_once_a_step(cls, problem):
+    model = nn.Sequential(_Grows(), _Statistics(), nn.Linear(6, 3)).double()
+    optimizer = cls(model.parameters(), lr=0.05, model=model)
+    for t in range(3):
+        _step(optimizer, model, problem.inputs[t], problem.labels[t])
+    means = [inputs.mean() for inputs in problem.inputs[:3]]
+    torch.testing.assert_close(model[0].seen, torch.stack(means))
+    assert model[1].calls == 3
+    expected = torch.zeros(6, dtype=torch.float64)
+    for inputs in problem.inputs[:3]:
+        expected = 0.9 * expected + 0.1 * inputs.mean(0)
+    torch.testing.assert_close(model[1].assigned, expected)
+    _step(optimizer, model, torch.full_like(problem.inputs[3], torch.nan), problem.labels[3])
+    assert len(model[0].seen) == 3
+
+
+def test_skip_on_the_device_keeps_the_bits_of_what_was_not_a_number():
+    model = nn.BatchNorm1d(2)
+    model.running_mean.copy_(torch.tensor([torch.nan, -0.0]))
+    optimizer = SAM(model.parameters(), lr=0.05, model=model)
+    bits = model.running_mean.view(torch.int32).clone()
+    _step(optimizer, model, torch.full((4, 2), torch.nan), torch.zeros(4, dtype=torch.int64))
+    assert torch.equal(model.running_mean.view(torch.int32), bits)

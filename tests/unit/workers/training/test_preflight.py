@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import resource
 from pathlib import Path
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from torch import nn
+from torch.nn import functional as F
 
 from workers.spec import SpecError, validate_spec
-from workers.training import preflight
+from workers.training import preflight, run_trial
+from workers.training.rehearsal import rehearse
 
 
 def problems(spec, data_dir):
@@ -163,3 +167,71 @@ def test_preflight_broken_link_in_a_folder_is_a_problem_of_the_specification(spe
     spec_dict["dataset"] = {"name": "image-folder", "kwargs": {"path": "photos"}}
     message = problems(spec_dict, tmp_path)["dataset.kwargs.path"]
     assert message == "photos/class 3/gone.png is a link that leads nowhere; mend or remove it"
+
+
+@pytest.fixture
+def hard_spec(spec_dict):
+    """A sweep of a network without a second derivative in torch."""
+    spec_dict["model"] = {"name": "timm:mobilenetv3_small_050", "kwargs": {}}
+    spec_dict["training"] |= {"epochs": 1, "batch_size": 128}
+    spec_dict["curvature"] = {"images": 10, "splits": ["validation"], "max_matvecs": 3}
+    return spec_dict
+
+
+def test_preflight_network_without_a_second_derivative_is_measured_by_differences(
+    hard_spec, data_dir, device_data
+):
+    spec = validate_spec(hard_spec | {"optimizers": ["msgd"], "ood": None})
+    facts = preflight(spec, data_dir=data_dir, cache_dir=data_dir / "cache")
+    assert facts["hessian_method"] == "differences"
+    (record,) = run_trial(spec.trials[0], device_data)
+    assert record["outcome"] == "completed"
+    assert record["hessian_by_differences.validation"] == 1
+    assert math.isfinite(record["hessian_trace.validation"])
+
+
+def test_preflight_says_that_the_hessian_is_exact_or_not_measured(spec_dict, data_dir):
+    where = {"data_dir": data_dir, "cache_dir": data_dir / "cache"}
+    assert preflight(validate_spec(spec_dict), **where)["hessian_method"] == "exact"
+    assert "hessian_method" not in preflight(
+        validate_spec(spec_dict | {"curvature": None}), **where
+    )
+
+
+class _Spoilt(nn.Module):
+    """A linear classifier that cannot do one thing."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+        self.linear = nn.Linear(64, 10)
+        self.kept = None
+
+    def forward(self, images):
+        if self.fault == "train" and self.training:
+            return self.linear(images.flatten(1)).detach()
+        if self.fault == "evaluate" and not self.training:
+            return (self.linear(images.flatten(1)),)
+        if self.fault == "differentiate" and not self.training:
+            self.kept = self.linear.weight.clone() if self.kept is None else self.kept
+            return F.linear(images.flatten(1), self.kept, self.linear.bias)
+        if self.fault == "repeat" and not self.training:
+            return self.linear(F.dropout(images.flatten(1), training=True))
+        return self.linear(images.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("train", "cannot be trained on images of 1 x 8 x 8"),
+        ("evaluate", "cannot be evaluated on images of 1 x 8 x 8: it returns tuple"),
+        ("differentiate", "cannot have its curvature measured"),
+        ("repeat", "cannot have its curvature measured"),
+    ],
+)
+def test_rehearse_network_that_cannot_is_refused_with_what(fault, message, device_data):
+    with pytest.raises(ValueError, match=message):
+        rehearse(_Spoilt(fault), device_data.host, channels_last=True, measures_curvature=True)
+    sound = _Spoilt(None)
+    method = rehearse(sound, device_data.host, channels_last=True, measures_curvature=True)
+    assert method == "exact"

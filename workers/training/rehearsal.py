@@ -1,0 +1,77 @@
+"""What every trial does, on two images: a step's gradient, an evaluation, a Hessian product.
+
+So that a network that cannot do one of them is refused before it trains, not after.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sasam.curvature import HessianMethod, choose_hessian_method
+from workers.batches import TrialData
+
+__all__ = ["rehearse"]
+
+
+def rehearse(
+    model: nn.Module, data: TrialData, *, channels_last: bool, measures_curvature: bool
+) -> HessianMethod | None:
+    """Differentiate the loss in training mode and, if asked, twice in eval mode.
+
+    Args:
+        model: The network; its gradients, buffers and memory format change.
+        data: The images, for their number of channels and size.
+        channels_last: Whether images and weights have the channels last in memory.
+        measures_curvature: Whether the trial takes Hessian products.
+
+    Returns:
+        How its Hessian is measured; None if it is not.
+
+    Raises:
+        ValueError: The network cannot, and which of the three it cannot do.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, data.in_channels, data.image_size, data.image_size)
+    images, labels = torch.randn(shape, generator=generator), torch.arange(2) % data.num_classes
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+    doing = "be trained"
+    try:
+        trained = _differentiated(model.train(), images, labels)
+        doing = "be evaluated"
+        with torch.inference_mode():
+            _check_logits(model.eval()(images), data.num_classes)
+        if not measures_curvature:
+            return None
+        doing = "have its curvature measured (with curvature: null it can be trained)"
+        _check_gradients(trained - _differentiated(model.eval(), images, labels))
+        return choose_hessian_method(model, F.cross_entropy, images, labels)
+    except Exception as error:  # the network may be of any library
+        size = " x ".join(map(str, shape[1:]))
+        raise ValueError(f"the network cannot {doing} on images of {size}: {error}") from error
+
+
+def _differentiated(model: nn.Module, images: Tensor, labels: Tensor) -> set[str]:
+    """The names of the weights that the loss depends on."""
+    model.zero_grad()
+    loss = F.cross_entropy(model(images), labels)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    return {name for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _check_logits(logits: object, num_classes: int) -> None:
+    got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if got != (2, num_classes):
+        raise ValueError(f"it returns {got} for 2 images of {num_classes} classes")
+
+
+def _check_gradients(lost: set[str]) -> None:
+    """Refuse a network that keeps something computed from weights between evaluations."""
+    if lost:
+        raise ValueError(
+            f"{len(lost)} weights have a gradient in training and none in eval mode, "
+            f"such as {min(lost)}"
+        )
