@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.events.repository import EventKind
+from service.events import EventKind
 from service.observation.cluster import ClusterWatch
 from service.storage import Database, EventRow, SweepRow, TrialRow
 from service.sweeps.lifecycle import SweepState

@@ -15,7 +15,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from service.errors import ConflictProblem, InvalidProblem, NotFoundProblem
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.estimates import device_seconds, gradient_evaluations
