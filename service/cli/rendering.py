@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from service.client import Catalog, Preset
+    from service.client import CatalogView as Catalog
+    from service.client import PresetView as Preset
     from service.summaries import SummaryTable
     from service.sweeps.schemas import DryRunView, Progress, SweepDetail, SweepView
     from service.trials.schemas import TrialView
