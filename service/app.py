@@ -13,8 +13,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from service import catalog, health
+from service import health
 from service.backup.pruning import Pruner
+from service.catalog import endpoints as catalog
 from service.embedded.privacy import tighten
 from service.errors import install_error_handlers, problem_response
 from service.events import endpoints as events

@@ -179,5 +179,5 @@ def _on_unavailable(_: Request, error: Exception) -> JSONResponse:
 
 def _on_defect(_: Request, __: Exception) -> JSONResponse:
     """A defect of the service; its traceback is in the log and nowhere else."""
-    detail = "the service failed on this request; its log says why"
+    detail = "the service failed on this request; its log has the reason"
     return problem_response(500, "internal-error", "Internal error", detail)

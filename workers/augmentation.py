@@ -1,11 +1,11 @@
-"""Augmentation of whole batches on their device, without a loop over images.
+"""Augmentation of batches of images on their device, without a loop over images.
 
-A draw is made on the CPU by a generator of its own, so a batch is augmented alike on every device.
+Random numbers are drawn on the CPU by a separate generator: the result is the same on every device.
 Images are uint8, shape (n, height, width, channels).
 
-    crop          zeros of an eighth of the side all around, then a random window: at 32x32 the
-                  4 pixels of He et al. 2016
-    crop-flip     the same, and mirrored with probability 1/2
+    crop          zero padding of an eighth of the side, then a random window: at 32x32 the 4 pixels
+                  of He et al. 2016
+    crop-flip     the same, then mirrored with probability 1/2
     randaugment   crop-flip, then two random operations at magnitude 9 of 30 (Cubuk et al. 2020)
 """
 
@@ -29,8 +29,8 @@ def augment(images: Tensor, kind: Augmentation, generator: Generator) -> Tensor:
 
     Args:
         images: uint8, shape (n, height, width, channels).
-        kind: What to do.
-        generator: Source of the draws, on the CPU.
+        kind: The augmentation.
+        generator: Random number generator, on the CPU.
 
     Returns:
         uint8, same shape; ``images`` itself for ``none``.
@@ -42,7 +42,7 @@ def augment(images: Tensor, kind: Augmentation, generator: Generator) -> Tensor:
 
 
 def _crop(images: Tensor, generator: Generator, *, flip: bool) -> Tensor:
-    """Crop at random, and mirror at random, in one gather."""
+    """Crop and optionally mirror at random, in one gather."""
     n, height, width, _ = images.shape
     pad_y, pad_x = height // 8, width // 8
     padded = F.pad(images, (0, 0, pad_x, pad_x, pad_y, pad_y))

@@ -1,10 +1,10 @@
-"""RandAugment (Cubuk et al. 2020, arXiv 1909.13719) on whole batches.
+"""RandAugment (Cubuk et al. 2020, arXiv 1909.13719) for batches of images.
 
     twice: each image draws one of 14 operations and, where it has one, a sign
 
 The operations, their ranges of 30 magnitudes, nearest-neighbour sampling and black filling are
-those of ``torchvision.transforms.RandAugment``. An operation works on all images that drew it at
-once; every geometric one is an affine map, so those share a single resampling.
+those of ``torchvision.transforms.RandAugment``. An operation is applied at once to all
+images that drew it; the geometric operations are affine maps and share one resampling function.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from torchvision.transforms.v2 import functional as TF
 __all__ = ["OPERATIONS", "apply_operation", "randaugment"]
 
 MAGNITUDES = 30
-"""Steps of each operation's range."""
+"""Number of steps in the range of each operation."""
 
 
 def randaugment(
     images: Tensor, generator: Generator, *, operations: int = 2, magnitude: int = 9
 ) -> Tensor:
-    """Apply random operations one after the other.
+    """Apply random operations in sequence.
 
     Args:
         images: uint8, shape (n, height, width, channels).
-        generator: Source of the draws, on the CPU.
-        operations: How many operations each image gets.
+        generator: Random number generator, on the CPU.
+        operations: Number of operations per image.
         magnitude: Strength, 0 to 30.
 
     Returns:
@@ -71,10 +71,10 @@ def apply_operation(name: str, maps: Tensor, strength: float, signs: Tensor) -> 
 def _affine(
     maps: Tensor, shear_x: Tensor, shear_y: Tensor, shift_x: Tensor, shift_y: Tensor, angle: Tensor
 ) -> Tensor:
-    """Rotate each image about its centre, shear it about its first corner, shift it in pixels."""
+    """Rotate images about the centre, shear them about the first corner, shift them by pixels."""
     n, _, height, width = maps.shape
     cos, sin = angle.cos(), angle.sin()
-    # A result's pixel reads where the inverse map leads; positions run from -1 to 1 on both axes.
+    # A pixel of the result is read at its inverse image; positions run from -1 to 1 on both axes.
     ratio = height / width
     offset_x = shear_x * (height / 2) - shift_x
     offset_y = shear_y * (width / 2) - shift_y
@@ -88,7 +88,7 @@ def _affine(
 
 
 def _geometric(name: str, largest: float, *, axis: int | None = None) -> Callable[..., Tensor]:
-    """An operation with one parameter of `_affine`; shifts are whole pixels, a share of an axis."""
+    """An operation with one parameter of `_affine`; shifts are a share of an axis, in pixels."""
 
     def operation(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
         zero = torch.zeros(len(maps), device=maps.device)
@@ -102,7 +102,7 @@ def _geometric(name: str, largest: float, *, axis: int | None = None) -> Callabl
 
 
 def _blend(other: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
-    """An operation that moves an image away from or towards a plainer one, by up to 0.9."""
+    """An operation that blends with, or away from, a plainer image, by a factor of up to 0.9."""
 
     def operation(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
         factor = (1.0 + 0.9 * strength * signs)[:, None, None, None]
@@ -113,15 +113,17 @@ def _blend(other: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
 
 
 def _grey(maps: Tensor) -> Tensor:
+    """Grey images; unchanged if they have one channel."""
     return TF.rgb_to_grayscale(maps) if maps.shape[1] == 3 else maps
 
 
 def _mean_grey(maps: Tensor) -> Tensor:
+    """The mean grey value of each image."""
     return _grey(maps).float().mean((1, 2, 3), keepdim=True).floor()
 
 
 def _smooth(maps: Tensor) -> Tensor:
-    """PIL's SMOOTH filter; the border stays."""
+    """The SMOOTH filter of PIL; the border is unchanged."""
     kernel = torch.ones(3, 3, device=maps.device)
     kernel[1, 1] = 5.0
     channels = maps.shape[1]
@@ -132,11 +134,13 @@ def _smooth(maps: Tensor) -> Tensor:
 
 
 def _posterize(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
+    """Keep the 8 to 4 highest bits."""
     bits = 8 - round(4 * strength)
     return maps & (256 - (1 << (8 - bits)))
 
 
 def _solarize(maps: Tensor, strength: float, signs: Tensor) -> Tensor:
+    """Invert values at or above a threshold, which falls with the strength."""
     return torch.where(maps >= 255.0 * (1.0 - strength), 255 - maps, maps)
 
 

@@ -17,7 +17,8 @@ from workers.characters import escape_controls
 from workers.moments import moment_text
 
 if TYPE_CHECKING:
-    from service.client import Catalog, Preset
+    from service.client import CatalogView as Catalog
+    from service.client import PresetView as Preset
     from service.summaries import SummaryTable
     from service.sweeps.schemas import DryRunView, Progress, SweepDetail, SweepView
     from service.trials.schemas import TrialView

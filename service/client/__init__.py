@@ -1,4 +1,4 @@
-"""The HTTP API from Python.
+"""Python client of the HTTP API.
 
 from service.client import Client
 
@@ -7,9 +7,10 @@ with Client() as client:
     print(sweep.summary().optimizer("sa-sam").sentence)
     sweep.figure("accuracy-heatmap").save("accuracy.svg")
 
-``AsyncClient`` has the same calls, awaited.
+``AsyncClient`` has the same methods, awaited.
 """
 
+from service.catalog import CatalogView, EntryView, PresetView
 from service.client.client import AsyncClient, Client
 from service.client.errors import (
     ClientError,
@@ -23,24 +24,24 @@ from service.client.errors import (
     WaitTimeoutError,
 )
 from service.client.figure import Figure
-from service.client.stream import Event
 from service.client.sweep import AsyncSweep, Sweep
 from service.client.sweeps import AsyncSweeps, Specification, Sweeps
-from service.client.views import Catalog, CatalogEntry, Preset, Repaired
+from service.client.views import Repaired
+from service.events import Event
 
 __all__ = [
     "AsyncClient",
     "AsyncSweep",
     "AsyncSweeps",
-    "Catalog",
-    "CatalogEntry",
+    "CatalogView",
     "Client",
     "ClientError",
+    "EntryView",
     "Event",
     "FieldProblem",
     "Figure",
     "MissingPackageError",
-    "Preset",
+    "PresetView",
     "ProblemError",
     "Repaired",
     "Specification",

@@ -1,4 +1,4 @@
-"""The clients: one service and what it offers."""
+"""``Client`` and ``AsyncClient``: the connection to one service."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from typing import Generic, Self, TypeVar
 
 from pydantic import TypeAdapter
 
-from service.client.access import address, credentials
-from service.client.calls import Awaiting, Blocking, Call, endpoint
+from service.catalog import CatalogView, PresetView
+from service.client.connection_settings import authorization_headers, service_address
+from service.client.operations import (
+    AsyncOperations,
+    BlockingOperations,
+    Operation,
+    endpoint,
+)
 from service.client.sweeps import AsyncSweeps, Sweeps
 from service.client.transport import AsyncTransport, Transport
-from service.client.views import Catalog, Preset, Repaired
+from service.client.views import Repaired
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -22,9 +28,9 @@ _API = "/api/v1"
 
 
 class _Service(Generic[T]):
-    """What can be asked of a service as a whole, over either transport."""
+    """Operations on the service as a whole, over either transport."""
 
-    _over: type[T]
+    _transport_class: type[T]
     _transport: T
 
     def __init__(
@@ -36,62 +42,63 @@ class _Service(Generic[T]):
         patience_seconds: float = 30.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._transport = self._over(
-            address(base_url),
+        self._transport = self._transport_class(
+            service_address(base_url),
             timeout_seconds=timeout_seconds,
             patience_seconds=patience_seconds,
-            headers={**credentials(token), **(headers or {})},
+            headers={**authorization_headers(token), **(headers or {})},
         )
 
     @property
     def base_url(self) -> str:
-        """Address of the service, without a slash at its end."""
-        return self._transport.exchanges.base_url
+        """Address of the service, without a trailing slash."""
+        return self._transport.base_url
 
     @endpoint
-    def catalog(self) -> Call[Catalog]:
+    def catalog(self) -> Operation[CatalogView]:
         """Optimizers, models, data sets, corruptions and metrics."""
-        return Call("GET", f"{_API}/catalog", Catalog.model_validate_json)
+        return Operation("GET", f"{_API}/catalog", CatalogView.model_validate_json)
 
     @endpoint
-    def presets(self) -> Call[list[Preset]]:
+    def presets(self) -> Operation[list[PresetView]]:
         """Specifications to start from."""
-        return Call("GET", f"{_API}/presets", TypeAdapter(list[Preset]).validate_json)
+        return Operation("GET", f"{_API}/presets", TypeAdapter(list[PresetView]).validate_json)
 
     @endpoint
-    def preset(self, name: str) -> Call[Preset]:
+    def preset(self, name: str) -> Operation[PresetView]:
         """One specification to start from.
 
         Raises:
-            ProblemError: There is none of that name; the message lists those there are.
+            ProblemError: There is no such preset; the message lists those that exist.
         """
-        return Call("GET", f"{_API}/presets/{name}", Preset.model_validate_json)
+        return Operation("GET", f"{_API}/presets/{name}", PresetView.model_validate_json)
 
     @endpoint
-    def repair(self) -> Call[Repaired]:
-        """Restore the sweeps that only MLflow knows; for administrators."""
-        return Call("POST", f"{_API}/repair", Repaired.model_validate_json)
+    def repair(self) -> Operation[Repaired]:
+        """Restore sweeps that only MLflow has a record of; for administrators."""
+        return Operation("POST", f"{_API}/repair", Repaired.model_validate_json)
 
 
-class Client(_Service[Transport], Blocking):
-    """A service over HTTP.
+class Client(_Service[Transport], BlockingOperations):
+    """A client of one service over HTTP.
 
-    Requests that may be sent twice are, when an answer is lost or the service is restarting.
+    Requests that can safely be repeated are retried when a response is lost or the service
+    restarts.
 
     Args:
-        base_url: Its address; by default ``SASAM_URL``, or this machine's.
-        token: Shown with every request; by default ``SASAM_TOKEN``, or what is in the file
-            ``SASAM_TOKEN_FILE``.
+        base_url: Address of the service; by default ``SASAM_URL``, else port 8420 of this machine.
+        token: Token sent with every request; by default ``SASAM_TOKEN``, else the content of the
+            file ``SASAM_TOKEN_FILE``.
         timeout_seconds: Longest silence within one request.
-        patience_seconds: How long a request is repeated before it fails.
+        patience_seconds: Longest time a request is retried before it fails.
         headers: Sent with every request.
 
     Raises:
-        UnreachableError: ``base_url`` is no address.
+        UnreachableError: ``base_url`` is not a URL.
         TokenFileError: The token cannot be read.
     """
 
-    _over = Transport
+    _transport_class = Transport
     _transport: Transport
 
     @property
@@ -115,10 +122,10 @@ class Client(_Service[Transport], Blocking):
         self.close()
 
 
-class AsyncClient(_Service[AsyncTransport], Awaiting):
-    """What ``Client`` is, for an event loop: the same calls, awaited."""
+class AsyncClient(_Service[AsyncTransport], AsyncOperations):
+    """``Client`` for an event loop: the same methods, awaited."""
 
-    _over = AsyncTransport
+    _transport_class = AsyncTransport
     _transport: AsyncTransport
 
     @property

@@ -1,12 +1,12 @@
-"""What can go wrong when the service is asked.
+"""Errors of the client.
 
 ClientError
-├── UnreachableError   nothing answers at the address, or no longer
-├── UnreadableError    the answer is not what this version expects
-├── ProblemError       the service refused, and says why
-├── TokenFileError     the token to show cannot be read
-├── WaitTimeoutError   the sweep has not ended in the time given
-└── MissingPackageError
+├── UnreachableError      no service answers at the address, or it stopped answering
+├── UnreadableError       the client, of another version, cannot read the response
+├── ProblemError          the service refused the request and gives the reason
+├── TokenFileError        the token cannot be read
+├── WaitTimeoutError      the sweep has not ended within the timeout
+└── MissingPackageError   an optional package is not installed
 """
 
 from __future__ import annotations
@@ -30,28 +30,30 @@ __all__ = [
 
 
 class ClientError(Exception):
-    """The service could not be asked, or refused."""
+    """A request to the service failed."""
 
 
 class UnreachableError(ClientError):
-    """Nothing answers at the service's address."""
+    """No service answers at the address."""
 
     @classmethod
-    def no_address(cls, base_url: str) -> UnreachableError:
-        """The address is none."""
-        return cls(f"{base_url!r} is no address of a service; one looks like http://host:8420")
+    def invalid_address(cls, base_url: str) -> UnreachableError:
+        """The error of an address that is not an HTTP URL."""
+        return cls(
+            f"{base_url!r} is not the address of a service; an address looks like http://host:8420"
+        )
 
 
 class UnreadableError(ClientError):
-    """The service answered what this version of the client cannot read."""
+    """This version of the client cannot read the response of the service."""
 
 
 class TokenFileError(ClientError):
-    """The file with the token is missing, cannot be read, or holds none."""
+    """The token file is missing, unreadable or empty, or the token is invalid."""
 
 
 class WaitTimeoutError(ClientError):
-    """A sweep has not ended in the time given."""
+    """The sweep has not ended within the timeout."""
 
 
 class MissingPackageError(ClientError):
@@ -59,17 +61,17 @@ class MissingPackageError(ClientError):
 
 
 class VersionWarning(UserWarning):
-    """Client and service are of different versions."""
+    """Client and service have different versions."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """One thing wrong with a request.
+    """One invalid value in a request.
 
     Attributes:
-        path: Where, such as ``search.learning_rate[2]``; empty for the whole.
-        message: What is wrong and what is allowed.
-        value: What was there, shortened.
+        path: Path of the value, such as ``search.learning_rate[2]``; empty for the whole request.
+        message: Why it is invalid and what is allowed.
+        value: The value, shortened.
     """
 
     path: str
@@ -82,14 +84,14 @@ class FieldProblem:
 
 
 class ProblemError(ClientError):
-    """The service's refusal (RFC 9457 problem details).
+    """The service refused a request (RFC 9457 problem details).
 
     Attributes:
         status: HTTP status.
         code: Stable name of the problem, such as ``unknown-sweep``.
-        detail: What was wrong, the value got, what is allowed.
-        errors: Each thing wrong with the request, by its place.
-        extra: Further members of the answer, such as ``allowed``.
+        detail: What was wrong, the value got, and what is allowed.
+        errors: Each invalid value in the request.
+        extra: Further members of the problem details, such as ``allowed``.
     """
 
     def __init__(
@@ -109,7 +111,7 @@ class ProblemError(ClientError):
 
     @classmethod
     def of(cls, response: httpx.Response) -> ProblemError:
-        """The problem that an answer describes; one that is no problem details is named too."""
+        """The error of a response; one without problem details is not from sasam, which it says."""
         try:
             body = response.json()
             known = {name: body.pop(name, None) for name in ("type", "title", "status")}
@@ -118,7 +120,8 @@ class ProblemError(ClientError):
         except (ValueError, KeyError, TypeError, AttributeError):
             phrase = f"{response.status_code} {response.reason_phrase}"
             detail = (
-                f"{response.request.url} answered {phrase}, and not as sasam does: is it sasam's?"
+                f"{response.request.url} answered {phrase} without problem details: "
+                "is it a sasam service?"
             )
             return cls(response.status_code, f"http-{response.status_code}", detail)
         code = str(known["type"]).removeprefix("urn:sasam:")

@@ -1,4 +1,4 @@
-"""A figure that draws itself where it is shown."""
+"""``Figure``: a Vega-Lite figure that notebooks display and that can be saved to a file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from service.client.errors import MissingPackageError
 
 __all__ = ["Figure"]
 
-_SCALE = 2.0  # pixels a point: sharp on a high-density screen
+_SCALE = 2.0  # pixels per point: sharp on a high-density screen
 
 
 class Figure:
     """A figure of one sweep or of several.
 
-    The last value of a notebook's cell, it is interactive where the notebook knows Vega-Lite, and a
-    picture elsewhere.
+    As the last value of a notebook cell it is displayed: interactively if the notebook supports
+    Vega-Lite, else as a picture.
 
     Attributes:
-        specification: In Vega-Lite, with its data.
+        specification: Vega-Lite specification, with the data.
     """
 
     def __init__(self, specification: dict[str, Any]) -> None:
@@ -31,18 +31,18 @@ class Figure:
 
     @classmethod
     def read(cls, content: bytes) -> Figure:
-        """The figure that the service answers as ``vega-lite``."""
+        """The figure in a response of the format ``vega-lite``."""
         return cls(json.loads(content))
 
     @property
     def title(self) -> str:
-        """Its title."""
+        """Title of the figure."""
         title = self.specification.get("title", "")
         text = title.get("text", "") if isinstance(title, dict) else title
         return " ".join(text) if isinstance(text, list) else str(text)
 
     def svg(self) -> str:
-        """Drawn as SVG.
+        """The figure as SVG.
 
         Raises:
             MissingPackageError: ``vl-convert-python`` is not installed.
@@ -51,14 +51,14 @@ class Figure:
             import vl_convert
         except ImportError as error:
             raise MissingPackageError(
-                "drawing needs vl-convert-python: pip install vl-convert-python, or ask the "
-                "service for the picture with figure_file"
+                "drawing needs vl-convert-python: pip install vl-convert-python, or request the "
+                "picture from the service with figure_file"
             ) from error
         drawn: str = vl_convert.vegalite_to_svg(json.dumps(self.specification))
         return drawn
 
     def png(self, *, scale: float = _SCALE) -> bytes:
-        """Drawn as PNG; ``scale`` is pixels a point."""
+        """The figure as PNG; ``scale`` is in pixels per point."""
         svg = self.svg()
         import vl_convert
 
@@ -66,10 +66,10 @@ class Figure:
         return drawn
 
     def save(self, path: Path | str) -> None:
-        """Write it to a file: ``.svg``, ``.png``, or ``.vl`` and ``.json`` for Vega-Lite.
+        """Save to a file: ``.svg``, ``.png``, or ``.vl`` and ``.json`` for Vega-Lite.
 
         Raises:
-            ValueError: The suffix is another one.
+            ValueError: The file has another suffix.
         """
         file = Path(path)
         match file.suffix:
@@ -83,31 +83,31 @@ class Figure:
                 raise ValueError(f"unknown suffix {suffix!r} (one of .svg, .png, .vl, .json)")
 
     def __repr__(self) -> str:
-        """Its title."""
+        """The title, in angle brackets."""
         return f"<Figure {self.title!r}>"
 
     def _repr_mimebundle_(
         self, include: Collection[str] | None = None, exclude: Collection[str] | None = None
     ) -> dict[str, Any]:
-        """What a notebook shows: Vega-Lite, and a picture where it knows none."""
-        views: dict[str, Callable[[], Any]] = {
+        """The formats for a notebook: Vega-Lite, and a picture if it does not support that."""
+        formats: dict[str, Callable[[], Any]] = {
             self._media_type: lambda: self.specification,
             "image/svg+xml": self.svg,
             "image/png": lambda: b64encode(self.png()).decode(),
             "text/plain": lambda: repr(self),
         }
-        usual = [name for name in views if name != "image/png"]  # the others are enough
-        wanted = set(include or usual) - set(exclude or ())
+        defaults = [name for name in formats if name != "image/png"]  # the others suffice
+        requested = set(include or defaults) - set(exclude or ())
         bundle: dict[str, Any] = {}
-        for name in views:
-            if name in wanted:
+        for name in formats:
+            if name in requested:
                 with suppress(MissingPackageError):
-                    bundle[name] = views[name]()
+                    bundle[name] = formats[name]()
         return bundle
 
     @property
     def _media_type(self) -> str:
-        """Vega-Lite's, of the specification's major version."""
+        """Media type of Vega-Lite in the major version of the specification."""
         schema = str(self.specification.get("$schema", ""))
         major = schema.rpartition("/v")[2].partition(".")[0]
         return f"application/vnd.vegalite.v{major}+json"

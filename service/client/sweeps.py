@@ -1,4 +1,4 @@
-"""The sweeps of a service: submit, estimate, look up, compare."""
+"""``Sweeps`` and ``AsyncSweeps``: submit, estimate, look up and compare sweeps."""
 
 from __future__ import annotations
 
@@ -8,21 +8,28 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from service.client.calls import Awaiting, Blocking, Call, Listing, endpoint, listing
 from service.client.figure import Figure
+from service.client.operations import (
+    AsyncOperations,
+    BlockingOperations,
+    Operation,
+    PagedOperation,
+    endpoint,
+    paged_endpoint,
+)
 from service.client.sweep import AsyncSweep, Sweep
 from service.client.transport import AsyncTransport, Transport
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage, SweepView
 from service.sweeps.states import SweepState
 
-if TYPE_CHECKING:  # imported where they are needed, and only then
+if TYPE_CHECKING:  # importing them takes a second: only where they are needed
     from service.summaries import SweepComparison
     from workers.spec import SweepSpec
 
 __all__ = ["AsyncSweeps", "Specification", "Sweeps"]
 
 Specification: TypeAlias = "SweepSpec | Mapping[str, Any] | Path | str"
-"""A specification: as a model, as plain data, as a file, or as YAML or JSON text."""
+"""A specification: a model, plain data, the path of a file, or YAML or JSON text."""
 
 S = TypeVar("S", Sweep, AsyncSweep)
 
@@ -30,99 +37,105 @@ _ROOT = "/api/v1/sweeps"
 _YAML = "application/yaml"
 
 
-class _SweepsCalls(Generic[S]):
-    """What can be asked of the sweeps of a service."""
+class _SweepsOperations(Generic[S]):
+    """Operations on the sweeps of a service, described once for both clients."""
 
     @endpoint
     def submit(
         self, specification: Specification, *, idempotency_key: str | None = None
-    ) -> Call[S]:
+    ) -> Operation[S]:
         """Submit a sweep.
 
         Args:
             specification: What to run: a model, plain data, a file, or YAML or JSON text.
-            idempotency_key: The same key with the same specification is the same sweep. Without
-                one a key is made up for this call, so that it is safe when its answer is lost.
+            idempotency_key: Submitting the same specification with the same key again returns the
+                same sweep. By default a new key, so that a lost response is safe to retry.
 
         Raises:
-            ProblemError: The specification is invalid (``errors`` says where), or the key belongs
-                to another one.
+            ProblemError: The specification is invalid (``errors`` has the paths), or the key was
+                used with another specification.
         """
         headers = {"Content-Type": _YAML, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return Call("POST", _ROOT, self._read, content=_text(specification), headers=headers)
+        return Operation("POST", _ROOT, self._read, content=_body(specification), headers=headers)
 
     @endpoint
-    def estimate(self, specification: Specification) -> Call[DryRunView]:
-        """What a sweep would cost, without submitting it.
+    def estimate(self, specification: Specification) -> Operation[DryRunView]:
+        """Estimate the cost of a sweep without submitting it.
 
         Raises:
             ProblemError: The specification is invalid.
         """
-        return Call(
+        return Operation(
             "POST",
             _ROOT,
             DryRunView.model_validate_json,
             {"dry_run": True},
-            _text(specification),
-            {"Content-Type": _YAML, "Idempotency-Key": uuid.uuid4().hex},  # may be sent twice
+            _body(specification),
+            {
+                "Content-Type": _YAML,
+                "Idempotency-Key": uuid.uuid4().hex,
+            },  # makes the request repeatable
         )
 
     @endpoint
-    def get(self, sweep_id: str) -> Call[S]:
-        """The sweep of that id.
+    def get(self, sweep_id: str) -> Operation[S]:
+        """The sweep with the given id.
 
         Raises:
-            ProblemError: There is none.
+            ProblemError: There is no such sweep.
         """
-        return Call("GET", f"{_ROOT}/{sweep_id}", self._read)
+        return Operation("GET", f"{_ROOT}/{sweep_id}", self._read)
 
-    @listing
+    @paged_endpoint
     def browse(
         self, *, states: Iterable[SweepState] = (), name: str | None = None, page_size: int = 50
-    ) -> Listing[SweepView]:
-        """Sweeps, newest first, a page a request.
+    ) -> PagedOperation[SweepView]:
+        """Sweeps, newest first, one page per request.
 
         Args:
-            states: Only sweeps in these states; all where empty.
-            name: Only sweeps of this name.
-            page_size: Sweeps a request, at most 200.
+            states: Only sweeps in these states; empty for all states.
+            name: Only sweeps with this name.
+            page_size: Sweeps per page, at most 200.
         """
 
         def read(content: bytes) -> tuple[list[SweepView], str | None]:
             page = SweepPage.model_validate_json(content)
             return page.sweeps, page.next_cursor
 
-        return Listing(_ROOT, read, {"state": list(states), "name": name, "limit": page_size})
+        return PagedOperation(
+            _ROOT, read, {"state": list(states), "name": name, "limit": page_size}
+        )
 
     @endpoint
     def compare(
         self, sweep_ids: Iterable[str], *, epsilon: float | None = None
-    ) -> Call[SweepComparison]:
-        """Sweeps side by side: the same grid on other models, data or code versions.
+    ) -> Operation[SweepComparison]:
+        """Compare sweeps of the same grid on different models, data sets or code versions.
 
         Args:
-            sweep_ids: At least two.
-            epsilon: Accuracy below a sweep's best that counts as reaching it.
+            sweep_ids: Ids of at least two sweeps.
+            epsilon: Difference from the best accuracy of a sweep up to which a trial counts as
+                near-optimal.
 
         Raises:
-            ProblemError: There is no such sweep, or one has no finished trial yet.
+            ProblemError: There is no such sweep, or one of them has no finished trial yet.
         """
         from service.summaries import SweepComparison
 
         params = {"sweeps": ",".join(sweep_ids), "epsilon": epsilon}
-        return Call("GET", "/api/v1/compare", SweepComparison.model_validate_json, params)
+        return Operation("GET", "/api/v1/compare", SweepComparison.model_validate_json, params)
 
     @endpoint
     def comparison_figure(
         self, /, sweep_ids: Iterable[str], name: str, **options: str | None
-    ) -> Call[Figure]:
+    ) -> Operation[Figure]:
         """A figure of several sweeps: ``side-by-side`` or ``performance-profiles``.
 
         Raises:
-            ProblemError: There is no such figure or sweep, or they cannot show it.
+            ProblemError: There is no such figure or sweep, or the sweeps lack the data for it.
         """
         params = {**options, "sweeps": ",".join(sweep_ids), "format": "vega-lite"}
-        return Call("GET", f"/api/v1/compare/figures/{name}", Figure.read, params)
+        return Operation("GET", f"/api/v1/compare/figures/{name}", Figure.read, params)
 
     @endpoint
     def comparison_figure_file(
@@ -132,40 +145,44 @@ class _SweepsCalls(Generic[S]):
         name: str,
         file_format: str = "svg",
         **options: str | None,
-    ) -> Call[bytes]:
+    ) -> Operation[bytes]:
         """A figure of several sweeps in one of the formats of ``Sweep.figure_file``."""
         params = {**options, "sweeps": ",".join(sweep_ids), "format": file_format}
-        return Call("GET", f"/api/v1/compare/figures/{name}", bytes, params)
+        return Operation("GET", f"/api/v1/compare/figures/{name}", bytes, params)
 
     def _read(self, content: bytes) -> S:
-        return self._made(SweepDetail.model_validate_json(content))
+        return self._sweep(SweepDetail.model_validate_json(content))
 
-    def _made(self, detail: SweepDetail) -> S:
+    def _sweep(self, detail: SweepDetail) -> S:
         raise NotImplementedError
 
 
-class Sweeps(_SweepsCalls[Sweep], Blocking):
+class Sweeps(_SweepsOperations[Sweep], BlockingOperations):
     """The sweeps of a service."""
+
+    _transport: Transport
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
 
-    def _made(self, detail: SweepDetail) -> Sweep:
+    def _sweep(self, detail: SweepDetail) -> Sweep:
         return Sweep(self._transport, detail)
 
 
-class AsyncSweeps(_SweepsCalls[AsyncSweep], Awaiting):
+class AsyncSweeps(_SweepsOperations[AsyncSweep], AsyncOperations):
     """The sweeps of a service, for an event loop."""
+
+    _transport: AsyncTransport
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
 
-    def _made(self, detail: SweepDetail) -> AsyncSweep:
+    def _sweep(self, detail: SweepDetail) -> AsyncSweep:
         return AsyncSweep(self._transport, detail)
 
 
-def _text(specification: Specification) -> str:
-    """A specification as the service reads it."""
+def _body(specification: Specification) -> str:
+    """The body of a request with a specification."""
     match specification:
         case str():
             return specification

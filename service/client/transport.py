@@ -1,4 +1,7 @@
-"""Sends what calls describe: over connections that wait, or that are awaited."""
+"""HTTP transports: send operations, read pages and streams of events, with retries.
+
+``Transport`` blocks, ``AsyncTransport`` is for an event loop; both hold one pool of connections.
+"""
 
 from __future__ import annotations
 
@@ -11,33 +14,35 @@ from typing import Any, Generic, TypeVar
 
 import httpx
 
-from service.client.calls import Call, Listing
 from service.client.errors import UnreachableError
-from service.client.exchange import Exchanges
-from service.client.stream import Event, EventParser
+from service.client.event_stream import EventParser
+from service.client.operations import Operation, PagedOperation
+from service.client.retry import RetryPolicy
+from service.client.version_check import VersionCheck
+from service.events import Event
 
 __all__ = ["AsyncTransport", "Transport"]
 
 T = TypeVar("T")
 H = TypeVar("H", httpx.Client, httpx.AsyncClient)
 
-_THIS_MACHINE = frozenset({"127.0.0.1", "localhost", "::1"})
-_SILENT_SECONDS = 45.0
-"""Longest silence of a stream of events: the service gives a sign of life every 15 s."""
-_OVER = 204
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_STREAM_TIMEOUT_SECONDS = 45.0
+"""Longest silence of a stream of events: the service sends a heartbeat every 15 s."""
+_NO_MORE_EVENTS = httpx.codes.NO_CONTENT
 
 
 class _Connections(Generic[H]):
-    """One service, over one pool of connections.
+    """A pool of connections to one service.
 
     Args:
         base_url: Address of the service.
         timeout_seconds: Longest silence within one request.
-        patience_seconds: How long a request is repeated.
+        patience_seconds: Longest time a request is retried.
         headers: Sent with every request.
 
     Raises:
-        UnreachableError: ``base_url`` is no URL.
+        UnreachableError: ``base_url`` is not a URL.
     """
 
     _kind: type[H]
@@ -51,12 +56,14 @@ class _Connections(Generic[H]):
         patience_seconds: float,
         headers: Mapping[str, str],
     ) -> None:
-        self.exchanges = Exchanges(base_url.rstrip("/"), patience_seconds)
+        self.base_url = base_url.rstrip("/")
         self._http = self._kind(**_options(base_url, timeout_seconds, headers))
+        self._retries = RetryPolicy(self.base_url, patience_seconds)
+        self._versions = VersionCheck(self.base_url)
 
 
 class Transport(_Connections[httpx.Client]):
-    """Connections that wait."""
+    """Blocking connections."""
 
     _kind = httpx.Client
 
@@ -64,49 +71,53 @@ class Transport(_Connections[httpx.Client]):
         """Close the connections."""
         self._http.close()
 
-    def send(self, call: Call[T]) -> T:
-        """The answer to a call.
+    def send(self, operation: Operation[T]) -> T:
+        """The result of an operation.
 
         Raises:
-            UnreachableError: Nothing answers, or no longer within the patience.
-            ProblemError: The service refused.
-            UnreadableError: The answer is not what this version expects.
+            UnreachableError: No service answers, or not within the time for retries.
+            ProblemError: The service refused the request.
+            UnreadableError: This version of the client cannot read the response.
         """
-        return self.exchanges.read(call, self._exchange(_request(self._http, call)))
+        response = self._exchange(_request(self._http, operation))
+        with self._versions.reading(response):
+            return operation.read(response.content)
 
-    def pages(self, listing: Listing[T]) -> Iterator[T]:
-        """The things that a listing holds."""
+    def pages(self, operation: PagedOperation[T]) -> Iterator[T]:
+        """The items of all pages; each page is requested when it is reached."""
         cursor: str | None = None
         while True:
-            things, cursor = self.send(listing.page(cursor))
-            yield from things
+            items, cursor = self.send(operation.page(cursor))
+            yield from items
             if cursor is None:
                 return
 
     def events(self, path: str, after: int = 0) -> Generator[Event | None, None, None]:
-        """Events behind number ``after`` until the stream is over; None is a sign of life.
+        """Events after number ``after`` until the stream ends, and None for each heartbeat.
 
-        An interrupted stream goes on where it was.
+        An interrupted stream is resumed after the last event received; the interruption yields
+        None too, so that the caller can check the state and the time.
 
         Raises:
-            UnreachableError: The service has gone, and did not come back within the patience.
-            ProblemError: It refused.
+            UnreachableError: The service stopped answering for longer than the time for retries.
+            ProblemError: The service refused the request.
+            UnreadableError: This version of the client cannot read an event.
         """
         parser = EventParser(after)
         while True:
             request = _stream_request(self._http, path, parser)
             with closing(self._exchange(request, stream=True)) as response:
-                if response.status_code == _OVER:
+                if response.status_code == _NO_MORE_EVENTS:
                     return
                 is_new = False
                 try:
-                    for line in response.iter_lines():
-                        event = parser.feed(line)
-                        is_new = is_new or event is not None
-                        if event is not None or line.startswith(":"):
-                            yield event
+                    for text in response.iter_text():
+                        with self._versions.reading(response):
+                            received = list(parser.feed(text))
+                        is_new = is_new or any(received)
+                        yield from received
                 except httpx.TransportError:
-                    yield None  # whoever follows may look for himself
+                    yield None
             parser.restart()
             self.pause(0.0 if is_new else parser.reconnect_seconds)
 
@@ -115,26 +126,25 @@ class Transport(_Connections[httpx.Client]):
         time.sleep(seconds)
 
     def _exchange(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
-        attempts = self.exchanges.attempts(request)
-        pause_seconds = next(attempts)
+        """Send a request until its response is final."""
+        attempts = self._retries.attempts(request)
         while True:
-            self.pause(pause_seconds)
-            result: httpx.Response | httpx.TransportError
             try:
-                result = self._http.send(request, stream=stream)
-                if stream and not result.is_success:
-                    result.read()
+                response = self._http.send(request, stream=stream)
+                if stream and not response.is_success:
+                    response.read()
             except httpx.TransportError as error:
-                result = error
-            try:
-                pause_seconds = attempts.send(result)
-            except StopIteration as end:
-                answer: httpx.Response = end.value
-                return answer
+                self.pause(attempts.after_error(error))
+                continue
+            self._versions.compare(response)
+            pause_seconds = attempts.after_response(response)
+            if pause_seconds is None:
+                return response
+            self.pause(pause_seconds)
 
 
 class AsyncTransport(_Connections[httpx.AsyncClient]):
-    """Connections that are awaited; ``Transport`` says what the methods do."""
+    """Connections for an event loop; ``Transport`` documents the methods."""
 
     _kind = httpx.AsyncClient
 
@@ -142,34 +152,37 @@ class AsyncTransport(_Connections[httpx.AsyncClient]):
         """Close the connections."""
         await self._http.aclose()
 
-    async def send(self, call: Call[T]) -> T:
-        """The answer to a call; raises as ``Transport.send`` does."""
-        return self.exchanges.read(call, await self._exchange(_request(self._http, call)))
+    async def send(self, operation: Operation[T]) -> T:
+        """The result of an operation; raises as ``Transport.send`` does."""
+        response = await self._exchange(_request(self._http, operation))
+        with self._versions.reading(response):
+            return operation.read(response.content)
 
-    async def pages(self, listing: Listing[T]) -> AsyncIterator[T]:
-        """The things that a listing holds."""
+    async def pages(self, operation: PagedOperation[T]) -> AsyncIterator[T]:
+        """The items of all pages; each page is requested when it is reached."""
         cursor: str | None = None
         while True:
-            things, cursor = await self.send(listing.page(cursor))
-            for thing in things:
-                yield thing
+            items, cursor = await self.send(operation.page(cursor))
+            for item in items:
+                yield item
             if cursor is None:
                 return
 
     async def events(self, path: str, after: int = 0) -> AsyncGenerator[Event | None, None]:
-        """Events until the stream is over, as ``Transport.events`` has them."""
+        """Events and heartbeats until the stream ends, as ``Transport.events`` yields them."""
         parser = EventParser(after)
         while True:
             request = _stream_request(self._http, path, parser)
             async with aclosing(await self._exchange(request, stream=True)) as response:
-                if response.status_code == _OVER:
+                if response.status_code == _NO_MORE_EVENTS:
                     return
                 is_new = False
                 try:
-                    async for line in response.aiter_lines():
-                        event = parser.feed(line)
-                        is_new = is_new or event is not None
-                        if event is not None or line.startswith(":"):
+                    async for text in response.aiter_text():
+                        with self._versions.reading(response):
+                            received = list(parser.feed(text))
+                        is_new = is_new or any(received)
+                        for event in received:
                             yield event
                 except httpx.TransportError:
                     yield None
@@ -181,57 +194,62 @@ class AsyncTransport(_Connections[httpx.AsyncClient]):
         await asyncio.sleep(seconds)
 
     async def _exchange(self, request: httpx.Request, *, stream: bool = False) -> httpx.Response:
-        attempts = self.exchanges.attempts(request)
-        pause_seconds = next(attempts)
+        """Send a request until its response is final."""
+        attempts = self._retries.attempts(request)
         while True:
-            await self.pause(pause_seconds)
-            result: httpx.Response | httpx.TransportError
             try:
-                result = await self._http.send(request, stream=stream)
-                if stream and not result.is_success:
-                    await result.aread()
+                response = await self._http.send(request, stream=stream)
+                if stream and not response.is_success:
+                    await response.aread()
             except httpx.TransportError as error:
-                result = error
-            try:
-                pause_seconds = attempts.send(result)
-            except StopIteration as end:
-                answer: httpx.Response = end.value
-                return answer
+                await self.pause(attempts.after_error(error))
+                continue
+            self._versions.compare(response)
+            pause_seconds = attempts.after_response(response)
+            if pause_seconds is None:
+                return response
+            await self.pause(pause_seconds)
 
 
 def _options(base_url: str, timeout_seconds: float, headers: Mapping[str, str]) -> dict[str, Any]:
-    """What both kinds of connections are made with."""
+    """Arguments of the httpx client, of either kind."""
     address = base_url.rstrip("/")
     try:
         url = httpx.URL(address)
     except httpx.InvalidURL as error:
-        raise UnreachableError.no_address(base_url) from error
+        raise UnreachableError.invalid_address(base_url) from error
     options = {
         "base_url": address,
         "timeout": timeout_seconds,
         "headers": dict(headers),
         "follow_redirects": True,
     }
-    if url.host in _THIS_MACHINE:
-        # A proxy between this machine and itself is a mistake of the environment.
+    if url.host in _LOOPBACK_HOSTS:
+        # A proxy that the environment names for other hosts must not get requests to this machine.
         options["trust_env"] = False
-        if url.scheme == "http":  # no certificates to check, which takes 40 ms to read
+        if url.scheme == "http":  # no certificate to verify; loading the store takes 40 ms
             options["verify"] = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     return options
 
 
-def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
-    given = {name: value for name, value in call.params.items() if value is not None}
+def _request(http: httpx.Client | httpx.AsyncClient, operation: Operation[Any]) -> httpx.Request:
+    """The request of an operation."""
+    params = {name: value for name, value in operation.params.items() if value is not None}
     return http.build_request(
-        call.method, call.path, params=given, content=call.content, headers=dict(call.headers)
+        operation.method,
+        operation.path,
+        params=params,
+        content=operation.content,
+        headers=dict(operation.headers),
     )
 
 
 def _stream_request(
     http: httpx.Client | httpx.AsyncClient, path: str, parser: EventParser
 ) -> httpx.Request:
+    """The request for the events after those that the parser has read."""
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     if parser.last_id:
         headers["Last-Event-ID"] = parser.last_id
-    timeout = httpx.Timeout(**(http.timeout.as_dict() | {"read": _SILENT_SECONDS}))
+    timeout = httpx.Timeout(**(http.timeout.as_dict() | {"read": _STREAM_TIMEOUT_SECONDS}))
     return http.build_request("GET", path, headers=headers, timeout=timeout)

@@ -1,8 +1,8 @@
-"""The whole product on one machine: the service, Ray and MLflow as supervised children."""
+"""Embedded mode: the service, Ray and MLflow as supervised child processes on one machine."""
 
-from service.embedded.children import EmbeddedSettings
+from service.embedded.child_commands import EmbeddedSettings
+from service.embedded.child_process import StackEvent
 from service.embedded.errors import ChildError, EmbeddedError, HomeError, PortInUseError
-from service.embedded.process import StackEvent
 from service.embedded.stack import Addresses, EmbeddedStack
 
 __all__ = [

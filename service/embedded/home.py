@@ -1,4 +1,4 @@
-"""The folder that holds everything the embedded mode writes, and the lock on it."""
+"""``SASAM_HOME``: the folder of the embedded mode's files, and the lock on it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _FOLDER_BYTES = 107 - 70
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """An occupied ``SASAM_HOME``.
+    """A ``SASAM_HOME`` that this process has locked.
 
     Attributes:
         path: The folder, absolute.
-        identity: Short name of the folder, the same at every start; names other folders and
-            marks processes.
+        identity: Short id of the folder, the same at every start; part of the names of runtime
+            folders and of process markers.
     """
 
     path: Path
@@ -44,10 +44,10 @@ class Home:
         return self.path / "logs"
 
     def token(self, path: Path | None) -> Path:
-        """Return the file with Ray's token, ``path`` or one in the home; made when missing.
+        """Return the file with Ray's token, ``path`` or one in the home; created if missing.
 
         Raises:
-            HomeError: There is none and none can be written.
+            HomeError: The file is missing and cannot be written.
         """
         path = (path or self.path / "ray-token").absolute()
         if not path.is_file() or not path.read_text().strip():
@@ -61,9 +61,9 @@ class Home:
         return path
 
     def ray_folder(self, suffix: str) -> Path:
-        """Make an empty folder with a short name for Ray; the reaper removes it.
+        """Create an empty folder with a short name for Ray; the reaper removes it.
 
-        Those that killed supervisors and reapers left go now.
+        Folders left by supervisors and reapers that were killed are removed.
         """
         for left in runtime_folder().glob(f"{self.identity}-*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -74,12 +74,12 @@ class Home:
 
 @contextmanager
 def occupy(path: Path) -> Iterator[Home]:
-    """Make the home where it is missing and hold it alone.
+    """Create the home if it is missing, and lock it.
 
-    The lock ends with this process, however it ends, and no child inherits it.
+    The kernel releases the lock when this process ends in any way; no child inherits it.
 
     Raises:
-        HomeError: The folder cannot be written, is another user's, or another supervisor holds it.
+        HomeError: The folder cannot be written, is another user's, or another supervisor uses it.
     """
     path = make_private(path)
     try:
@@ -98,7 +98,7 @@ def occupy(path: Path) -> Iterator[Home]:
             lock.seek(0)
             raise HomeError(
                 f"SASAM_HOME {path} is in use by {lock.read().strip() or 'another supervisor'}. "
-                "Stop that one, or set another SASAM_HOME."
+                "Stop that process, or set another SASAM_HOME."
             ) from error
         lock.truncate(0)
         lock.write(f"process {os.getpid()}, started {datetime.now().astimezone():%F %T}\n")
@@ -107,7 +107,7 @@ def occupy(path: Path) -> Iterator[Home]:
 
 
 def _identity(path: Path) -> str:
-    """Name a folder; the same path on another file system, as in a container, differs."""
+    """Short id of a folder; the same path on another file system, as in a container, differs."""
     return hashlib.sha256(f"{path.resolve()}:{path.stat().st_dev}".encode()).hexdigest()[:8]
 
 
@@ -115,7 +115,7 @@ def runtime_folder() -> Path:
     """Return this user's folder for sockets and locks, in the system's temporary folder.
 
     Raises:
-        HomeError: The folder exists and is not this user's alone.
+        HomeError: The folder exists and is not private to this user.
     """
     name = f"sasam-{os.getuid()}"
     path = Path(tempfile.gettempdir()) / name
@@ -126,10 +126,10 @@ def runtime_folder() -> Path:
 
 
 def require_private(path: Path) -> Path:
-    """Return the path of a folder when it is this user's alone.
+    """Check that a folder is private to this user, and return its path.
 
     Raises:
-        HomeError: It is a link, another user's, or open to others.
+        HomeError: It is a link, belongs to another user, or is accessible to others.
     """
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:

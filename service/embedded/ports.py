@@ -1,4 +1,4 @@
-"""The ports of one home: chosen once, remembered, and claimed against other supervisors."""
+"""Ports of one home: chosen once, stored in a file, and locked against other supervisors."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from service.embedded.home import runtime_folder
 __all__ = ["WORKER_PORTS", "Ports", "claim_ports"]
 
 WORKER_PORTS = 1_000
-"""Ports in the range of Ray's workers; Ray itself looks for free ones in it."""
+"""Size of the port range of Ray's workers, in which Ray finds free ports itself."""
 
 _LOOPBACK = "127.0.0.1"
-# Linux gives outgoing connections ports from 32768 on: one of those is free now and taken later.
+# Linux assigns ports from 32768 to outgoing connections: a port free now may be in use later.
 _LAST_PORT = 32_767
 _FIRST_WORKER_PORT = 12_000
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What listens where; ``ray_workers`` is the first of ``WORKER_PORTS``."""
+    """Port of each server; ``ray_workers`` is the first of ``WORKER_PORTS`` ports."""
 
     service: int
     mlflow: int
@@ -54,23 +54,23 @@ def claim_ports(
     fixed: Mapping[str, tuple[int, str]],
     on_move: Callable[[str], None],
 ) -> Iterator[Ports]:
-    """Choose the ports and hold them against other supervisors of this user.
+    """Choose the ports and lock them against other supervisors of this user.
 
-    Children bind their ports seconds after the choice; until then a lock a port keeps a second
-    supervisor from choosing the same.
+    Children bind their ports seconds after the choice; until then one lock per port keeps a second
+    supervisor from choosing the same port.
 
     Args:
-        file: Where the choice is remembered. A remembered port is taken again when it is free.
-        host: Address the service listens on; the others listen on loopback.
-        first: Where the search for free ports starts.
-        fixed: Ports the user set, by name: the port and the variable it came from.
-        on_move: Called with a line for each remembered port that is no longer free.
+        file: The file that stores the choice. A stored port is chosen again if it is free.
+        host: Address the service listens on; the other servers listen on loopback.
+        first: First port of the search for free ports.
+        fixed: Ports set by the user, by name: the port and the variable that set it.
+        on_move: Called with one line for each stored port that is in use.
 
     Raises:
-        PortInUseError: A fixed port is taken.
+        PortInUseError: A fixed port is in use.
     """
     names = [field.name for field in fields(Ports)]
-    remembered = _read(file)
+    stored = _read(file)
     chosen: dict[str, int] = {}
     with ExitStack() as claims:
 
@@ -87,10 +87,10 @@ def claim_ports(
                 raise PortInUseError(
                     f"Port {port}, set by {variable}, is in use. Free it or set another one."
                 )
-        # All remembered ones before the search, which would take them.
+        # All stored ports before the search, which could choose them.
         for name in names:
-            if name in remembered and name not in chosen:
-                claim(name, remembered[name])
+            if name in stored and name not in chosen:
+                claim(name, stored[name])
         for name in names:
             if name in chosen:
                 continue
@@ -98,10 +98,8 @@ def claim_ports(
             start, step = (_FIRST_WORKER_PORT, WORKER_PORTS) if workers else (first, 1)
             if not any(claim(name, port) for port in range(start, _LAST_PORT, step)):
                 raise PortInUseError(f"No free port for {name} between {start} and {_LAST_PORT}.")
-            if name in remembered:
-                on_move(
-                    f"Port {remembered[name]} of {name} is in use; moved to port {chosen[name]}."
-                )
+            if name in stored:
+                on_move(f"Port {stored[name]} of {name} is in use; moved to port {chosen[name]}.")
         ports = Ports(**chosen)
         file.touch(mode=0o600)
         file.write_text(json.dumps(asdict(ports), indent=2) + "\n")
@@ -109,7 +107,7 @@ def claim_ports(
 
 
 def _read(file: Path) -> dict[str, int]:
-    """Return the remembered ports; none when the file is missing or unreadable."""
+    """Return the stored ports; empty if the file is missing or unreadable."""
     try:
         content = json.loads(file.read_text())
         return {name: port for name, port in content.items() if 0 < int(port) < 2**16}
@@ -118,7 +116,7 @@ def _read(file: Path) -> dict[str, int]:
 
 
 def _claim(host: str, port: int) -> IO[str] | None:
-    """Lock a port among this user's supervisors when nothing listens on it."""
+    """Lock a port among this user's supervisors; None if it is locked or in use."""
     folder = runtime_folder() / "ports"
     folder.mkdir(mode=0o700, exist_ok=True)
     lock = (folder / str(port)).open("w")
@@ -128,7 +126,7 @@ def _claim(host: str, port: int) -> IO[str] | None:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as probe:
-            # As the servers do: connections that linger after a stop do not count.
+            # As the servers do: closed connections in TIME_WAIT do not count.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except BlockingIOError:

@@ -1,12 +1,13 @@
-"""The embedded mode: the service, Ray and MLflow on one machine, as supervised children.
+"""The stack of the embedded mode: service, Ray and MLflow as supervised child processes.
 
-What survives what:
+Recovery from failures:
 
-- A dead child is ended with its whole tree and started again; the database, MLflow's store and the
-  checkpoints are in ``SASAM_HOME``.
-- A killed supervisor leaves a *reaper* that ends its children (see ``marks``). Should the reaper be
-  killed too, the next start ends what it finds with this home's mark.
-- Two supervisors on one home: the second is refused by a lock that no death leaves behind.
+- When a child dies, the rest of its process tree is ended and it is restarted; the database,
+  MLflow's store and the checkpoints are in ``SASAM_HOME``.
+- When the supervisor is killed, its *reaper* ends the children (see ``process_markers``). If the
+  reaper is killed too, the next start ends the processes that have the marker of this home.
+- A second supervisor of the same home is refused by a lock, which the kernel releases when the
+  first one ends in any way.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from typing import Any, Self
 
 import httpx
 
-from service.embedded.children import (
+from service.embedded.child_commands import (
     EmbeddedSettings,
     mlflow_child,
     ray_child,
     reachable,
     service_child,
 )
+from service.embedded.child_process import Child, ChildSpec, StackEvent
 from service.embedded.errors import EmbeddedError
 from service.embedded.home import Home, occupy
-from service.embedded.marks import end_marked, reaper
 from service.embedded.ports import Ports, claim_ports
 from service.embedded.privacy import PRIVATE_UMASK
-from service.embedded.process import Child, ChildSpec, StackEvent
+from service.embedded.process_markers import end_marked, reaper
 from service.settings import Settings
 
 __all__ = ["Addresses", "EmbeddedStack"]
@@ -62,10 +63,10 @@ class EmbeddedStack:
     """The service, Ray and MLflow on this machine.
 
     Args:
-        settings: The service's settings; ``home``, ``host`` and ``port`` are used, all that were
-            set are handed on.
-        options: What only the embedded mode reads; from the environment when absent.
-        service_command: Program of the service; it gets uvicorn's options appended.
+        settings: Settings of the service. ``home``, ``host`` and ``port`` are used here; all
+            settings that were set are passed to the service.
+        options: Settings of the embedded mode; by default from the environment.
+        service_command: Program of the service, to which uvicorn's options are appended.
     """
 
     def __init__(
@@ -83,7 +84,11 @@ class EmbeddedStack:
 
     @property
     def addresses(self) -> Addresses:
-        """URLs of the three parts; known while the stack runs."""
+        """URLs of the three servers.
+
+        Raises:
+            EmbeddedError: The stack does not run.
+        """
         if self._ports is None:
             raise EmbeddedError("The stack has no addresses: it does not run.")
         return Addresses(
@@ -94,18 +99,18 @@ class EmbeddedStack:
 
     @contextmanager
     def running(self, on_event: Callable[[StackEvent], None] | None = None) -> Iterator[None]:
-        """Run the stack while the block runs; enter it when all three parts are healthy.
+        """Run the stack during the block, which is entered when all three children are healthy.
 
-        In the main thread SIGTERM and SIGHUP end the block with ``SystemExit``; then the children
-        end in the order service, Ray, MLflow, and with them all they started.
+        In the main thread SIGTERM and SIGHUP end the block with ``SystemExit``. At its end the
+        children are stopped in the order service, Ray, MLflow, each with its process tree.
 
         Args:
-            on_event: Called, from several threads, with what happens; it must not raise.
+            on_event: Called with each event, from several threads; it must not raise.
 
         Raises:
-            EmbeddedError: This is not Linux.
+            EmbeddedError: The operating system is not Linux.
             HomeError: ``SASAM_HOME`` cannot be written or is in use.
-            PortInUseError: A port the user fixed is taken.
+            PortInUseError: A port set by the user is in use.
             ChildError: A child died or was not healthy in time.
         """
         if sys.platform != "linux":
@@ -118,16 +123,16 @@ class EmbeddedStack:
             ending = resources.enter_context(_EndingSignals())
             if orphans := end_marked(f"{home.identity}.", _ORPHAN_GRACE_SECONDS):
                 self._notice(f"Ended {orphans} processes of a supervisor that was killed.")
-            resources.callback(self._forget)
+            resources.callback(self._reset)
             self._ports = resources.enter_context(self._claim_ports(home))
             suffix = secrets.token_hex(2)
-            mark, ray_folder = f"{home.identity}.{suffix}", home.ray_folder(suffix)
-            resources.enter_context(reaper(mark, ray_folder, _ORPHAN_GRACE_SECONDS))
+            marker, ray_folder = f"{home.identity}.{suffix}", home.ray_folder(suffix)
+            resources.enter_context(reaper(marker, ray_folder, _ORPHAN_GRACE_SECONDS))
             client = resources.enter_context(httpx.Client(trust_env=False, timeout=2.0))
             self._children = [
                 Child(
                     spec,
-                    mark=mark,
+                    marker=marker,
                     folder=home.path,
                     log=home.logs / f"{spec.name}.log",
                     client=client,
@@ -150,7 +155,7 @@ class EmbeddedStack:
         """Block until SIGINT, SIGTERM or SIGHUP.
 
         Raises:
-            ChildError: A child keeps dying and is not started again.
+            ChildError: A child died too often and is not restarted.
         """
         try:
             done, _ = wait([child.over for child in self._children], return_when=FIRST_COMPLETED)
@@ -160,7 +165,7 @@ class EmbeddedStack:
             over.result()
 
     def _claim_ports(self, home: Home) -> AbstractContextManager[Ports]:
-        """Choose the ports, those the user set first."""
+        """Choose the ports, first those set by the user."""
         fixed = {
             name: (port, variable)
             for name, port, variable in (
@@ -179,13 +184,13 @@ class EmbeddedStack:
         )
 
     def _fixed_service_port(self) -> int | None:
-        """Return the port the user set, not the default one."""
+        """Return the service's port if the user set it, else None."""
         return self._settings.port if "port" in self._settings.model_fields_set else None
 
     def _specs(
         self, home: Home, ports: Ports, ray_folder: Path, client: httpx.Client
     ) -> list[ChildSpec]:
-        """Describe the children in the order in which they end."""
+        """Describe the children in the order in which they are stopped."""
         token = home.token(self._settings.ray_token_path)
         return [
             service_child(self._settings, ports, token, self._service_command),
@@ -203,8 +208,8 @@ class EmbeddedStack:
         )
         return PRIVATE_UMASK if is_home else -1
 
-    def _forget(self) -> None:
-        """Return to the state before the start; children and ports are gone."""
+    def _reset(self) -> None:
+        """Return to the state before the start, without children and ports."""
         self._ports = None
         self._children = []
 
@@ -218,14 +223,14 @@ class EmbeddedStack:
 
 
 class _EndRequested(SystemExit):
-    """SIGTERM or SIGHUP arrived; ends the program when nobody catches it."""
+    """SIGTERM or SIGHUP arrived; ends the program if it is not caught."""
 
 
 class _EndingSignals:
-    """Turns the first ending signal into an exception in the main thread, swallows later ones.
+    """Raises an exception in the main thread at the first ending signal and ignores later ones.
 
-    Children end in bounded time; a second signal must not cut that short and leave some behind.
-    A signal that is ignored, as under ``nohup``, stays ignored.
+    The children are stopped in bounded time, which a second signal must not interrupt. A signal
+    that is already ignored, as under ``nohup``, stays ignored.
     """
 
     def __init__(self) -> None:
@@ -244,7 +249,7 @@ class _EndingSignals:
             signal.signal(number, handler)
 
     def disarm(self) -> None:
-        """Swallow every signal from now on."""
+        """Ignore all further signals."""
         self._armed = False
 
     def _end(self, number: int, _: FrameType | None) -> None:

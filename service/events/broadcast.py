@@ -1,12 +1,12 @@
-"""One poller a process, any number of readers.
+"""Broadcast of events: one database poller per process, any number of readers.
 
-    poller     every moment, one query: newest number and state of the sweeps that are followed;
-               what is new is read once and kept in a window of the newest events
-    reader     takes what it lacks from the window, or pages through the database behind it, then
-               waits for the poller
+    poller     every half second, one query for the newest number and the state of all sweeps with
+               readers; new events are read once and kept in a window of the newest events
+    reader     takes the events it lacks from the window, or pages through the database if they are
+               older, then waits for the poller
 
-A reader holds a coroutine and a number: no thread, no connection, no queue. One that is slow falls
-out of the window and reads its pages by itself.
+A reader is a coroutine and a number: it has no thread, no connection and no queue. A slow reader
+falls behind the window and pages through the database.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from service.events.repository import EventRepository
 from service.events.schemas import EventView
 from service.first_line import first_line
 from service.storage import Database
-from service.sweeps.lifecycle import TERMINAL
+from service.sweeps.states import TERMINAL
 
 __all__ = ["Broadcast"]
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.5
-_WINDOW = 1_000
-_PAGE = 500
+_WINDOW_EVENTS = 1_000
+_PAGE_EVENTS = 500
 
 
 class Broadcast:
-    """The events of a database's sweeps, for the readers of one event loop.
+    """Streams the events of sweeps to the readers of one event loop.
 
     Args:
-        database: Where events are stored.
+        database: The database with the events.
     """
 
     def __init__(self, database: Database) -> None:
@@ -47,12 +47,12 @@ class Broadcast:
         self._poller: asyncio.Task[None] | None = None
 
     async def follow(self, sweep_id: str, after: int) -> AsyncIterator[EventView]:
-        """Events behind number ``after``, until the sweep has ended or is gone."""
+        """Events after number ``after``, until the sweep has ended or is deleted."""
         channel = self._join(sweep_id)
         try:
             while True:
                 seen = channel.changes
-                events = channel.behind(after)
+                events = channel.after(after)
                 if events is None:
                     events = await run_in_threadpool(self._page, sweep_id, after)
                 for event in events:
@@ -79,53 +79,54 @@ class Broadcast:
             del self._channels[sweep_id]
 
     async def _poll(self) -> None:
-        """Feed the channels while there are any."""
+        """Update the channels until there are none."""
         while self._channels:
-            known = {sweep_id: channel.head for sweep_id, channel in self._channels.items()}
+            heads = {sweep_id: channel.head for sweep_id, channel in self._channels.items()}
             try:
-                news = await run_in_threadpool(self._news, known)
+                updates = await run_in_threadpool(self._read_updates, heads)
             except SQLAlchemyError as error:
-                log.warning("events cannot be read, next try soon: %s", first_line(error))
+                log.warning("events cannot be read, retrying soon: %s", first_line(error))
             except Exception:
-                log.exception("events cannot be read, next try soon")
+                log.exception("events cannot be read, retrying soon")
             else:
-                for sweep_id in known:
+                for sweep_id in heads:
                     channel = self._channels.get(sweep_id)
-                    if channel is not None and channel.head == known[sweep_id]:
-                        channel.take(news.get(sweep_id))
+                    if channel is not None and channel.head == heads[sweep_id]:
+                        channel.update(updates.get(sweep_id))
             await asyncio.sleep(_POLL_SECONDS)
 
-    def _news(self, known: dict[str, int]) -> dict[str, _News]:
-        """What is new of each sweep that is there; from number -1 on, only where it stands."""
+    def _read_updates(self, heads: dict[str, int]) -> dict[str, _Update]:
+        """The update of each sweep that exists; without events if its head is unknown so far."""
         with self._database.snapshot() as session:
             events = EventRepository(session)
-            found: dict[str, _News] = {}
-            for sweep_id, (head, state) in events.heads(list(known)).items():
+            updates: dict[str, _Update] = {}
+            for sweep_id, (head, state) in events.heads(list(heads)).items():
                 rows: Sequence[EventView] = ()
                 is_over = state in TERMINAL
-                if known[sweep_id] not in {_UNKNOWN, head}:
+                if heads[sweep_id] not in {_UNKNOWN, head}:
                     rows = [
                         EventView.of(row)
-                        for row in events.after(sweep_id, known[sweep_id], limit=_WINDOW)
+                        for row in events.after(sweep_id, heads[sweep_id], limit=_WINDOW_EVENTS)
                     ]
-                    if len(rows) == _WINDOW:  # the next look brings the rest
+                    if len(rows) == _WINDOW_EVENTS:  # the next poll reads the rest
                         head, is_over = rows[-1].number, False
-                found[sweep_id] = (head, is_over, rows)
-            return found
+                updates[sweep_id] = (head, is_over, rows)
+            return updates
 
     def _page(self, sweep_id: str, after: int) -> list[EventView]:
+        """One page of events from the database."""
         with self._database.snapshot() as session:
-            rows = EventRepository(session).after(sweep_id, after, limit=_PAGE)
+            rows = EventRepository(session).after(sweep_id, after, limit=_PAGE_EVENTS)
             return [EventView.of(row) for row in rows]
 
 
 _UNKNOWN = -1
-_News = tuple[int, bool, Sequence[EventView]]
-"""Newest number, whether nothing comes behind it, new events."""
+_Update = tuple[int, bool, Sequence[EventView]]
+"""Number of the newest event, whether it is the last of an ended sweep, new events."""
 
 
 class _Channel:
-    """The newest events of one sweep, and a bell."""
+    """The window of the newest events of one sweep, and a signal for its readers."""
 
     def __init__(self) -> None:
         self.readers = 0
@@ -133,34 +134,34 @@ class _Channel:
         self.is_over = False
         self.changes = 0
         self._floor = 0
-        """The window holds everything behind this number, once the head is known."""
+        """The window holds all events after this number, once the head is known."""
         self._window: deque[EventView] = deque()
-        self._bell = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    def take(self, news: _News | None) -> None:
-        """Add what the poller found; None when the sweep is gone."""
+    def update(self, update: _Update | None) -> None:
+        """Add what the poller read; None if the sweep was deleted."""
         before = (self.head, self.is_over)
-        if news is None:
+        if update is None:
             self.is_over = True
         else:
             if self.head == _UNKNOWN:
-                self._floor = news[0]
-            self.head, self.is_over, events = news
+                self._floor = update[0]
+            self.head, self.is_over, events = update
             self._window.extend(events)
-            while len(self._window) > _WINDOW:
+            while len(self._window) > _WINDOW_EVENTS:
                 self._floor = self._window.popleft().number
         if (self.head, self.is_over) != before:
             self.changes += 1
-            self._bell.set()
-            self._bell = asyncio.Event()
+            self._changed.set()
+            self._changed = asyncio.Event()
 
-    def behind(self, number: int) -> list[EventView] | None:
-        """Events behind a number; None when the window does not reach back so far."""
+    def after(self, number: int) -> list[EventView] | None:
+        """Events after a number; None if the window does not reach back that far."""
         if self.head == _UNKNOWN or number < self._floor:
             return None
         return [event for event in self._window if event.number > number]
 
     async def wait(self, seen: int) -> None:
-        """Wait until there was another change than those a reader has seen."""
+        """Wait for a change after the ``seen`` changes that the reader knows."""
         if self.changes == seen:
-            await self._bell.wait()
+            await self._changed.wait()

@@ -1,4 +1,4 @@
-"""HTTP for events: server-sent, resumable."""
+"""HTTP endpoint of the events of a sweep: a resumable stream of server-sent events."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from service.errors import NotFoundProblem, problems
 from service.events.broadcast import Broadcast
 from service.openapi import EVENT_STREAM
 from service.storage import Database
-from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.service import require_sweep
+from service.sweeps.states import TERMINAL
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["events"])
 
 _HEARTBEAT_SECONDS = 15
-_STUCK_SECONDS = 60
-"""A reader that takes nothing for so long is let go."""
+_SEND_TIMEOUT_SECONDS = 60
+"""A reader that receives nothing for this long is disconnected."""
 _RECONNECT_MS = 2_000
-_NEWEST = 2**31 - 1
+_LARGEST_NUMBER = 2**31 - 1
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": (
@@ -33,7 +33,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
         ),
         "content": EVENT_STREAM,
     },
-    204: {"description": "The sweep has ended and the reader knows all: do not connect again."},
+    204: {"description": "The sweep has ended and has no further events: do not reconnect."},
 }
 
 
@@ -42,12 +42,12 @@ def events(
     sweep_id: str,
     request: Request,
     stored: Annotated[Database, Depends(database)],
-    after: Annotated[int | None, Query(ge=0, le=_NEWEST)] = None,
-    last_event_id: Annotated[int | None, Header(ge=0, le=_NEWEST)] = None,
+    after: Annotated[int | None, Query(ge=0, le=_LARGEST_NUMBER)] = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=_LARGEST_NUMBER)] = None,
 ) -> Response:
-    """What happens to a sweep, as server-sent events.
+    """The events of a sweep, as server-sent events.
 
-    Begins with its first event, or behind the one that ``Last-Event-ID`` or ``after`` names.
+    Starts with the first event, or after the event that ``Last-Event-ID`` or ``after`` names.
     """
     known = next((number for number in (last_event_id, after) if number is not None), 0)
     with stored.snapshot() as session:
@@ -58,13 +58,13 @@ def events(
     return EventSourceResponse(
         _stream(broadcast, sweep_id, known),
         ping=_HEARTBEAT_SECONDS,
-        send_timeout=_STUCK_SECONDS,
+        send_timeout=_SEND_TIMEOUT_SECONDS,
         sep="\n",
     )
 
 
 async def _stream(broadcast: Broadcast, sweep_id: str, after: int) -> AsyncIterator[Any]:
-    """Events as they are sent; the first thing sent says when to connect again."""
+    """The messages of the stream; the first one sets the pause before a reconnection."""
     yield ServerSentEvent(retry=_RECONNECT_MS)
     async for event in broadcast.follow(sweep_id, after):
         yield ServerSentEvent(id=str(event.number), event=event.kind, data=event.model_dump_json())

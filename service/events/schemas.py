@@ -1,32 +1,54 @@
-"""What the API says of events."""
+"""Schemas of events, of the API and of the client."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from service.events.repository import EventKind
-from service.storage import EventRow
+if TYPE_CHECKING:  # the client imports this module without a database
+    from service.storage import EventRow
 
-__all__ = ["EventView"]
+__all__ = ["Event", "EventKind", "EventView"]
 
 
-class EventView(BaseModel):
-    """The data of a server-sent event; its name is ``kind``, its id is ``number``."""
+class EventKind(StrEnum):
+    """The kind of an event."""
+
+    STATE = "state"
+    """The sweep changed its state."""
+    REASON = "reason"
+    """The sweep waits for something else, or no longer waits."""
+    TRIAL = "trial"
+    """A trial started or ended."""
+    PROGRESS = "progress"
+    """Running trials completed epochs."""
+    REPAIRED = "repaired"
+    """All trials were rebuilt from MLflow."""
+
+
+class Event(BaseModel):
+    """An event as clients read it; a newer service may send kinds that the client does not know."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     number: int
-    """Raises from event to event of a sweep; what later ones supersede may be missing."""
-    kind: EventKind
+    """Increases from event to event of a sweep; superseded events may be missing."""
+    kind: str
     created_at: datetime
     data: dict[str, Any]
     """``state``: ``state``, ``before``, ``reason``, ``attempt``. ``reason``: ``reason``.
     ``trial``: ``key``, ``position``, ``status``, ``epoch``, ``error``, ``attempt``.
-    ``progress``: ``epochs``, the last epoch by key of the trials that went on.
-    ``repaired``: ``trials``, how many MLflow knows."""
+    ``progress``: ``epochs``, the last epoch by key of the trials that completed epochs.
+    ``repaired``: ``trials``, the number of trials that MLflow has."""
+
+
+class EventView(Event):
+    """The data of a server-sent event; its name is ``kind``, its id is ``number``."""
+
+    kind: EventKind
 
     @classmethod
     def of(cls, row: EventRow) -> EventView:

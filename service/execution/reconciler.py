@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.execution.housekeeping import Housekeeping
 from service.execution.lease import Lease, LeaseLostError
 from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError

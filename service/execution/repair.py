@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import delete
 
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.execution.mlflow_gateway import MlflowGateway, SweepRecord
 from service.execution.ray_jobs import RayJobs, submission_id
 from service.execution.trial_sync import record_runs

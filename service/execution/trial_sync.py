@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.execution.lease import Lease
 from service.execution.mlflow_gateway import MlflowGateway
 from service.storage import Database, SweepRow, TrialRow

@@ -1,1 +1,1 @@
-"""What operators see of the service: metrics, structured logs, the ids of requests."""
+"""Observability: Prometheus metrics, structured logs, request ids."""

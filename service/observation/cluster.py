@@ -1,4 +1,4 @@
-"""How busy the cluster is, as Ray says; asked in the background, so that nobody waits for Ray."""
+"""Utilization of the Ray cluster, requested in the background so that no request waits for Ray."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class ClusterUsage:
-    """The nodes that are alive, together.
+    """Sums and means over the nodes that are alive.
 
     Attributes:
-        nodes: How many.
+        nodes: Number of nodes.
         cpus: Processor cores for trials.
         gpus: GPUs for trials.
         cpu_utilization: Busy share of the processors in [0, 1].
-        gpu_utilization: Busy share of the GPUs in [0, 1]; None without any.
-        gpu_memory_used_bytes: Memory in use on GPUs; None without any.
-        gpu_memory_bytes: Memory of the GPUs; None without any.
+        gpu_utilization: Busy share of the GPUs in [0, 1]; None without GPUs.
+        gpu_memory_used_bytes: Memory in use on GPUs; None without GPUs.
+        gpu_memory_bytes: Memory of the GPUs; None without GPUs.
     """
 
     nodes: int
@@ -41,44 +41,45 @@ class ClusterUsage:
 
 
 class ClusterWatch:
-    """What Ray said last.
+    """The latest utilization of the cluster.
 
     Args:
         ray: The cluster.
-        clock: Seconds.
+        clock: Monotonic clock, in seconds.
     """
 
     def __init__(self, ray: RayJobs, clock: Callable[[], float] = time.monotonic) -> None:
         self._ray = ray
         self._clock = clock
-        self._asking = threading.Lock()
+        self._requesting = threading.Lock()
         self._known: tuple[float, ClusterUsage] | None = None
 
     def latest(self) -> ClusterUsage | None:
-        """The latest answer, and a new question where it is some seconds old.
+        """The latest utilization; starts a new request if it is older than 10 s.
 
-        None before the first answer and when Ray has been silent for long.
+        None before the first answer of Ray, and when the latest is older than 90 s.
         """
         known, now = self._known, self._clock()
         age = now - known[0] if known else float("inf")
-        if age > _FRESH_SECONDS and self._asking.acquire(blocking=False):
-            threading.Thread(target=self._ask, name="cluster", daemon=True).start()
+        if age > _FRESH_SECONDS and self._requesting.acquire(blocking=False):
+            threading.Thread(target=self._request, name="cluster", daemon=True).start()
         return known[1] if known and age <= _STALE_SECONDS else None
 
-    def _ask(self) -> None:
+    def _request(self) -> None:
+        """Request the utilization from Ray."""
         try:
             self._known = self._clock(), usage_of(self._ray.node_summaries())
         except RayUnavailableError:
-            pass  # what was known gets stale
+            pass  # the latest utilization becomes stale
         finally:
-            self._asking.release()
+            self._requesting.release()
 
 
 def usage_of(nodes: Sequence[Mapping[str, Any]]) -> ClusterUsage:
-    """What Ray's summaries of nodes add up to.
+    """The utilization of the cluster from Ray's summaries of its nodes.
 
     Raises:
-        RayUnavailableError: They are not what Ray 2.60 says.
+        RayUnavailableError: The summaries are not in the format of Ray 2.60.
     """
     try:
         alive = [node for node in nodes if node["raylet"]["state"] == "ALIVE"]
@@ -95,12 +96,14 @@ def usage_of(nodes: Sequence[Mapping[str, Any]]) -> ClusterUsage:
             gpu_memory_bytes=_bytes([device["memoryTotal"] for device in devices]),
         )
     except (LookupError, TypeError) as error:
-        raise RayUnavailableError(f"Ray describes its nodes in another way: {error!r}") from error
+        raise RayUnavailableError(f"unknown format of Ray's node summaries: {error!r}") from error
 
 
 def _share(percents: Sequence[float]) -> float | None:
+    """Mean of percentages as a share in [0, 1]; None without any."""
     return sum(percents) / len(percents) / 100 if percents else None
 
 
 def _bytes(mebibytes: Sequence[float]) -> float | None:
+    """Sum in bytes; None without any."""
     return sum(mebibytes) * _MIB if mebibytes else None

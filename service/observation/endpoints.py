@@ -1,4 +1,4 @@
-"""HTTP for the metrics."""
+"""HTTP endpoint of the Prometheus metrics."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log lines: for people, or one JSON object a line, with the ids of request and sweep."""
+"""Log format: text, or one JSON object per line with the ids of request and sweep."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from workers.moments import UtcFormatter
 __all__ = ["JsonFormatter", "TextFormatter", "configure_logging", "current_request"]
 
 current_request: ContextVar[str | None] = ContextVar("current_request", default=None)
-"""Id of the request that is being answered."""
+"""Id of the current request; None outside requests."""
 
 _TEXT = "%(asctime)s %(levelname)s %(message)s"
 _SWEEP = re.compile(r"\bsweep ([0-9a-f]{12})\b")
-_TOO_TALKATIVE = ("httpx", "alembic")
+_VERBOSE_LOGGERS = ("httpx", "alembic")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line.
+    """Formats log records as one JSON object per line.
 
-    Members: ``time``, ``level``, ``logger``, ``message``, and where there are any ``request_id``,
-    ``sweep_id``, ``exception`` and what the caller gave as ``extra={"fields": ...}``.
+    Members: ``time``, ``level``, ``logger``, ``message``; if known ``request_id``, ``sweep_id`` and
+    ``exception``; and the members of ``extra={"fields": ...}``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Format a record."""
         message = record.getMessage()
         sweep = _SWEEP.search(message)
         line: dict[str, Any] = {
@@ -57,9 +57,9 @@ class TextFormatter(UtcFormatter):
 
 
 def configure_logging(form: Literal["text", "json"]) -> None:
-    """Write log lines to standard error, unless someone else has taken care of them."""
+    """Write log lines to standard error, unless the root logger already has handlers."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter(_TEXT))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in _TOO_TALKATIVE:
+    for name in _VERBOSE_LOGGERS:
         logging.getLogger(name).setLevel(logging.WARNING)

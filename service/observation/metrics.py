@@ -1,7 +1,7 @@
-"""Metrics for Prometheus: what the service does, what its sweeps do, how busy the cluster is.
+"""Prometheus metrics of requests, the reconciler, sweeps, trials, webhooks and the cluster.
 
-What the database knows is read when it is asked for; several services on one database say the same
-of it. What one service does by itself (requests, passes of the reconciler) each says of its own.
+Metrics of sweeps, trials and webhooks are read from the database at each scrape: they are the same
+for all services on one database. Metrics of requests and of the reconciler are per service.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from service.events.repository import EventKind
+from service.events import EventKind
 from service.observation.cluster import ClusterWatch
 from service.storage import Database, EventRow, SweepRow, TrialRow
 from service.sweeps.lifecycle import SweepState
@@ -31,18 +31,18 @@ _PASS_SECONDS = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class Metrics:
-    """Everything ``/metrics`` says.
+    """The metrics of ``/metrics``.
 
     Args:
-        database: The sweeps.
-        cluster: What the cluster says of itself.
+        database: The database with the sweeps.
+        cluster: Source of the utilization of the cluster.
     """
 
     def __init__(self, database: Database, cluster: ClusterWatch) -> None:
         self.registry = CollectorRegistry()
         self._requests = Histogram(
             "sasam_http_request_seconds",
-            "Time until a request was answered, by the template of its path",
+            "Time until the response to a request, by the template of its path",
             ("method", "route", "status"),
             buckets=_REQUEST_SECONDS,
             registry=self.registry,
@@ -55,7 +55,7 @@ class Metrics:
         )
         self._failed_passes = Counter(
             "sasam_reconcile_failures",
-            "Passes of the reconciler that did not end",
+            "Passes of the reconciler that failed",
             registry=self.registry,
         )
         self._leader = Gauge(
@@ -65,31 +65,33 @@ class Metrics:
         self.registry.register(_Cluster(cluster))
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answered request."""
+        """Count a request and its duration."""
         self._requests.labels(method, route, str(status)).observe(seconds)
 
     def observe_pass(self, seconds: float, failed: bool) -> None:
-        """Count a pass of the reconciler."""
+        """Count a pass of the reconciler and its duration."""
         self._passes.observe(seconds)
         if failed:
             self._failed_passes.inc()
 
     def watch_leader(self, is_leader: Callable[[], bool]) -> None:
-        """Ask ``is_leader`` whenever the metrics are read."""
+        """Call ``is_leader`` at each scrape."""
         self._leader.set_function(is_leader)
 
 
 class _Sweeps(Collector):
-    """What the database knows."""
+    """Metrics from the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def collect(self) -> Iterable[Metric]:
-        """Sweeps by state, trials by outcome, the oldest sweep that waits, webhooks to deliver."""
+        """Sweeps by state, trials by outcome, age of the oldest queued sweep, webhooks."""
         sweeps = GaugeMetricFamily("sasam_sweeps", "Sweeps by state", labels=["state"])
         trials = GaugeMetricFamily(
-            "sasam_trials", "Trials by outcome; none yet is 'unfinished'", labels=["outcome"]
+            "sasam_trials",
+            "Trials by outcome; 'unfinished' for those without one",
+            labels=["outcome"],
         )
         age = GaugeMetricFamily(
             "sasam_queue_age_seconds", "How long the oldest queued sweep has been waiting"
@@ -117,24 +119,24 @@ class _Sweeps(Collector):
         return [sweeps, trials, age, webhooks]
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not ask the database."""
+        """Nothing: registration must not query the database."""
         return []
 
 
 def _count_by(session: Session, column: InstrumentedAttribute[Any]) -> dict[str | None, int]:
-    """How many rows have each value."""
+    """Number of rows by the value of a column."""
     query = select(column, func.count()).group_by(column)
     return {value: int(count) for value, count in session.execute(query)}
 
 
 class _Cluster(Collector):
-    """What Ray says of its nodes."""
+    """Metrics of Ray's nodes."""
 
     def __init__(self, cluster: ClusterWatch) -> None:
         self._cluster = cluster
 
     def collect(self) -> Iterable[Metric]:
-        """Whether Ray answers; nodes, processors and devices, and how busy they are."""
+        """Whether Ray answers; number and utilization of nodes, processor cores and GPUs."""
         usage = self._cluster.latest()
         yield GaugeMetricFamily("sasam_ray_up", "1 where Ray answers", value=usage is not None)
         if usage is None:
@@ -152,5 +154,5 @@ class _Cluster(Collector):
                 yield GaugeMetricFamily(f"sasam_cluster_{name}", text, value=value)
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not ask Ray."""
+        """Nothing: registration must not wait for Ray."""
         return []

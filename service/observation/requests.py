@@ -1,8 +1,8 @@
-"""Observes every request: an id, a log line, how long it took.
+"""Middleware that gives every request an id, a log line and a duration in the metrics.
 
-The id is the caller's ``X-Request-ID``, or a new one; the answer carries it, and the version of
-the service. A request that fails by a defect is answered with a problem that carries the id too,
-and the log has the traceback.
+The id is the caller's ``X-Request-ID``, or a new one. The response has the id and the version of
+the service. An unhandled exception is answered with problem details that have the id too; the log
+has the traceback.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _VERSION_HEADER = "Sasam-Version"
 _VERSION = version("sasam")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ID_BYTES = 8
-_INVENTED = "other"
-"""In place of a method that a caller made up: a label of metrics takes a few values."""
+_OTHER_METHOD = "other"
+"""Label of unknown methods: the number of label values must not depend on callers."""
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics", "/static"})
-_CLIENT_IS_GONE = 499
-_DEFECT = 500
+_CLIENT_CLOSED_REQUEST = 499
+_INTERNAL_ERROR = 500
 
 
 class RequestObserver:
-    """Names, measures and logs what passes through it.
+    """ASGI middleware that identifies, measures and logs requests.
 
     Args:
-        app: What answers.
-        metrics: Where durations are counted.
+        app: The application that handles the requests.
+        metrics: The metrics that get the durations.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -59,7 +59,7 @@ class RequestObserver:
         given = Headers(scope=scope).get(_HEADER, "")
         request_id = given if _ID.fullmatch(given) else secrets.token_hex(_ID_BYTES)
         scope.setdefault("state", {})["request_id"] = request_id
-        current_request.set(request_id)  # a request has a context of its own, which ends with it
+        current_request.set(request_id)  # each request has its own context
         started = time.perf_counter()
         status: int | None = None
         seconds = 0.0
@@ -79,21 +79,30 @@ class RequestObserver:
             pass
         except Exception:
             if status is None:
-                detail = "the service failed on this request; its log says why"
+                detail = "the service failed on this request; its log has the reason"
                 answer = problem_response(
-                    _DEFECT, "internal-error", "Internal error", detail, request_id=request_id
+                    _INTERNAL_ERROR,
+                    "internal-error",
+                    "Internal error",
+                    detail,
+                    request_id=request_id,
                 )
                 await answer(scope, receive, send_observed)
-            raise  # the server writes the traceback
+            raise  # the server logs the traceback
         finally:
-            self._tell(scope, status or _CLIENT_IS_GONE, seconds or time.perf_counter() - started)
+            self._record(
+                scope, status or _CLIENT_CLOSED_REQUEST, seconds or time.perf_counter() - started
+            )
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        method = scope["method"] if scope["method"] in HTTPMethod.__members__ else _INVENTED
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        """Write the log line and count the duration."""
+        method = scope["method"] if scope["method"] in HTTPMethod.__members__ else _OTHER_METHOD
         route = route_template(scope)
         self._metrics.observe_request(method, route, status, seconds)
-        level = logging.DEBUG if route in _QUIET and status < _DEFECT else logging.INFO
-        path = scope.get("raw_path", b"").decode("latin-1") or route  # escaped: one line, always
+        level = logging.DEBUG if route in _QUIET and status < _INTERNAL_ERROR else logging.INFO
+        path = (
+            scope.get("raw_path", b"").decode("latin-1") or route
+        )  # percent-encoded: always one line
         principal = scope["state"].get("principal")
         fields = {
             "method": method,

@@ -1,4 +1,4 @@
-"""The template of the path a request was routed by, such as ``/api/v1/sweeps/{sweep_id}``."""
+"""Route template of a request, such as ``/api/v1/sweeps/{sweep_id}``, for labels and limits."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ _MOUNTED = "/static"
 
 
 def route_template(scope: Scope) -> str:
-    """The template, made of the path and the parameters that routing found in it.
+    """The template, from the path and the path parameters that routing found in it.
 
-    There are as many as there are routes, whatever callers ask for: labels of metrics need that.
+    Requests for unknown paths share one template: the number of label values of a metric must not
+    depend on callers.
     """
     path: str = scope["path"]
     if path.startswith(f"{_MOUNTED}/"):
         return _MOUNTED
     if "endpoint" not in scope:
         return _UNKNOWN
-    left = list(scope.get("path_params", {}).items())
+    remaining = list(scope.get("path_params", {}).items())
     segments = []
     for segment in path.split("/"):
-        if left and segment == str(left[0][1]):
-            segment = f"{{{left.pop(0)[0]}}}"
+        if remaining and segment == str(remaining[0][1]):
+            segment = f"{{{remaining.pop(0)[0]}}}"
         segments.append(segment)
     return "/".join(segments)

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.storage.tables import SweepRow
 from service.sweeps.states import (
     COMMANDS,

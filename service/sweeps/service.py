@@ -14,7 +14,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from service.errors import ConflictProblem, InvalidProblem, NotFoundProblem
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.security.access import LOCAL, Principal
 from service.settings import Settings
 from service.storage import Database, SweepRow

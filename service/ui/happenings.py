@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from service.events.repository import EventKind
+from service.events import EventKind
 from service.storage import EventRow
 
 __all__ = ["Happening", "happenings"]

@@ -12,7 +12,8 @@ import yaml
 from fastapi import APIRouter, Depends, Response, status
 from fastapi.responses import RedirectResponse
 
-from service.catalog import list_presets, preset_text
+from service.catalog.endpoints import list_presets
+from service.catalog.presets import preset_text
 from service.dependencies import read_text, sweep_service
 from service.errors import InvalidProblem, Problem
 from service.security.access import Principal

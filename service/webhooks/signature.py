@@ -1,9 +1,12 @@
-"""Signs messages as the Standard Webhooks specification has it, so that receivers have libraries.
+"""Signatures of webhooks by the Standard Webhooks specification, for which there are libraries.
 
     webhook-signature: v1,base64(HMAC-SHA256(key, "ID.TIMESTAMP.BODY"))
 
-A receiver computes the same, compares in constant time, and refuses timestamps that are minutes
-old; the id is the same for every try of a message.
+A receiver computes the signature itself, compares in constant time, and rejects timestamps that are
+minutes old; the id is the same for each attempt to deliver a message.
+
+The package ``standardwebhooks`` would replace only the two lines of the HMAC: it takes every secret
+for base64, so that secrets in plain text would still have to be read here.
 """
 
 from __future__ import annotations
@@ -18,17 +21,17 @@ _PREFIX = "whsec_"
 
 
 def signing_key(secret: str) -> bytes:
-    """The key of a secret: its bytes, or what follows ``whsec_`` in base64."""
+    """The key of a secret: the base64 after ``whsec_``, else the bytes of the secret."""
     if secret.startswith(_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
         except binascii.Error:
-            pass  # a secret of another kind that begins alike
+            pass  # a plain secret with the same prefix
     return secret.encode()
 
 
 def signed_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Headers that let a receiver know sender, time and integrity of a message."""
+    """Headers with which a receiver verifies sender, time and integrity of a message."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
     return {

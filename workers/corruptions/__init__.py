@@ -1,7 +1,7 @@
 """Image corruptions: the 19 of CIFAR-10-C at 5 severities, for images of any size.
 
-Importing this package imports no third-party module, so that names can be checked anywhere;
-`corrupt` and what it needs load on first use.
+Importing this package imports no third-party module, so that names can be checked without them;
+`corrupt` and its dependencies are imported on first use.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["BENCHMARK_CORRUPTIONS", "CORRUPTIONS", "GENERATOR_VERSION", "SEVERIT
 
 
 def __getattr__(name: str) -> Any:
-    """Load `corrupt` on first use (PEP 562)."""
+    """Import `corrupt` on first use (PEP 562)."""
     if name == "corrupt":
         from workers.corruptions.apply import corrupt
 

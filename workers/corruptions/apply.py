@@ -1,4 +1,4 @@
-"""Applies a corruption by name; draws depend on seed, corruption, severity and image alone."""
+"""``corrupt``: apply a corruption by name, reproducibly for each image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["corrupt"]
 
-# Values worked on at once: 2 MB a float32 array, small enough to stay in a processor's cache.
+# Values per batch: a float32 array of 2 MB, which fits the cache of a processor.
 _BATCH_VALUES = 2**19
 
 _FAMILIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
@@ -29,7 +29,7 @@ _FAMILIES: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
         "digital": ("contrast", "saturate", "jpeg_compression", "pixelate", "elastic_transform"),
     }
 )
-"""Module of each corruption, whose function has its name; OpenCV and SciPy load with the first."""
+"""Corruptions, and functions, of each module; imported on first use, with OpenCV and SciPy."""
 
 
 def corrupt(
@@ -46,19 +46,19 @@ def corrupt(
         images: uint8, shape (n, height, width, channels), channels 1 or 3.
         name: One of `CORRUPTIONS`.
         severity: 1 (weak) to 5 (strong).
-        seed: Non-negative. The result for one image depends on (seed, name, severity, its index)
-            alone, not on the images beside it.
-        indices: Each image's index in its data set; 0 .. n - 1 by default.
+        seed: Non-negative. The result for an image depends only on (seed, name, severity, its
+            index), not on the other images.
+        indices: Index of each image in its data set; 0 .. n - 1 by default.
 
     Returns:
         New uint8 images, same shape and order.
 
     Raises:
-        ValueError: A name, severity, seed, index, shape or type is not one of the above.
+        ValueError: The name, severity, seed, number of indices, shape or data type is not allowed.
 
-    Source: Hendrycks & Dietterich 2019 (arXiv 1903.12261); constants in `constants`. Lengths grow
-    with the shorter side over 32, and are kept in smaller images. Grey images get the luma of
-    what colour images get.
+    Source: Hendrycks & Dietterich 2019 (arXiv 1903.12261); constants in `constants`. Lengths scale
+    with the shorter side over 32, but do not shrink below 32 pixels. In grey images, colours are
+    replaced by their luma.
     """
     if name not in CORRUPTIONS:
         raise ValueError(f"corruption {name!r} does not exist; allowed: {', '.join(CORRUPTIONS)}")

@@ -1,4 +1,4 @@
-"""Blur: Gaussian, defocus, (frosted) glass, motion and zoom; lengths scale with the image."""
+"""Blur corruptions: Gaussian, defocus, (frosted) glass, motion, zoom; lengths scale with images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def gaussian_blur(images: Images, severity: int, _: Sequence[Generator]) -> Imag
 
 
 def defocus_blur(images: Images, severity: int, _: Sequence[Generator]) -> Images:
-    """Convolve with the disk of a lens out of focus."""
+    """Convolve with a disk, the point spread of a lens out of focus."""
     radius, alias_sigma = DEFOCUS_BLUR[severity - 1]
     kernel = _disk(radius, alias_sigma, length_scale(images))
     pixels = unit(images)
@@ -53,12 +53,13 @@ def defocus_blur(images: Images, severity: int, _: Sequence[Generator]) -> Image
 
 
 def glass_blur(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
-    """Blur, let every pixel take the value of one near it, blur again.
+    """Blur, replace every pixel by a nearby one, blur again.
 
     The original loops from the last pixel to the first and "swaps" NumPy views, which copies the
-    neighbour instead. With displacements in {-1, 0} (all of CIFAR-10-C) that neighbour is not yet
-    visited, so one gather is the whole loop; larger images gather from the untouched image too.
-    Below 32 pixels a pixel is the least displacement, so only a share of the pixels moves.
+    neighbour instead. With displacements in {-1, 0}, as in CIFAR-10-C, that neighbour has not been
+    visited yet, so a single gather is equivalent to the loop; larger images are gathered from the
+    unmodified image as well. Below 32 pixels, where one pixel is the smallest displacement, only a
+    share of the pixels is displaced.
     """
     c = GLASS_BLUR[severity - 1]
     scale = length_scale(images)
@@ -80,8 +81,8 @@ def glass_blur(images: Images, severity: int, generators: Sequence[Generator]) -
 def motion_blur(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
     """Smear along a random direction within 45° of the horizontal.
 
-    One side gets all the weight, which moves the picture too: in images below 32 pixels the
-    lengths shrink, with the root of the size, since in proportion nothing would be left of them.
+    The kernel is one-sided, which also shifts the image. In images below 32 pixels the lengths
+    shrink with the square root of the size; in proportion to the size they would vanish.
     """
     angles = [g.uniform(-45, 45) for g in generators]
     size = relative_size(images)

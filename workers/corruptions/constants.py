@@ -1,12 +1,12 @@
-"""The severities of CIFAR-10-C: every constant of the 19 corruptions, one table.
+"""Constants of the 19 corruptions of CIFAR-10-C for each severity.
 
-Source: ``make_cifar_c.py`` of github.com/hendrycks/robustness (Apache-2.0), the program that made
-the published files. ImageNet-C's constants differ; the packages that offer "CIFAR-C" corruptions
-carry those, two to four times too strong at 32 × 32.
+Source: ``make_cifar_c.py`` of github.com/hendrycks/robustness (Apache-2.0), the program that
+generated the published files. The constants of ImageNet-C differ, and packages that offer "CIFAR-C"
+corruptions use those, which are two to four times too strong at 32 × 32.
 
 Index ``severity - 1``. Lengths are in pixels of a 32 × 32 image (`REFERENCE_SIZE`) and are scaled
-for other sizes by the functions that use them; intensities are in units of the full range, except
-where a comment says otherwise.
+for other sizes by the functions that use them; intensities are in units of the full range, unless a
+comment gives another unit.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ REFERENCE_SIZE = 32
 MIN_SIDE_PIXELS = 8
 
 GENERATOR_VERSION = 1
-"""Rises when any corruption's pixels change, so that caches of older ones are not taken for new."""
+"""Increases when the pixels of any corruption change, so that older caches are not reused."""
 
 
 class Glass(NamedTuple):

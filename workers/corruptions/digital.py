@@ -1,4 +1,4 @@
-"""Digital: contrast, saturation, JPEG, pixelation and elastic warps."""
+"""Digital corruptions: contrast, saturation, JPEG compression, pixelation, elastic transform."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def saturate(images: Images, severity: int, _: Sequence[Generator]) -> Images:
 
     With V the largest and m the smallest channel, S = (V - m) / V, and every channel is V - d with
     d proportional to S. Colourless pixels have hue 0: added saturation turns them red. A grey
-    image is treated as colour and brought back by its luma, so severities 1 to 3 leave it as is.
+    image is treated as colour and converted back by its luma: severities 1 to 3 do not change it.
     """
     c = SATURATE[severity - 1]
     pixels = unit(images)
@@ -70,8 +70,8 @@ def jpeg_compression(images: Images, severity: int, _: Sequence[Generator]) -> I
 def pixelate(images: Images, severity: int, _: Sequence[Generator]) -> Images:
     """Shrink and enlarge again with box filters.
 
-    What a block has beyond one pixel is a length, hence scaled; at 32 × 32 the smaller side is
-    the original's ``int(32 * c)``.
+    The part of a block beyond one pixel is a length and is scaled; at 32 × 32 the reduced side
+    is ``int(32 * c)``, as in the original.
     """
     height, width = images.shape[1:3]
     block = 1 + (1 / PIXELATE[severity - 1] - 1) * length_scale(images)
@@ -107,10 +107,10 @@ def elastic_transform(images: Images, severity: int, generators: Sequence[Genera
 
 
 def _picture(image: Images) -> Image.Image:
-    """Return one image for Pillow."""
+    """Return an image as a Pillow image."""
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def _pixels(picture: Image.Image, like: Images) -> Images:
-    """Return Pillow's image in the shape of ``like``."""
+    """Return a Pillow image as pixels in the shape of ``like``."""
     return np.asarray(picture).reshape(like.shape)

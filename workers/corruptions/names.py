@@ -1,4 +1,4 @@
-"""Names of the image corruptions; imports nothing, so that a specification can be checked anywhere.
+"""Names and severities of the image corruptions; imports no other module.
 
 Order and names are those of CIFAR-10-C (Hendrycks & Dietterich 2019, arXiv 1903.12261): the
 fifteen of the benchmark, then the four that the authors set aside for validation.

@@ -1,4 +1,4 @@
-"""Noise: Gaussian, shot (Poisson), impulse (salt and pepper) and speckle; no length to scale."""
+"""Noise corruptions: Gaussian, shot (Poisson), impulse (salt and pepper), speckle; no lengths."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def speckle_noise(images: Images, severity: int, generators: Sequence[Generator]
 
 
 def shot_noise(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
-    """Count Poisson photons of which full intensity sends ``c`` on average."""
+    """Replace values by Poisson counts, with a mean of ``SHOT_NOISE`` at full intensity."""
     photons = SHOT_NOISE[severity - 1]
     expected = images * (photons / 255)
     counts = [g.poisson(mean) for g, mean in zip(generators, expected, strict=True)]
@@ -32,7 +32,7 @@ def shot_noise(images: Images, severity: int, generators: Sequence[Generator]) -
 
 
 def impulse_noise(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
-    """Set a share of the values, channel by channel, to 0 or 255 with equal chance."""
+    """Set a share of the values, channel by channel, to 0 or 255 with equal probability."""
     amount = IMPULSE_NOISE[severity - 1]
     uniform = draw(generators, lambda g: g.random(images.shape[1:], np.float32))
     noisy = np.where(uniform < amount, np.uint8(0), images)

@@ -1,4 +1,4 @@
-"""What the corruption families share: pixel types, conversions, random draws, lengths, zooms."""
+"""Pixel types and operations shared by the corruptions: conversions, draws, lengths, zoom."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Floats = npt.NDArray[np.floating[Any]]
 """float32 throughout; SciPy and OpenCV declare wider types."""
 
 Corruption = Callable[[Images, int, Sequence[Generator]], Images]
-"""(images, severity, one random generator an image) -> corrupted images of the same shape."""
+"""(images, severity, one random generator per image) -> corrupted images of the same shape."""
 
 # ITU-R BT.601, the weights of OpenCV's and Pillow's grey.
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
@@ -46,34 +46,34 @@ def unit(images: Images) -> Floats:
 
 
 def quantise(pixels: Floats) -> Images:
-    """Return pixels from [0, 1] as bytes; clip and truncate, as the original does."""
-    # 2^-8 of a grey level keeps float32 rounding from pulling a whole value one level down.
+    """Return pixels in [0, 1] as uint8, clipped and truncated as in the original."""
+    # Adding 2^-8 of a level keeps float32 rounding from truncating an exact level to the one below.
     return (np.clip(pixels, 0, 1) * 255 + 2**-8).astype(np.uint8)
 
 
 def draw(
     generators: Sequence[Generator], one_image: Callable[[Generator], npt.NDArray[Any]]
 ) -> Floats:
-    """Return what each image's own generator draws, stacked."""
+    """Return one draw from the generator of each image, stacked as float32."""
     stacked = np.stack([one_image(generator) for generator in generators])
     return stacked.astype(np.float32, copy=False)
 
 
 def luma(pixels: Floats) -> Floats:
-    """Return the grey value, shape (..., 1); a grey image is its own."""
+    """Return the luma, shape (..., 1); a grey image is returned unchanged."""
     return pixels if pixels.shape[-1] == 1 else (pixels @ _LUMA)[..., None]
 
 
 def relative_size(images: Images) -> float:
-    """Return the shorter side over the original's 32 pixels."""
+    """Return the shorter side over the 32 pixels of the original."""
     return float(min(images.shape[1:3]) / REFERENCE_SIZE)
 
 
 def length_scale(images: Images) -> float:
-    """Return the factor for lengths: they grow with the image, but do not shrink with it.
+    """Return the factor for lengths: ``relative_size``, but at least 1.
 
-    The detail of an image below 32 pixels is a pixel or two wide, as in a larger one; a blur that
-    shrank with the image would vanish between the pixels.
+    Details of images below 32 pixels are one or two pixels wide, as in larger images; a blur that
+    shrank with the image would be narrower than a pixel.
     """
     return max(relative_size(images), 1.0)
 
@@ -90,7 +90,7 @@ def gaussian(
 
 
 def zoom(pixels: Floats, factor: float) -> Floats:
-    """Return the images with their centres enlarged by ``factor`` to full size."""
+    """Return the images enlarged by ``factor`` about their centres, cropped to their size."""
     n, height, width, channels = pixels.shape
     rows = _zoom_matrix(height, factor) @ pixels.reshape(n, height, -1)
     columns = rows.reshape(n * height, width, channels)
@@ -102,9 +102,9 @@ def zoom(pixels: Floats, factor: float) -> Floats:
 def _zoom_matrix(size: int, factor: float) -> Floats:
     """Return the (size, size) matrix that enlarges the middle of a line of pixels by ``factor``.
 
-    Linear interpolation. From 32 pixels up the grid is that of the original, SciPy's ``zoom`` of
-    the middle ``ceil(size / factor)`` pixels, trimmed; that rounds small zooms of small images
-    away, which are therefore zoomed exactly about their centre.
+    Interpolation is linear. From 32 pixels the grid is that of the original: SciPy's ``zoom`` of
+    the middle ``ceil(size / factor)`` pixels, trimmed. In smaller images that rounds small zooms
+    away; they are therefore zoomed exactly about their centre.
     """
     pixels = np.arange(size)
     if size >= REFERENCE_SIZE:

@@ -1,4 +1,4 @@
-"""Weather: snow, frost, fog, brightness and spatter (water or mud)."""
+"""Weather corruptions: snow, frost, fog, brightness, spatter (water or mud)."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _FROST_RESIZE = 0.2
 _WATER = np.array([175, 238, 238], np.float32) / 255  # pale turquoise
 _MUD = np.array([63, 42, 20], np.float32) / 255  # brown
 _EMBOSS = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]])
-_SHORE_PIXELS = 20.0  # distances from a drop's edge are cut here
-_MUD_EDGE = 0.8  # where the blurred mask of mud ends
+_SHORE_PIXELS = 20.0  # larger distances from the edge of a drop are clipped
+_MUD_EDGE = 0.8  # threshold of the blurred mask of mud
 
 
 def snow(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
-    """Whiten the image and add flakes that fall within 45° of the vertical, from both sides."""
+    """Whiten the image and add flakes that fall within 45° of the vertical, in both directions."""
     c = SNOW[severity - 1]
     shape = (*images.shape[1:3], 1)
     layer = draw(generators, lambda g: g.normal(c.loc, c.scale, shape))
@@ -54,7 +54,7 @@ def snow(images: Images, severity: int, generators: Sequence[Generator]) -> Imag
 
 
 def frost(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
-    """Lay a random piece of a photograph of frost over the image."""
+    """Blend the image with a random crop of a photograph of frost."""
     c = FROST[severity - 1]
     height, width, channels = images.shape[1:]
     photographs = _frost_photographs(height, width, channels, _FROST_RESIZE * length_scale(images))
@@ -68,7 +68,7 @@ def frost(images: Images, severity: int, generators: Sequence[Generator]) -> Ima
 
 
 def fog(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
-    """Add a plasma fractal and rescale to the image's former maximum."""
+    """Add a plasma fractal and rescale to the previous maximum of the image."""
     c = FOG[severity - 1]
     height, width = images.shape[1:3]
     haze = c.thickness * _plasma(height, width, c.decay, generators)
@@ -78,7 +78,7 @@ def fog(images: Images, severity: int, generators: Sequence[Generator]) -> Image
 
 
 def brightness(images: Images, severity: int, _: Sequence[Generator]) -> Images:
-    """Raise the HSV value; hue and saturation stay, so the channels keep their ratios."""
+    """Raise the HSV value; hue and saturation, and so the ratios of the channels, are kept."""
     pixels = unit(images)
     value = pixels.max(axis=-1, keepdims=True)
     raised = np.minimum(value + BRIGHTNESS[severity - 1], 1)
@@ -87,11 +87,11 @@ def brightness(images: Images, severity: int, _: Sequence[Generator]) -> Images:
 
 
 def spatter(images: Images, severity: int, generators: Sequence[Generator]) -> Images:
-    """Splash water (severities 1 to 3) or mud (4 and 5) on the lens."""
+    """Add drops of water (severities 1 to 3) or mud (4 and 5) on the lens."""
     c = SPATTER[severity - 1]
     scale = length_scale(images)
     shape = (*images.shape[1:3], 1)
-    # Blurring over `scale` times the length divides the deviation of white noise by `scale`.
+    # Blurring over a `scale` times larger length divides the deviation of white noise by `scale`.
     layer = draw(generators, lambda g: g.normal(c.loc, c.scale * scale, shape))
     layer = gaussian(layer, c.sigma * scale)
     pixels = unit(images)
@@ -105,7 +105,7 @@ def spatter(images: Images, severity: int, generators: Sequence[Generator]) -> I
 
 
 def _water(drops: Images, c: Spatter) -> Floats:
-    """Return the water's opacity from its thickness: embossed by the distance to its edges."""
+    """Return the opacity of water: its thickness, embossed by the distance to the edges."""
     distance = cv2.distanceTransform(255 - cv2.Canny(drops, 50, 150), cv2.DIST_L2, 5)
     distance = cv2.blur(np.minimum(distance, _SHORE_PIXELS), (3, 3)).astype(np.uint8)
     relief = cv2.filter2D(cv2.equalizeHist(distance), cv2.CV_8U, _EMBOSS)
@@ -116,7 +116,7 @@ def _water(drops: Images, c: Spatter) -> Floats:
 
 
 def _tint(colour: Floats, images: Images) -> Floats:
-    """Return the colour, or its grey value for grey images."""
+    """Return the colour, or its luma for grey images."""
     return colour if images.shape[-1] == 3 else luma(colour)
 
 
@@ -124,8 +124,8 @@ def _plasma(height: int, width: int, decay: float, generators: Sequence[Generato
     """Return diamond-square fractals in [0, 1], shape (images, height, width, 1).
 
     Each pass halves the grid: centres, then edges, become the mean of four neighbours (wrapped
-    around) plus uniform noise whose amplitude falls by ``decay²`` a pass. The square is in the
-    original, which multiplies the noise by its amplitude twice.
+    around) plus uniform noise whose amplitude falls by ``decay²`` per pass. The square comes from
+    the original, which multiplies the noise by its amplitude twice.
     """
     size = 1 << (max(height, width) - 1).bit_length()
     noise = draw(generators, lambda g: g.uniform(-1, 1, (size, size)))
@@ -150,11 +150,11 @@ def _plasma(height: int, width: int, decay: float, generators: Sequence[Generato
 
 @lru_cache(maxsize=8)
 def _frost_photographs(height: int, width: int, channels: int, resize: float) -> list[Images]:
-    """Return the photographs of frost, resized, larger than (height, width)."""
-    package = find_spec("imagecorruptions")  # finds its data without the cost of its import
+    """Return the photographs of frost, resized to more than (height, width)."""
+    package = find_spec("imagecorruptions")  # locates its data without importing it, which is slow
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError(
-            "frost needs the photographs in the package imagecorruptions-imaug: "
+            "frost needs the photographs of the package imagecorruptions-imaug: "
             "pip install imagecorruptions-imaug"
         )
     folder = Path(package.submodule_search_locations[0]) / "frost"

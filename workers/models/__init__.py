@@ -1,4 +1,4 @@
-"""The networks that a specification can name."""
+"""Networks that a specification can name: ``build_model`` and ``count_parameters``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ def build_model(
 ) -> nn.Module:
     """Build a network with fresh weights, drawn from PyTorch's global generator.
 
-    The factory behind a name takes ``num_classes``, ``in_channels``, ``image_size`` and the
-    specification's ``kwargs``; that of a family such as ``timm:`` takes the rest of the name first.
+    The factory of a name is called with ``num_classes``, ``in_channels``, ``image_size`` and the
+    ``kwargs`` of the specification; that of a family such as ``timm:`` gets the rest of the name
+    first.
 
     Args:
         spec: Name and keyword arguments.
-        num_classes: The length of the output.
+        num_classes: Length of the output.
         in_channels: Channels of the images: 1 or 3.
         image_size: Height and width of the images, in pixels.
 
     Raises:
-        ValueError: The model does not exist, does not take a keyword or its value, or does not
-            take images of this size.
+        ValueError: The model does not exist, or does not accept a keyword, its value, or the size
+            of the images.
     """
     factory = models.load(spec.name)
     _, colon, member = spec.name.partition(":")
@@ -47,5 +48,5 @@ def build_model(
 
 
 def count_parameters(model: nn.Module) -> int:
-    """The number of trainable weights."""
+    """The number of trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

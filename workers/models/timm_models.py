@@ -1,4 +1,4 @@
-"""Any network of timm, trained from scratch."""
+"""Networks of the package timm, with fresh weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 __all__ = ["build"]
 
-# Each reads weights or code from elsewhere; a specification names neither.
+# Each of these loads weights or code that a specification does not record.
 _REFUSED = (
     "pretrained",
     "pretrained_cfg",
@@ -23,22 +23,22 @@ _REFUSED = (
 def build(
     name: str, *, num_classes: int, in_channels: int, image_size: int, **kwargs: Any
 ) -> nn.Module:
-    """Build timm's network ``name`` for images of this size.
+    """Build the timm network ``name`` for images of the given size.
 
     Args:
         name: A name of ``timm.list_models()``.
-        num_classes: The length of the output.
+        num_classes: Length of the output.
         in_channels: Channels of the images.
-        image_size: Height and width of the images; models that fix it when they are made are told.
-        **kwargs: Those of ``timm.create_model``.
+        image_size: Height and width of the images; passed to models with a fixed image size.
+        **kwargs: Arguments of ``timm.create_model``.
 
     Raises:
-        ValueError: timm has no such model, or the model refuses a keyword.
+        ValueError: timm has no such model, or the model does not accept a keyword.
     """
     refused = [key for key in _REFUSED if key in kwargs]
     if refused:
         raise ValueError(
-            f"{refused[0]} of timm:{name} is not allowed: trials start from weights drawn by seed"
+            f"{refused[0]} of timm:{name} is not allowed: trials draw their initial weights by seed"
         )
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models(), n=3)
@@ -49,7 +49,7 @@ def build(
         try:
             return _create(name, options | {"img_size": options.get("img_size", image_size)})
         except TypeError as error:
-            # A network that takes any size has no such argument.
+            # Models for any image size have no such argument.
             if "img_size" not in str(error) or "img_size" in options:
                 raise
             return _create(name, options)
@@ -58,5 +58,6 @@ def build(
 
 
 def _create(name: str, options: dict[str, Any]) -> nn.Module:
+    """Create a timm model without pretrained weights."""
     model: nn.Module = timm.create_model(name, pretrained=False, **options)
     return model

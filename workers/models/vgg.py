@@ -1,7 +1,7 @@
-"""VGG for images of 32x32 pixels (Simonyan & Zisserman 2015, arXiv 1409.1556).
+"""VGG for images of at least 32x32 pixels (Simonyan & Zisserman 2015, arXiv 1409.1556).
 
-The form common for CIFAR: every convolution is followed by BatchNorm (and needs no bias), and one
-linear layer replaces the three of the original, which hold 120 of its 140 M weights.
+The common variant for CIFAR: every convolution is followed by BatchNorm (and has no bias), and one
+linear layer replaces the three of the original, which have 120 of its 140 M weights.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 __all__ = ["VGG", "vgg11_slim", "vgg19"]
 
-_SMALLEST = 32  # five poolings halve it to one pixel
+_SMALLEST = 32  # five poolings reduce it to one pixel
 
 
 class VGG(nn.Module):
@@ -23,7 +23,7 @@ class VGG(nn.Module):
     Args:
         depths: Convolutions of each stage.
         width: Channels of the first stage; the next three double it, the last keeps it.
-        num_classes: The length of the output.
+        num_classes: Length of the output.
         in_channels: Channels of the images.
         image_size: Height and width of the images, at least 32 pixels.
 
@@ -76,7 +76,7 @@ def vgg19(*, num_classes: int, in_channels: int, image_size: int, width: int = 6
 
 
 def vgg11_slim(*, num_classes: int, in_channels: int, image_size: int, width: int = 16) -> VGG:
-    """8 convolutions and a linear layer, at a quarter of the width: for small machines."""
+    """8 convolutions and a linear layer at a quarter of the width, for small machines."""
     return VGG(
         (1, 1, 2, 2, 2),
         width,
@@ -87,6 +87,7 @@ def vgg11_slim(*, num_classes: int, in_channels: int, image_size: int, width: in
 
 
 def _convolution(in_channels: int, out_channels: int) -> Iterator[nn.Module]:
+    """A 3x3 convolution with BatchNorm and ReLU, initialized as by He et al. 2015."""
     convolution = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
     with torch.no_grad():
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")

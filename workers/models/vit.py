@@ -1,10 +1,10 @@
 """A vision transformer for small data sets (Lee, Lee & Song 2021, arXiv 2112.13492).
 
-    shifted patch tokenisation    each patch carries those of four shifted copies of the image
+    shifted patch tokenisation    each patch includes those of four shifted copies of the image
     locality self-attention       softmax(exp(t) q kᵀ) with a learned t; no token attends to itself
 
 As in the network that the authors of SA-SAM trained, the copies are shifted by one pixel along the
-axes, where the paper shifts them by half a patch along the diagonals.
+axes, whereas the paper shifts them by half a patch along the diagonals.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SHIFTS = ((0, 0, 0, 0), (1, -1, 0, 0), (-1, 1, 0, 0), (0, 0, 1, -1), (0, 0, -1,
 
 
 class ViTSmall(nn.Module):
-    """The network; arguments are those of `vit_small`."""
+    """The vision transformer; `vit_small` documents the arguments."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ def vit_small(
     """Build the transformer: 9,622,512 weights for CIFAR-10 with the defaults.
 
     Args:
-        num_classes: The length of the output.
+        num_classes: Length of the output.
         in_channels: Channels of the images.
         image_size: Height and width of the images, a multiple of ``patch_size``.
         patch_size: Height and width of a patch, in pixels.
@@ -80,7 +80,7 @@ def vit_small(
         depth: Number of blocks.
         heads: Heads of the attention, a divisor of ``dim``.
         mlp_dim: Hidden units of each block.
-        dropout: Share of values dropped behind the embedding and in the blocks, in [0, 1).
+        dropout: Share of values dropped after the embedding and in the blocks, in [0, 1).
 
     Raises:
         ValueError: A value is out of range.
@@ -114,7 +114,7 @@ def vit_small(
 
 
 class _Block(nn.Module):
-    """Attention and two dense layers, each normalised before and added to its input."""
+    """Attention and two dense layers, each with normalised input and a residual connection."""
 
     def __init__(self, dim: int, heads: int, mlp_dim: int, dropout: float) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Locality self-attention."""
+    """Locality self-attention: learned temperature, no attention of a token to itself."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()

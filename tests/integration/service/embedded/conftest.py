@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from service.embedded.home import Home, occupy
-from service.embedded.marks import end_marked
+from service.embedded.process_markers import end_marked
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from service.embedded import ChildError, EmbeddedError, EmbeddedStack, PortInUseError, StackEvent
-from service.embedded.process import ChildSpec
+from service.embedded.child_process import ChildSpec
 from service.settings import Settings
 
 WEB = """

@@ -168,7 +168,7 @@ def test_stack_through_faults(
     assert httpx.get(f"{second['ray']}/api/jobs/", headers=headers(two)).json() == []
 
     # SIGKILL of the supervisor and of the reaper: orphans hold the ports until the next start.
-    (reaper,) = command_lines("service/embedded/marks.py", folder.name)
+    (reaper,) = command_lines("service/embedded/process_markers.py", folder.name)
     os.kill(reaper, signal.SIGKILL)
     two.process.kill()
     two.process.wait()

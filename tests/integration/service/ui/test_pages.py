@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.catalog import preset_names, preset_text
+from service.catalog.presets import preset_names, preset_text
 from service.sweeps.lifecycle import SweepState
 from service.ui import sweep_page
 from service.ui.new_sweep import specification_text

@@ -1,4 +1,4 @@
-"""The asynchronous client: the same calls, awaited."""
+"""The asynchronous client: the same methods, awaited."""
 
 from __future__ import annotations
 

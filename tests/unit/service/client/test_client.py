@@ -1,4 +1,4 @@
-"""The client against a real service, and through a network that loses answers."""
+"""The client with a real service, and with a network that loses responses."""
 
 from __future__ import annotations
 
@@ -129,16 +129,19 @@ def test_unreachable_fails_at_once_and_names_the_address(unused_port: int) -> No
 
 
 @pytest.mark.parametrize("address", ["localhost:8420", "http://localhost:port", ""])
-def test_address_that_is_none_is_explained(address: str) -> None:
+def test_invalid_address_is_explained(address: str) -> None:
     with pytest.raises(UnreachableError, match="http://host"), Client(address) as client:
         client.presets()
 
 
-def test_stranger_at_the_address_is_named(network: Any) -> None:
+def test_response_without_problem_details_is_not_from_sasam(network: Any) -> None:
     with (
         network.server(lambda handler: network.answer(handler, 404, b"<html>")) as url,
         Client(url) as client,
-        pytest.raises(ProblemError, match="answered 404 Not Found, and not as sasam does"),
+        pytest.raises(
+            ProblemError,
+            match="answered 404 Not Found without problem details: is it a sasam service",
+        ),
     ):
         client.presets()
 
@@ -176,7 +179,7 @@ def test_command_lost_answer_is_not_repeated(
         assert sweep.refresh().state == SweepState.PAUSED
 
 
-def test_passing_refusal_is_waited_out(network: Any) -> None:
+def test_transient_refusal_is_retried(network: Any) -> None:
     answers = iter([(503, b"{}"), (429, b"{}"), (200, b"[]")])
     with (
         network.server(lambda handler: network.answer(handler, *next(answers))) as url,

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import delete
 from sqlalchemy.exc import OperationalError
 
+from service.events import EventKind
 from service.events.broadcast import Broadcast
-from service.events.repository import EventKind, EventRepository
+from service.events.repository import EventRepository
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import SweepState, transition
@@ -149,7 +150,7 @@ def test_poller_goes_on_after_a_fault(
 
     async def read() -> list[int]:
         broadcast = Broadcast(database)
-        news = broadcast._news
+        news = broadcast._read_updates
 
         def sometimes(known: dict[str, int]) -> object:
             if away:
@@ -157,7 +158,7 @@ def test_poller_goes_on_after_a_fault(
                 fault()
             return news(known)
 
-        monkeypatch.setattr(broadcast, "_news", sometimes)
+        monkeypatch.setattr(broadcast, "_read_updates", sometimes)
         numbers = []
         async for event in broadcast.follow(sweep_id, 0):
             numbers.append(event.number)

@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.sweeps.lifecycle import SweepState as S
 
 Service = Any  # the fixture's class lives in conftest, which cannot be imported

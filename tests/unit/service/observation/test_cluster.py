@@ -43,7 +43,7 @@ def test_cluster_without_gpus_says_nothing_of_them() -> None:
 
 
 def test_summaries_of_another_kind_are_ray_being_away() -> None:
-    with pytest.raises(RayUnavailableError, match="another way"):
+    with pytest.raises(RayUnavailableError, match="unknown format"):
         usage_of([{"raylet": {}}])
 
 
@@ -64,7 +64,7 @@ class Ray:
             self.has_answered.set()
 
 
-def test_nobody_waits_for_ray_and_old_answers_are_forgotten() -> None:
+def test_latest_does_not_wait_for_ray_and_old_answers_expire() -> None:
     ray, now = Ray(), [0.0]
     watch = ClusterWatch(ray, lambda: now[0])  # type: ignore[arg-type]
 
@@ -75,7 +75,7 @@ def test_nobody_waits_for_ray_and_old_answers_are_forgotten() -> None:
     assert ask() is None  # Ray has not answered yet
     ray.may_answer.set()
     assert ray.has_answered.wait(10)
-    with watch._asking:
+    with watch._requesting:
         pass
     known = watch.latest()
     assert known is not None
@@ -83,6 +83,6 @@ def test_nobody_waits_for_ray_and_old_answers_are_forgotten() -> None:
     ray.is_away, now[0] = True, 60.0
     assert ask() == known  # and Ray is asked again
     assert ray.has_answered.wait(10)
-    with watch._asking:
+    with watch._requesting:
         now[0] = 100.0
         assert watch.latest() is None

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import SweepState, transition

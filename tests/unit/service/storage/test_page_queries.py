@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.events.repository import EventKind, EventRepository
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.settings import Settings
 from service.storage import Database
 from service.sweeps.lifecycle import SweepState, transition

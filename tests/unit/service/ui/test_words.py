@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.events.repository import EventKind
+from service.events import EventKind
 from service.storage import EventRow
 from service.summaries.schemas import PairComparison
 from service.trials.repository import BestConfiguration

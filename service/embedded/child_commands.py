@@ -1,4 +1,4 @@
-"""The command lines and environments of the three children."""
+"""Command lines, environments and health checks of the service, MLflow and Ray as children."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import httpx
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.embedded.child_process import ChildSpec
 from service.embedded.ports import WORKER_PORTS, Ports
-from service.embedded.process import ChildSpec
 from service.settings import Settings
 
 __all__ = ["EmbeddedSettings", "mlflow_child", "ray_child", "reachable", "service_child"]
@@ -24,35 +24,35 @@ __all__ = ["EmbeddedSettings", "mlflow_child", "ray_child", "reachable", "servic
 _LOOPBACK = "127.0.0.1"
 _JOBS_SECONDS = 3.0
 _LIVE_JOBS = frozenset({"PENDING", "RUNNING"})
-# An operator's cluster or server must not answer for ours, nor their token open it.
+# Another cluster or server that the environment names must not be used instead of ours.
 _FOREIGN_VARIABLES = frozenset({"RAY_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_URI"})
 
 
 class EmbeddedSettings(BaseSettings):
-    """What only the embedded mode reads, each from ``SASAM_<NAME>``."""
+    """Settings of the embedded mode alone, each from ``SASAM_<NAME>``."""
 
     model_config = SettingsConfigDict(env_prefix="SASAM_", extra="ignore", frozen=True)
 
     mlflow_port: int | None = Field(default=None, ge=1024, le=65535)
-    """Port of MLflow; chosen when absent."""
+    """Port of MLflow; None to choose a free one."""
     ray_port: int | None = Field(default=None, ge=1024, le=65535)
-    """Port of Ray's dashboard and Jobs API; chosen when absent."""
+    """Port of Ray's dashboard and Jobs API; None to choose a free one."""
     cpus: int | None = Field(default=None, ge=1)
-    """Processor cores trials may use; all when absent."""
+    """Processor cores for trials; None for all."""
     gpus: int | None = Field(default=None, ge=0)
-    """GPUs trials may use; all when absent."""
+    """GPUs for trials; None for all."""
     object_store_bytes: int = Field(default=200_000_000, ge=80_000_000)
-    """Shared memory of Ray's object store; trials send little through it."""
+    """Shared memory of Ray's object store, which trials use little."""
     start_seconds: float = Field(default=120.0, gt=0)
-    """Longest time a child may take to become healthy."""
+    """Longest time until a child is healthy."""
 
 
 def service_child(
     settings: Settings, ports: Ports, ray_token: Path, command: tuple[str, ...]
 ) -> ChildSpec:
-    """Describe uvicorn with the service, told of its neighbours by ``SASAM_`` variables."""
+    """Describe uvicorn with the service; ``SASAM_`` variables locate Ray and MLflow."""
     explicit = settings.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    # Relative to where the user stands; the child stands elsewhere.
+    # Relative to the user's working directory; the child has another one.
     paths = {
         name: str(value.expanduser().absolute())
         for name, value in settings
@@ -74,7 +74,7 @@ def service_child(
         command=(
             *command,
             *("--host", settings.host, "--port", str(ports.service)),
-            # An open event stream ends with its client; nobody waits for that.
+            # Open event streams end only with their clients: do not wait for them.
             *("--timeout-graceful-shutdown", "1"),
         ),
         environment=_environment(variables),
@@ -83,9 +83,9 @@ def service_child(
 
 
 def mlflow_child(folder: Path, ports: Ports) -> ChildSpec:
-    """Describe MLflow's server on SQLite, with artifacts in a folder, for this machine alone."""
+    """Describe MLflow's server on loopback, with SQLite and artifacts in a folder."""
     database = folder / "mlflow.db"
-    _write_ahead(database)
+    _enable_write_ahead_log(database)
     return ChildSpec(
         name="mlflow",
         command=(
@@ -98,7 +98,7 @@ def mlflow_child(folder: Path, ports: Ports) -> ChildSpec:
         ),
         environment=_environment(
             {
-                # Jobs run prompts and scorers; no sweep needs them, and they start more processes.
+                # MLflow's jobs run prompts and scorers in further processes; no sweep uses them.
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
             }
@@ -116,7 +116,7 @@ def ray_child(
     *,
     umask: int,
 ) -> ChildSpec:
-    """Describe a Ray head that listens on loopback alone and asks for a token."""
+    """Describe a Ray head node that listens on loopback only and requires a token."""
     options = {
         "node-ip-address": _LOOPBACK,
         "port": ports.ray_gcs,
@@ -142,7 +142,7 @@ def ray_child(
         name="ray",
         command=(
             *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"),
-            # One node does not scale: without the autoscaler a process and a second are saved.
+            # One node needs no autoscaler, which costs a process and a second.
             *("--no-monitor", "--disable-usage-stats", "--log-color=false"),
             *(f"--{name}={value}" for name, value in options.items() if value is not None),
         ),
@@ -150,18 +150,19 @@ def ray_child(
             {
                 "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN_PATH": str(token),
-                # Ray replaces 127.0.0.1 by an address other machines can reach, and then listens
-                # on all of them, unless it believes that no cluster is wanted.
+                # Unless clusters are disabled, as on Windows and macOS, Ray replaces 127.0.0.1 by
+                # an address that other machines can reach and listens on all addresses.
                 "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
                 "DASHBOARD_METRIC_PORT": str(ports.ray_dashboard_metrics),
                 "RAY_USAGE_STATS_ENABLED": "0",
-                # Ray waits 30 s for replicas of Serve to drain; there are none.
+                # By default Ray waits 30 s for replicas of Ray Serve, which is not used.
                 "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",
-                # Ray's processes rename themselves over their environment, which holds our mark.
+                # Keeps Ray's processes from overwriting their environment, which has the marker,
+                # when they set their titles.
                 "SPT_NOENV": "1",
             }
         ),
-        # A job needs the agent, which comes seconds after the dashboard.
+        # A job needs the agent, which starts seconds after the dashboard.
         health=(
             f"{dashboard}/api/version",
             f"http://{_LOOPBACK}:{ports.ray_agent_http}/api/local_raylet_healthz",
@@ -173,16 +174,17 @@ def ray_child(
 
 
 def reachable(host: str) -> str:
-    """Return how a URL on this machine names what listens on ``host``."""
+    """Return the host in URLs, from this machine, of a server that listens on ``host``."""
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - nothing is bound here
         return _LOOPBACK
     return f"[{host}]" if ":" in host else host
 
 
-def _write_ahead(database: Path) -> None:
-    """Let readers of a SQLite file go on while one writes; the file remembers it.
+def _enable_write_ahead_log(database: Path) -> None:
+    """Set the journal mode of a SQLite file in which readers do not wait for a writer.
 
-    Four clients that log runs at once wait a third of the time (0.4 s instead of 1.2 s at worst).
+    The mode is stored in the file. With four clients that log runs at the same time the longest
+    wait falls from 1.2 s to 0.4 s.
     """
     database.touch(mode=0o600)
     with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as connection:
@@ -190,20 +192,20 @@ def _write_ahead(database: Path) -> None:
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return this process's environment, made fit for a child, with ``variables``."""
+    """Return the environment of a child: that of this process, adjusted, and ``variables``."""
     inherited = {
         name: value for name, value in os.environ.items() if name not in _FOREIGN_VARIABLES
     }
-    # A job's `python` is the first on the path of its node: let it be this one.
+    # A job runs the first `python` on the path: it must be this interpreter.
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", os.defpath)])
     direct = ",".join(filter(None, [inherited.get("NO_PROXY"), _LOOPBACK, "localhost"]))
     return inherited | {"PATH": path, "NO_PROXY": direct, "no_proxy": direct} | dict(variables)
 
 
 def _stop_jobs(client: httpx.Client, url: str, headers: Mapping[str, str]) -> None:
-    """Let the drivers of jobs end by themselves, for a few seconds, while MLflow still answers."""
+    """Stop Ray's jobs and wait a few seconds for their drivers, while MLflow still answers."""
     deadline = time.monotonic() + _JOBS_SECONDS
-    asked: set[str] = set()
+    stopped: set[str] = set()
     with suppress(httpx.HTTPError, ValueError):  # a dead Ray has no jobs
         while time.monotonic() < deadline:
             jobs = client.get(url, headers=headers).raise_for_status().json()
@@ -214,7 +216,7 @@ def _stop_jobs(client: httpx.Client, url: str, headers: Mapping[str, str]) -> No
             }
             if not live:
                 return
-            for submission_id in live - asked:
+            for submission_id in live - stopped:
                 client.post(f"{url}{submission_id}/stop", headers=headers)
-            asked |= live
+            stopped |= live
             time.sleep(0.1)

@@ -1,15 +1,18 @@
-"""Events: the parser alone, a stream that breaks off, and whom they wake."""
+"""Events: the parser, interrupted streams, and sweeps that are followed by their events."""
 
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from itertools import takewhile
 from typing import Any
 
 import pytest
 
-from service.client import Client, ProblemError
-from service.client.stream import EventParser
+from service.client import Client, ProblemError, Sweep, UnreadableError
+from service.client.event_stream import EventParser
+from service.events import EventKind
+from service.events.repository import EventRepository
 from service.sweeps.states import SweepState
 
 DATA = 'data: {"number": %d, "kind": "state", "created_at": "2026-01-02T03:04:05Z",\n'
@@ -18,26 +21,36 @@ REST = 'data: "data": {"state": "running"}}\n'
 
 def feed(parser: EventParser, text: str) -> list[int]:
     """The numbers of the events in a text."""
-    events = (parser.feed(line) for line in text.splitlines())
-    return [event.number for event in events if event is not None]
+    return [event.number for event in parser.feed(text) if event is not None]
 
 
-def test_parser_joins_lines_and_skips_comments() -> None:
+def test_parser_joins_lines_and_ignores_unknown_fields() -> None:
     parser = EventParser()
     text = f"retry: 500\n\n: alive\nid: 7\nevent: state\n{DATA % 7}{REST}\nunknown: x\n\n"
     assert feed(parser, text) == [7]
     assert (parser.last_id, parser.reconnect_seconds) == ("7", 0.5)
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r", "\r\n"])
+def test_parser_fed_character_by_character_finds_the_same_events(line_end: str) -> None:
+    text = f"id: 7\n{DATA % 7}{REST}\n: alive\nid: 8\n{DATA % 8}{REST}\n:\n"
+    parser, found = EventParser(), []
+    for character in text.replace("\n", line_end):
+        found += parser.feed(character)
+    found += parser.feed(":")  # a carriage return at the end waits for what follows
+    assert [event and event.number for event in found] == [7, None, 8, None]
+    assert parser.last_id == "8"
+
+
 @pytest.mark.parametrize("retry", ["", "-1", "soon", "1e3", "٣"])
-def test_parser_retry_that_is_no_number_changes_nothing(retry: str) -> None:
+def test_parser_invalid_retry_is_ignored(retry: str) -> None:
     parser = EventParser()
     before = parser.reconnect_seconds
     feed(parser, f"retry: {retry}\n\n")
     assert parser.reconnect_seconds == before
 
 
-def test_parser_interrupted_forgets_the_half_and_knows_the_last_whole_event() -> None:
+def test_parser_restart_discards_the_incomplete_event() -> None:
     parser = EventParser(after=3)
     assert parser.last_id == "3"
     assert feed(parser, f"id: 4\n{DATA % 4}{REST}\nid: 5\n{DATA % 5}") == [4]
@@ -60,7 +73,7 @@ def test_events_of_an_ended_sweep_come_once_and_end(
     assert list(sweep.events(after=numbers[-1])) == []
 
 
-def test_events_interrupted_stream_goes_on_where_it_was(
+def test_events_interrupted_stream_is_resumed(
     client: Client, service: Any, network: Any, specification: str
 ) -> None:
     sweep_id = client.sweeps.submit(specification).sweep_id
@@ -73,6 +86,35 @@ def test_events_interrupted_stream_goes_on_where_it_was(
     assert seen[0] is None
     assert len(seen) > 1
     assert [int(number or 0) for number in seen] == sorted({int(number or 0) for number in seen})
+
+
+def test_event_with_unusual_line_separators_arrives_whole(
+    client: Client, service: Any, specification: str
+) -> None:
+    sweep = client.sweeps.submit(specification)
+    error = "one\u2028two\u2029three\x85four"
+    with service.database.transaction() as session:
+        events = EventRepository(session)
+        events.append(sweep.sweep_id, (EventKind.TRIAL, {"key": "k", "error": error}))
+    found = next(event for event in sweep.events() if event.kind == "trial")
+    assert found.data["error"] == error
+
+
+def test_unreadable_event_names_both_versions(
+    client: Client, network: Any, specification: str
+) -> None:
+    sweep = client.sweeps.submit(specification)
+
+    def answer(handler: Any) -> None:
+        network.answer(handler, 200, b'data: {"new": 1}\n\n', Content_Type="text/event-stream")
+
+    with (
+        network.server(answer) as url,
+        Client(url) as newer,
+        closing(Sweep(newer._transport, sweep.detail).events()) as events,
+        pytest.raises(UnreadableError, match="install the same version"),
+    ):
+        next(events)
 
 
 def test_events_of_an_unknown_sweep_are_refused(client: Client, specification: str) -> None:

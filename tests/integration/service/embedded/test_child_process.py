@@ -1,4 +1,4 @@
-"""A child is watched, started again with a reason, and ended with all it started."""
+"""A child is supervised, restarted with a reason, and ended with its process tree."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.embedded import process as process_module
+from service.embedded import child_process
+from service.embedded.child_process import Child, ChildSpec, StackEvent
 from service.embedded.errors import ChildError
-from service.embedded.marks import find_marked
-from service.embedded.process import Child, ChildSpec, StackEvent
+from service.embedded.process_markers import find_marked
 
 # Serves 200 on the port, and starts a grandchild in a session of its own.
 SERVER = """
@@ -30,11 +30,11 @@ http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 
 
 class Run:
-    """A child that runs, and what was told of it."""
+    """A running child and its events."""
 
-    def __init__(self, child: Child, mark: str, events: list[StackEvent]) -> None:
+    def __init__(self, child: Child, marker: str, events: list[StackEvent]) -> None:
         self.child = child
-        self.mark = mark
+        self.marker = marker
         self.events = events
 
     def pids(self) -> list[int]:
@@ -53,7 +53,7 @@ def run(tmp_path: Path, free_port: int) -> Callable[..., object]:
 
     @contextmanager
     def run(program: str = SERVER, start_seconds: float = 20.0) -> Iterator[Run]:
-        mark, events = secrets.token_hex(8), list[StackEvent]()
+        marker, events = secrets.token_hex(8), list[StackEvent]()
         with httpx.Client(trust_env=False, timeout=1.0) as client:
             child = Child(
                 ChildSpec(
@@ -62,7 +62,7 @@ def run(tmp_path: Path, free_port: int) -> Callable[..., object]:
                     environment=dict(os.environ),
                     health=(f"http://127.0.0.1:{free_port}/",),
                 ),
-                mark=mark,
+                marker=marker,
                 folder=tmp_path,
                 log=tmp_path / "web.log",
                 client=client,
@@ -71,10 +71,10 @@ def run(tmp_path: Path, free_port: int) -> Callable[..., object]:
             )
             child.start()
             try:
-                yield Run(child, mark, events)
+                yield Run(child, marker, events)
             finally:
                 child.stop()
-        assert find_marked(mark) == []
+        assert find_marked(marker) == []
 
     return run
 
@@ -82,7 +82,7 @@ def run(tmp_path: Path, free_port: int) -> Callable[..., object]:
 def test_child_stopped_ends_grandchildren_in_other_sessions(run) -> None:
     with run() as web:
         web.child.ready.result(20)
-        assert len(find_marked(f"{web.mark}.web")) == 2
+        assert len(find_marked(f"{web.marker}.web")) == 2
     assert web.child.over.result(0) is None
     assert web.deaths() == []
 
@@ -90,10 +90,10 @@ def test_child_stopped_ends_grandchildren_in_other_sessions(run) -> None:
 def test_child_killed_is_started_again_with_the_reason(run, until) -> None:
     with run() as web:
         web.child.ready.result(20)
-        before = set(find_marked(web.mark))
+        before = set(find_marked(web.marker))
         os.kill(web.pids()[0], signal.SIGKILL)
         until(lambda: web.healthy() == 2)
-        assert before.isdisjoint(find_marked(web.mark))
+        assert before.isdisjoint(find_marked(web.marker))
     assert web.deaths() == ["was ended by signal 9 (Killed); it is started again in 0 s"]
 
 
@@ -117,8 +117,9 @@ def test_child_that_cannot_be_executed_is_named(run, monkeypatch) -> None:
 
 
 def test_child_that_keeps_dying_is_given_up(run, monkeypatch) -> None:
-    monkeypatch.setattr(process_module, "_MAX_RESTARTS", 2)
-    flaky = "import threading, os; threading.Timer(0.4, lambda: os._exit(3)).start()\n" + SERVER
+    monkeypatch.setattr(child_process, "_MAX_RESTARTS", 2)
+    end_soon = "; threading.Timer(0.1, lambda: os._exit(3)).start()"  # after a healthy answer
+    flaky = "import threading, os" + SERVER.replace("end_headers()", f"end_headers(){end_soon}")
     with run(flaky) as web:
         with pytest.raises(ChildError, match="exit code 3 and died 3 times within 300 s"):
             web.child.over.result(20)
@@ -126,8 +127,8 @@ def test_child_that_keeps_dying_is_given_up(run, monkeypatch) -> None:
 
 
 def test_child_that_hangs_is_started_again(run, until, monkeypatch) -> None:
-    monkeypatch.setattr(process_module, "_WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(process_module, "_MAX_MISSED_WATCHES", 2)
+    monkeypatch.setattr(child_process, "_WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(child_process, "_MAX_MISSED_WATCHES", 2)
     with run() as web:
         web.child.ready.result(20)
         os.kill(web.pids()[0], signal.SIGSTOP)
@@ -136,8 +137,8 @@ def test_child_that_hangs_is_started_again(run, until, monkeypatch) -> None:
 
 
 def test_child_log_stays_bounded(run, until, monkeypatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(process_module, "_WATCH_SECONDS", 0.05)
-    monkeypatch.setattr(process_module, "_MAX_LOG_BYTES", 1000)
+    monkeypatch.setattr(child_process, "_WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(child_process, "_MAX_LOG_BYTES", 1000)
     chatty = "import threading; threading.Timer(0.3, print, ['x' * 2000]).start()\n" + SERVER
     (tmp_path / "web.log").write_text("of an earlier start")
     with run(chatty) as web:

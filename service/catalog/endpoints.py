@@ -1,75 +1,23 @@
-"""HTTP for what can be swept: the catalog, the presets, the schema of a specification."""
+"""HTTP endpoints of the catalog, the presets and the JSON Schema of a specification."""
 
 from __future__ import annotations
 
-from importlib.resources import files
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from service.catalog.presets import preset_names, preset_text
+from service.catalog.schemas import CatalogView, EntryView, PresetView
 from service.errors import NotFoundProblem, problems
 from workers.catalog import Catalog, datasets, models, optimizers
 from workers.corruptions.names import CORRUPTIONS
 from workers.metrics import METRICS
 from workers.spec import SweepSpec, load_spec
 
-__all__ = ["CatalogView", "EntryView", "PresetView", "preset_names", "preset_text", "router"]
+__all__ = ["list_presets", "router"]
 
 router = APIRouter(tags=["catalog"])
-
-_PRESETS = files("workers.presets")
-
-
-class EntryView(BaseModel):
-    """One thing that can be swept."""
-
-    name: str
-    title: str
-    summary: str
-    facts: dict[str, Any]
-
-
-class CatalogView(BaseModel):
-    """All that can be swept, and what is measured."""
-
-    optimizers: list[EntryView]
-    models: list[EntryView]
-    datasets: list[EntryView]
-    corruptions: list[str]
-    metrics: dict[str, str]
-
-
-class PresetView(BaseModel):
-    """A specification to start from."""
-
-    name: str
-    trials: int
-    text: str
-    """Its YAML, with comments."""
-
-
-def preset_names() -> list[str]:
-    """The presets by name."""
-    return sorted(
-        file.name.removesuffix(".yaml")
-        for file in _PRESETS.iterdir()
-        if file.name.endswith(".yaml")
-    )
-
-
-def preset_text(name: str) -> str:
-    """The YAML of a preset.
-
-    Raises:
-        NotFoundProblem: There is none of that name.
-    """
-    known = preset_names()
-    if name not in known:
-        detail = f"no preset {name[:40]!r} (there are {', '.join(known)})"
-        raise NotFoundProblem(detail, code="unknown-preset")
-    return (_PRESETS / f"{name}.yaml").read_text()
 
 
 @router.get("/catalog")

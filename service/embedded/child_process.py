@@ -1,4 +1,4 @@
-"""One supervised child: started, watched, started again when it dies, ended with its whole tree."""
+"""Supervision of one child process: start, health checks, restarts, end of its process tree."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from typing import Literal
 import httpx
 
 from service.embedded.errors import ChildError
-from service.embedded.marks import MARK_VARIABLE, end_marked
 from service.embedded.privacy import PRIVATE_UMASK
+from service.embedded.process_markers import MARKER_VARIABLE, end_marked
 
 __all__ = ["Child", "ChildSpec", "StackEvent"]
 
@@ -35,12 +35,12 @@ _TAIL_LINES = 15
 
 @dataclass(frozen=True, slots=True)
 class StackEvent:
-    """One thing that happened to the stack, for people to read.
+    """An event of the stack, for people to read.
 
     Attributes:
-        child: Whom it happened to; ``stack`` for all of them.
-        kind: What happened.
-        message: One line that says it.
+        child: Name of the child; ``stack`` for all of them.
+        kind: Kind of the event.
+        message: One line that describes it.
     """
 
     child: str
@@ -50,16 +50,16 @@ class StackEvent:
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """How to run a child.
+    """How to run a child process.
 
     Attributes:
-        name: Its name; names its log too.
+        name: Name of the child and of its log.
         command: Program and arguments.
-        environment: All of its environment.
-        health: URLs that answer 200 when it is ready.
+        environment: The complete environment.
+        health: URLs that answer 200 when the child is healthy.
         headers: Headers of the health requests.
-        before_stop: Called before it is asked to end.
-        stop_seconds: Time to end after SIGTERM; then its tree is killed.
+        before_stop: Called before SIGTERM is sent.
+        stop_seconds: Time to end after SIGTERM; then the process tree is killed.
         umask: Permissions that its files do not get; -1 for those of this process.
     """
 
@@ -74,21 +74,21 @@ class ChildSpec:
 
 
 class Child:
-    """Runs a child in a thread of its own until ``stop``.
+    """Supervises a child process in a thread until ``stop``.
 
-    A child that dies before it was ever healthy is not started again: the cause is its command or
-    its surroundings. Later it is, after a pause that doubles, at most 5 times in 5 minutes.
+    A child that dies before it was ever healthy is not restarted: the cause is its command or its
+    environment. Later it is restarted with exponential backoff, at most 5 times in 5 minutes.
 
     Attributes:
         ready: Done when the child is healthy for the first time.
-        over: Done when the child is stopped; fails when it is given up.
+        over: Done when the child is stopped; fails when it is no longer restarted.
     """
 
     def __init__(
         self,
         spec: ChildSpec,
         *,
-        mark: str,
+        marker: str,
         folder: Path,
         log: Path,
         client: httpx.Client,
@@ -98,7 +98,7 @@ class Child:
         self.spec = spec
         self.ready: Future[None] = Future()
         self.over: Future[None] = Future()
-        self._mark = f"{mark}.{spec.name}"
+        self._marker = f"{marker}.{spec.name}"
         self._folder = folder
         self._log = log
         self._client = client
@@ -106,18 +106,18 @@ class Child:
         self._emit = emit
         self._log_offset = 0
         self._stopping = threading.Event()
-        self._lock = threading.Lock()  # between a start and a stop
+        self._lock = threading.Lock()  # serializes a start and a stop
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._supervise, name=spec.name, daemon=True)
 
     def start(self) -> None:
-        """Start the child and return at once; wait for ``ready``."""
+        """Start the child without waiting; ``ready`` is done when it is healthy."""
         if self._log.exists():
             self._log.replace(self._log.with_suffix(".log.1"))
         self._thread.start()
 
     def stop(self) -> None:
-        """End the child and all it started."""
+        """End the child and its process tree."""
         with self._lock:
             self._stopping.set()
             process = self._process
@@ -126,13 +126,13 @@ class Child:
             process.terminate()
         if self._thread.ident is not None:
             self._thread.join(self.spec.stop_seconds)
-        end_marked(self._mark, grace_seconds=0)
+        end_marked(self._marker, grace_seconds=0)
         if self._thread.ident is not None:
             self._thread.join()
-            self._tell("stopped", "stopped")
+            self._report("stopped", "stopped")
 
     def _supervise(self) -> None:
-        """Keep the child running; settle ``ready`` and ``over``."""
+        """Keep the child running; complete ``ready`` and ``over``."""
         failure: ChildError | None = None
         try:
             self._keep_running()
@@ -141,7 +141,7 @@ class Child:
         except OSError as error:  # a full disk, too many open files
             failure = ChildError(f"{self.spec.name} cannot be supervised: {error}.")
         if failure is not None:
-            end_marked(self._mark, self.spec.stop_seconds)
+            end_marked(self._marker, self.spec.stop_seconds)
         for future in (self.ready, self.over):
             if not future.done():
                 future.set_exception(failure) if failure else future.set_result(None)
@@ -150,11 +150,11 @@ class Child:
         """Start the child again and again until it is stopped.
 
         Raises:
-            ChildError: It died before it was ever healthy, or too often.
+            ChildError: It died before it was ever healthy, or died too often.
         """
         deaths: deque[float] = deque(maxlen=_MAX_RESTARTS)
         while (reason := self._run_once()) is not None:
-            end_marked(self._mark, self.spec.stop_seconds)  # what a dead root left of its tree
+            end_marked(self._marker, self.spec.stop_seconds)  # descendants of the dead process
             if not self.ready.done():
                 raise ChildError(f"{self.spec.name} {reason}. {self._tail()}")
             now = time.monotonic()
@@ -166,36 +166,36 @@ class Child:
             recent = sum(now - death < _BURST_SECONDS for death in deaths)
             deaths.append(now)
             pause_seconds = 0.0 if recent == 0 else 0.5 * 2.0 ** (recent - 1)
-            self._tell("died", f"{reason}; it is started again in {pause_seconds:g} s")
+            self._report("died", f"{reason}; it is started again in {pause_seconds:g} s")
             if self._stopping.wait(pause_seconds):
                 return
 
     def _run_once(self) -> str | None:
-        """Run the child until it ends; return why it did, or nothing when it was stopped."""
+        """Run the child until it ends; return the reason, or None if it was stopped."""
         with self._lock:
             if self._stopping.is_set():
                 return None
             process = self._process = self._spawn()
-        self._tell("starting", f"started as process {process.pid}")
+        self._report("starting", f"started as process {process.pid}")
         reason = self._await_health(process) or self._await_end(process)
         return None if self._stopping.is_set() else reason
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process with its mark and its log."""
+        """Start the process with its marker and its log."""
         self._trim_log()
         self._log_offset = self._log.stat().st_size if self._log.exists() else 0
         self._log.touch(mode=0o600)
-        with self._log.open("ab") as log:  # appended to, so that it can be truncated under way
+        with self._log.open("ab") as log:  # append mode: it can be truncated while the child writes
             try:
                 return subprocess.Popen(  # noqa: S603
                     self.spec.command,
                     cwd=self._folder,
-                    env={**self.spec.environment, MARK_VARIABLE: self._mark},
+                    env={**self.spec.environment, MARKER_VARIABLE: self._marker},
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     umask=self.spec.umask,
-                    start_new_session=True,  # a terminal's Ctrl-C is the supervisor's to hear
+                    start_new_session=True,  # Ctrl-C in a terminal is for the supervisor
                 )
             except OSError as error:
                 raise ChildError(
@@ -203,41 +203,41 @@ class Child:
                 ) from error
 
     def _await_health(self, process: subprocess.Popen[bytes]) -> str | None:
-        """Wait until all health URLs answer; return why they never will."""
+        """Wait until all health URLs answer; return why they cannot, or None."""
         start = time.monotonic()
-        open_urls = list(self.spec.health)
-        while open_urls:
+        pending_urls = list(self.spec.health)
+        while pending_urls:
             if process.poll() is not None:
                 return _cause(process)
             if time.monotonic() - start > self._start_seconds:
                 process.kill()
                 process.wait()
-                return f"was not healthy after {self._start_seconds:g} s ({open_urls[0]})"
-            if self._is_healthy(open_urls[0]):
-                open_urls.pop(0)
+                return f"was not healthy after {self._start_seconds:g} s ({pending_urls[0]})"
+            if self._is_healthy(pending_urls[0]):
+                pending_urls.pop(0)
             elif self._stopping.wait(_HEALTH_POLL_SECONDS):
                 process.wait()
-        self._tell("healthy", f"healthy after {time.monotonic() - start:.1f} s")
+        self._report("healthy", f"healthy after {time.monotonic() - start:.1f} s")
         if not self.ready.done():
             self.ready.set_result(None)
         return None
 
     def _is_healthy(self, url: str) -> bool:
-        """Tell whether a URL answers 200."""
+        """Whether a URL answers 200."""
         try:
             return self._client.get(url, headers=self.spec.headers).status_code == httpx.codes.OK
         except httpx.HTTPError:
             return False
 
     def _await_end(self, process: subprocess.Popen[bytes]) -> str:
-        """Watch a healthy process until it ends, or hangs and is killed; return which."""
+        """Watch a healthy process until it ends, or hangs and is killed; return the reason."""
         missed = 0
         while True:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_WATCH_SECONDS)
                 return _cause(process)
             self._trim_log()
-            # `ray start` lives on when its raylet left with exit code 0.
+            # `ray start` keeps running when its raylet exits with code 0.
             missed = 0 if all(map(self._is_healthy, self.spec.health)) else missed + 1
             if missed == _MAX_MISSED_WATCHES:
                 process.kill()
@@ -245,7 +245,7 @@ class Child:
                 return f"did not answer for {missed * _WATCH_SECONDS:.0f} s"
 
     def _trim_log(self) -> None:
-        """Move a log that grew too large aside; its writer goes on at the start of the file."""
+        """Rotate a log that is too large; the child continues at the start of the file."""
         if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
             self._log.with_suffix(".log.1").touch(mode=0o600)
             shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
@@ -253,7 +253,7 @@ class Child:
             self._log_offset = 0
 
     def _tail(self) -> str:
-        """Quote the last lines the child wrote since it was started."""
+        """Quote the last lines that the child wrote since its start."""
         with self._log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_offset, size - 8192))
@@ -262,12 +262,14 @@ class Child:
             return f"It wrote nothing to {self._log}."
         return "\n  ".join([f"Last lines of {self._log}:", *lines[-_TAIL_LINES:]])
 
-    def _tell(self, kind: Literal["starting", "healthy", "died", "stopped"], message: str) -> None:
+    def _report(
+        self, kind: Literal["starting", "healthy", "died", "stopped"], message: str
+    ) -> None:
         self._emit(StackEvent(self.spec.name, kind, message))
 
 
 def _cause(process: subprocess.Popen[bytes]) -> str:
-    """Say how a process ended."""
+    """Describe how a process ended."""
     code = process.returncode
     if code >= 0:
         return f"ended with exit code {code}"
