@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -11,9 +13,9 @@ _RAISING_NODES = {"torch::autograd::Error", "torch::autograd::NotImplemented"}
 class GradientGraph:
     """The gradient of a chunk's loss together with its graph, ready to be differentiated again."""
 
-    def __init__(self, loss: Tensor, num_examples: int, parameters: list[Tensor]) -> None:
+    def __init__(self, loss: Tensor, weight: float, parameters: Sequence[Tensor]) -> None:
         self.loss = float(loss.detach())
-        self.num_examples = num_examples
+        self.weight = weight
         self._parameters = parameters
         self._gradients = torch.autograd.grad(
             loss, parameters, create_graph=True, allow_unused=True, materialize_grads=True

@@ -76,17 +76,12 @@ class Lanczos:
         return values, coordinates
 
     def multiplicity(self, coordinates: Tensor) -> float:
-        """Estimate how many eigenvalues a Ritz value stands for: about 1 for one that is found.
-
-        A random vector has about the share d / size of its squared length in an eigenspace of
-        dimension d, by chance up to four times that. A Ritz vector with more of it than one
-        eigenvector has is a mixture.
+        """Estimate how many eigenvectors a Ritz vector mixes, at least 1.
 
         Args:
             coordinates: A column from `ritz`, shape (dimension,).
         """
-        vector = self.combine(coordinates[:, None])[0]
-        return max(1.0, self._probe.size * float(vector @ self._random) ** 2 / 4)
+        return estimate_multiplicity(self.combine(coordinates[:, None])[0], self._random)
 
     def combine(self, coordinates: Tensor) -> Tensor:
         """Return the vectors with these coordinates, the columns, as rows."""
@@ -104,3 +99,17 @@ class Lanczos:
         self._vectors[kept] = self._vectors[self._dimension].clone()
         self._projection[:kept, :kept] = projection @ coordinates
         self._dimension = kept
+
+
+def estimate_multiplicity(vector: Tensor, random: Tensor) -> float:
+    """Estimate how many eigenvectors a unit vector mixes, at least 1.
+
+    A random vector has about the fraction d / size of its squared length in an eigenspace of
+    dimension d, by chance up to four times that. A vector that contains more of it than one
+    eigenvector does is a mixture.
+
+    Args:
+        vector: Shape (size,), from products of an operator with the random vector.
+        random: A random unit vector, shape (size,).
+    """
+    return max(1.0, len(vector) * float(vector @ random) ** 2 / 4)

@@ -11,18 +11,18 @@ from torch import Tensor
 
 from sasam.curvature.operators import Probe
 
-# A standard error from fewer probes is too uncertain to stop on.
+# A standard error from fewer samples is too uncertain to stop on: `docs/benchmarks-curvature.md`.
 FIRST_PROBES = 16
 PROBES_A_BLOCK = 8
 
 
 class Samples(NamedTuple):
-    """What the samples so far say; tensors are float64 on the CPU, shape (1 + layers,).
+    """The estimates from the samples so far; tensors are float64 on the CPU, shape (1 + layers,).
 
     Attributes:
         means: The trace, then that of each layer.
-        errors: Their standard errors; NaN where one sample leaves them unknown.
-        number: How many there are; infinite where there is no sampling error.
+        errors: Their standard errors; NaN for a single sample.
+        number: The number of samples; infinite if there is no sampling error.
     """
 
     means: Tensor
@@ -31,7 +31,7 @@ class Samples(NamedTuple):
 
 
 def independent(values: Tensor) -> Samples:
-    """Average independent samples, one a row."""
+    """Average independent samples, one per row."""
     count = len(values)
     if count == 1:
         return Samples(values[0], torch.full_like(values[0], math.nan), count)
@@ -44,7 +44,7 @@ def certain(values: Tensor) -> Samples:
 
 
 def exact(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
-    """Add up the diagonal, one product a dimension."""
+    """Sum the diagonal, with one product per dimension."""
     diagonal = torch.empty(probe.size, 1, dtype=probe.dtype, device=probe.device)
     for block in torch.split(torch.arange(probe.size, device=probe.device), PROBES_A_BLOCK):
         units = torch.zeros(len(block), probe.size, dtype=probe.dtype, device=probe.device).T
@@ -65,6 +65,6 @@ def hutchinson(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[S
 
 
 def sums_by_layer(columns: Tensor, layers: Sequence[slice]) -> Tensor:
-    """Sum columns (size, k) as a whole and over each layer: shape (k, 1 + layers)."""
+    """Sum each column of a (size, k) matrix, whole and by layer: shape (k, 1 + layers)."""
     sums = [columns.sum(0), *(columns[layer].sum(0) for layer in layers)]
     return torch.stack(sums, 1).to("cpu", torch.float64)

@@ -1,7 +1,8 @@
 """Estimates of a trace that take its large eigenvalues from a sketch: Hutch++ and XTrace.
 
-With an orthonormal Q and P = QQ', the trace is Tr Q'AQ and that of (I−P)A(I−P), which is sampled.
-The diagonal, and so the trace of each layer, splits likewise: A = AP + PA − PAP + (I−P)A(I−P).
+With an orthonormal Q and P = QQ', the trace is Tr Q'AQ plus the trace of (I−P)A(I−P), which is
+sampled. The diagonal, and so the trace of each layer, splits in the same way:
+A = AP + PA − PAP + (I−P)A(I−P).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sasam.curvature._sampling import (
+    FIRST_PROBES,
     PROBES_A_BLOCK,
     Samples,
     certain,
@@ -20,10 +22,10 @@ from sasam.curvature._sampling import (
 )
 from sasam.curvature.operators import Probe
 
-# Hutch++: more vectors than a trained network has outlying eigenvalues, about one a class.
+# Hutch++: more vectors than a trained network has outlying eigenvalues, about one per class.
 _SKETCH_VECTORS = 16
 # XTrace: a standard error from fewer vectors is too uncertain to stop on.
-_FIRST_VECTORS = 10
+_FIRST_VECTORS = 16
 _VECTORS_A_BLOCK = 4
 
 
@@ -41,7 +43,8 @@ def hutchpp(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samp
         signs = probe.signs(min(PROBES_A_BLOCK, budget - probe.matvecs))
         products = sketch.complement(probe.multiply(sketch.complement(signs)))
         values = torch.cat([values, in_range + sums_by_layer(signs * products, layers)])
-        yield independent(values)
+        if len(values) >= FIRST_PROBES or probe.matvecs == budget:
+            yield independent(values)
 
 
 def xtrace(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
@@ -57,14 +60,14 @@ def xtrace(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Sampl
         yield sketch.traces_leaving_one_out(layers)
 
 
-# C, G, W, V of a layer; for the whole these are I, T, W, R.
+# C, G, W, V of a layer; for the whole matrix these are I, T, W, R.
 _Overlaps = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class _Sketch:
     """The range Q of AΩ for random signs Ω, with AΩ = QR, W = Q'Ω and T = Q'AQ.
 
-    Q, AQ and Ω hold a vector a row; R, W and T are float64 on the CPU.
+    Q, AQ and Ω hold one vector per row; R, W and T are float64 on the CPU.
     """
 
     def __init__(self, probe: Probe, capacity: int) -> None:
@@ -78,11 +81,11 @@ class _Sketch:
 
     @property
     def has_full_range(self) -> bool:
-        """Whether some vector added no direction, so that A has no part beside P."""
+        """Whether some vector added no direction, so that (I−P)A(I−P) = 0."""
         return self.rank < self.count
 
     def extend(self, count: int) -> None:
-        """Add random signs to Ω, and what is new in their products to Q."""
+        """Add random signs to Ω, and the new directions of their products to Q."""
         signs = self._probe.signs(count)
         products = self._probe.multiply(signs)
         norms = torch.linalg.vector_norm(products, dim=0)
@@ -122,13 +125,23 @@ class _Sketch:
         return sums_by_layer(diagonal[:, None], layers)
 
     def traces_leaving_one_out(self, layers: Sequence[slice]) -> Samples:
-        """Return the XTrace estimate, whole and by layer, with its jackknife error.
+        """Return the XTrace estimate, whole and by layer, with its standard error.
 
         Without its i-th vector the range is that of Q Mᵢ with Mᵢ = I − sᵢsᵢ', where sᵢ is the unit
-        vector orthogonal to all columns of R but the i-th. The estimates with one vector out share
-        a sketch, so their spread understates the error of their mean. XTrace without vector j is
-        the same formula within Mⱼ; the jackknife over j is at least the variance on average
-        (Efron & Stein 1981).
+        vector orthogonal to all columns of R but the i-th. XTrace without vector j is the same
+        formula within Mⱼ, which gives the jackknife estimate of the variance.
+
+        The estimates tᵢ with one vector left out share a sketch, so their sample variance over k
+        understates the variance of their mean, and the jackknife overstates it. In the ANOVA
+        decomposition of the mean over the independent vectors (Efron & Stein 1981), let V_c be the
+        variance from interactions of c vectors. The jackknife has the expectation Σ c V_c. Given
+        the other vectors, tᵢ is unbiased, so it consists of interactions with vector i alone; up
+        to 1/k its sample variance over k then has at least the expectation Σ V_c / c. As
+        2/c + c ≥ 3, with equality for c = 1 and 2,
+
+            (2 var(t)/k + jackknife) / 3
+
+        has at least the expectation Σ V_c, and is exact where the vectors interact in pairs.
         """
         k = self.rank
         r, w, t = self._r[:k, :k], self._w[:k, :k], self._t[:k, :k]
@@ -148,8 +161,9 @@ class _Sketch:
             kept = [(c, g, wl[:, others], v[:, others]) for c, g, wl, v in overlaps]
             out = _leave_one_out(within, rest, r[:, others], w[:, others], t, kept)
             without.append(out.mean(0))
-        spread = torch.stack(without).var(0, correction=0)
-        return Samples(samples.mean(0), (spread * (k - 1)).sqrt(), k)
+        jackknife = torch.stack(without).var(0, correction=0) * (k - 1)
+        variance = (2 * samples.var(0) / k + jackknife) / 3
+        return Samples(samples.mean(0), variance.sqrt(), k)
 
     def _overlaps(self, layer: slice) -> _Overlaps:
         """Return C = Q'Q, G = Q'AQ, W = Q'Ω and V = (AQ)'Ω over the rows of a layer."""
@@ -165,7 +179,8 @@ def _leave_one_out(
 ) -> Tensor:
     """Estimate the traces with each vector left out of a sketch: shape (count, 1 + layers).
 
-    With Mᵢ = N − sᵢsᵢ', mᵢ = Mᵢ Wᵢ and N the projection `within` coordinates of Q, layer l adds
+    With Mᵢ = N − sᵢsᵢ', mᵢ = Mᵢ Wᵢ and N the projection `within`, in coordinates of Q, the trace
+    of layer l is
 
         Tr(2 Mᵢ Gₗ − Cₗ Mᵢ T Mᵢ) + Wₗᵢ'Rᵢ − Vₗᵢ'mᵢ + Wₗᵢ'Mᵢ(T mᵢ − Rᵢ).
     """

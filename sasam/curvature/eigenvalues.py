@@ -3,17 +3,21 @@
 Lanczos (the default) takes both ends from one Krylov space: after m products the extremal Ritz
 values θ of T = V'AV are the best that any method reaches with m products from one start. A Ritz
 pair has the residual |A u − θ u| = β |s_m|, so an eigenvalue lies within that distance, and within
-its square over the gap to the rest of the spectrum. That eigenvalue need not be the last one: a
-random start holds so little of each eigenvector that the first Ritz value at an end may be the mean
-of the bulk, with a small residual, while the eigenvalues beyond it have not shown yet. A mixture of
-k eigenvectors hides an eigenvalue at distance d from a residual below d/√k; so the residual counts
-√k times, k being what a random vector's share in the Ritz vector tells. An operator may also offer
-guesses at its extremal eigenvectors, which then start the search.
+its square over the gap to the rest of the spectrum.
+
+A small residual does not prove that this eigenvalue is the extremal one. A random vector has so
+small a component along each eigenvector that the first Ritz value at an end may be the mean of the
+bulk, with a small residual, before the eigenvalues beyond it appear. A mixture of k eigenvectors
+hides an eigenvalue at distance d from a residual below d/√k. So both methods multiply the residual
+by √k, and estimate k from the component of the random start along the vector found. An operator may
+also offer guesses of its extremal eigenvectors, with which Lanczos then starts.
 
 Power iteration (the paper's, Appendix A) finds the eigenvalue of largest magnitude, which is not
-the largest one where λ_min < −λ_max. Here it finds the spectral radius ρ first and then iterates
-with A + ρI, whose eigenvalues are not negative, for λ_max, and with A − ρI for λ_min. It divides by
-norms without adding a constant to them: that would shrink small eigenvalues.
+the largest one where λ_min < −λ_max. Here it first estimates the spectral radius ρ and then
+iterates with A + ρI, whose eigenvalues are not negative, for λ_max, and with A − ρI for λ_min. It
+raises ρ whenever a product |A v| exceeds it. Departures from the usual form: it stops on the
+residual and not on the change of the value, which is small wherever convergence is slow; and it
+adds no constant to the norms that it divides by, which would shrink small eigenvalues.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from typing import Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from sasam.curvature._lanczos import Lanczos
+from sasam.curvature._lanczos import Lanczos, estimate_multiplicity
 from sasam.curvature.operators import NonFiniteProductError, Probe, SymmetricOperator
 
 __all__ = ["EigenvalueMethod", "Ends", "ExtremalEigenvalues", "estimate_extremal_eigenvalues"]
@@ -42,13 +46,18 @@ class ExtremalEigenvalues:
     """Both ends of a spectrum.
 
     Attributes:
-        lambda_max: The largest algebraic eigenvalue; NaN where a product was not finite.
-        lambda_min: The smallest algebraic eigenvalue; NaN where a product was not finite.
+        lambda_max: The largest algebraic eigenvalue; NaN if a product was not finite.
+        lambda_min: The smallest algebraic eigenvalue; NaN if a product was not finite.
         residual_max: |A u − λ_max u| of the unit vector u found: some eigenvalue is that near.
         residual_min: The same for λ_min.
-        matvecs: The products used.
-        converged: Whether the ends asked for reached the tolerance.
+        matvecs: The number of products used.
+        converged: Whether the estimated error of each end asked for is within its tolerance. This
+            is an estimate: no method excludes an eigenvalue that its vectors do not contain.
         method: The method used.
+        absolute_tolerance_max: The error allowed for λ_max: `tolerance * |λ_max|`.
+        absolute_tolerance_min: The error allowed for λ_min, which is relative to the spectral
+            radius and not to λ_min: `tolerance * max(|λ_max|, |λ_min|)`. Where λ_max is 60 times
+            larger, a tolerance of 0.001 therefore allows 6 % of λ_min.
     """
 
     lambda_max: float
@@ -58,6 +67,8 @@ class ExtremalEigenvalues:
     matvecs: int
     converged: bool
     method: EigenvalueMethod
+    absolute_tolerance_max: float
+    absolute_tolerance_min: float
 
 
 def estimate_extremal_eigenvalues(
@@ -75,19 +86,19 @@ def estimate_extremal_eigenvalues(
     Args:
         operator: The symmetric operator A.
         method: "lanczos", or "power" for the paper's power iteration.
-        ends: Which ends must reach the tolerance. With "largest", which takes about half the
-            products, λ_min is what they give, with its residual.
-        tolerance: The error asked for, above 0: of λ_max relative to itself, of λ_min relative to
-            the larger magnitude of both (it is often close to 0). Lanczos estimates the error
-            from the residual; power iteration stops, as PyHessian's does, when an iteration
-            changes the value by less, which is no bound.
-        max_matvecs: The most products, at least 1 ("power": 3).
+        ends: The ends that must reach the tolerance. "largest" takes about half the products; the
+            result then still has the estimate of λ_min that these products give.
+        tolerance: The error allowed, above 0: for λ_max relative to |λ_max|, for λ_min relative to
+            the larger magnitude of both ends, because λ_min is often close to 0. The result has
+            both in absolute terms. Ask for a smaller tolerance where λ_min itself matters.
+        max_matvecs: The most products, at least 1 ("power": 3). Power iteration needs several
+            times as many as Lanczos, and often more than the default where the gap is small.
         basis_size: "lanczos": the most vectors to hold, at least 16; memory is about
             `basis_size * operator.size` numbers. A longer run restarts from the best 12.
-        seed: Of the random start.
+        seed: The seed of the random start.
 
     Returns:
-        Both ends with their residuals.
+        Both ends with their residuals and tolerances.
 
     Raises:
         ValueError: The method is unknown or a number is out of its range.
@@ -119,6 +130,8 @@ def estimate_extremal_eigenvalues(
         matvecs=probe.matvecs,
         converged=largest.converged and (ends == "largest" or smallest.converged),
         method=method,
+        absolute_tolerance_max=tolerance * abs(largest.value),
+        absolute_tolerance_min=tolerance * max(abs(largest.value), abs(smallest.value)),
     )
 
 
@@ -167,39 +180,52 @@ def _end(
 
 
 def _power(probe: Probe, ends: Ends, tolerance: float, max_matvecs: int) -> tuple[_End, _End]:
-    """Find the spectral radius, then each end with the spectrum shifted by it."""
-    vector, radius, quotient = probe.unit_vector(), math.inf, 0.0
+    """Estimate the spectral radius, then each end with the spectrum shifted by it."""
+    random = vector = probe.unit_vector()
+    radius, quotient = 0.0, 0.0
     while probe.matvecs < max_matvecs // 3:
         product = probe.multiply(vector)
         quotient = float(vector @ product)
         radius, last = float(torch.linalg.vector_norm(product)), radius
-        if radius == 0 or abs(radius - last) <= tolerance * radius:
+        if abs(radius - last) <= tolerance * radius:
             break
         vector = product / radius
 
-    def start(sign: int) -> Tensor:
-        # The vector found may hold next to nothing of the other end.
-        return vector if sign * quotient > 0 else probe.unit_vector()
+    def start(sign: int) -> tuple[Tensor, Tensor]:
+        # The vector found may have next to no component along the other end's eigenvector.
+        if sign * quotient > 0:
+            return random, vector
+        other = probe.unit_vector()
+        return other, other
 
-    largest = _power_end(probe, start(1), radius, tolerance, max_matvecs - 1)
+    largest = _power_end(probe, *start(1), radius, 1, tolerance, max_matvecs - 1)
     # One more product gives the other end a value, if a crude one.
     rest = max_matvecs if ends == "both" else probe.matvecs + 1
-    return largest, _power_end(probe, start(-1), -radius, tolerance, rest)
+    return largest, _power_end(probe, *start(-1), radius, -1, tolerance, rest)
 
 
 def _power_end(
-    probe: Probe, vector: Tensor, shift: float, tolerance: float, max_matvecs: int
+    probe: Probe,
+    random: Tensor,
+    vector: Tensor,
+    radius: float,
+    sign: int,
+    tolerance: float,
+    max_matvecs: int,
 ) -> _End:
-    """Iterate with A + shift I until the Rayleigh quotient of A settles."""
-    value = math.inf
+    """Iterate with A + radius I (`sign` 1) or A − radius I (−1) until the residual is small.
+
+    The vector is `random` itself or what products with A have made of it.
+    """
     while True:
         product = probe.multiply(vector)
-        value, last = float(vector @ product), value
+        value = float(vector @ product)
         residual = float(torch.linalg.vector_norm(product - value * vector))
-        scale = abs(value) if shift > 0 else abs(shift)
-        rounding = 10 * torch.finfo(probe.dtype).eps * scale
-        converged = residual <= rounding or abs(value - last) <= tolerance * scale
+        radius = max(radius, float(torch.linalg.vector_norm(product)))
+        mixed = estimate_multiplicity(vector, random)
+        rounding = 10 * torch.finfo(probe.dtype).eps * radius
+        allowed = tolerance * (abs(value) if sign > 0 else radius)
+        converged = residual <= rounding or residual * math.sqrt(mixed) <= allowed
         if converged or probe.matvecs >= max_matvecs:
             return _End(value, residual, converged)
-        vector = product + shift * vector
-        vector = vector / torch.linalg.vector_norm(vector)
+        vector = torch.nn.functional.normalize(product + sign * radius * vector, dim=0, eps=0.0)

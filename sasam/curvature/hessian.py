@@ -1,11 +1,12 @@
 """The Hessian of a network's mean loss, as an operator that is never formed.
 
-    L(θ) = (1/N) Σₙ ℓ(f(xₙ; θ), yₙ)        H v = ∂/∂θ ⟨∂L/∂θ, v⟩
+    L(θ) = Σₙ ℓ(f(xₙ; θ), yₙ) / Σₙ dₙ        H v = ∂/∂θ ⟨∂L/∂θ, v⟩
 
-A product differentiates the graph of a gradient once more (reverse over reverse), chunk by chunk
-over the examples. Building that graph costs one gradient, differentiating it about two. So the
-graphs of as many chunks as a fixed number of bytes holds are kept from one product to the next;
-the others are built anew, once for all columns of a block.
+with dₙ = 1, or the class weight of yₙ, or 0 if yₙ is ignored. A product differentiates the graph of
+a gradient once more (reverse over reverse), chunk by chunk over the examples. Building that graph
+costs one gradient, differentiating it about two. So the graphs of as many chunks as fit into a
+fixed number of bytes are kept from one product to the next; the others are built again, once for
+all columns of a block.
 
 `docs/benchmarks-curvature.md` has the measurements behind these choices: forward over reverse
 (`torch.func.jvp` of `grad`, which curvlinops uses), probes batched by `vmap` and the channels-last
@@ -14,11 +15,10 @@ format were slower.
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,9 @@ from torch.nn.functional import normalize
 
 from sasam.curvature._graphs import GradientGraph
 from sasam.curvature._lanczos import Lanczos
+from sasam.curvature._mean_loss import Denominator, DenominatorCheck, LossFunction, weigh
+from sasam.curvature._model_copy import copy_model, trainable_parameters
+from sasam.curvature._threads import limited_threads
 from sasam.curvature.operators import NonFiniteProductError, Probe
 
 __all__ = ["HessianOperator"]
@@ -37,32 +40,41 @@ _CHUNK_BYTES_CPU = 64 * 2**20
 _CHUNK_BYTES_ACCELERATOR = 2**30
 # Lanczos steps on the first chunk in search of guesses.
 _GUESS_STEPS = 5
+_BATCHES_DIFFER = (
+    "the loss differs between two passes over the same batches, so it has no Hessian: batches must "
+    "be neither shuffled nor augmented, and the model must not draw random numbers in eval mode"
+)
 
 
 class HessianOperator:
     """The Hessian of the mean loss over all batches with respect to the trainable weights.
 
-    The operator works on a copy of the model, taken when it is made and put in eval mode: the
-    caller's weights, gradients, buffers and modes stay as they are, and later training does not
-    change the operator. The copy runs outside autocast and with the math kernel of attention (the
-    others have no second derivative). A non-finite loss is no error: products are then NaN, and so
-    are the estimates made from them.
+    The operator works on a copy of the model in eval mode, made on construction: the caller's
+    weights, gradients, buffers and modes stay as they are, and later training does not change the
+    operator. The copy runs outside autocast and with the math kernel of attention (the others have
+    no second derivative). Work on the CPU whose graph is smaller than 8 MiB runs on one thread. A
+    non-finite loss raises no error: products are then NaN, and so are the estimates made from them.
 
     Args:
-        model: The network.
-        loss_fn: Maps outputs and targets to the mean loss of their examples, a scalar.
-        batches: Pairs (inputs, targets) of tensors with the examples along the first axis; batches
-            of different sizes count by their sizes. It is read again for every product and must
-            give the same pairs in the same order: a list, or a loader that neither shuffles nor
-            augments.
+        model: The network. Its trainable parameters are dense, of type float32 or float64, and
+            share type and device; parameters without `requires_grad` are constants.
+        loss_fn: Maps outputs and targets to the mean loss of their examples, a real scalar.
+        batches: Pairs (inputs, targets) of tensors with the examples along the first axis. They
+            are read again for every product and must be the same pairs in the same order: a list,
+            or a loader that neither shuffles nor augments.
         chunk_size: Examples differentiated at once, at least 1; by default as many as a graph of
-            64 MiB holds (1 GiB on an accelerator). It does not change the products.
+            64 MiB holds (1 GiB on an accelerator). It changes the products by rounding alone.
         cache_bytes: The most memory, in bytes, for graphs kept between products; 0 keeps none.
+        denominator: Maps targets to the number that `loss_fn` divides by, at least 0; by default
+            their number. A cross-entropy with class weights needs
+            `lambda targets: weight[targets].sum()`, one that ignores targets
+            `lambda targets: (targets != ignore_index).sum()`. Chunks and batches count by it.
 
     Raises:
         ValueError: There is no batch, or an empty one, or they can be read only once; the loss is
-            not a scalar or not a mean over examples; the model has no trainable weights, or its
-            weights differ in type or device.
+            not a real scalar, not a sum over examples divided by the denominator, or all targets
+            have the denominator 0; the model cannot be copied, or keeps a tensor that it computed
+            from its weights once; a trainable parameter is missing or not as described.
         RuntimeError: The loss differs between two passes over the same batches (random masks,
             augmentation, shuffling), or does not depend on the weights.
     """
@@ -70,11 +82,12 @@ class HessianOperator:
     def __init__(
         self,
         model: nn.Module,
-        loss_fn: Callable[[Tensor, Tensor], Tensor],
+        loss_fn: LossFunction,
         batches: Iterable[tuple[Tensor, Tensor]],
         *,
         chunk_size: int | None = None,
         cache_bytes: int = 2**30,
+        denominator: Denominator | None = None,
     ) -> None:
         if chunk_size is not None and chunk_size < 1:
             raise ValueError(f"chunk_size must be None or at least 1, got {chunk_size}")
@@ -85,27 +98,49 @@ class HessianOperator:
                 "batches must be readable again for every product (a list or a loader), "
                 f"got a {type(batches).__name__} that can be read only once"
             )
-        # A compiled module has no second derivative; the module inside it does.
-        self._model = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
-        named = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+        self._model, derived = copy_model(model)
+        named = trainable_parameters(self._model)
         self._parameters = list(named.values())
-        self._check_parameters()
         self._sizes = [p.numel() for p in self._parameters]
         self._layers = _slices_by_module(named)
         self._loss_fn = loss_fn
+        self._denominator = denominator
         self._batches = batches
-        bytes_per_chunk, bytes_per_example = self._graph_bytes()
+        self._chunk_size = 2
+        first = None
+        for first in self._chunks():
+            if first.weight > 0:
+                break
+        if first is None:
+            raise ValueError("batches must hold at least one batch, got none")
+        if first.weight == 0:
+            raise ValueError("batches must hold a target with a denominator above 0, got none")
+        with limited_threads(0):
+            self._check_loss(first, derived)
+            bytes_per_chunk, bytes_per_example = self._graph_bytes(first)
         chunk_bytes = _CHUNK_BYTES_CPU if self.device.type == "cpu" else _CHUNK_BYTES_ACCELERATOR
         self._chunk_size = chunk_size or max(1, chunk_bytes // bytes_per_example)
         self._cache: list[GradientGraph] = []
-        sizes, losses = [], []
-        for inputs, targets in self._chunks():
-            cache_bytes -= bytes_per_chunk + bytes_per_example * len(inputs)
-            sizes.append(len(inputs))
-            losses.append(self._first_loss(inputs, targets, keep=cache_bytes >= 0))
-        self._num_examples, self._num_chunks = sum(sizes), len(sizes)
-        self._loss = float(np.average(losses, weights=sizes))
-        self._check_first_chunk(losses[0])
+        self._losses: list[float] = []
+        self._num_examples, self._total_weight, self._work_bytes = 0, 0.0, 0
+        weighted_loss = 0.0
+        check = DenominatorCheck(loss_fn, denominator)
+        for chunk in self._chunks():
+            size = len(chunk.inputs)
+            self._num_examples += size
+            if chunk.weight == 0:
+                continue
+            graph_bytes = bytes_per_chunk + bytes_per_example * size
+            self._work_bytes = max(self._work_bytes, graph_bytes)
+            cache_bytes -= graph_bytes
+            with limited_threads(self._work_bytes):
+                self._losses.append(self._first_loss(chunk, check, keep=cache_bytes >= 0))
+            weighted_loss += chunk.weight * self._losses[-1]
+            self._total_weight += chunk.weight
+        self._loss = weighted_loss / self._total_weight
+        with limited_threads(self._work_bytes):
+            self._check_again()
+            self._check_mixing(first)
 
     @property
     def size(self) -> int:
@@ -134,12 +169,12 @@ class HessianOperator:
 
     @property
     def num_examples(self) -> int:
-        """The number N of examples in the mean."""
+        """The number of examples in the batches, including those with ignored targets."""
         return self._num_examples
 
     @property
     def loss(self) -> float:
-        """The mean loss L."""
+        """The mean loss L over all batches."""
         return self._loss
 
     def matvec(self, vector: Tensor, /) -> Tensor:
@@ -153,13 +188,14 @@ class HessianOperator:
 
         Raises:
             ValueError: The shape is another one.
+            RuntimeError: The batches are not those that the operator was made with.
         """
         if vector.shape != (self.size,):
             raise ValueError(f"vector must have shape ({self.size},), got {tuple(vector.shape)}")
         return self.matmat(vector[:, None])[:, 0]
 
     def matmat(self, vectors: Tensor, /) -> Tensor:
-        """Return H V, cheaper a column than `matvec` where graphs are not kept.
+        """Return H V, at a lower cost per column than `matvec` where graphs are not kept.
 
         Args:
             vectors: Shape (size, k), of the operator's type and device; best with columns that are
@@ -170,6 +206,7 @@ class HessianOperator:
 
         Raises:
             ValueError: The shape is another one.
+            RuntimeError: The batches are not those that the operator was made with.
         """
         if vectors.ndim != 2 or len(vectors) != self.size:
             raise ValueError(
@@ -187,7 +224,8 @@ class HessianOperator:
         Returns:
             Unit columns, shape (size, 2); NaN where the weights have diverged.
         """
-        graph = next(self._graphs())
+        with limited_threads(self._work_bytes):
+            graph = next(self._graphs())
         probe = Probe(_ChunkHessian(self, graph), seed=0)
         gradient = normalize(graph.gradient.to(probe.dtype), dim=0)[:, None]
         krylov = Lanczos(probe, min(_GUESS_STEPS, self.size), gradient)
@@ -204,13 +242,14 @@ class HessianOperator:
         return self.matvec(other) if other.ndim == 1 else self.matmat(other)
 
     def _multiply(self, graphs: Iterable[GradientGraph], vectors: Tensor) -> Tensor:
-        """Return the share of the chunks with these graphs in H V, columns contiguous."""
+        """Return the sum over the chunks of these graphs in H V, with contiguous columns."""
         rows = vectors.detach().T.contiguous()
         products = torch.zeros_like(rows)
         pairs = [(self._split(v), self._split(hv)) for v, hv in zip(rows, products, strict=True)]
-        for graph in graphs:
-            graph.accumulate_products(pairs, graph.num_examples / self._num_examples)
-            del graph  # before the next one is built
+        with limited_threads(self._work_bytes):
+            for graph in graphs:
+                graph.accumulate_products(pairs, graph.weight / self._total_weight)
+                del graph  # before the next one is built
         return products.T
 
     def _split(self, vector: Tensor) -> list[Tensor]:
@@ -218,8 +257,8 @@ class HessianOperator:
         parts = torch.split(vector, self._sizes)
         return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]
 
-    def _chunks(self, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches cut to chunks, on the operator's device, without the first `skip`."""
+    def _chunks(self, skip: int = 0) -> Iterator[_Chunk]:
+        """Yield the batches cut to chunks, without the first `skip` of those that have a weight."""
         pairs = (
             pair
             for inputs, targets in map(_checked_batch, self._batches)
@@ -229,50 +268,81 @@ class HessianOperator:
                 strict=True,
             )
         )
-        for inputs, targets in islice(pairs, skip, None):
-            yield inputs.to(self.device), targets.to(self.device)
+        for inputs, targets in pairs:
+            targets = targets.to(self.device)
+            weight = weigh(targets, self._denominator)
+            if weight > 0 and skip > 0:
+                skip -= 1
+            else:
+                yield _Chunk(inputs.to(self.device), targets, weight)
 
-    def _chunk_loss(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return the mean loss of a chunk."""
+    def _evaluate(self, chunk: _Chunk) -> tuple[Tensor, Tensor]:
+        """Return the outputs and the mean loss of a chunk."""
         with torch.autocast(self.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
-            return self._loss_fn(self._model(inputs), targets)
+            outputs = self._model(chunk.inputs)
+            return outputs, self._loss_fn(outputs, chunk.targets)
 
-    def _gradient_graph(self, inputs: Tensor, targets: Tensor) -> GradientGraph:
+    @torch.no_grad()
+    def _loss_of(self, chunk: _Chunk) -> float:
+        """Return the mean loss of a chunk, without a graph."""
+        return float(self._evaluate(chunk)[1])
+
+    def _gradient_graph(
+        self, chunk: _Chunk, check: DenominatorCheck | None = None
+    ) -> GradientGraph:
         """Return the gradient of a chunk's loss with its graph."""
         with torch.enable_grad():
-            loss = self._chunk_loss(inputs, targets)
+            outputs, loss = self._evaluate(chunk)
             if not loss.requires_grad:
                 raise RuntimeError("the loss does not depend on the trainable weights")
-            return GradientGraph(loss, len(inputs), self._parameters)
+            graph = GradientGraph(loss, chunk.weight, self._parameters)
+        if check is not None:
+            check.check(outputs, chunk.targets, graph.loss)
+        return graph
 
     def _graphs(self) -> Iterator[GradientGraph]:
-        """Yield the graph of every chunk, those that are kept first."""
+        """Yield the graph of every chunk, those that are kept first.
+
+        Raises:
+            RuntimeError: A chunk that is read again has another loss, or is missing.
+        """
         yield from self._cache
-        if len(self._cache) < self._num_chunks:
-            for inputs, targets in self._chunks(skip=len(self._cache)):
-                yield self._gradient_graph(inputs, targets)
+        index = len(self._cache)
+        if index == len(self._losses):
+            return
+        for chunk in self._chunks(skip=index):
+            if chunk.weight == 0:
+                continue
+            graph = self._gradient_graph(chunk)
+            if index == len(self._losses) or not self._is_close(graph.loss, self._losses[index]):
+                raise RuntimeError(_BATCHES_DIFFER)
+            index += 1
+            yield graph
+            del graph  # before the next one is built
+        if index < len(self._losses):
+            raise RuntimeError(_BATCHES_DIFFER)
 
-    def _check_parameters(self) -> None:
-        """Refuse a model without trainable weights, or with weights of several kinds."""
-        if not self._parameters:
-            raise ValueError("the model has no trainable weights: none has requires_grad=True")
-        kinds = sorted({f"{p.dtype} on {p.device}" for p in self._parameters})
-        if len(kinds) > 1:
-            raise ValueError(
-                f"the trainable weights must share one type and device, got {', '.join(kinds)}"
-            )
-
-    def _graph_bytes(self) -> tuple[int, int]:
-        """Measure what the graph of a gradient keeps whatever its size, and by the example."""
-        self._chunk_size = 2
-        first = next(self._chunks(), None)
-        if first is None:
-            raise ValueError("batches must hold at least one batch, got none")
-        with torch.no_grad():
-            loss = self._chunk_loss(*first)
+    def _check_loss(self, chunk: _Chunk, derived: Mapping[str, Tensor]) -> None:
+        """Refuse a loss that is not a real scalar, or depends on a derived tensor of the model."""
+        with torch.enable_grad():
+            _, loss = self._evaluate(chunk)
         if not isinstance(loss, Tensor) or loss.ndim > 0:
             got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise ValueError(f"loss_fn must return a scalar tensor, got {got}")
+        if loss.is_complex():
+            raise ValueError(f"loss_fn must return a real scalar tensor, got {loss.dtype}")
+        if not loss.requires_grad:
+            raise RuntimeError("the loss does not depend on the trainable weights")
+        for name, tensor in derived.items():
+            gradient = torch.autograd.grad(loss, tensor, retain_graph=True, allow_unused=True)
+            if gradient[0] is not None:
+                raise ValueError(
+                    f"the loss depends on {name!r}, a tensor that the model computed from its "
+                    "weights once: compute it in forward"
+                )
+
+    def _graph_bytes(self, pair: _Chunk) -> tuple[int, int]:
+        """Measure the bytes that the graph of a gradient keeps: constant, and per example."""
         kept: dict[int, int] = {}
 
         def note(tensor: Tensor) -> Tensor:
@@ -281,53 +351,61 @@ class HessianOperator:
 
         totals = []
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            for size in range(1, len(first[0]) + 1):
-                self._gradient_graph(first[0][:size], first[1][:size])
+            for size in range(1, len(pair.inputs) + 1):
+                self._gradient_graph(self._part(pair, slice(size)))
                 totals.append(sum(kept.values()))
                 kept.clear()
         per_example = max(1, totals[-1] - totals[0] if len(totals) > 1 else totals[0])
         return max(0, totals[0] - per_example), per_example
 
-    def _first_loss(self, inputs: Tensor, targets: Tensor, *, keep: bool) -> float:
+    def _first_loss(self, chunk: _Chunk, check: DenominatorCheck, *, keep: bool) -> float:
         """Return the loss of a chunk that is read for the first time; keep its graph or not."""
         if keep:
-            self._cache.append(self._gradient_graph(inputs, targets))
+            self._cache.append(self._gradient_graph(chunk, check))
             return self._cache[-1].loss
         with torch.no_grad():
-            return float(self._chunk_loss(inputs, targets))
+            outputs, loss = self._evaluate(chunk)
+        check.check(outputs, chunk.targets, float(loss))
+        return float(loss)
 
-    @torch.no_grad()
-    def _check_first_chunk(self, loss: float) -> None:
-        """Read the first chunk again; refuse a loss that is another one, or not a mean."""
-        tolerance = math.sqrt(torch.finfo(self.dtype).eps)
-        for inputs, targets in islice(self._chunks(), 1):
-            again = float(self._chunk_loss(inputs, targets))
-            if np.isclose(again, loss, rtol=tolerance, atol=0.0, equal_nan=True):
-                self._check_mean(inputs, targets, loss, tolerance)
-                return
-        raise RuntimeError(
-            "the loss differs between two passes over the same batches, so it has no Hessian: "
-            "batches must be neither shuffled nor augmented, and the model must not draw random "
-            "numbers in eval mode"
-        )
+    def _check_again(self) -> None:
+        """Read the first chunk again, and refuse another loss."""
+        chunk = next((chunk for chunk in self._chunks() if chunk.weight > 0), None)
+        if chunk is None or not self._is_close(self._loss_of(chunk), self._losses[0]):
+            raise RuntimeError(_BATCHES_DIFFER)
 
-    def _check_mean(self, inputs: Tensor, targets: Tensor, loss: float, tolerance: float) -> None:
-        """Refuse a loss of the first chunk that is not the mean of its parts."""
-        size = len(inputs)
-        if size == 1:
-            return
-        first = float(self._chunk_loss(inputs[:1], targets[:1]))
-        rest = float(self._chunk_loss(inputs[1:], targets[1:]))
-        mean = (first + (size - 1) * rest) / size
-        if math.isfinite(mean) and not math.isclose(loss, mean, rel_tol=tolerance):
+    def _check_mixing(self, pair: _Chunk) -> None:
+        """Refuse a model that computes other outputs for two examples than for each of them."""
+        parts = [self._part(pair, slice(n, n + 1)) for n in range(len(pair.inputs))]
+        mean = sum(p.weight * self._loss_of(p) for p in parts if p.weight > 0) / pair.weight
+        loss = self._loss_of(pair)
+        if math.isfinite(loss) and not self._is_close(loss, mean):
             raise ValueError(
-                f"loss_fn must return the mean over examples (reduction='mean'), and no layer may "
-                f"mix examples: {size} examples gave {loss}, their parts average {mean}"
+                "no layer may mix examples, and loss_fn must return their mean: "
+                f"{len(parts)} examples gave {loss}, their parts average {mean}"
             )
+
+    def _part(self, chunk: _Chunk, examples: slice) -> _Chunk:
+        """Return some examples of a chunk."""
+        targets = chunk.targets[examples]
+        return _Chunk(chunk.inputs[examples], targets, weigh(targets, self._denominator))
+
+    def _is_close(self, loss: float, expected: float) -> bool:
+        """Whether two losses are equal up to rounding, or both NaN."""
+        tolerance = math.sqrt(torch.finfo(self.dtype).eps)
+        return bool(np.isclose(loss, expected, rtol=tolerance, atol=0.0, equal_nan=True))
+
+
+class _Chunk(NamedTuple):
+    """Examples that are differentiated at once, and the denominator of their mean loss."""
+
+    inputs: Tensor
+    targets: Tensor
+    weight: float
 
 
 class _ChunkHessian:
-    """The share of one chunk in the Hessian of an operator."""
+    """The term of one chunk in the Hessian of an operator, as an operator."""
 
     def __init__(self, whole: HessianOperator, graph: GradientGraph) -> None:
         self.size, self.dtype, self.device = whole.size, whole.dtype, whole.device

@@ -89,6 +89,12 @@ def model(request: pytest.FixtureRequest) -> nn.Module:
 
 
 @pytest.fixture
+def small_vit() -> nn.Module:
+    torch.manual_seed(0)
+    return SmallViT().double()
+
+
+@pytest.fixture
 def cnn() -> nn.Module:
     torch.manual_seed(0)
     return small_cnn().double()

@@ -62,6 +62,45 @@ def test_tolerance_holds_for_both_ends(rotated):
         assert ends.lambda_min == pytest.approx(-1.0, abs=2 * tolerance)
 
 
+def wrong_ends(ends, spectrum, tolerance=1e-3) -> bool:
+    """Whether some end is further from the spectrum's than the tolerance."""
+    smallest, largest = float(spectrum[0]), float(spectrum[-1])
+    norm = max(-smallest, largest)
+    return (
+        abs(ends.lambda_max - largest) > tolerance * abs(largest)
+        or abs(ends.lambda_min - smallest) > tolerance * norm
+    )
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_power_iteration_says_converged_only_within_its_tolerance(
+    as_operator, dense_hessian, small_vit, sign
+):
+    """With a stop on the change of the value all runs were wrong, by up to 36 %."""
+    dense = sign * dense_hessian(small_vit)
+    spectrum = torch.linalg.eigvalsh(dense)
+    for max_matvecs in (100, 1000):
+        runs = [
+            estimate_extremal_eigenvalues(
+                as_operator(dense), method="power", max_matvecs=max_matvecs, seed=seed
+            )
+            for seed in range(8)
+        ]
+        assert not any(run.converged and wrong_ends(run, spectrum) for run in runs)
+    assert all(run.converged for run in runs)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_result_has_the_tolerance_of_each_end(rotated, method):
+    spectrum = torch.cat([torch.tensor([-1.0, 60.0]), torch.linspace(-0.1, 0.1, 198)])
+    ends = estimate_extremal_eigenvalues(rotated(spectrum), method=method, tolerance=0.01)
+    assert ends.absolute_tolerance_max == pytest.approx(0.6, rel=0.01)
+    assert ends.absolute_tolerance_min == pytest.approx(0.6, rel=0.01)
+    flipped = estimate_extremal_eigenvalues(rotated(-spectrum), method=method, tolerance=0.01)
+    assert flipped.absolute_tolerance_max == pytest.approx(0.01 * abs(flipped.lambda_max))
+    assert flipped.absolute_tolerance_min == pytest.approx(0.6, rel=0.01)
+
+
 def test_restarts_lose_no_accuracy(rotated):
     operator = rotated(torch.linspace(-1, 2, 300).double())
     runs = [

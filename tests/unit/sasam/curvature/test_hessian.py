@@ -202,11 +202,88 @@ def test_unusable_losses_are_refused(cnn, batches):
         HessianOperator(cnn, lambda outputs, _: outputs.detach().mean(), batches)
 
 
+@pytest.mark.parametrize("chunk_size", [None, 1, 4])
+@pytest.mark.parametrize("cache_bytes", [0, 2**30])
+@pytest.mark.parametrize("kind", ["ignored", "weighted"])
+def test_ratio_losses_equal_those_of_one_batch(cnn, images, labels, chunk_size, cache_bytes, kind):
+    """The first example is ignored, and so is a whole chunk."""
+    weight = torch.tensor([0.2, 1.0, 3.0], dtype=torch.float64)
+    targets = labels.clone()
+    if kind == "ignored":
+        targets[:5] = targets[8] = -100
+        loss_fn, denominator = F.cross_entropy, lambda t: (t != -100).sum()
+    else:
+        loss_fn, denominator = nn.CrossEntropyLoss(weight), lambda t: weight[t].sum()
+    batches = list(zip(images.split(10), targets.split(10), strict=True))
+    operator = HessianOperator(
+        cnn,
+        loss_fn,
+        batches,
+        chunk_size=chunk_size,
+        cache_bytes=cache_bytes,
+        denominator=denominator,
+    )
+    parameters = list(cnn.eval().parameters())
+    loss = loss_fn(cnn(images), targets)
+    gradients = torch.autograd.grad(loss, parameters, create_graph=True)
+    gradient = torch.cat([g.flatten() for g in gradients])
+    vector = torch.randn(operator.size, dtype=torch.float64)
+    product = torch.cat([g.flatten() for g in torch.autograd.grad(gradient @ vector, parameters)])
+    assert operator.loss == pytest.approx(loss.item())
+    torch.testing.assert_close(operator @ vector, product, rtol=1e-9, atol=1e-12)
+    for chunks in (chunk_size, 10):
+        with pytest.raises(ValueError, match="pass a function that returns this number"):
+            HessianOperator(cnn, loss_fn, batches, chunk_size=chunks)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated")
+def test_old_weight_norm_is_copied_and_stale_tensors_are_refused(cnn, batches):
+    cnn[6] = nn.utils.weight_norm(cnn[6])
+    assert HessianOperator(cnn, F.cross_entropy, batches).size == 27 + 6 + 39 + 3
+    cnn.scale = cnn[0].weight.sum()
+    HessianOperator(cnn, F.cross_entropy, batches)  # not used
+    cnn[4].register_forward_hook(lambda module, inputs, outputs: outputs * module.scale)
+    cnn[4].scale = cnn[0].weight.sum()
+    with pytest.raises(ValueError, match=r"depends on '4\.scale'"):
+        HessianOperator(cnn, F.cross_entropy, batches)
+
+
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.bfloat16, torch.float16])
+def test_parameters_without_real_full_precision_are_refused(cnn, batches, dtype):
+    cnn.odd = nn.Parameter(torch.ones(2, dtype=dtype))
+    with pytest.raises(ValueError, match=f"got {dtype} for 'odd'"):
+        HessianOperator(cnn, F.cross_entropy, batches)
+
+
+def test_later_batches_that_change_are_refused(cnn, batches):
+    changing = list(batches)
+    operator = HessianOperator(cnn, F.cross_entropy, changing, cache_bytes=0)
+    vector = torch.ones(operator.size, dtype=torch.float64)
+    changing[1] = (2 * batches[1][0], batches[1][1])
+    with pytest.raises(RuntimeError, match="differs between two passes"):
+        operator @ vector
+    del changing[1:]
+    with pytest.raises(RuntimeError, match="differs between two passes"):
+        operator @ vector
+
+
+def test_small_work_runs_on_one_thread_and_restores_the_number(cnn, batches):
+    before, seen = torch.get_num_threads(), []
+    try:
+        torch.set_num_threads(2)
+        cnn.register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+        HessianOperator(cnn, F.cross_entropy, batches)
+        assert set(seen) == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_unusable_models_are_refused(cnn, batches):
     with pytest.raises(ValueError, match="no trainable weights"):
         HessianOperator(nn.Flatten(), F.cross_entropy, batches)
     cnn[0].float()
-    with pytest.raises(ValueError, match="float32 on cpu, torch"):
+    with pytest.raises(ValueError, match=r"float32 on cpu for '0.weight' and torch"):
         HessianOperator(cnn, F.cross_entropy, batches)
 
 

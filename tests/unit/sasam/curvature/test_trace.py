@@ -32,11 +32,60 @@ def test_intervals_cover_the_trace_as_often_as_they_say(rotated, method, spectru
         for seed in range(120)
     ]
     covered = sum(abs(r.value - truth) <= 2 * r.standard_error for r in runs)
-    # 95 % is nominal; stopping on the standard error itself costs a little.
     assert covered >= 0.88 * len(runs)
     bias = sum(r.value - truth for r in runs) / len(runs)
     spread = math.sqrt(sum(r.standard_error**2 for r in runs)) / len(runs)
     assert abs(bias) <= 4 * spread
+
+
+def coverage(operator, truth: float, seeds: int, **arguments) -> tuple[float, float]:
+    """Return the fraction of 95 % intervals that hold the truth, and reported over true error."""
+    runs = [estimate_trace(operator, seed=seed, **arguments) for seed in range(seeds)]
+    limits = [run.interval() for run in runs]
+    inside = sum(low <= truth <= high for low, high in limits) / seeds
+    squares = sum((run.value - truth) ** 2 for run in runs)
+    return inside, math.sqrt(sum(run.standard_error**2 for run in runs) / squares)
+
+
+@pytest.mark.parametrize("spectrum", [outliers, flat], ids=["outliers", "flat"])
+def test_standard_error_of_xtrace_is_that_of_its_runs(rotated, spectrum):
+    """The jackknife alone is 1.4 times the true error on the flat spectrum."""
+    inside, ratio = coverage(
+        rotated(spectrum()),
+        float(spectrum().sum()),
+        100,
+        method="xtrace",
+        max_matvecs=26,
+        relative_standard_error=0,
+    )
+    assert 0.85 <= ratio <= 1.25
+    assert inside >= 0.92
+
+
+@pytest.mark.parametrize("spectrum", [outliers, flat], ids=["outliers", "flat"])
+def test_runs_that_stop_early_cover_as_often_as_they_say(rotated, spectrum):
+    """1.96 standard errors of the first 8 samples cover 89 % to 91 %."""
+    inside, _ = coverage(
+        rotated(spectrum()), float(spectrum().sum()), 400, relative_standard_error=0.02
+    )
+    assert inside >= 0.93
+
+
+def test_intervals_use_the_quantiles_of_student(rotated):
+    trace = estimate_trace(
+        rotated(outliers()), method="hutchinson", max_matvecs=16, relative_standard_error=0
+    )
+    assert trace.degrees_of_freedom == 15
+    low, high = trace.interval(0.95)
+    assert (low + high) / 2 == pytest.approx(trace.value)
+    assert (high - low) / 2 == pytest.approx(2.13145 * trace.standard_error, rel=1e-5)
+    exact = estimate_trace(rotated(outliers()), max_matvecs=200)
+    assert exact.interval() == (exact.value, exact.value)
+    single = estimate_trace(rotated(outliers()), method="hutchinson", max_matvecs=1)
+    assert all(math.isnan(limit) for limit in single.interval())
+    for confidence in (0, 1, math.nan):
+        with pytest.raises(ValueError, match=f"above 0 and below 1, got {confidence}"):
+            trace.interval(confidence)
 
 
 def test_sketching_beats_hutchinson_on_outliers(rotated):
