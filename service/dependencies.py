@@ -8,10 +8,17 @@ from service.errors import FieldProblem, InvalidProblem, TooLargeProblem
 from service.execution.results import MlflowResults
 from service.settings import Settings
 from service.storage import Database
-from service.summaries.answers import Answers
+from service.summaries.service import SummaryService
 from service.sweeps.service import SweepService
 
-__all__ = ["answers", "database", "mlflow_results", "read_text", "settings", "sweep_service"]
+__all__ = [
+    "database",
+    "mlflow_results",
+    "read_text",
+    "settings",
+    "summary_service",
+    "sweep_service",
+]
 
 
 def settings(request: Request) -> Settings:
@@ -32,9 +39,9 @@ def mlflow_results(request: Request) -> MlflowResults:
     return found
 
 
-def answers(request: Request) -> Answers:
-    """The application's answers about tuning sensitivity."""
-    found: Answers = request.app.state.answers
+def summary_service(request: Request) -> SummaryService:
+    """The application's summaries and figures of sweeps."""
+    found: SummaryService = request.app.state.summaries
     return found
 
 

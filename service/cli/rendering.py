@@ -14,7 +14,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from service.client import Catalog, Preset
-    from service.summaries import SummaryTable
+    from service.sensitivity import SummaryTable
     from service.sweeps.schemas import DryRunView, Progress, SweepDetail, SweepView
     from service.trials.schemas import TrialView
 

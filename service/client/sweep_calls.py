@@ -19,9 +19,9 @@ from service.trials.schemas import TrialDetail, TrialPage, TrialView
 if TYPE_CHECKING:  # they draw, which takes a second to import
     from pandas import DataFrame
 
-    from service.summaries import FigureData, SweepSummary
-    from service.summaries.schemas import FigureView
-    from service.summaries.summary import Budget
+    from service.sensitivity import FigureData, SweepSummary
+    from service.sensitivity.schemas import FigureView
+    from service.sensitivity.sweep_summary import Budget
 
 __all__ = ["SweepCalls"]
 
@@ -172,7 +172,7 @@ class SweepCalls(Generic[S]):
         Raises:
             ProblemError: No trial has finished yet, or an option is out of range.
         """
-        from service.summaries.schemas import SweepSummary
+        from service.sensitivity.schemas import SweepSummary
 
         asked = _asked(target, epsilon, gradient_evaluations, optimizers)
         return self._get("/summary", SweepSummary.model_validate_json, **asked)
@@ -199,7 +199,7 @@ class SweepCalls(Generic[S]):
     @endpoint
     def figures(self) -> Call[list[FigureView]]:
         """The figures there are and the options each takes."""
-        from service.summaries.schemas import FigureView
+        from service.sensitivity.schemas import FigureView
 
         return self._get("/figures", TypeAdapter(list[FigureView]).validate_json)
 
@@ -227,14 +227,14 @@ class SweepCalls(Generic[S]):
     @endpoint
     def figure_data(self, /, name: str, **options: str | None) -> Call[FigureData]:
         """The data of a figure."""
-        from service.summaries.figures import FigureData
+        from service.sensitivity.figures import FigureData
 
         return self._get(f"/figures/{name}", FigureData.model_validate_json, **options)
 
     @endpoint
     def heatmap(self, metric: str, *, split: str | None = None) -> Call[FigureData]:
         """A metric over learning rates and weight decays: ``ood_accuracy``, ``hessian_trace``."""
-        from service.summaries.figures import FigureData
+        from service.sensitivity.figures import FigureData
 
         return self._get("/heatmap", FigureData.model_validate_json, metric=metric, split=split)
 

@@ -16,7 +16,7 @@ from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage, SweepView
 from service.sweeps.states import SweepState
 
 if TYPE_CHECKING:  # imported where they are needed, and only then
-    from service.summaries import SweepComparison
+    from service.sensitivity import SweepComparison
     from workers.spec import SweepSpec
 
 __all__ = ["AsyncSweeps", "Specification", "Sweeps"]
@@ -107,7 +107,7 @@ class _SweepsCalls(Generic[S]):
         Raises:
             ProblemError: There is no such sweep, or one has no finished trial yet.
         """
-        from service.summaries import SweepComparison
+        from service.sensitivity import SweepComparison
 
         params = {"sweeps": ",".join(sweep_ids), "epsilon": epsilon}
         return Call("GET", "/api/v1/compare", SweepComparison.model_validate_json, params)
