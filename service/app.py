@@ -39,12 +39,12 @@ from service.security.audit import AuditLog
 from service.security.authentication import Authentication
 from service.security.gate import Gate
 from service.security.headers import SecurityHeaders
+from service.sensitivity.errors import NeedsGridError, NotAvailableError, SummaryError
 from service.settings import Settings
 from service.storage import DATABASE_AWAY, Database
 from service.summaries import endpoints as summaries
-from service.summaries.answers import Answers
-from service.summaries.errors import NeedsGridError, NotAvailableError, SummaryError
 from service.summaries.publishing import Publisher
+from service.summaries.service import SummaryService
 from service.sweeps import endpoints as sweeps
 from service.trials import endpoints as trials
 from service.ui import STATIC
@@ -86,7 +86,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.readiness = ReadinessWatch(
         app.state.database, app.state.ray, app.state.results, settings.lease_seconds
     )
-    app.state.answers = Answers(app.state.database, app.state.results)
+    app.state.summaries = SummaryService(app.state.database, app.state.results)
     app.state.broadcast = Broadcast(app.state.database)
     app.state.metrics = Metrics(app.state.database, ClusterWatch(app.state.ray))
     app.state.authentication = Authentication(app.state.database, settings)
@@ -129,7 +129,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await run_in_threadpool(tighten, state.settings.home)
     await run_in_threadpool(state.database.migrate)
     await run_in_threadpool(state.authentication.prepare)
-    publisher = Publisher(state.answers, state.results)
+    publisher = Publisher(state.summaries, state.results)
     lease = Lease(state.database, seconds=state.settings.lease_seconds)
     state.metrics.watch_leader(lambda: lease.is_held)
     reconciler = Reconciler(

@@ -11,22 +11,22 @@ from service.execution.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
 from service.settings import Settings
 from service.storage import Database
-from service.summaries.answers import Answers
+from service.summaries.service import SummaryService
 from service.sweeps.service import SweepService
 
 __all__ = [
     "Caller",
-    "answers",
     "database",
     "mlflow_results",
     "read_text",
     "settings",
+    "summary_service",
     "sweep_service",
 ]
 
 
 def _caller(request: Request) -> Principal:
-    """Who asks; the gate has found out."""
+    """The authenticated caller, as identified by the gate."""
     found: Principal = request.state.principal
     return found
 
@@ -52,9 +52,9 @@ def mlflow_results(request: Request) -> MlflowGateway:
     return found
 
 
-def answers(request: Request) -> Answers:
-    """The application's answers about tuning sensitivity."""
-    found: Answers = request.app.state.answers
+def summary_service(request: Request) -> SummaryService:
+    """The application's summaries and figures of sweeps."""
+    found: SummaryService = request.app.state.summaries
     return found
 
 

@@ -1,4 +1,4 @@
-"""Draws a heatmap in a terminal: the number in every cell, colour where there is any."""
+"""Draw a heatmap on a terminal: a number in every cell, with colours if supported."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from service.summaries import FigureData
-    from service.summaries.figures import TerminalCell, TerminalPanel
+    from service.sensitivity import FigureData
+    from service.sensitivity.figures import HeatmapCell, HeatmapLayout, HeatmapPanel
 
 __all__ = ["draw_heatmap"]
 
@@ -35,20 +35,19 @@ _CIVIDIS: tuple[_Colour, ...] = (
     (254, 232, 56),
 )
 _GAP = 3
-_DARK_INK_FROM = 0.55
 
 
 def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
     """Panels of learning rate x weight decay, as many beside each other as fit.
 
     Args:
-        figure: What ``Sweep.heatmap`` answers.
-        on: Where it is shown.
+        figure: Result of ``Sweep.heatmap``.
+        on: The console.
     """
-    from service.summaries import terminal_heatmap
+    from service.sensitivity import heatmap_layouts
 
-    stops = _CIVIDIS if figure.scales["log"] else _VIRIDIS
-    panels = [_panel(panel, stops) for panel in terminal_heatmap(figure)]
+    (layout,) = heatmap_layouts(figure)
+    panels = [_panel(panel, layout) for panel in layout.panels]
     width = max(on.measure(panel).maximum for panel in panels)
     beside = max(1, (on.width + _GAP) // (width + _GAP))
     parts: list[RenderableType] = [Text(figure.title, style="bold")]
@@ -59,7 +58,7 @@ def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
     return Group(*parts, *(Text(note, style="dim") for note in figure.notes))
 
 
-def _panel(panel: TerminalPanel, stops: Sequence[_Colour]) -> Table:
+def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> Table:
     """One optimizer: weight decays down, learning rates across."""
     drawn = Table(
         box=None,
@@ -70,25 +69,28 @@ def _panel(panel: TerminalPanel, stops: Sequence[_Colour]) -> Table:
         collapse_padding=True,
         header_style="dim",
     )
-    texts = [f" {cell.text} " for row in panel.cells for cell in row]
-    width = max(map(len, [*texts, *(f"{rate} " for rate in panel.learning_rates)]))
+    stops = _CIVIDIS if layout.is_log else _VIRIDIS
+    texts = [f" {cell.text} " for row in panel.rows for cell in row]
+    width = max(map(len, [*texts, *(f"{rate:g} " for rate in layout.learning_rates)]))
     drawn.add_column("wd \\ lr", style="dim", no_wrap=True)
-    for rate in panel.learning_rates:
-        drawn.add_column(rate.center(width), no_wrap=True)
-    for decay, row in zip(panel.weight_decays, panel.cells, strict=True):
+    for rate in layout.learning_rates:
+        drawn.add_column(f"{rate:g}".center(width), no_wrap=True)
+    for decay, row in zip(layout.weight_decays, panel.rows, strict=True):
         drawn.add_row(
-            f"{decay} ", *(Text(cell.text.center(width), _style(cell, stops)) for cell in row)
+            f"{decay:g} ", *(Text(cell.text.center(width), _style(cell, stops)) for cell in row)
         )
     return drawn
 
 
-def _style(cell: TerminalCell, stops: Sequence[_Colour]) -> Style:
-    """The cell's colour with an ink that can be read on it."""
+def _style(cell: HeatmapCell, stops: Sequence[_Colour]) -> Style:
+    """The colour of a cell, with readable text on it."""
+    from service.sensitivity.figures.heatmap_layout import DARK_INK_ABOVE
+
     if cell.shade is None:
         return Style(dim=True)
-    if cell.negative:
+    if cell.is_negative:
         return Style(color="red", bold=True)
-    ink = "black" if cell.shade > _DARK_INK_FROM else "white"
+    ink = "black" if cell.shade > DARK_INK_ABOVE else "white"
     return Style(color=ink, bgcolor=Color.from_rgb(*_mix(cell.shade, stops)))
 
 

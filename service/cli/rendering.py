@@ -19,7 +19,7 @@ from workers.moments import moment_text
 if TYPE_CHECKING:
     from service.client import CatalogView as Catalog
     from service.client import PresetView as Preset
-    from service.summaries import SummaryTable
+    from service.sensitivity import SummaryTable
     from service.sweeps.schemas import DryRunView, Progress, SweepDetail, SweepView
     from service.trials.schemas import TrialView
 

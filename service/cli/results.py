@@ -184,7 +184,7 @@ def compare(
     """Put sweeps side by side: the same grid on other models, data or code versions."""
     from service.cli.output import write
     from service.cli.rendering import console, summary_table
-    from service.summaries import comparison_table
+    from service.sensitivity import comparison_table
 
     file_format = None if file is None else _format_of(file)
     with connect(url) as client:
@@ -254,7 +254,7 @@ def _format_of(file: Path) -> str:
 def print_summary(sweep: Sweep, on: Console, **asked: Any) -> None:
     """Print the summary of a sweep as a table; ``asked`` are options of ``Sweep.summary``."""
     from service.cli.rendering import summary_table
-    from service.summaries import render_table
+    from service.sensitivity import render_table
 
     on.print(summary_table(render_table(sweep.summary(**asked)), on))
 

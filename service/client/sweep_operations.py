@@ -19,9 +19,9 @@ from service.trials.schemas import TrialDetail, TrialPage, TrialView
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
     from pandas import DataFrame
 
-    from service.summaries import FigureData, SweepSummary
-    from service.summaries.schemas import FigureView
-    from service.summaries.summary import Budget
+    from service.sensitivity import FigureData, SweepSummary
+    from service.sensitivity.schemas import FigureView
+    from service.sensitivity.sweep_summary import Budget
 
 __all__ = ["SweepOperations"]
 
@@ -172,7 +172,7 @@ class SweepOperations(Generic[S]):
         Raises:
             ProblemError: No trial has finished yet, or an option is out of range.
         """
-        from service.summaries.schemas import SweepSummary
+        from service.sensitivity.schemas import SweepSummary
 
         params = _summary_params(target, epsilon, gradient_evaluations, optimizers)
         return self._get("/summary", SweepSummary.model_validate_json, **params)
@@ -199,7 +199,7 @@ class SweepOperations(Generic[S]):
     @endpoint
     def figures(self) -> Operation[list[FigureView]]:
         """The available figures and the options of each."""
-        from service.summaries.schemas import FigureView
+        from service.sensitivity.schemas import FigureView
 
         return self._get("/figures", TypeAdapter(list[FigureView]).validate_json)
 
@@ -227,14 +227,14 @@ class SweepOperations(Generic[S]):
     @endpoint
     def figure_data(self, /, name: str, **options: str | None) -> Operation[FigureData]:
         """The data of a figure."""
-        from service.summaries.figures import FigureData
+        from service.sensitivity.figures import FigureData
 
         return self._get(f"/figures/{name}", FigureData.model_validate_json, **options)
 
     @endpoint
     def heatmap(self, metric: str, *, split: str | None = None) -> Operation[FigureData]:
         """A metric, such as ``ood_accuracy``, over learning rates and weight decays."""
-        from service.summaries.figures import FigureData
+        from service.sensitivity.figures import FigureData
 
         return self._get("/heatmap", FigureData.model_validate_json, metric=metric, split=split)
 

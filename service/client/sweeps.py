@@ -23,7 +23,7 @@ from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage, SweepView
 from service.sweeps.states import SweepState
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
-    from service.summaries import SweepComparison
+    from service.sensitivity import SweepComparison
     from workers.spec import SweepSpec
 
 __all__ = ["AsyncSweeps", "Specification", "Sweeps"]
@@ -120,7 +120,7 @@ class _SweepsOperations(Generic[S]):
         Raises:
             ProblemError: There is no such sweep, or one of them has no finished trial yet.
         """
-        from service.summaries import SweepComparison
+        from service.sensitivity import SweepComparison
 
         params = {"sweeps": ",".join(sweep_ids), "epsilon": epsilon}
         return Operation("GET", "/api/v1/compare", SweepComparison.model_validate_json, params)

@@ -1,4 +1,4 @@
-"""Answers that are worked out once."""
+"""Thread-safe LRU cache that computes each value once."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -12,12 +12,12 @@ Value = TypeVar("Value")
 
 
 class Cache(Generic[Value]):
-    """Values by key; the least recently used go when they weigh too much together.
+    """Values by key; the least recently used are dropped when their total weight is too high.
 
-    Whoever asks for a value that is being worked out waits for it. An error is not kept.
+    A request for a value that is being computed waits for it. Errors are not cached.
 
     Args:
-        limit: Most weight together.
+        limit: Largest total weight.
         weigh: Weight of a value.
     """
 
@@ -29,7 +29,7 @@ class Cache(Generic[Value]):
         self._lock = Lock()
 
     def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
-        """The value of ``key``; ``compute`` works it out where it is not there."""
+        """The value of ``key``, computed if it is not cached."""
         with self._lock:
             known = self._values.get(key)
             if known is not None:
@@ -52,7 +52,7 @@ class Cache(Generic[Value]):
         return value
 
     def _drop(self) -> None:
-        """Make room; what is being worked out weighs nothing yet."""
+        """Drop the least recently used values; those being computed have no weight yet."""
         for key, value in list(self._values.items()):
             if self._weight <= self._limit:
                 return

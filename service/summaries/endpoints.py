@@ -1,4 +1,4 @@
-"""HTTP for tuning sensitivity: summaries, figures, reports, comparisons."""
+"""Endpoints of tuning sensitivity: summaries, figures, reports, comparisons."""
 
 from __future__ import annotations
 
@@ -6,52 +6,46 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from service.dependencies import answers, database
+from service.dependencies import database, summary_service
 from service.errors import NotFoundProblem, ProblemDetails, problems
-from service.storage import Database
-from service.summaries.answers import (
-    COMPARISON_FORMATS,
-    SUMMARY_FORMATS,
-    Answer,
-    Answers,
-    View,
-)
-from service.summaries.compared import SweepComparison
-from service.summaries.errors import InvalidOptionError
-from service.summaries.figures import (
+from service.sensitivity import (
     COMPARISON_FIGURES,
+    COMPARISON_FORMATS,
     FIGURES,
     HEATMAP_METRICS,
     MEDIA_TYPES,
-    THEMES,
+    SUMMARY_FORMATS,
     FigureData,
+    FigureView,
+    InvalidOptionError,
+    SweepComparison,
+    SweepSummary,
     describe_figures,
+    export_comparison,
+    export_summary,
 )
-from service.summaries.schemas import FigureView, SweepSummary
-from service.summaries.summary import EPSILON, Budget
-from service.summaries.table import TrialTable
-from service.summaries.trials import trial_table
+from service.sensitivity.export import require_format
+from service.sensitivity.figures import THEMES
+from service.sensitivity.figures.expected_max import BUDGETS
+from service.sensitivity.figures.learning_curves import PROGRESS
+from service.sensitivity.sweep_summary import EPSILON, Budget
+from service.storage import Database
+from service.summaries.service import Selection, SummaryService
 from service.sweeps.service import require_sweep
-from service.trials.repository import TrialRepository
 
-__all__ = ["router", "table_of_sweep"]
+__all__ = ["router"]
 
 router = APIRouter(tags=["summaries"])
 
-
-def table_of_sweep(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> TrialTable:
-    """The trials of the sweep in the path."""
-    with stored.snapshot() as session:
-        sweep = require_sweep(session, sweep_id)
-        return trial_table(sweep, TrialRepository(session).of_sweep(sweep_id))
+_HTML = "text/html; charset=utf-8"
 
 
 def _choice(allowed: Any, **more: Any) -> Any:
-    """A parameter with some values; others get an answer that lists them."""
+    """A query parameter with the allowed values; the error for another value lists them."""
     return Query(json_schema_extra={"enum": list(allowed)}, **more)
 
 
-def _view(
+def _selection(
     optimizer: Annotated[
         list[str] | None,
         Query(description="Labels of optimizers, repeatable; all where absent."),
@@ -64,13 +58,13 @@ def _view(
             examples=["equal", "30000"],
         ),
     ] = None,
-) -> View:
-    """Which part of a sweep a question is about."""
-    return View(tuple(optimizer or ()), _budget(gradient_evaluations))
+) -> Selection:
+    """The part of a sweep that the query parameters select."""
+    return Selection(tuple(optimizer or ()), _budget(gradient_evaluations))
 
 
 def _budget(text: str | None) -> Budget | None:
-    """A budget of gradient evaluations."""
+    """Parse a budget of gradient evaluations."""
     if text is None or text == "equal":
         return text  # type: ignore[return-value]  # it is "equal"
     try:
@@ -78,13 +72,13 @@ def _budget(text: str | None) -> Budget | None:
     except ValueError:
         raise InvalidOptionError(
             "invalid_gradient_evaluations",
-            f"A budget of {text[:40]!r} is no number.",
+            f"A budget of {text[:40]!r} is not a number.",
             ("equal", "a positive number of gradient evaluations"),
         ) from None
 
 
-def _answers(model: Any, media_types: dict[str, str]) -> dict[int | str, dict[str, Any]]:
-    """What an endpoint answers: its formats, and its problems."""
+def _responses(model: Any, media_types: dict[str, str]) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses of an endpoint: its formats and its problems."""
     others = {
         media.partition(";")[0]: {"schema": {"type": "string"}}
         for name, media in media_types.items()
@@ -92,9 +86,9 @@ def _answers(model: Any, media_types: dict[str, str]) -> dict[int | str, dict[st
     }
     problems = {
         404: "There is no such sweep.",
-        409: "These trials cannot answer (yet); `allowed` says what they can.",
-        422: "Something asked for does not exist; `allowed` says what does.",
-        503: "It needs what only MLflow has, and MLflow does not answer.",
+        409: "These trials cannot answer (yet); `allowed` lists the alternatives.",
+        422: "A requested name does not exist; `allowed` lists those that do.",
+        503: "It needs data from MLflow, and MLflow does not answer.",
     }
     return {
         200: {"model": model, "content": others} if model else {"content": others},
@@ -105,8 +99,8 @@ def _answers(model: Any, media_types: dict[str, str]) -> dict[int | str, dict[st
     }
 
 
-Sensitivity = Annotated[Answers, Depends(answers)]
-Part = Annotated[View, Depends(_view)]
+Summaries = Annotated[SummaryService, Depends(summary_service)]
+Selected = Annotated[Selection, Depends(_selection)]
 Target = Annotated[
     float | None,
     Query(description="Accuracy in [0, 1] for `trials_to_target`; by default the best less eps."),
@@ -123,14 +117,14 @@ Sweeps = Annotated[
     str,
     Query(description="Ids of sweeps, comma-separated.", examples=["1f0c2a9b77d4,9d31c0f2ab68"]),
 ]
-FIGURE = _answers(FigureData, MEDIA_TYPES)
+FIGURE = _responses(FigureData, MEDIA_TYPES)
 
 
-@router.get("/sweeps/{sweep_id}/summary", responses=_answers(SweepSummary, SUMMARY_FORMATS))
+@router.get("/sweeps/{sweep_id}/summary", responses=_responses(SweepSummary, SUMMARY_FORMATS))
 def show_summary(
     sweep_id: str,
-    sensitivity: Sensitivity,
-    part: Part,
+    summaries: Summaries,
+    selection: Selected,
     target: Target = None,
     epsilon: Epsilon = EPSILON,
     file_format: SummaryFormat = "json",
@@ -139,84 +133,77 @@ def show_summary(
 
     Per optimizer the configuration with the best validation accuracy (never selected by OOD), its
     OOD accuracy and curvature, sensitivities, regrets, divergence, expected-best curves; all pairs
-    compared; and what to beware of.
+    compared; and caveats.
     """
-    return _sent(
-        sensitivity.summary(sweep_id, part, target=target, epsilon=epsilon, file_format=file_format)
-    )
+    require_format(file_format, SUMMARY_FORMATS)
+    summary = summaries.summary(sweep_id, selection, target=target, epsilon=epsilon)
+    return _response(export_summary(summary, file_format), SUMMARY_FORMATS[file_format])
 
 
 @router.get("/sweeps/{sweep_id}/heatmap", responses=FIGURE)
 def show_heatmap(
     sweep_id: str,
-    sensitivity: Sensitivity,
-    part: Part,
+    summaries: Summaries,
+    selection: Selected,
     metric: Annotated[str | None, _choice(HEATMAP_METRICS)] = None,
     split: Split = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
-    """A metric over learning rates and weight decays, one panel an optimizer."""
+    """A metric over learning rates and weight decays, one panel per optimizer."""
     options = {"metric": metric, "split": split}
-    return _sent(
-        sensitivity.figure(
-            sweep_id, "heatmap", part, file_format=file_format, theme=theme, options=options
-        )
+    content = summaries.figure_file(
+        sweep_id, "heatmap", selection, options, file_format=file_format, theme=theme
     )
+    return _response(content, MEDIA_TYPES[file_format])
 
 
 @router.get("/sweeps/{sweep_id}/figures", responses=problems(NotFoundProblem))
 def list_figures(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> list[FigureView]:
-    """The figures there are and the options each takes."""
+    """The figures and the options of each."""
     with stored.snapshot() as session:
         require_sweep(session, sweep_id)
-    return [
-        FigureView(name=figure.name, summary=figure.summary, options=list(figure.options))
-        for figure in describe_figures()
-    ]
+    return list(describe_figures())
 
 
 @router.get("/sweeps/{sweep_id}/figures/{name}", responses=FIGURE)
 def show_figure(
     sweep_id: str,
     name: Annotated[str, Path(json_schema_extra={"enum": list(FIGURES)})],
-    sensitivity: Sensitivity,
-    part: Part,
+    summaries: Summaries,
+    selection: Selected,
     metric: Annotated[
         str | None, _choice(HEATMAP_METRICS, description="Of heatmap and curvature-scatter.")
     ] = None,
     split: Split = None,
     budget: Annotated[
         str | None,
-        _choice(("configurations", "gradient_evaluations"), description="Of expected-max."),
+        _choice(BUDGETS, description="Of expected-max."),
     ] = None,
-    x: Annotated[
-        str | None, _choice(("epoch", "gradient_evaluations"), description="Of learning-curves.")
-    ] = None,
+    x: Annotated[str | None, _choice(PROGRESS, description="Of learning-curves.")] = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
     """A figure as its data (json, csv), its Vega-Lite specification, or a picture (svg, png)."""
     options = {"metric": metric, "split": split, "budget": budget, "x": x}
-    return _sent(
-        sensitivity.figure(
-            sweep_id, name, part, file_format=file_format, theme=theme, options=options
-        )
+    content = summaries.figure_file(
+        sweep_id, name, selection, options, file_format=file_format, theme=theme
     )
+    return _response(content, MEDIA_TYPES[file_format])
 
 
-@router.get("/sweeps/{sweep_id}/report.html", responses=_answers(None, {"html": "text/html"}))
+@router.get("/sweeps/{sweep_id}/report.html", responses=_responses(None, {"html": _HTML}))
 def show_report(
-    sweep_id: str, sensitivity: Sensitivity, part: Part, theme: Theme = "light"
+    sweep_id: str, summaries: Summaries, selection: Selected, theme: Theme = "light"
 ) -> Response:
-    """Summary, caveats, comparisons and every figure as one page that needs no network."""
-    return _sent(sensitivity.report(sweep_id, part, theme=theme))
+    """Summary, caveats, comparisons and every figure as one self-contained page."""
+    return _response(summaries.report(sweep_id, selection, theme=theme), _HTML)
 
 
-@router.get("/compare", responses=_answers(SweepComparison, COMPARISON_FORMATS))
+@router.get("/compare", responses=_responses(SweepComparison, COMPARISON_FORMATS))
 def compare(
     sweeps: Sweeps,
-    sensitivity: Sensitivity,
+    summaries: Summaries,
     epsilon: Epsilon = EPSILON,
     file_format: ComparisonFormat = "json",
 ) -> Response:
@@ -224,31 +211,31 @@ def compare(
 
     With two or more workloads also scores normalised within each, and performance profiles.
     """
-    return _sent(sensitivity.compare(_ids(sweeps), epsilon=epsilon, file_format=file_format))
+    require_format(file_format, COMPARISON_FORMATS)
+    comparison = summaries.compare(_ids(sweeps), epsilon=epsilon)
+    return _response(export_comparison(comparison, file_format), COMPARISON_FORMATS[file_format])
 
 
 @router.get("/compare/figures/{name}", responses=FIGURE)
 def show_comparison_figure(
     name: Annotated[str, Path(json_schema_extra={"enum": list(COMPARISON_FIGURES)})],
     sweeps: Sweeps,
-    sensitivity: Sensitivity,
+    summaries: Summaries,
     epsilon: Epsilon = EPSILON,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
     """A figure of several sweeps, in the formats of a sweep's figures."""
-    return _sent(
-        sensitivity.comparison_figure(
-            _ids(sweeps), name, epsilon=epsilon, file_format=file_format, theme=theme
-        )
+    content = summaries.comparison_figure_file(
+        _ids(sweeps), name, epsilon=epsilon, file_format=file_format, theme=theme
     )
+    return _response(content, MEDIA_TYPES[file_format])
 
 
 def _ids(sweeps: str) -> list[str]:
-    """Ids without what stands around them."""
+    """Ids without separators and spaces."""
     return [sweep_id for part in sweeps.split(",") if (sweep_id := part.strip())]
 
 
-def _sent(answer: Answer) -> Response:
-    """An answer over HTTP."""
-    return Response(answer.content, media_type=answer.media_type)
+def _response(content: bytes, media_type: str) -> Response:
+    return Response(content, media_type=media_type)

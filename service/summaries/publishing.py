@@ -1,4 +1,4 @@
-"""Stores what a sweep found as artifacts of its MLflow run, when the sweep ends."""
+"""Publishing: summary and figures of an ended sweep become artifacts of its MLflow run."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from threading import Lock, Thread
 
 from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.first_line import first_line
+from service.sensitivity import FIGURES, NotAvailableError, export_summary
+from service.sensitivity.figures import PICTURE_FORMATS
 from service.storage import DATABASE_AWAY, Database
-from service.summaries.answers import Answers
-from service.summaries.errors import NotAvailableError
-from service.summaries.figures import FIGURES, PICTURE_FORMATS
+from service.summaries.service import SummaryService
 from service.sweeps.repository import SweepRepository
 from workers.mlflow_schema import Tag
 
@@ -20,33 +20,33 @@ __all__ = ["Publisher"]
 
 log = logging.getLogger(__name__)
 
-_LATELY = timedelta(days=1)
+_RECENTLY = timedelta(days=1)
 _SUMMARIES = {"summary.json": "json", "summary.csv": "csv", "summary.tex": "latex"}
 _NEEDS_METRIC = "heatmap"  # the other heatmaps show its metrics
 
 
 class Publisher:
-    """Draws every figure of an ended sweep in a thread and hands it to MLflow.
+    """Draws the figures of ended sweeps in a thread and stores them in MLflow.
 
     Args:
-        answers: Summaries and figures.
+        summaries: Computes summaries and figures.
         results: MLflow.
     """
 
-    def __init__(self, answers: Answers, results: MlflowGateway) -> None:
-        self._answers = answers
+    def __init__(self, summaries: SummaryService, results: MlflowGateway) -> None:
+        self._summaries = summaries
         self._results = results
-        self._turn = Lock()
+        self._lock = Lock()
 
     def start(self, sweep_id: str, run_id: str | None) -> Thread:
-        """Publish an ended sweep without waiting for it; a failure is logged and harms nothing.
+        """Publish an ended sweep in the background; a failure is only logged.
 
         Args:
             sweep_id: The sweep.
-            run_id: Its MLflow run; None where it never had one.
+            run_id: Its MLflow run; None if it never had one.
 
         Returns:
-            The thread that does it.
+            The publishing thread.
         """
         name = f"publish-{sweep_id}"
         thread = Thread(target=self._publish, args=(sweep_id, run_id), name=name, daemon=True)
@@ -54,37 +54,38 @@ class Publisher:
         return thread
 
     def resume(self, database: Database) -> Thread:
-        """Publish what ended lately and is not published: the service died meanwhile.
+        """Publish recently ended sweeps that a restart left unpublished.
 
         Returns:
-            The thread that does it.
+            The publishing thread.
         """
         thread = Thread(target=self._resume, args=(database,), name="publish", daemon=True)
         thread.start()
         return thread
 
     def files(self, sweep_id: str) -> Iterator[tuple[str, bytes]]:
-        """Name and content of everything that these trials can show.
+        """Name and content of the summaries, the available figures and the report.
 
         Raises:
             NotAvailableError: No trial has finished.
         """
         for name, file_format in _SUMMARIES.items():
-            yield name, self._answers.summary(sweep_id, file_format=file_format).content
+            yield name, export_summary(self._summaries.summary(sweep_id), file_format)
         for figure in FIGURES:
             if figure == _NEEDS_METRIC:
                 continue
             try:
                 for picture in PICTURE_FORMATS:
-                    drawn = self._answers.figure(sweep_id, figure, file_format=picture)
-                    yield f"figures/{figure}.{picture}", drawn.content
+                    content = self._summaries.figure_file(sweep_id, figure, file_format=picture)
+                    yield f"figures/{figure}.{picture}", content
             except NotAvailableError as error:
                 log.info("sweep %s has no figure %s: %s", sweep_id, figure, error)
-        yield "report.html", self._answers.report(sweep_id).content
+        yield "report.html", self._summaries.report(sweep_id)
 
     def _resume(self, database: Database) -> None:
+        """Publish the recently ended sweeps without the tag that marks published ones."""
         with database.snapshot() as session:
-            ended = SweepRepository(session).ended_since(datetime.now(UTC) - _LATELY)
+            ended = SweepRepository(session).ended_since(datetime.now(UTC) - _RECENTLY)
             runs = {row.sweep_id: row.mlflow_run_id for row in ended if row.mlflow_run_id}
         for sweep_id, run_id in runs.items():
             try:
@@ -96,10 +97,10 @@ class Publisher:
                 self._publish(sweep_id, run_id)
 
     def _publish(self, sweep_id: str, run_id: str | None) -> None:
-        """Publish one sweep, after those that ended before it."""
+        """Publish one sweep; several are published one after the other."""
         if run_id is None:
             return
-        with self._turn:
+        with self._lock:
             try:
                 self._results.log_files(run_id, dict(self.files(sweep_id)))
                 self._results.tag_run(run_id, Tag.PUBLISHED, "true")

@@ -1,4 +1,4 @@
-"""The page that puts sweeps side by side, and where they are chosen."""
+"""Page that compares sweeps, with the form that selects them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.dependencies import answers, sweep_service
-from service.summaries import (
+from service.dependencies import summary_service, sweep_service
+from service.sensitivity import (
     SummaryError,
     SummaryTable,
     SweepComparison,
     comparison_table,
 )
-from service.summaries.answers import MAX_COMPARED, Answers
+from service.summaries.service import MAX_COMPARED, SummaryService
 from service.sweeps.schemas import SweepDetail
 from service.sweeps.service import SweepService
 from service.ui.callers import Caller
@@ -31,7 +31,7 @@ _FIGURES = _ONE_FIGURE | {"performance-profiles": "Performance profiles"}
 
 @dataclass(frozen=True, slots=True)
 class _Compared:
-    """What comparing found; or why nothing."""
+    """A comparison with its table, or the reason why there is none."""
 
     comparison: SweepComparison | None = None
     table: SummaryTable | None = None
@@ -41,26 +41,26 @@ class _Compared:
 @router.get("/compare")
 def show_comparison(
     sweep_service: Annotated[SweepService, Depends(sweep_service)],
-    sensitivity: Annotated[Answers, Depends(answers)],
+    summaries: Annotated[SummaryService, Depends(summary_service)],
     caller: Caller,
     sweeps: Annotated[list[str] | None, Query(max_length=2 * MAX_COMPARED)] = None,
     q: Annotated[str, Query(max_length=64)] = "",
     figure: Annotated[str, Query(max_length=40)] = "side-by-side",
 ) -> Response:
-    """Sweeps side by side, as soon as two are chosen.
+    """Compare sweeps, as soon as two are selected.
 
     Args:
-        sweep_service: Knows sweeps.
-        sensitivity: Compares them.
-        caller: Who asks.
+        sweep_service: Searches sweeps.
+        summaries: Compares them.
+        caller: Author of the request.
         sweeps: Ids, repeated or separated by commas.
-        q: Part of the name of sweeps to choose from.
+        q: Part of the names of sweeps to select from.
         figure: Which figure to show.
     """
     ids = list(dict.fromkeys(i for some in sweeps or () for i in some.split(",") if i))
     chosen = [sweep_service.get(sweep_id) for sweep_id in ids]
     found, total = sweep_service.search(text=q.strip(), limit=_OFFERED)
-    compared = _compare(sensitivity, ids) if len(ids) > 1 else _Compared()
+    compared = _compare(summaries, ids) if len(ids) > 1 else _Compared()
     figures = _FIGURES if compared.comparison and compared.comparison.workloads else _ONE_FIGURE
     return render_page(
         "compare.html",
@@ -78,12 +78,11 @@ def show_comparison(
     )
 
 
-def _compare(sensitivity: Answers, ids: list[str]) -> _Compared:
+def _compare(summaries: SummaryService, ids: list[str]) -> _Compared:
     try:
-        answer = sensitivity.compare(ids)
+        comparison = summaries.compare(ids)
     except SummaryError as error:
         return _Compared(refusal=error)
-    comparison = SweepComparison.model_validate_json(answer.content)
     return _Compared(comparison, comparison_table(comparison))
 
 

@@ -1,4 +1,4 @@
-"""Heatmaps as HTML tables: what is in each cell, its colour step and where its link goes."""
+"""Heatmaps as HTML tables: text, colour step and link of each cell."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from service.sensitivity import FigureData, SweepSummary, heatmap_layouts
+from service.sensitivity.figures import HeatmapCell, HeatmapLayout
+from service.sensitivity.number_format import split_label
+from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.storage import TrialRow
-from service.summaries import FigureData, NotAvailableError, SweepSummary
-from service.summaries.table import CURVATURE_METRICS
-from service.ui.labels import SPLIT_TITLES, optimizer_title
-from service.ui.sweep_results import SweepResults
+from service.ui.labels import optimizer_title
 from workers.metrics import METRICS, SPLITS
 from workers.spec import SweepSpec
 
@@ -28,7 +29,7 @@ class Choice:
     Attributes:
         metric: Its name.
         split: Of a curvature.
-        title: For people.
+        title: Display name.
     """
 
     metric: str
@@ -37,7 +38,7 @@ class Choice:
 
     @property
     def query(self) -> str:
-        """The part of an address that chooses it."""
+        """The query string that selects it."""
         given = {"metric": self.metric, "split": self.split}
         return urlencode({name: value for name, value in given.items() if value is not None})
 
@@ -47,11 +48,11 @@ class Cell:
     """One configuration.
 
     Attributes:
-        label: What is printed in it.
-        note: Beneath that, small.
-        style: Class names: a step of a scale, or why there is none.
-        title: All of it in words.
-        query: The part of an address that chooses its trials.
+        label: Its text.
+        note: Small text below.
+        style: CSS classes: a step of a colour scale, or the state without a colour.
+        title: Description in words.
+        query: The query string that selects its trials.
     """
 
     label: str
@@ -71,7 +72,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Heatmaps:
-    """Panels of one metric on one colour scale."""
+    """The panels of one metric."""
 
     choice: Choice
     learning_rates: list[float]
@@ -93,7 +94,7 @@ def choices(summary: SweepSummary | None) -> list[Choice]:
         for split in getattr(optimizer.best_config, metric)
     }
     return [Choice(name, None, METRICS[name].title) for name in names] + [
-        Choice(metric, split, f"{METRICS[metric].title}, {SPLIT_TITLES[split]}")
+        Choice(metric, split, f"{METRICS[metric].title}, {split_label(split)}")
         for metric in CURVATURE_METRICS
         for split in SPLITS
         if (metric, split) in measured
@@ -102,7 +103,7 @@ def choices(summary: SweepSummary | None) -> list[Choice]:
 
 def heatmaps(
     specification: SweepSpec,
-    results: SweepResults,
+    figure: FigureData | None,
     choice: Choice,
     running: Iterable[TrialRow],
 ) -> Heatmaps | None:
@@ -110,26 +111,22 @@ def heatmaps(
 
     Args:
         specification: Of the sweep.
-        results: Of the sweep.
-        choice: What to show.
-        running: Trials that run now; their cells say so.
+        figure: Data of the heatmap; None before a trial has ended.
+        choice: The metric.
+        running: Trials that run now; their cells are marked.
 
     Returns:
-        None where the search is not a grid.
+        None unless the search is a grid.
     """
     search = specification.search
     if search.type != "grid":
         return None
-    try:
-        figure = results.figure("heatmap", metric=choice.metric, split=choice.split)
-    except NotAvailableError:
-        figure = None
-    cells = _cells(figure, choice) if figure else {}
+    layout = heatmap_layouts(figure)[0] if figure else None
+    cells = _cells(layout, choice) if layout else {}
     busy = Counter((trial.optimizer, trial.learning_rate, trial.weight_decay) for trial in running)
     rates, decays = sorted(search.learning_rate), sorted(search.weight_decay, reverse=True)
     panels = []
-    for optimizer in specification.optimizers:
-        label = optimizer.label or optimizer.name
+    for label in specification.labels:
         rows = []
         for decay in decays:
             places = [(label, rate, decay) for rate in rates]
@@ -138,33 +135,29 @@ def heatmaps(
     return Heatmaps(choice, rates, panels, figure.notes if figure else [])
 
 
-def _cells(figure: FigureData, choice: Choice) -> dict[tuple[str, float, float], Cell]:
-    scale = "c" if figure.scales["log"] else "v"
-    found = {}
-    for record in figure.records:
-        place = (
-            str(record["optimizer"]),
-            float(record["learning_rate"] or 0),
-            float(record["weight_decay"] or 0),
-        )
-        state, shade = record["state"], record["shade"]
-        if state == "value" and isinstance(shade, float):
-            style = f"{scale}{min(int(shade * SHADES), SHADES - 1)}"
-        else:
-            style = str(state)
-        label, note = str(record["label"]), str(record["note"])
-        words = {"missing": "no result yet", "diverged": "diverged"}.get(str(state), label)
-        found[place] = Cell(
-            label=label,
-            note=note,
-            style=f"{style} negative" if record["negative"] else style,
-            title=f"{_place_in_words(place)}: {choice.title} {words} {note}".strip(),
-            query=_query(place),
-        )
-    return found
+def _cells(layout: HeatmapLayout, choice: Choice) -> dict[_Place, Cell]:
+    """The cells with their styles, by place."""
+    scale = "c" if layout.is_log else "v"
+    return {_place(cell): _cell(cell, scale, choice) for cell in layout.cells}
 
 
-def _with_running(cell: Cell | None, place: tuple[str, float, float], running: int) -> Cell:
+def _cell(cell: HeatmapCell, scale: str, choice: Choice) -> Cell:
+    """A cell of a table."""
+    step = cell.colour_step(SHADES)
+    style = cell.state if step is None else f"{scale}{step}"
+    words = {"missing": "no result yet", "diverged": "diverged"}.get(cell.state, cell.label)
+    place = _place(cell)
+    return Cell(
+        label=cell.label,
+        note=cell.note,
+        style=f"{style} negative" if cell.is_negative else style,
+        title=f"{_place_in_words(place)}: {choice.title} {words} {cell.note}".strip(),
+        query=_query(place),
+    )
+
+
+def _with_running(cell: Cell | None, place: _Place, running: int) -> Cell:
+    """A cell marked as running; an empty one where there is none."""
     if cell is None:
         words = f"{_place_in_words(place)}: no result yet"
         cell = Cell("–", "", "missing", words, _query(place))
@@ -179,10 +172,18 @@ def _with_running(cell: Cell | None, place: tuple[str, float, float], running: i
     )
 
 
-def _place_in_words(place: tuple[str, float, float]) -> str:
+_Place = tuple[str, float, float]
+"""Optimizer, learning rate, weight decay."""
+
+
+def _place(cell: HeatmapCell) -> _Place:
+    return cell.optimizer, cell.learning_rate, cell.weight_decay
+
+
+def _place_in_words(place: _Place) -> str:
     return f"{optimizer_title(place[0])}, learning rate {place[1]:g}, weight decay {place[2]:g}"
 
 
-def _query(place: tuple[str, float, float]) -> str:
+def _query(place: _Place) -> str:
     optimizer, rate, decay = place
     return urlencode({"optimizer": optimizer, "learning_rate": rate, "weight_decay": decay})

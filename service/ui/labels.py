@@ -1,18 +1,17 @@
-"""Numbers, moments and names as people read them."""
+"""Display of durations, times, names and comparisons on the page."""
 
 from __future__ import annotations
 
 import math
 from datetime import datetime
 
-from service.summaries.labels import curvature_label, points_label
-from service.summaries.schemas import PairComparison
+from service.sensitivity.number_format import curvature_label, points_label, split_label
+from service.sensitivity.schemas import PairComparison
 from workers.catalog import optimizers
 from workers.metrics import METRICS
 from workers.moments import moment_text
 
 __all__ = [
-    "SPLIT_TITLES",
     "comparison_sentence",
     "duration",
     "metric_title",
@@ -21,11 +20,9 @@ __all__ = [
     "optimizer_title",
 ]
 
-SPLIT_TITLES = {"validation": "validation", "ood": "OOD"}
-
 
 def duration(seconds: float | None) -> str:
-    """Two units at most: 42 s, 3 min, 2 h 5 min, 3 d 4 h."""
+    """A duration in at most two units: 42 s, 3 min, 2 h 5 min, 3 d 4 h."""
     if seconds is None:
         return "–"
     if seconds < 90:
@@ -44,7 +41,7 @@ def moment(value: datetime | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """As many digits as a reader needs."""
+    """A number of any size: integers in full, others with three digits."""
     if value is None:
         return "–"
     if float(value).is_integer() and abs(value) < 1e15:
@@ -59,16 +56,16 @@ def metric_title(key: str) -> str:
     if metric is None:
         return key
     unit = f" ({metric.unit})" if metric.unit else ""
-    return f"{metric.title}{f', {SPLIT_TITLES.get(suffix, suffix)}' if suffix else ''}{unit}"
+    return f"{metric.title}{f', {split_label(suffix)}' if suffix else ''}{unit}"
 
 
 def optimizer_title(label: str) -> str:
-    """What people call an optimizer; a variant by its own label."""
+    """Display name of an optimizer; a variant has its own label."""
     return optimizers.title(label) if label in optimizers.entries() else label
 
 
 def comparison_sentence(pair: PairComparison) -> str:
-    """Two optimizers on the configurations both were tried at, in plain words."""
+    """A comparison of two optimizers in one sentence."""
     sides = [(optimizer_title(pair.a), pair.wins), (optimizer_title(pair.b), pair.losses)]
     mean = pair.mean_difference
     if mean is None:

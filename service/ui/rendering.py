@@ -20,8 +20,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from service.errors import Problem
 from service.execution.mlflow_gateway import MlflowUnavailableError
 from service.execution.ray_jobs import RayUnavailableError
-from service.summaries.errors import SummaryError
-from service.summaries.labels import accuracy_label
+from service.sensitivity.errors import SummaryError
+from service.sensitivity.number_format import accuracy_label, signed_points_label, split_label
 from service.ui import labels
 
 __all__ = ["HEADERS", "PageRoute", "render_page"]
@@ -82,13 +82,13 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
-    "percent": lambda value: "–" if value is None else accuracy_label(value),
-    "points": lambda value: "–" if value is None else f"{100 * value:+.1f}",
+    "percent": accuracy_label,
+    "points": signed_points_label,
     "duration": labels.duration,
     "moment": labels.moment,
     "number": labels.number,
     "optimizer_title": labels.optimizer_title,
-    "split_title": lambda split: labels.SPLIT_TITLES.get(split, split),
+    "split_title": split_label,
     "short": lambda value: f"{value:.4g}",
     "metric_title": labels.metric_title,
     "uncoloured": lambda text: _COLOURS.sub("", text),

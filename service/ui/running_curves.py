@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.sensitivity.number_format import accuracy_label
 from service.storage import TrialRow
-from service.summaries.labels import accuracy_label
 
 __all__ = ["HEIGHT", "WIDTH", "Curve", "draw_curves", "running_curves"]
 

@@ -12,10 +12,10 @@ from fastapi import APIRouter, Depends, Query, Response
 
 from service.dependencies import database
 from service.errors import NotFoundProblem
+from service.sensitivity.figures import MEDIA_TYPES, render
+from service.sensitivity.figures.figure_data import Datum
+from service.sensitivity.figures.theme import RECORDS, theme_of, themed, titled
 from service.storage import Database
-from service.summaries.figures import MEDIA_TYPES, render
-from service.summaries.figures.data import Record
-from service.summaries.figures.theme import RECORDS, theme_of, themed, titled
 from service.sweeps.service import require_sweep
 from service.trials.repository import BestConfiguration, TrialRepository
 from service.ui.labels import optimizer_title
@@ -50,7 +50,7 @@ def show_search(
     return Response(content, media_type=MEDIA_TYPES[picture_format], headers=HEADERS)
 
 
-def search_records(found: Sequence[BestConfiguration], trials: str) -> list[Record]:
+def search_records(found: Sequence[BestConfiguration], trials: str) -> list[Datum]:
     """A record a configuration, the best last so that it lies on top.
 
     Args:
@@ -69,7 +69,7 @@ def search_records(found: Sequence[BestConfiguration], trials: str) -> list[Reco
     ]
 
 
-def draw_search(records: list[Record], titles: list[str], theme: str = "light") -> dict[str, Any]:
+def draw_search(records: list[Datum], titles: list[str], theme: str = "light") -> dict[str, Any]:
     """A panel an optimizer: learning rate to the right, weight decay up, accuracy as colour."""
     points = (
         alt.Chart(RECORDS)

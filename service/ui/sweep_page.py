@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.responses import RedirectResponse
 
-from service.dependencies import answers, database, mlflow_results, sweep_service
+from service.dependencies import database, mlflow_results, summary_service, sweep_service
 from service.errors import ConflictProblem
 from service.events.repository import EventRepository
 from service.execution.driver_logs import DriverLogs
 from service.execution.mlflow_gateway import MlflowGateway
 from service.storage import Database
-from service.summaries.answers import Answers
+from service.summaries.service import SummaryService
 from service.sweeps.lifecycle import Command
 from service.sweeps.service import SweepService
 from service.ui import sweep_parts
@@ -66,7 +66,7 @@ Asked = Annotated[_Asked, Depends()]
 Form = Annotated[dict[str, str], Depends(read_form)]
 Mlflow = Annotated[MlflowGateway, Depends(mlflow_results)]
 Stored = Annotated[Database, Depends(database)]
-Sensitivity = Annotated[Answers, Depends(answers)]
+Summaries = Annotated[SummaryService, Depends(summary_service)]
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
 
 
@@ -76,7 +76,7 @@ def show_sweep(
     asked: Asked,
     stored: Stored,
     sweeps: Sweeps,
-    sensitivity: Sensitivity,
+    summaries: Summaries,
     caller: Caller,
     figure: Name = None,
     whole: bool = False,
@@ -91,7 +91,7 @@ def show_sweep(
         **(
             sweep_parts.no_results(asked.metric, asked.split)
             if is_large and not whole
-            else sweep_parts.results(sweep, stored, sensitivity, asked.metric, asked.split)
+            else sweep_parts.results(sweep, stored, summaries, asked.metric, asked.split)
         ),
         **sweep_parts.history(sweep, stored),
         **sweep_parts.status(sweep, caller),
@@ -115,11 +115,11 @@ def show_running(sweep_id: str, stored: Stored, sweeps: Sweeps, mlflow: Mlflow) 
 
 @router.get("/results")
 def show_results(
-    sweep_id: str, asked: Asked, stored: Stored, sweeps: Sweeps, sensitivity: Sensitivity
+    sweep_id: str, asked: Asked, stored: Stored, sweeps: Sweeps, summaries: Summaries
 ) -> Response:
     """Heatmaps and sensitivity."""
     sweep = sweeps.get(sweep_id)
-    context = sweep_parts.results(sweep, stored, sensitivity, asked.metric, asked.split)
+    context = sweep_parts.results(sweep, stored, summaries, asked.metric, asked.split)
     return render_page("_results.html", **context)
 
 

@@ -16,9 +16,9 @@ from urllib.parse import urlencode
 from service.events.repository import EventRepository
 from service.execution.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
+from service.sensitivity import NotAvailableError, render_table
 from service.storage import Database
-from service.summaries import render_table
-from service.summaries.answers import Answers
+from service.summaries.service import SummaryService
 from service.sweeps.lifecycle import TERMINAL, Command
 from service.sweeps.schemas import SweepDetail
 from service.trials.repository import TrialRepository
@@ -27,7 +27,6 @@ from service.ui.happenings import happenings
 from service.ui.heatmaps import Choice, choices, heatmaps
 from service.ui.labels import comparison_sentence
 from service.ui.running_curves import running_curves
-from service.ui.sweep_results import SweepResults
 from workers.spec import SweepSpec
 
 __all__ = ["history", "no_results", "results", "running", "status"]
@@ -72,15 +71,26 @@ def running(
 
 
 def results(
-    sweep: SweepDetail, stored: Database, answers: Answers, metric: str | None, split: str | None
+    sweep: SweepDetail,
+    stored: Database,
+    summaries: SummaryService,
+    metric: str | None,
+    split: str | None,
 ) -> dict[str, Any]:
     """What the trials that have ended say."""
-    found = SweepResults(answers, sweep.sweep_id)
-    summary = found.summary()
+    try:
+        summary = summaries.summary(sweep.sweep_id)
+    except NotAvailableError:  # no trial has ended yet
+        summary = None
     possible = choices(summary)
     choice = _choose(possible, metric, split)
     specification = SweepSpec.model_validate(sweep.specification)
     is_grid = specification.search.type == "grid"
+    try:
+        options = {"metric": choice.metric, "split": choice.split}
+        figure = summaries.figure(sweep.sweep_id, "heatmap", options=options) if is_grid else None
+    except NotAvailableError:
+        figure = None
     with stored.snapshot() as session:
         trials = TrialRepository(session)
         busy = trials.running(sweep.sweep_id) if is_grid else ()
@@ -89,7 +99,7 @@ def results(
         "sweep": sweep,
         "choices": possible,
         "choice": choice,
-        "heatmaps": heatmaps(specification, found, choice, busy),
+        "heatmaps": heatmaps(specification, figure, choice, busy),
         "best_configurations": best,
         "summary": summary,
         "table": render_table(summary) if summary else None,

@@ -6,8 +6,8 @@ from typing import Any
 
 import altair as alt
 
-from service.summaries.figures.data import Record
-from service.summaries.figures.theme import (
+from service.sensitivity.figures.figure_data import Datum
+from service.sensitivity.figures.theme import (
     OPTIMIZER_COLOURS,
     RECORDS,
     Theme,
@@ -51,7 +51,7 @@ def draw_trial(name: str, trial: TrialDetail, theme: str = "light") -> dict[str,
     return themed(_lines(name, records, colours), records, colours)
 
 
-def trial_records(name: str, trial: TrialDetail) -> list[Record]:
+def trial_records(name: str, trial: TrialDetail) -> list[Datum]:
     """What a figure shows: a record an epoch and metric."""
     log = name == "step-size"
     return [
@@ -62,7 +62,7 @@ def trial_records(name: str, trial: TrialDetail) -> list[Record]:
     ]
 
 
-def _lines(name: str, records: list[Record], theme: Theme) -> Any:
+def _lines(name: str, records: list[Datum], theme: Theme) -> Any:
     """A line a metric, told apart by dashes too."""
     titles = list(dict.fromkeys(str(record["metric"]) for record in records))
     if name == "accuracy":

@@ -13,9 +13,9 @@ from service.dependencies import database, mlflow_results, settings, sweep_servi
 from service.errors import NotFoundProblem
 from service.execution.endpoints import show_trial_logs
 from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.sensitivity.figures import MEDIA_TYPES, render
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
-from service.summaries.figures import MEDIA_TYPES, render
 from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.service import SweepService, require_sweep
 from service.trials.endpoints import Status, show_trial

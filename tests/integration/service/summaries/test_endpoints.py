@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from service.summaries import FigureData, SweepComparison, SweepSummary
-from service.summaries.figures import FIGURES, MEDIA_TYPES
+from service.sensitivity import FigureData, SweepComparison, SweepSummary
+from service.sensitivity.figures import FIGURES, MEDIA_TYPES
 
 DRAWABLE = (
     *("accuracy-heatmap", "best", "corruptions", "expected-max"),

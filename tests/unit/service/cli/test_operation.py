@@ -14,7 +14,7 @@ from service.cli.operation import added
 from service.client import Sweep
 from service.security.access import Role
 from service.security.tokens import Tokens
-from service.summaries.figures import FIGURES as KNOWN_FIGURES
+from service.sensitivity.figures import FIGURES as KNOWN_FIGURES
 
 
 @pytest.mark.parametrize(

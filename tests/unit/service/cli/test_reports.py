@@ -45,7 +45,7 @@ def test_summary_takes_its_options(run: Any, completed: Sweep) -> None:
     assert found["epsilon"] == 0.2
     refused = run("summary", completed.sweep_id, "--budget", "much")
     assert refused.exit_code == 2
-    assert "'much' is no number" in refused.stderr
+    assert "'much' is not a number" in refused.stderr
 
 
 def test_compare_puts_sweeps_side_by_side(

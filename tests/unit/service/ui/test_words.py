@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from service.events import EventKind
+from service.sensitivity.schemas import PairComparison
 from service.storage import EventRow
-from service.summaries.schemas import PairComparison
 from service.trials.repository import BestConfiguration
 from service.ui.happenings import happenings
 from service.ui.labels import comparison_sentence, duration

@@ -1,0 +1,101 @@
+"""Tuning sensitivity: statistics of a sweep's trials, summaries and figures.
+
+    table = TrialTable.from_results(results, chance_accuracy=0.1)
+    summary = summarize(table)
+    png = export_figure(compute_figure("trace-heatmap", table), "png")
+
+Pure: no database, no network, no torch.
+"""
+
+from service.sensitivity.errors import (
+    InvalidOptionError,
+    InvalidTrialsError,
+    NeedsGridError,
+    NotAvailableError,
+    SummaryError,
+    UnknownNameError,
+)
+from service.sensitivity.export import (
+    COMPARISON_FORMATS,
+    SUMMARY_FORMATS,
+    export_comparison,
+    export_summary,
+)
+from service.sensitivity.figures import (
+    COMPARISON_FIGURES,
+    FIGURES,
+    HEATMAP_METRICS,
+    MEDIA_TYPES,
+    FigureData,
+    compute_comparison_figure,
+    compute_figure,
+    describe_figures,
+    draw,
+    export_figure,
+    heatmap,
+    heatmap_layouts,
+    performance_profiles,
+    render,
+)
+from service.sensitivity.report import html_report
+from service.sensitivity.schemas import FigureView, OptimizerSummary, SweepSummary
+from service.sensitivity.summary_tables import (
+    SummaryTable,
+    comparison_csv,
+    comparison_table,
+    render_table,
+    summary_csv,
+    summary_latex,
+)
+from service.sensitivity.sweep_comparison import SweepComparison, SweepToCompare, compare_sweeps
+from service.sensitivity.sweep_summary import common_budget, summarize
+from service.sensitivity.trial_result import History, TrialResult
+from service.sensitivity.trial_table import TrialTable
+from service.sensitivity.workloads import WorkloadsSummary, compare_workloads
+
+__all__ = [
+    "COMPARISON_FIGURES",
+    "COMPARISON_FORMATS",
+    "FIGURES",
+    "HEATMAP_METRICS",
+    "MEDIA_TYPES",
+    "SUMMARY_FORMATS",
+    "FigureData",
+    "FigureView",
+    "History",
+    "InvalidOptionError",
+    "InvalidTrialsError",
+    "NeedsGridError",
+    "NotAvailableError",
+    "OptimizerSummary",
+    "SummaryError",
+    "SummaryTable",
+    "SweepComparison",
+    "SweepSummary",
+    "SweepToCompare",
+    "TrialResult",
+    "TrialTable",
+    "UnknownNameError",
+    "WorkloadsSummary",
+    "common_budget",
+    "compare_sweeps",
+    "compare_workloads",
+    "comparison_csv",
+    "comparison_table",
+    "compute_comparison_figure",
+    "compute_figure",
+    "describe_figures",
+    "draw",
+    "export_comparison",
+    "export_figure",
+    "export_summary",
+    "heatmap",
+    "heatmap_layouts",
+    "html_report",
+    "performance_profiles",
+    "render",
+    "render_table",
+    "summarize",
+    "summary_csv",
+    "summary_latex",
+]

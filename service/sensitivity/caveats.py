@@ -1,0 +1,237 @@
+"""Caveats of a summary: stable codes for programs, one sentence for readers."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from service.sensitivity.number_format import accuracy_label, points_label, split_label
+from service.sensitivity.schemas import Caveat, OptimizerSummary
+from service.sensitivity.trial_table import TrialTable
+from workers.metrics import METRICS, Outcome
+
+__all__ = ["caveats_of", "sentence"]
+
+# Weight decays at or below this are equivalent to none: over any schedule they shrink weights by
+# less than noise does.
+_NEGLIGIBLE_WEIGHT_DECAY = 1e-6
+
+
+def caveats_of(
+    table: TrialTable, summaries: Sequence[OptimizerSummary], budget: float | None
+) -> list[Caveat]:
+    """Every caveat that applies, the most important first.
+
+    Args:
+        table: The trials of the summaries.
+        summaries: Of the optimizers that have a finished trial.
+        budget: Gradient evaluations at which trials were cut; None if not.
+    """
+    return [
+        *_about_trials(table, budget),
+        *_about_optimizers(table, summaries),
+        *_about_method(table, summaries),
+    ]
+
+
+def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str | None]]) -> str:
+    """The main findings on one optimizer in one sentence.
+
+    Args:
+        summary: Of the optimizer.
+        flattest: Label of the flattest optimizer that learned, by metric and split.
+    """
+    best, near = summary.best_config, summary.near_optimal_fraction
+    accuracy = best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy
+    split = "validation" if best.ood_accuracy is None else "OOD"
+    parts = [
+        f"{accuracy_label(accuracy)} % {split} accuracy at its selected configuration",
+        f"within {points_label(near.epsilon)} of the best on {near.shared_best_count} of"
+        f" {summary.n_configs} configurations",
+    ]
+    if summary.lr_sensitivity is not None:
+        parts.append(
+            f"loses {points_label(summary.lr_sensitivity)} between its best and its mean learning"
+            " rate"
+        )
+    else:
+        parts.append(f"loses {points_label(summary.mean_regret)} with a random configuration")
+    if summary.n_diverged:
+        parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
+    flat = [
+        f"{METRICS[metric].title} {split_label(split)}"
+        for metric, splits in flattest.items()
+        for split, label in splits.items()
+        if label == summary.optimizer
+    ]
+    if flat:
+        parts.append(f"flattest of those that learned ({', '.join(flat)})")
+    if not best.learned:
+        parts.append("hardly learned, so its flatness means nothing")
+    return f"{summary.title}: {'; '.join(parts)}."
+
+
+def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
+    """Caveats on the trials."""
+    pruned = table.outcomes.get(Outcome.PRUNED, 0)
+    if table.n_finished + pruned < table.planned_trials:
+        yield Caveat(
+            code="incomplete",
+            message=f"{table.n_finished} of {table.planned_trials} planned trials count; missing"
+            " ones are not imputed, so every number may still change.",
+        )
+    if pruned:
+        yield Caveat(
+            code="pruned_trials",
+            message=f"{pruned} of {table.planned_trials} trials were stopped early and are left"
+            " out: the configurations that ran to the end are the better ones, so sensitivity,"
+            " regret and divergence are understated"
+            + (", and the grid has holes." if table.search == "grid" else "."),
+            optimizers=_pruned(table),
+        )
+    if diverged := table.n_diverged:
+        yield Caveat(
+            code="diverged_at_chance",
+            message=f"{diverged} diverged trials count as chance ({table.chance_accuracy:.3g});"
+            " they have no curvature.",
+            optimizers=[trials.label for trials in table.by_optimizer if trials.diverged.any()],
+        )
+    if below := sum(trials.n_below_chance for trials in table.by_optimizer):
+        yield Caveat(
+            code="below_chance_at_chance",
+            message=f"{below} trials ended below chance and count as chance.",
+            optimizers=[trials.label for trials in table.by_optimizer if trials.n_below_chance],
+        )
+    if budget is not None:
+        yield Caveat(
+            code="cut_at_budget",
+            message=f"Every trial is cut at {budget:.4g} gradient evaluations, in the middle of a"
+            " schedule made for its whole length; OOD accuracy and curvature are only measured at"
+            " the end, so everything is on validation accuracy.",
+        )
+    elif not table.has_ood:
+        yield Caveat(
+            code="no_ood_accuracy",
+            message="No OOD accuracy was measured: regret, sensitivity, importance and"
+            " comparisons are on validation accuracy, which also selects.",
+        )
+    if table.search != "grid":
+        yield Caveat(
+            code="not_a_grid",
+            message=f"A {table.search} search has no lines of equal learning rate: statistics"
+            " along one hyperparameter and tunability are null, and importance is estimated by a"
+            " random forest.",
+        )
+    if table.search == "tpe":
+        yield Caveat(
+            code="adaptive_search",
+            message="The search tried most where accuracy was high: means over configurations,"
+            " regrets, near-optimal shares, importance and expected-best curves describe where it"
+            " went, not the ranges. Compare sensitivity by a grid or a random search.",
+        )
+
+
+def _pruned(table: TrialTable) -> list[str]:
+    """Labels of the optimizers with a trial stopped early."""
+    found = {trial.optimizer for trial in table.results() if trial.outcome == Outcome.PRUNED}
+    return [label for label in table.optimizers if label in found]
+
+
+def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> Iterator[Caveat]:
+    """Caveats on single optimizers."""
+    absent = [label for label in table.optimizers if label not in {s.optimizer for s in summaries}]
+    if absent:
+        yield Caveat(
+            code="optimizer_without_trials",
+            message="No trial has finished yet.",
+            optimizers=absent,
+        )
+
+    def where(code: str, message: str, labels: Iterable[str]) -> Iterator[Caveat]:
+        if found := list(labels):
+            yield Caveat(code=code, message=message, optimizers=found)
+
+    yield from where(
+        "learning_rate_is_initial_step_size",
+        "The learning rate is only the initial step size eta_0; it is not the same knob as a"
+        " fixed step size.",
+        (s.optimizer for s in summaries if s.learning_rate_role == "initial_step_size"),
+    )
+    yield from where(
+        "unlearned_curvature",
+        "Accuracy at the selected configuration is near chance or far below the best: its"
+        " flatness means nothing and is not compared.",
+        (s.optimizer for s in summaries if not s.best_config.learned),
+    )
+    yield from where(
+        "negative_trace",
+        "A negative Tr(H) at the selected configuration: not a minimum, or an estimate within its"
+        " error of zero.",
+        (
+            s.optimizer
+            for s in summaries
+            if any(curvature.value < 0 for curvature in s.best_config.hessian_trace.values())
+        ),
+    )
+    for axis, name in (("learning_rate", "learning rate"), ("weight_decay", "weight decay")):
+        yield from where(
+            f"best_{axis}_on_grid_edge",
+            f"The best {name} is the smallest or largest tried; a better one may lie beyond.",
+            (
+                s.optimizer
+                for s in summaries
+                if getattr(s.best_config.on_grid_edge, axis)
+                and getattr(s.best_config, axis) > 0  # 0 is the smallest possible
+            ),
+        )
+    if table.search == "grid":
+        yield from where(
+            "default_not_tried",
+            "The default configuration is not on the grid (or has no finished trial): tunability"
+            " is null.",
+            (s.optimizer for s in summaries if s.tunability is None),
+        )
+
+
+def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> Iterator[Caveat]:
+    """Caveats on the method."""
+    tried = np.array(table.weight_decays)
+    negligible = tried[tried <= _NEGLIGIBLE_WEIGHT_DECAY]
+    if table.search == "grid" and negligible.size > 1:
+        yield Caveat(
+            code="near_duplicate_weight_decays",
+            message=f"Weight decays {', '.join(f'{decay:g}' for decay in negligible)} are nearly"
+            " the same configuration: shares of configurations and p-values count it several"
+            " times.",
+        )
+    without_interval = [s.optimizer for s in summaries if not s.intervals]
+    if without_interval:
+        yield Caveat(
+            code="no_interval_with_one_seed",
+            message="A configuration has one seed: there is no interval, and differences may be"
+            " seed noise.",
+            optimizers=without_interval,
+        )
+    if len(without_interval) < len(summaries):
+        yield Caveat(
+            code="intervals_of_maxima_lean_upward",
+            message="Noise lifts a maximum: the intervals of regrets and sensitivities lean"
+            " upward and cover 83 to 93 % instead of 95 % with 2 to 5 seeds.",
+        )
+    if len(summaries) > 1:
+        what = "grid" if table.search == "grid" else "search"
+        yield Caveat(
+            code="p_values_within_grid",
+            message=f"P-values are within this {what}: its configurations are not independent data"
+            " sets, and they say nothing about other workloads; across"
+            f" {len(table.seeds)} seed{'s' * (len(table.seeds) > 1)} alone the smallest possible p"
+            f" is {min(1.0, 2.0 ** (1 - len(table.seeds))):g}.",
+        )
+    costs = {s.title: s.gradient_evaluations.per_trial for s in summaries if s.gradient_evaluations}
+    if costs and max(costs.values()) > 1.01 * min(costs.values()):
+        dearest, cheapest = max(costs, key=costs.__getitem__), min(costs, key=costs.__getitem__)
+        yield Caveat(
+            code="unequal_compute",
+            message=f"A trial of {dearest} costs {costs[dearest] / costs[cheapest]:.2g} times the"
+            f" gradient evaluations of one of {cheapest}: see the summary at equal gradient"
+            " evaluations.",
+        )

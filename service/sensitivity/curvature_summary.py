@@ -1,0 +1,74 @@
+"""Curvature of one optimizer: at a configuration, and its correlation with accuracy."""
+
+import math
+
+import numpy as np
+
+from service.sensitivity import flatness_correlation
+from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTrials
+from service.sensitivity.schemas import Correlation, CurvatureValue, finite
+from service.sensitivity.scores import Scores
+from service.sensitivity.trial_table import TrialTable
+
+__all__ = ["correlations", "curvature_at"]
+
+
+def curvature_at(
+    trials: OptimizerTrials, config: int, metric: str, split: str
+) -> CurvatureValue | None:
+    """Curvature at one configuration: median and range over its surviving seeds; None without."""
+    values = trials.curvature(metric, split)[config]
+    values = values[~np.isnan(values)]
+    if not values.size:
+        return None
+    error = math.nan
+    if metric == "hessian_trace":
+        errors = trials.measured(lambda trial: trial.hessian_trace_stderr.get(split), config)
+        error = float(flatness_correlation.seed_median(errors))
+    return CurvatureValue(
+        value=float(np.median(values)),
+        low=float(values.min()),
+        high=float(values.max()),
+        n_seeds=values.size,
+        standard_error=finite(error),
+    )
+
+
+def correlations(
+    scores: Scores, table: TrialTable, shared_best: float
+) -> dict[str, dict[str, Correlation]]:
+    """Rank correlations of every curvature metric on every split with the evaluation accuracy."""
+    trials = scores.trials
+    found: dict[str, dict[str, Correlation]] = {}
+    has_learned = flatness_correlation.learned(
+        scores.evaluation, shared_best, table.chance_accuracy
+    )
+    for metric in CURVATURE_METRICS:
+        for split in table.curvature_splits:
+            medians = flatness_correlation.seed_median(trials.curvature(metric, split))
+            if np.isnan(medians).all():
+                continue
+            association = flatness_correlation.associate(
+                medians,
+                scores.evaluation,
+                diverged=trials.all_diverged,
+                learned=has_learned,
+                shape=trials.shape,
+            )
+            found.setdefault(metric, {})[split] = _correlation(association)
+    return found
+
+
+def _correlation(association: flatness_correlation.Association) -> Correlation:
+    """An association as a schema."""
+    granulated = {name: finite(tau) for name, tau in association.granulated.items()}
+    return Correlation(
+        n=association.n,
+        kendall_tau=finite(association.kendall_tau),
+        spearman_rho=finite(association.spearman_rho),
+        granulated_kendall=granulated | {"psi": finite(association.psi)} if granulated else {},
+        lines_used=association.lines,
+        kendall_tau_diverged_as_sharpest=finite(association.kendall_tau_diverged_as_sharpest),
+        n_learned=association.n_learned,
+        kendall_tau_learned=finite(association.kendall_tau_learned),
+    )

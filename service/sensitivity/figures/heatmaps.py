@@ -1,0 +1,244 @@
+"""Learning rate x weight decay, one panel per optimizer (the paper's Figs. 2, 3 and 5).
+
+One colour scale per metric. Cells are categorical and equally wide: weight decay 0 has no place on
+a log axis. States that are not values are marked in the cell: "div" where every seed diverged,
+"1/3 div" where some did, "–" where none has finished ("pruned" where early stopping caused it),
+"2/3 seeds" where some have, a red frame where the curvature is negative, † where the network hardly
+learned and flatness means nothing. Curvature has log colours between bounds near its median, so
+that one 1e24 does not flatten the rest.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.sensitivity import flatness_correlation
+from service.sensitivity.errors import NeedsGridError, NotAvailableError, UnknownNameError
+from service.sensitivity.figures.curvature_scale import (
+    curvature_bounds,
+    curvature_split,
+    is_measured,
+)
+from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
+from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
+from service.sensitivity.scores import Scores, score
+from service.sensitivity.trial_result import TrialResult
+from service.sensitivity.trial_table import TrialTable
+from workers.metrics import METRICS, SPLITS, Outcome
+
+__all__ = ["HEATMAP_METRICS", "accuracy_heatmap", "heatmap", "overview", "trace_heatmap"]
+
+HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
+
+
+def accuracy_heatmap(table: TrialTable, split: str | None = None) -> FigureData:
+    """Fig. 3: accuracy; of the OOD sets unless ``split`` is "validation" or there are none."""
+    split = split or ("ood" if table.has_ood else "validation")
+    metric = {"ood": "ood_accuracy", "validation": "val_accuracy"}.get(split)
+    if metric is None:
+        raise UnknownNameError("split", split, SPLITS)
+    return heatmap(table, metric).model_copy(update={"name": "accuracy-heatmap"})
+
+
+def trace_heatmap(table: TrialTable, split: str | None = None) -> FigureData:
+    """Fig. 2: Tr(H)."""
+    return heatmap(table, "hessian_trace", split).model_copy(update={"name": "trace-heatmap"})
+
+
+def overview(table: TrialTable) -> FigureData:
+    """Fig. 5: accuracy, Tr(H), lambda_max on validation and OOD data, as far as measured."""
+    figures = [heatmap(table, "val_accuracy")]
+    if table.has_ood:
+        figures.append(heatmap(table, "ood_accuracy"))
+    for metric in CURVATURE_METRICS:
+        figures += [
+            heatmap(table, metric, split)
+            for split in table.curvature_splits
+            if is_measured(table, metric, split)
+        ]
+    return FigureData(
+        name="overview",
+        title=f"Accuracy and curvature{of_workload(table)}",
+        notes=list(dict.fromkeys(note for figure in figures for note in figure.notes)),
+        records=[record for figure in figures for record in figure.records],
+        scales={
+            f"{figure.records[0]['panel']}.{name}": value
+            for figure in figures
+            for name, value in figure.scales.items()
+        },
+    )
+
+
+def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureData:
+    """One metric over the grid of every optimizer.
+
+    Accuracies are seed means with diverged trials at chance, curvatures medians over the surviving
+    seeds.
+
+    Args:
+        table: The trials of a grid search.
+        metric: One of ``HEATMAP_METRICS``.
+        split: Of a curvature: by default "ood" where it was measured, else "validation".
+
+    Returns:
+        One record per cell: ``panel``, ``optimizer``, ``title``, ``learning_rate``,
+        ``weight_decay``, ``value``, ``state`` ("value", "diverged", "missing"), ``label`` and
+        ``note`` to print in it, ``shade`` in [0, 1] (its place on the shared colour scale),
+        ``n_finished``, ``n_diverged``, ``n_seeds``, ``negative``, ``learned``.
+
+    Raises:
+        UnknownNameError: An unknown metric, or a split without curvature.
+        NeedsGridError: Not a grid.
+        NotAvailableError: No finished trial, or the metric was not measured.
+    """
+    if metric not in HEATMAP_METRICS:
+        raise UnknownNameError("metric", metric, HEATMAP_METRICS)
+    if table.search != "grid":
+        raise NeedsGridError("A heatmap", table.search, ("curvature-scatter", "expected-max"))
+    scored = score(table, resample=False)
+    if metric in CURVATURE_METRICS:
+        split = curvature_split(table, metric, split)
+        values = [
+            flatness_correlation.seed_median(scores.trials.curvature(metric, split))
+            for scores in scored
+        ]
+        panel = f"{METRICS[metric].title}, {split_label(split)}"
+        scale = _ColourScale(*curvature_bounds(values), is_curvature=True)
+    else:
+        values = _accuracies(table, scored, metric, split)
+        panel = METRICS[metric].title
+        best = max(float(np.nanmax(of_optimizer)) for of_optimizer in values)
+        chance = table.chance_accuracy
+        scale = _ColourScale(chance, max(best, chance + 0.01), is_curvature=False)
+    best_val = max(float(np.nanmax(scores.val)) for scores in scored)
+    records = [
+        {"panel": panel, **cell}
+        for scores, of_optimizer in zip(scored, values, strict=True)
+        for cell in _cells(scores, of_optimizer, table, best_val, scale)
+    ]
+    return FigureData(
+        name="heatmap",
+        title=f"{panel}{of_workload(table)}",
+        notes=_notes(records, scale),
+        records=records,
+        scales={
+            "low": scale.low,
+            "high": scale.high,
+            "log": scale.is_curvature,
+            "learning_rates": list(table.learning_rates),
+            "weight_decays": list(table.weight_decays),
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _ColourScale:
+    """Ends of a colour scale: logarithmic for curvature, linear for accuracy."""
+
+    low: float
+    high: float
+    is_curvature: bool
+
+    def shade(self, value: float) -> float:
+        """Place on the scale, in [0, 1]."""
+        low, high = self.low, self.high
+        if self.is_curvature:
+            if value <= 0:
+                return 0.0
+            value, low, high = math.log(value), math.log(low), math.log(high)
+        return min(1.0, max(0.0, (value - low) / (high - low)))
+
+
+def _accuracies(
+    table: TrialTable, scored: Sequence[Scores], metric: str, split: str | None
+) -> list[Floats]:
+    """Seed means of an accuracy, [C] per optimizer."""
+    own = "ood" if metric == "ood_accuracy" else "validation"
+    if split not in (None, own):
+        raise UnknownNameError("split", split, (own,))
+    if own == "ood" and not table.has_ood:
+        raise NotAvailableError("not_measured", "No OOD accuracy was measured.", ("val_accuracy",))
+    return [scores.evaluation if own == "ood" else scores.val for scores in scored]
+
+
+def _cells(
+    scores: Scores, values: Floats, table: TrialTable, best_val: float, scale: _ColourScale
+) -> list[Datum]:
+    """The records of one optimizer."""
+    trials, n_seeds = scores.trials, len(table.seeds)
+    finished, diverged = trials.finished.sum(axis=1), trials.diverged.sum(axis=1)
+    has_learned = flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)
+    records: list[Datum] = []
+    for at, value in enumerate(values.tolist()):
+        n_finished, n_diverged = int(finished[at]), int(diverged[at])
+        is_known = not math.isnan(value)
+        state = "diverged" if trials.all_diverged[at] else "value" if is_known else "missing"
+        records.append(
+            {
+                "optimizer": trials.label,
+                "title": trials.title,
+                "learning_rate": float(trials.learning_rates[at]),
+                "weight_decay": float(trials.weight_decays[at]),
+                "value": value if is_known else None,
+                "state": state,
+                "label": _label(state, value, bool(has_learned[at]), scale),
+                "note": _note(state, n_finished, n_diverged, n_seeds, trials.results[at]),
+                "shade": scale.shade(value) if is_known else None,
+                "negative": state == "value" and value < 0,
+                "learned": bool(has_learned[at]),
+                "n_finished": n_finished,
+                "n_diverged": n_diverged,
+                "n_seeds": n_seeds,
+            }
+        )
+    return records
+
+
+def _label(state: str, value: float, has_learned: bool, scale: _ColourScale) -> str:
+    """The value of a cell as text."""
+    if state != "value":
+        return "div" if state == "diverged" else "–"
+    if not scale.is_curvature:
+        return accuracy_label(value)
+    return curvature_label(value) + ("" if has_learned else "†")
+
+
+def _note(
+    state: str,
+    n_finished: int,
+    n_diverged: int,
+    n_seeds: int,
+    results: Sequence[TrialResult | None],
+) -> str:
+    """A remark on the seeds of a cell; empty without one."""
+    if state == "value" and n_diverged:
+        return f"{n_diverged}/{n_seeds} div"
+    if state == "value" and n_finished < n_seeds:
+        return f"{n_finished}/{n_seeds} seeds"
+    was_pruned = any(trial is not None and trial.outcome == Outcome.PRUNED for trial in results)
+    return "pruned" if state == "missing" and was_pruned else ""
+
+
+def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
+    """Explanations of the marks that occur in the cells."""
+    states = {record["state"] for record in records}
+    notes = []
+    if "diverged" in states or any(record["n_diverged"] for record in records):
+        treatment = "no curvature" if scale.is_curvature else "counts as chance"
+        notes.append(f"div: diverged ({treatment})")
+    if "missing" in states:
+        notes.append("–: not measured" if scale.is_curvature else "–: not finished")
+    if any(record["negative"] for record in records):
+        notes.append("red frame: negative")
+    if scale.is_curvature and any(
+        record["state"] == "value" and not record["learned"] for record in records
+    ):
+        notes.append("†: hardly learned, flatness means nothing")
+    if any(
+        isinstance(record["value"], float) and record["value"] > scale.high for record in records
+    ):
+        notes.append(f"colours end at {curvature_label(scale.high)}")
+    return ["; ".join(notes)] if notes else []

@@ -1,0 +1,222 @@
+"""Trials of one optimizer as arrays over configurations and seeds.
+
+Rules, applied only here:
+
+- A *diverged* trial, or one whose accuracy is below chance, counts as chance, before any mean over
+  seeds. It is never dropped: dropping rewards the optimizer that diverges most.
+- A *missing* trial (failed, cancelled, pruned, unfinished, or without one of the accuracies this
+  sweep measures) is never imputed: it is NaN.
+- Curvature exists where it was measured: a diverged trial has none.
+
+Configurations are ordered by learning rate, then weight decay, so that the first of several equal
+ones has the lowest learning rate, then the lowest weight decay; on a full grid they reshape to
+``[learning rates, weight decays]``.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.sensitivity.errors import InvalidTrialsError, UnknownNameError
+from service.sensitivity.trial_result import TrialResult
+from workers.metrics import Outcome
+
+__all__ = ["CURVATURE_METRICS", "Floats", "OptimizerTrials", "lay_out", "outside_plan"]
+
+Floats = NDArray[np.float64]
+
+CURVATURE_METRICS = ("hessian_trace", "hessian_lambda_max")
+_MISSING, _COMPLETED, _DIVERGED = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerTrials:
+    """The trials of one optimizer as arrays over C configurations and S seeds.
+
+    Attributes:
+        label: Label of the optimizer.
+        name: Name in the catalog.
+        title: Display name.
+        learning_rates: [C].
+        weight_decays: [C].
+        shape: (learning rates, weight decays) of a grid, None for random and TPE searches.
+        results: [C][S]; None where there is no trial.
+        outcomes: [C, S] of missing, completed, diverged.
+        val_accuracy: [C, S], imputed; NaN where missing.
+        ood_accuracy: [C, S], imputed; NaN where missing, and everywhere in a sweep without OOD
+            data.
+        n_below_chance: Completed trials that were raised to chance.
+        n_planned: Planned trials.
+    """
+
+    label: str
+    name: str
+    title: str
+    learning_rates: Floats
+    weight_decays: Floats
+    shape: tuple[int, int] | None
+    results: tuple[tuple[TrialResult | None, ...], ...]
+    outcomes: NDArray[np.int8]
+    val_accuracy: Floats
+    ood_accuracy: Floats
+    n_below_chance: int
+    n_planned: int
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """[C, S], true where a trial counts: completed or diverged."""
+        return np.not_equal(self.outcomes, _MISSING)
+
+    @property
+    def diverged(self) -> NDArray[np.bool_]:
+        """[C, S], true where a trial diverged."""
+        return np.equal(self.outcomes, _DIVERGED)
+
+    @property
+    def all_diverged(self) -> NDArray[np.bool_]:
+        """[C], true where every trial that counts diverged."""
+        survived = np.equal(self.outcomes, _COMPLETED).any(axis=1)
+        return np.logical_and(self.diverged.any(axis=1), np.logical_not(survived))
+
+    @property
+    def seeds_per_config(self) -> int:
+        """The smallest number of finished trials of any scored configuration."""
+        counts = self.finished.sum(axis=1)
+        return int(counts[counts > 0].min(initial=self.finished.shape[1]))
+
+    def measured(
+        self, read: Callable[[TrialResult], float | None], config: int | None = None
+    ) -> Floats:
+        """A measurement of the completed trials, NaN elsewhere.
+
+        Returns:
+            [C, S]; [S] with ``config``, the index of one configuration.
+        """
+        chosen = slice(None) if config is None else slice(config, config + 1)
+        outcomes = self.outcomes[chosen]
+        found = [
+            _number(read(trial)) if trial is not None and outcome == _COMPLETED else math.nan
+            for of_config, of_seeds in zip(self.results[chosen], outcomes.tolist(), strict=True)
+            for trial, outcome in zip(of_config, of_seeds, strict=True)
+        ]
+        values = np.array(found, dtype=np.float64).reshape(outcomes.shape)
+        return values if config is None else values[0]
+
+    def curvature(self, metric: str, split: str) -> Floats:
+        """[C, S] of a curvature metric on a split; NaN where not measured.
+
+        Raises:
+            UnknownNameError: An unknown metric.
+        """
+        if metric not in CURVATURE_METRICS:
+            raise UnknownNameError("metric", metric, CURVATURE_METRICS)
+        if metric == "hessian_trace":
+            return self.measured(lambda trial: trial.hessian_trace.get(split))
+        return self.measured(lambda trial: trial.hessian_lambda_max.get(split))
+
+
+def lay_out(
+    label: str,
+    results: Sequence[TrialResult],
+    places: Sequence[tuple[float, float]],
+    seeds: Sequence[int],
+    shape: tuple[int, int] | None,
+    chance: float,
+    has_ood: bool,
+    n_planned: int | None = None,
+) -> OptimizerTrials:
+    """Arrange the results of one optimizer and apply the rules of this module.
+
+    Args:
+        label: Label of the optimizer.
+        results: Its trials; of two at the same place the later counts.
+        places: Configurations in their order.
+        seeds: Seeds in their order.
+        shape: (learning rates, weight decays) of a grid, None elsewhere.
+        chance: Accuracy of guessing.
+        has_ood: Whether the sweep measures OOD accuracy.
+        n_planned: Planned trials; by default one per configuration and seed.
+
+    Raises:
+        InvalidTrialsError: A result is not in the plan.
+    """
+    config_of = {place: index for index, place in enumerate(places)}
+    seed_of = {seed: index for index, seed in enumerate(seeds)}
+    size = (len(places), len(seeds))
+    laid: list[list[TrialResult | None]] = [[None] * size[1] for _ in range(size[0])]
+    outcomes = np.full(size, _MISSING, dtype=np.int8)
+    val = np.full(size, math.nan)
+    ood = np.full(size, math.nan)
+    below = 0
+    for trial in results:
+        config = config_of.get((trial.learning_rate, trial.weight_decay))
+        if config is None:
+            raise outside_plan(
+                "configuration", (trial.learning_rate, trial.weight_decay), trial, ()
+            )
+        seed = seed_of.get(trial.seed)
+        if seed is None:
+            raise outside_plan("seed", trial.seed, trial, map(str, seeds))
+        laid[config][seed] = trial
+        place = (config, seed)
+        outcomes[place], val[place], ood[place] = _MISSING, math.nan, math.nan
+        if _diverged(trial):
+            outcomes[place] = _DIVERGED
+            val[place] = ood[place] = chance
+        elif (
+            trial.outcome == Outcome.COMPLETED
+            and trial.val_accuracy is not None
+            and (trial.ood_accuracy is not None or not has_ood)
+        ):
+            outcomes[place] = _COMPLETED
+            measured = (
+                trial.val_accuracy,
+                math.nan if trial.ood_accuracy is None else trial.ood_accuracy,
+            )
+            below += any(value < chance for value in measured)
+            val[place], ood[place] = (max(value, chance) for value in measured)
+    if not has_ood:
+        ood[:] = math.nan
+    return OptimizerTrials(
+        label=label,
+        name=results[0].optimizer_name if results else label,
+        title=(results[0].optimizer_title if results else None) or label,
+        learning_rates=np.array([rate for rate, _ in places], dtype=np.float64),
+        weight_decays=np.array([decay for _, decay in places], dtype=np.float64),
+        shape=shape,
+        results=tuple(map(tuple, laid)),
+        outcomes=outcomes,
+        val_accuracy=val,
+        ood_accuracy=ood,
+        n_below_chance=below,
+        n_planned=outcomes.size if n_planned is None else n_planned,
+    )
+
+
+def _diverged(trial: TrialResult) -> bool:
+    """Whether training diverged: by its outcome, or by an accuracy that is not finite."""
+    if trial.outcome == Outcome.DIVERGED:
+        return True
+    accuracies = (trial.val_accuracy, trial.ood_accuracy)
+    return trial.outcome == Outcome.COMPLETED and any(
+        value is not None and not math.isfinite(value) for value in accuracies
+    )
+
+
+def outside_plan(
+    what: str, got: object, trial: TrialResult, allowed: Iterable[str]
+) -> InvalidTrialsError:
+    """The error for a trial outside the plan."""
+    return InvalidTrialsError(
+        "trial_outside_plan",
+        f"Trial {trial.key!r} has {what} {got!r}, which was not planned.",
+        allowed,
+    )
+
+
+def _number(value: float | None) -> float:
+    """The number; NaN where missing or not finite."""
+    return math.nan if value is None or not math.isfinite(value) else float(value)

@@ -1,0 +1,130 @@
+"""Comparison of every pair of optimizers of a sweep, and of all of them at once."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from service.sensitivity import rank_tests
+from service.sensitivity.intervals import percentile_interval
+from service.sensitivity.optimizer_summary import interval
+from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.schemas import Comparisons, Interval, PairComparison, finite
+from service.sensitivity.scores import Scores
+from service.sensitivity.statistics import SCORE_DECIMALS, known_mean
+
+__all__ = ["common_scores", "compare"]
+
+
+def compare(scored: Sequence[Scores]) -> Comparisons:
+    """Compare optimizers on the configurations they share.
+
+    Args:
+        scored: At least two optimizers.
+    """
+    labels = [scores.trials.label for scores in scored]
+    together = common_scores(scored)
+    blocks = len(together)
+    enough = blocks >= rank_tests.MIN_BLOCKS
+    ranks = rank_tests.mean_ranks(together) if blocks else None
+    nemenyi = rank_tests.nemenyi(ranks, blocks) if enough and ranks is not None else None
+    pairs = [
+        _pair(scored[a], scored[b], None if nemenyi is None else float(nemenyi[a, b]))
+        for a, b in itertools.combinations(range(len(scored)), 2)
+    ]
+    chi2, p_value = (
+        rank_tests.friedman(together) if enough and len(scored) > 2 else (math.nan, math.nan)
+    )
+    return Comparisons(
+        n_blocks=blocks,
+        pairs=_adjust(pairs),
+        mean_rank=None if ranks is None else dict(zip(labels, ranks.tolist(), strict=True)),
+        friedman_chi2=finite(chi2),
+        friedman_p=finite(p_value),
+        critical_difference=rank_tests.critical_difference(len(scored), blocks) if enough else None,
+    )
+
+
+def common_scores(scored: Sequence[Scores]) -> Floats:
+    """Scores on the configurations that every optimizer was tried at, [blocks, optimizers]."""
+    return np.stack(
+        [scores.evaluation[at] for scores, at in zip(scored, _common(scored), strict=True)], axis=1
+    )
+
+
+def _common(scored: Sequence[Scores]) -> list[list[int]]:
+    """For each optimizer the indices of the configurations that every optimizer has a score for."""
+    places = [
+        {
+            place: index
+            for index, place in enumerate(
+                zip(
+                    scores.trials.learning_rates.tolist(),
+                    scores.trials.weight_decays.tolist(),
+                    strict=True,
+                )
+            )
+            if not math.isnan(scores.evaluation[index])
+        }
+        for scores in scored
+    ]
+    shared = [place for place in places[0] if all(place in other for other in places[1:])]
+    return [[index[place] for place in shared] for index in places]
+
+
+def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
+    """Compare one pair; its p-value is not adjusted yet."""
+    of_a, of_b = _common((a, b))
+    differences = np.round(a.evaluation[of_a] - b.evaluation[of_b], SCORE_DECIMALS)
+    any_block = bool(differences.size)
+    w_plus, n, p_value = rank_tests.wilcoxon(differences)
+    improvement = rank_tests.probability_of_improvement(
+        a.evaluation_trials[of_a], b.evaluation_trials[of_b]
+    )
+    best = float(a.evaluation[a.selected] - b.evaluation[b.selected])
+    mean = float(differences.mean()) if any_block else math.nan
+    return PairComparison(
+        a=a.trials.label,
+        b=b.trials.label,
+        n_blocks=differences.size,
+        mean_difference=finite(mean),
+        mean_difference_interval=_difference_interval(mean, a, b, of_a, of_b),
+        median_difference=float(np.median(differences)) if any_block else None,
+        best_difference=best,
+        best_difference_interval=_difference_interval(best, a, b, [a.selected], [b.selected]),
+        wins=int((differences > 0).sum()),
+        ties=int((differences == 0).sum()),
+        losses=int((differences < 0).sum()),
+        probability_of_improvement=finite(improvement),
+        wilcoxon_w_plus=w_plus if any_block else None,
+        wilcoxon_n=n if any_block else None,
+        wilcoxon_p=p_value if any_block else None,
+        wilcoxon_p_holm=None,
+        nemenyi_p=nemenyi_p,
+    )
+
+
+def _difference_interval(
+    estimate: float, a: Scores, b: Scores, of_a: list[int], of_b: list[int]
+) -> Interval | None:
+    """Seed interval of a difference of means; the optimizers are resampled independently."""
+    if a.evaluation_resamples is None or b.evaluation_resamples is None:
+        return None
+    resamples = known_mean(a.evaluation_resamples[:, of_a]) - known_mean(
+        b.evaluation_resamples[:, of_b]
+    )
+    bounds = percentile_interval(estimate, resamples, min(a.n_seeds, b.n_seeds), (-1.0, 1.0))
+    return interval(bounds) if bounds else None
+
+
+def _adjust(pairs: list[PairComparison]) -> list[PairComparison]:
+    """Holm's adjustment over the pairs that have a p-value."""
+    tested = [pair.wilcoxon_p for pair in pairs if pair.wilcoxon_p is not None]
+    adjusted = iter(rank_tests.holm(tested))
+    return [
+        pair
+        if pair.wilcoxon_p is None
+        else pair.model_copy(update={"wilcoxon_p_holm": next(adjusted)})
+        for pair in pairs
+    ]

@@ -1,0 +1,360 @@
+"""Schemas of a summary. Every number is finite; missing ones are null.
+
+The formulas, ranges and sources are in the functions that compute them (``statistics``,
+``selection_curves``, ``flatness_correlation``, ``rank_tests``, ``intervals``); the descriptions
+here say how to read the numbers.
+"""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.trial_table import Search
+from workers.catalog import LearningRateRole
+
+__all__ = [
+    "AccuracyStatistics",
+    "BestConfig",
+    "Caveat",
+    "Comparisons",
+    "Correlation",
+    "CumulativePerformance",
+    "CurvatureValue",
+    "ExpectedCurve",
+    "FigureView",
+    "GradientEvaluations",
+    "Importance",
+    "Interval",
+    "NearOptimalFraction",
+    "OnGridEdge",
+    "OptimizerSummary",
+    "PairComparison",
+    "Schema",
+    "SweepSummary",
+    "TrialsToTarget",
+    "Tunability",
+    "finite",
+]
+
+
+def finite(value: float | Floats | None) -> float | None:
+    """A number for JSON: None for NaN and infinity."""
+    return float(value) if value is not None and np.isfinite(value) else None
+
+
+class Schema(BaseModel):
+    """Strict, immutable, finite."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Interval(Schema):
+    """A 95 % confidence interval; ``ci_method`` of the summary says how it was made."""
+
+    low: float = Field(examples=[0.7183])
+    high: float = Field(examples=[0.7199])
+
+
+class Caveat(Schema):
+    """A limitation to know before relying on a number."""
+
+    code: str = Field(examples=["learning_rate_is_initial_step_size"])
+    message: str = Field(examples=["The learning rate is only the initial step size eta_0."])
+    optimizers: list[str] = Field(
+        default=[],
+        description="Labels of the optimizers concerned; empty: all.",
+        examples=[["SA-SAM"]],
+    )
+
+
+class OnGridEdge(Schema):
+    """Whether the best value is the smallest or largest tried: a better one may lie beyond."""
+
+    learning_rate: bool
+    weight_decay: bool
+
+
+class CurvatureValue(Schema):
+    """Curvature at one configuration: the median over its surviving seeds, and their range."""
+
+    value: float
+    low: float = Field(description="Smallest over seeds.")
+    high: float = Field(description="Largest over seeds.")
+    n_seeds: int
+    standard_error: float | None = Field(
+        default=None,
+        description="Of the trace estimate: the median over seeds; null for lambda_max.",
+    )
+
+
+class BestConfig(Schema):
+    """The configuration that validation selects, and its measurements."""
+
+    learning_rate: float = Field(examples=[0.01])
+    weight_decay: float = Field(examples=[1e-4])
+    on_grid_edge: OnGridEdge
+    val_accuracy: float = Field(examples=[0.938])
+    val_accuracy_interval: Interval | None
+    ood_accuracy: float | None = Field(examples=[0.739])
+    ood_accuracy_interval: Interval | None
+    val_loss: float | None
+    ood_loss: float | None
+    hessian_trace: dict[str, CurvatureValue] = Field(description="Tr(H) by split.")
+    hessian_lambda_max: dict[str, CurvatureValue] = Field(
+        description="Largest eigenvalue by split."
+    )
+    learned: bool = Field(
+        description="Made at least half of the best optimizer's progress over chance; otherwise"
+        " flatness is trivial."
+    )
+    n_seeds: int
+
+
+class AccuracyStatistics(Schema):
+    """Distribution of accuracy over configurations (seed means); ``iqm`` over all trials."""
+
+    mean: float
+    median: float
+    iqm: float = Field(description="Mean of the middle half of all trials.")
+    std: float | None = Field(description="ddof 1; null with one configuration.")
+    iqr: float
+    min: float
+    max: float
+
+
+class NearOptimalFraction(Schema):
+    """Share of configurations near a best; own_best alone flatters a poor optimizer."""
+
+    epsilon: float
+    own_best: float
+    shared_best: float = Field(description="Against the best over all optimizers of the sweep.")
+    shared_best_count: int
+
+
+class Tunability(Schema):
+    """Accuracy gained by tuning over a default configuration; negative: validation misled."""
+
+    default_learning_rate: float
+    default_weight_decay: float
+    default_accuracy: float
+    overall: float
+    learning_rate: float = Field(description="Only the learning rate tuned.")
+    weight_decay: float = Field(description="Only the weight decay tuned.")
+
+
+class ExpectedCurve(Schema):
+    """Expected score after trying n random configurations and keeping the best by validation."""
+
+    method: Literal["without_replacement", "with_replacement"]
+    configurations: list[int] = Field(description="n, never beyond the number of configurations.")
+    values: list[float]
+
+
+class CumulativePerformance(Schema):
+    """Weighted means of the expected-maximum curve; ``early`` favours small tuning budgets."""
+
+    early: float
+    uniform: float
+    late: float
+    one_shot: float = Field(description="One random configuration.")
+    peak: float = Field(description="Every configuration tried.")
+
+
+class Importance(Schema):
+    """Functional ANOVA: shares of the variance over configurations, null if nothing varies."""
+
+    method: Literal["exact", "random_forest"] = Field(
+        description="Exact on a full grid; estimated by a random forest for other searches."
+    )
+    total_variance: float
+    learning_rate: float | None
+    weight_decay: float | None
+    interaction: float | None
+
+
+class Correlation(Schema):
+    """Rank correlation of a curvature metric with accuracy; negative: flatter is better."""
+
+    n: int
+    kendall_tau: float | None
+    spearman_rho: float | None
+    granulated_kendall: dict[str, float | None] = Field(
+        description="tau along learning_rate and weight_decay, and their mean psi; empty off the"
+        " grid."
+    )
+    lines_used: dict[str, int]
+    kendall_tau_diverged_as_sharpest: float | None
+    n_learned: int = Field(description="Configurations that learned.")
+    kendall_tau_learned: float | None = Field(description="tau among those only.")
+
+
+class TrialsToTarget(Schema):
+    """Expected configurations to try until one reaches the target; null: none does."""
+
+    target: float
+    n_hits: int
+    expected_trials: float | None
+
+
+class GradientEvaluations(Schema):
+    """Cost of training: a step takes 3 in SA-SAM, 2 in SAM and SA-SGD, 1 in MSGD and Adam."""
+
+    per_trial: float
+    total: float
+
+
+class OptimizerSummary(Schema):
+    """How much one optimizer depends on tuning."""
+
+    optimizer: str = Field(
+        description="Its label; its name where it has none.", examples=["sa-sam"]
+    )
+    title: str = Field(description="Display name.", examples=["SA-SAM"])
+    optimizer_name: str = Field(description="Name in the catalog.", examples=["sa-sam"])
+    learning_rate_role: LearningRateRole
+    sentence: str = Field(
+        description="Main findings in one sentence.",
+        examples=[
+            "SA-SAM: 73.9 % OOD accuracy at its selected configuration; within 1 point of the"
+            " best on 2 of 16 configurations; loses 1.3 points between its best and its mean"
+            " learning rate."
+        ],
+    )
+
+    n_configs: int = Field(description="Configurations with at least one finished trial.")
+    n_trials: int = Field(description="Finished trials: completed or diverged.")
+    n_diverged: int
+    n_missing: int = Field(description="Planned but failed, cancelled, pruned or unfinished.")
+    n_configs_any_diverged: int
+    n_configs_all_diverged: int
+    divergence_rate: float = Field(examples=[0.0833])
+    divergence_rate_interval: Interval = Field(description="Wilson.")
+
+    best_config: BestConfig
+    oracle_ood_accuracy: float | None = Field(description="Best OOD accuracy of any configuration.")
+    selection_regret: float
+    ood_accuracy: AccuracyStatistics | None
+    val_accuracy: AccuracyStatistics
+    mean_regret: float = Field(examples=[0.0229])
+    mean_regret_val: float
+    lr_sensitivity: float | None = Field(description="Null off the grid.", examples=[0.0133])
+    lr_sensitivity_val: float | None
+    lr_sensitivity_wd_marginal: float | None = Field(
+        description="With the mean over weight decays."
+    )
+    lr_curve: list[float | None] | None = Field(
+        description="One value per learning rate.", examples=[[0.709, 0.728, 0.739, 0.727]]
+    )
+    wd_sensitivity: float | None
+    wd_curve: list[float | None] | None = Field(description="One value per weight decay.")
+    near_optimal_fraction: NearOptimalFraction
+    tunability: Tunability | None = Field(description="Null where the default was not tried.")
+    expected_max_val_accuracy: ExpectedCurve
+    expected_selected_ood_accuracy: ExpectedCurve | None
+    cumulative_performance: CumulativePerformance
+    hyperparameter_importance: Importance | None = Field(
+        description="Null for a grid with holes, or fewer than 10 configurations of another search."
+    )
+    curvature_correlation: dict[str, dict[str, Correlation]] = Field(
+        description="By metric (hessian_trace, hessian_lambda_max), then split."
+    )
+    trials_to_target: TrialsToTarget
+    gradient_evaluations: GradientEvaluations | None
+    intervals: dict[str, Interval] = Field(
+        description="Seed intervals by statistic (ood_accuracy.mean, lr_sensitivity, ...); empty"
+        " with one seed."
+    )
+
+
+class PairComparison(Schema):
+    """Optimizer ``a`` minus optimizer ``b`` on the configurations both were tried at."""
+
+    a: str
+    b: str
+    n_blocks: int
+    mean_difference: float | None
+    mean_difference_interval: Interval | None
+    median_difference: float | None
+    best_difference: float = Field(description="Between the two selected configurations.")
+    best_difference_interval: Interval | None
+    wins: int
+    ties: int
+    losses: int
+    probability_of_improvement: float | None
+    wilcoxon_w_plus: float | None
+    wilcoxon_n: int | None
+    wilcoxon_p: float | None
+    wilcoxon_p_holm: float | None
+    nemenyi_p: float | None
+
+
+class Comparisons(Schema):
+    """All pairs of optimizers; p-values hold within this grid only."""
+
+    n_blocks: int = Field(description="Configurations that every optimizer was tried at.")
+    pairs: list[PairComparison]
+    mean_rank: dict[str, float] | None = Field(
+        description="1 is best; null without a common block."
+    )
+    friedman_chi2: float | None = Field(description="Null below 3 optimizers or 5 blocks.")
+    friedman_p: float | None
+    critical_difference: float | None = Field(description="Nemenyi, 0.05; null below 5 blocks.")
+
+
+class FigureView(Schema):
+    """A figure that can be requested."""
+
+    name: str = Field(examples=["trace-heatmap"])
+    summary: str = Field(examples=["Fig. 2: Tr(H)."])
+    options: list[str] = Field(
+        description="Its query parameters beside the common ones.", examples=[["split"]]
+    )
+
+
+class SweepSummary(Schema):
+    """Tuning sensitivity of every optimizer of a sweep."""
+
+    workload: str = Field(examples=["VGG-19 on cifar10"])
+    search: Search
+    complete: bool = Field(description="False while the sweep runs or has holes.")
+    gradient_evaluation_budget: float | None = Field(
+        description="Every trial cut at this budget (equal compute); null: as trained."
+    )
+    learning_rates: list[float] = Field(examples=[[1e-4, 1e-3, 1e-2, 1e-1]])
+    weight_decays: list[float] = Field(examples=[[0.0, 1e-8, 1e-6, 1e-4]])
+    n_seeds: int
+    chance_accuracy: float = Field(examples=[0.1])
+    evaluation_split: Literal["ood", "validation"] = Field(
+        description="What regret, sensitivity, tunability, importance and comparisons are"
+        " computed on."
+    )
+    planned_trials: int
+    finished_trials: int
+    diverged_trials: int
+    missing_by_outcome: dict[str, int] = Field(
+        description="failed, cancelled, pruned, unfinished (started or not)."
+    )
+    epsilon: float
+    target: float
+    ci_level: float
+    ci_method: str | None = Field(description="Null with one seed: there is no interval.")
+    flattest: dict[str, dict[str, str | None]] = Field(
+        description="Optimizer with the curvature nearest to zero at its selected configuration,"
+        " by metric and split, among those that learned; null when fewer than two did."
+    )
+    optimizers: list[OptimizerSummary]
+    comparisons: Comparisons | None = Field(description="Null with one optimizer.")
+    caveats: list[Caveat]
+
+    def optimizer(self, label: str) -> OptimizerSummary:
+        """The summary of one optimizer.
+
+        Raises:
+            KeyError: The sweep has no such optimizer.
+        """
+        for summary in self.optimizers:
+            if summary.optimizer == label:
+                return summary
+        raise KeyError(label)

@@ -1,0 +1,226 @@
+"""Summaries and comparisons as tables: text for a terminal, CSV for programs, LaTeX for papers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.sensitivity.dotted import flatten, write_csv
+from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
+from service.sensitivity.schemas import Caveat, Interval, OptimizerSummary, SweepSummary
+from service.sensitivity.sweep_comparison import SweepComparison
+
+__all__ = [
+    "SummaryTable",
+    "comparison_csv",
+    "comparison_table",
+    "render_table",
+    "summary_csv",
+    "summary_latex",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryTable:
+    """Text in rows and columns; the first column is left-aligned, the others right-aligned.
+
+    Attributes:
+        title: Workload, or number of sweeps.
+        columns: Headings.
+        rows: One cell per column each.
+        notes: The caveats.
+        sentences: One per optimizer with the main findings.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...]
+    sentences: tuple[str, ...] = ()
+
+
+def render_table(summary: SweepSummary) -> SummaryTable:
+    """The most important numbers, one row per optimizer, accuracies in percent.
+
+    Sensitivity is always shown with the best accuracy, and curvature with a † where the network
+    hardly learned.
+    """
+    split = "OOD" if summary.evaluation_split == "ood" else "val"
+    curvature = _curvature_column(summary)
+    columns = (
+        "optimizer",
+        "lr",
+        "wd",
+        "val %",
+        *(("OOD %",) if split == "OOD" else ()),
+        f"mean {split} %",
+        "lr sensitivity",
+        "mean regret",
+        f"within {100 * summary.epsilon:g}",
+        "trials to target",
+        "diverged",
+        *((f"Tr(H) {split_label(curvature)}",) if curvature else ()),
+    )
+    return SummaryTable(
+        title=summary.workload or "Tuning sensitivity",
+        columns=columns,
+        rows=tuple(tuple(_row(optimizer, curvature)) for optimizer in summary.optimizers),
+        notes=tuple(_note(caveat, summary) for caveat in summary.caveats),
+        sentences=tuple(optimizer.sentence for optimizer in summary.optimizers),
+    )
+
+
+def comparison_table(comparison: SweepComparison) -> SummaryTable:
+    """The headline numbers, one row per sweep and optimizer, accuracies in percent."""
+    titles = {sweep.sweep_id: sweep.title for sweep in comparison.sweeps}
+    scores = {
+        (sweep, optimizer.optimizer): optimizer.normalised_scores.get(title)
+        for optimizer in (comparison.workloads.optimizers if comparison.workloads else ())
+        for sweep, title in titles.items()
+    }
+    normalised = ("normalised %",) if scores else ()
+    return SummaryTable(
+        title=f"{len(titles)} sweeps",
+        columns=(
+            *("sweep", "optimizer", "lr", "wd", "best %", "mean %", "lr sensitivity"),
+            *("mean regret", "trials to target", "diverged %", *normalised),
+        ),
+        rows=tuple(
+            (
+                titles[headline.sweep_id],
+                headline.title,
+                f"{headline.learning_rate:g}",
+                f"{headline.weight_decay:g}",
+                _with_error(headline.accuracy, headline.accuracy_interval),
+                _with_error(headline.mean_accuracy, headline.mean_accuracy_interval),
+                _with_error(headline.lr_sensitivity, headline.lr_sensitivity_interval),
+                _with_error(headline.mean_regret, headline.mean_regret_interval),
+                _trials(headline.trials_to_target),
+                accuracy_label(headline.divergence_rate),
+                *(
+                    (_with_error(scores.get((headline.sweep_id, headline.optimizer)), None),)
+                    if scores
+                    else ()
+                ),
+            )
+            for headline in comparison.headlines
+        ),
+        notes=tuple(caveat.message for caveat in comparison.caveats),
+        sentences=tuple(
+            f"{path}: {', '.join(values)}" for path, values in comparison.differing.items()
+        ),
+    )
+
+
+def summary_csv(summary: SweepSummary) -> bytes:
+    """Every scalar of every optimizer, one row per optimizer; nested ones have dotted names.
+
+    Curves (lists) are left out: the figures export them as CSV.
+    """
+    return write_csv(_scalars(optimizer.model_dump()) for optimizer in summary.optimizers)
+
+
+def comparison_csv(comparison: SweepComparison) -> bytes:
+    """The headline numbers, one row per sweep and optimizer."""
+    sweeps = {sweep.sweep_id: sweep for sweep in comparison.sweeps}
+    return write_csv(
+        {"sweep": sweeps[headline.sweep_id].title, **_scalars(headline.model_dump())}
+        for headline in comparison.headlines
+    )
+
+
+def summary_latex(summary: SweepSummary) -> str:
+    """The table of :func:`render_table` for the booktabs package."""
+    table = render_table(summary)
+    lines = [
+        rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
+        r"\toprule",
+        " & ".join(map(_tex, table.columns)) + r" \\",
+        r"\midrule",
+        *(" & ".join(map(_tex, row)) + r" \\" for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    return "\n".join([*(f"% {note}" for note in table.notes), *lines, ""])
+
+
+def _row(optimizer: OptimizerSummary, curvature: str | None) -> Iterator[str]:
+    """The cells of one optimizer, in the order of the columns."""
+    best, intervals = optimizer.best_config, optimizer.intervals
+    edge = best.on_grid_edge
+    yield optimizer.title
+    yield f"{best.learning_rate:g}" + "*" * edge.learning_rate
+    yield f"{best.weight_decay:g}" + "*" * (edge.weight_decay and best.weight_decay > 0)
+    yield _with_error(best.val_accuracy, best.val_accuracy_interval)
+    if best.ood_accuracy is not None:
+        yield _with_error(best.ood_accuracy, best.ood_accuracy_interval)
+    spread = optimizer.ood_accuracy or optimizer.val_accuracy
+    mean = "ood_accuracy.mean" if optimizer.ood_accuracy else "val_accuracy.mean"
+    yield _with_error(spread.mean, intervals.get(mean))
+    yield _with_error(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"))
+    yield _with_error(optimizer.mean_regret, intervals.get("mean_regret"))
+    yield f"{optimizer.near_optimal_fraction.shared_best_count}/{optimizer.n_configs}"
+    yield _trials(optimizer.trials_to_target.expected_trials)
+    yield f"{optimizer.n_diverged}/{optimizer.n_trials}"
+    if curvature:
+        value = best.hessian_trace.get(curvature)
+        yield "–" if value is None else curvature_label(value.value) + "†" * (not best.learned)
+
+
+def _note(caveat: Caveat, summary: SweepSummary) -> str:
+    """A caveat with the optimizers concerned, unless all are."""
+    titles = [
+        optimizer.title
+        for optimizer in summary.optimizers
+        if optimizer.optimizer in caveat.optimizers
+    ]
+    if not titles or len(titles) == len(summary.optimizers):
+        return caveat.message
+    return f"{', '.join(titles)}: {caveat.message}"
+
+
+def _trials(expected: float | None) -> str:
+    """Expected configurations until a target."""
+    return "never" if expected is None else f"{expected:.1f}"
+
+
+def _curvature_column(summary: SweepSummary) -> str | None:
+    """The split of the trace column: OOD where any optimizer has it."""
+    splits = {split for s in summary.optimizers for split in s.best_config.hessian_trace}
+    return "ood" if "ood" in splits else min(splits, default=None)
+
+
+def _with_error(value: float | None, interval: Interval | None) -> str:
+    """A number in percent, with the larger half-width of its interval."""
+    if value is None or interval is None:
+        return accuracy_label(value)
+    half = max(value - interval.low, interval.high - value)
+    return f"{accuracy_label(value)} ± {accuracy_label(half)}"
+
+
+def _scalars(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Scalars by dotted name."""
+    return {name: value for name, value in flatten(fields) if not isinstance(value, list)}
+
+
+_TEX = str.maketrans(
+    {
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\\": r"\textbackslash{}",
+        "±": r"$\pm$",
+        "†": r"$^\dagger$",
+        "–": "--",
+    }
+)
+
+
+def _tex(text: str) -> str:
+    """Escape text for LaTeX."""
+    return text.translate(_TEX)

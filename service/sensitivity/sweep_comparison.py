@@ -1,0 +1,251 @@
+"""Comparison of several sweeps: the same grid on other models, data or code versions."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from service.sensitivity.dotted import flatten
+from service.sensitivity.errors import InvalidOptionError
+from service.sensitivity.schemas import Caveat, Interval, OptimizerSummary, Schema, SweepSummary
+from service.sensitivity.sweep_summary import EPSILON, summarize
+from service.sensitivity.trial_table import TrialTable
+from service.sensitivity.workloads import WorkloadsSummary, compare_workloads
+
+__all__ = ["ComparedSweep", "Headline", "SweepComparison", "SweepToCompare", "compare_sweeps"]
+
+# Parts of a specification that do not change results.
+_WITHOUT_EFFECT = ("name", "tags", "priority", "limits", "resources")
+
+
+@dataclass(frozen=True, slots=True)
+class SweepToCompare:
+    """A sweep to compare.
+
+    Attributes:
+        sweep_id: Its id.
+        name: Its name.
+        specification: As it was submitted.
+        code_version: Commit of the code that ran it; None if unknown.
+        table: Its trials.
+    """
+
+    sweep_id: str
+    name: str
+    specification: Mapping[str, Any]
+    code_version: str | None
+    table: TrialTable
+
+
+class ComparedSweep(Schema):
+    """One of the sweeps."""
+
+    sweep_id: str = Field(examples=["1f0c2a9b77d4"])
+    name: str = Field(examples=["paper-vgg19"])
+    title: str = Field(
+        description="Distinguishes it from the others: its workload, or its workload and name.",
+        examples=["VGG-19 on CIFAR-10"],
+    )
+    workload: str = Field(examples=["VGG-19 on CIFAR-10"])
+    code_version: str | None = Field(description="Git commit; null where unknown.")
+    complete: bool
+    finished_trials: int
+    planned_trials: int
+    n_seeds: int
+    chance_accuracy: float
+    evaluation_split: str = Field(description="ood or validation.")
+
+
+class Headline(Schema):
+    """The most important numbers of one optimizer in one sweep."""
+
+    sweep_id: str
+    optimizer: str = Field(examples=["sa-sam"])
+    title: str = Field(examples=["SA-SAM"])
+    learning_rate: float
+    weight_decay: float
+    accuracy: float = Field(
+        description="At the configuration validation selects, on the sweep's evaluation split."
+    )
+    accuracy_interval: Interval | None
+    mean_accuracy: float = Field(description="Over all configurations.")
+    mean_accuracy_interval: Interval | None
+    lr_sensitivity: float | None
+    lr_sensitivity_interval: Interval | None
+    mean_regret: float
+    mean_regret_interval: Interval | None
+    divergence_rate: float
+    trials_to_target: float | None
+
+
+class SweepComparison(Schema):
+    """Sweeps side by side."""
+
+    sweeps: list[ComparedSweep]
+    differing: dict[str, list[str]] = Field(
+        description="Differences between the specifications: one value per sweep, by path.",
+        examples=[{"model.name": ["vgg19", "vit-small"]}],
+    )
+    headlines: list[Headline] = Field(description="By sweep, then optimizer.")
+    workloads: WorkloadsSummary | None = Field(
+        description="Normalised scores and performance profiles, by the sweeps' titles; null with"
+        " one workload."
+    )
+    caveats: list[Caveat]
+
+
+def compare_sweeps(
+    sweeps: Sequence[SweepToCompare], *, epsilon: float = EPSILON
+) -> SweepComparison:
+    """Compare sweeps.
+
+    Args:
+        sweeps: At least two, all different.
+        epsilon: A sweep's target is its best accuracy less this, in [0, 1].
+
+    Raises:
+        InvalidOptionError: Fewer than two sweeps, one twice, or ``epsilon`` is out of range.
+        NotAvailableError: A sweep has no finished trial.
+    """
+    ids = [sweep.sweep_id for sweep in sweeps]
+    if len(set(ids)) < 2 or len(set(ids)) < len(ids):
+        raise InvalidOptionError(
+            "needs_two_sweeps",
+            f"Comparing needs at least two different sweeps; got {', '.join(ids) or 'none'}.",
+            ("two or more ids of sweeps",),
+        )
+    summaries = [summarize(sweep.table, epsilon=epsilon) for sweep in sweeps]
+    titles = _titles(sweeps)
+    workloads = {sweep.table.workload for sweep in sweeps}
+    tables = {title: sweep.table for title, sweep in zip(titles, sweeps, strict=True)}
+    differing = _differing([sweep.specification for sweep in sweeps])
+    return SweepComparison(
+        sweeps=[
+            _compared(sweep, title, summary)
+            for sweep, title, summary in zip(sweeps, titles, summaries, strict=True)
+        ],
+        differing=differing,
+        headlines=[
+            _headline(sweep.sweep_id, optimizer)
+            for sweep, summary in zip(sweeps, summaries, strict=True)
+            for optimizer in summary.optimizers
+        ],
+        workloads=compare_workloads(tables, epsilon=epsilon) if len(workloads) > 1 else None,
+        caveats=list(_caveats(sweeps, summaries, len(workloads), differing)),
+    )
+
+
+def _titles(sweeps: Sequence[SweepToCompare]) -> list[str]:
+    """The shortest titles that distinguish the sweeps."""
+    for title in (
+        lambda sweep: sweep.table.workload,
+        lambda sweep: f"{sweep.table.workload}, {sweep.name}",
+        lambda sweep: f"{sweep.table.workload}, {sweep.name} {sweep.sweep_id}",
+    ):
+        titles = [title(sweep) for sweep in sweeps]
+        if len(set(titles)) == len(titles):
+            break
+    return titles
+
+
+def _compared(sweep: SweepToCompare, title: str, summary: SweepSummary) -> ComparedSweep:
+    """The description of one sweep."""
+    return ComparedSweep(
+        sweep_id=sweep.sweep_id,
+        name=sweep.name,
+        title=title,
+        workload=sweep.table.workload,
+        code_version=sweep.code_version,
+        complete=summary.complete,
+        finished_trials=summary.finished_trials,
+        planned_trials=summary.planned_trials,
+        n_seeds=summary.n_seeds,
+        chance_accuracy=summary.chance_accuracy,
+        evaluation_split=summary.evaluation_split,
+    )
+
+
+def _headline(sweep_id: str, summary: OptimizerSummary) -> Headline:
+    """The headline of one optimizer."""
+    best, intervals = summary.best_config, summary.intervals
+    on_ood = best.ood_accuracy is not None and summary.ood_accuracy is not None
+    spread = summary.ood_accuracy or summary.val_accuracy
+    mean = "ood_accuracy.mean" if on_ood else "val_accuracy.mean"
+    return Headline(
+        sweep_id=sweep_id,
+        optimizer=summary.optimizer,
+        title=summary.title,
+        learning_rate=best.learning_rate,
+        weight_decay=best.weight_decay,
+        accuracy=best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy,
+        accuracy_interval=best.ood_accuracy_interval if on_ood else best.val_accuracy_interval,
+        mean_accuracy=spread.mean,
+        mean_accuracy_interval=intervals.get(mean),
+        lr_sensitivity=summary.lr_sensitivity,
+        lr_sensitivity_interval=intervals.get("lr_sensitivity"),
+        mean_regret=summary.mean_regret,
+        mean_regret_interval=intervals.get("mean_regret"),
+        divergence_rate=summary.divergence_rate,
+        trials_to_target=summary.trials_to_target.expected_trials,
+    )
+
+
+def _differing(specifications: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Paths at which specifications differ, with the value of each."""
+    flat = [
+        {
+            path: value if isinstance(value, str) else json.dumps(value)
+            for path, value in flatten(one)
+        }
+        for one in specifications
+    ]
+    paths = dict.fromkeys(path for values in flat for path in values)
+    found = {path: [values.get(path, "") for values in flat] for path in paths}
+    return {
+        path: values
+        for path, values in found.items()
+        if len(set(values)) > 1 and path.partition(".")[0] not in _WITHOUT_EFFECT
+    }
+
+
+def _caveats(
+    sweeps: Sequence[SweepToCompare],
+    summaries: Sequence[SweepSummary],
+    n_workloads: int,
+    differing: Mapping[str, Sequence[str]],
+) -> Iterator[Caveat]:
+    """Caveats of the comparison."""
+    incomplete = [
+        sweep.name for sweep, summary in zip(sweeps, summaries, strict=True) if not summary.complete
+    ]
+    if incomplete:
+        yield Caveat(
+            code="incomplete",
+            message=f"Not every planned trial of {', '.join(incomplete)} counts; numbers may"
+            " change.",
+        )
+    grids = [path for path in differing if path.startswith("search.")]
+    if grids:
+        yield Caveat(
+            code="different_grids",
+            message=f"The sweeps differ in {', '.join(grids)}: sensitivities over other ranges are"
+            " not comparable.",
+        )
+    if len({summary.evaluation_split for summary in summaries}) > 1:
+        yield Caveat(
+            code="different_evaluation_splits",
+            message="Some sweeps measure OOD accuracy, others only validation accuracy.",
+        )
+    if len({summary.n_seeds for summary in summaries}) > 1:
+        yield Caveat(
+            code="different_seed_counts",
+            message="The sweeps have different numbers of seeds, so their intervals differ in"
+            " width.",
+        )
+    if 1 < n_workloads < len(sweeps):
+        yield Caveat(
+            code="repeated_workload",
+            message="A workload occurs more than once and counts as often in scores and profiles.",
+        )

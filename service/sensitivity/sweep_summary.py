@@ -1,0 +1,209 @@
+"""Tuning sensitivity of a sweep: statistics, comparisons and caveats."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from service.sensitivity.caveats import caveats_of, sentence
+from service.sensitivity.errors import InvalidOptionError, NotAvailableError
+from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
+from service.sensitivity.optimizer_summary import Yardsticks, summarize_optimizer
+from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTrials
+from service.sensitivity.pairwise import compare
+from service.sensitivity.schemas import OptimizerSummary, SweepSummary
+from service.sensitivity.scores import score
+from service.sensitivity.statistics import SCORE_DECIMALS
+from service.sensitivity.trial_table import TrialTable
+from workers.metrics import Outcome
+
+__all__ = [
+    "DEFAULT_CONFIGURATIONS",
+    "EPSILON",
+    "Budget",
+    "at_budget",
+    "common_budget",
+    "summarize",
+]
+
+Budget = float | Literal["equal"]
+
+EPSILON = 0.01
+
+# (learning rate, weight decay) without tuning, by catalog name: a small initial step size for the
+# smoothness-adaptive methods, which adapt it (Malitsky & Mishchenko 2020), and PyTorch's defaults
+# (torch.optim.SGD and Adam) for all others.
+DEFAULT_CONFIGURATIONS: Mapping[str, tuple[float, float]] = {
+    "sa-sam": (1e-4, 0.0),
+    "sa-sgd": (1e-4, 0.0),
+}
+_PYTORCH_DEFAULT = (1e-3, 0.0)
+
+
+def summarize(
+    table: TrialTable,
+    *,
+    target: float | None = None,
+    epsilon: float = EPSILON,
+    defaults: Mapping[str, tuple[float, float]] | None = None,
+    replacement: bool | None = None,
+    gradient_evaluations: Budget | None = None,
+) -> SweepSummary:
+    """Summarise a sweep, finished or not.
+
+    Args:
+        table: The trials.
+        target: Accuracy for ``trials_to_target``, in [0, 1]; by default the best of all optimizers
+            less ``epsilon``.
+        epsilon: Accuracy within which a configuration is near-optimal, in [0, 1].
+        defaults: (learning rate, weight decay) of ``tunability`` by optimizer label or catalog
+            name; by default PyTorch's (1e-3, 0), for SA-SGD and SA-SAM an initial step size of
+            1e-4.
+        replacement: Whether expected-best curves draw configurations with replacement; by default
+            not on a grid.
+        gradient_evaluations: Cut every trial at this budget: equal compute instead of equal epochs.
+            "equal" takes :func:`common_budget`. Needs histories; OOD accuracy and curvature are
+            not available then.
+
+    Raises:
+        NotAvailableError: No trial has finished (within the budget), or there are no histories.
+        InvalidOptionError: ``target``, ``epsilon`` or the budget is out of range.
+    """
+    _require_fraction("target", target)
+    _require_fraction("epsilon", epsilon)
+    table, budget = at_budget(table, gradient_evaluations)
+    scored = score(table)
+    shared_best = max(float(np.nanmax(scores.evaluation)) for scores in scored)
+    yardsticks = Yardsticks(
+        shared_best=shared_best,
+        best_val=max(float(np.nanmax(scores.val)) for scores in scored),
+        target=round(max(0.0, shared_best - epsilon), SCORE_DECIMALS) if target is None else target,
+        epsilon=epsilon,
+        replacement=table.search != "grid" if replacement is None else replacement,
+    )
+    summaries = [
+        summarize_optimizer(scores, table, yardsticks, _default(scores.trials, defaults or {}))
+        for scores in scored
+    ]
+    flattest = _flattest(summaries, table.curvature_splits)
+    summaries = [
+        summary.model_copy(update={"sentence": sentence(summary, flattest)})
+        for summary in summaries
+    ]
+    return SweepSummary(
+        workload=table.workload,
+        search=table.search,
+        complete=table.complete,
+        gradient_evaluation_budget=budget,
+        learning_rates=list(table.learning_rates),
+        weight_decays=list(table.weight_decays),
+        n_seeds=len(table.seeds),
+        chance_accuracy=table.chance_accuracy,
+        evaluation_split="ood" if table.has_ood else "validation",
+        planned_trials=table.planned_trials,
+        finished_trials=table.n_finished,
+        diverged_trials=table.n_diverged,
+        missing_by_outcome=_missing(table),
+        epsilon=epsilon,
+        target=yardsticks.target,
+        ci_level=CONFIDENCE,
+        ci_method=CI_METHOD if any(summary.intervals for summary in summaries) else None,
+        flattest=flattest,
+        optimizers=summaries,
+        comparisons=compare(scored) if len(scored) > 1 else None,
+        caveats=caveats_of(table, summaries, budget),
+    )
+
+
+def at_budget(table: TrialTable, budget: Budget | None) -> tuple[TrialTable, float | None]:
+    """A table with every trial cut at a budget of gradient evaluations, and that budget.
+
+    Args:
+        table: The trials, with histories.
+        budget: Gradient evaluations; "equal" is :func:`common_budget`; None returns ``table``.
+
+    Raises:
+        NotAvailableError: There are no histories.
+        InvalidOptionError: The budget is not a positive number.
+    """
+    if budget is None:
+        return table, None
+    if budget != "equal" and not 0 < budget < math.inf:
+        raise InvalidOptionError(
+            "invalid_gradient_evaluations",
+            f"A budget of {budget} is not a positive number.",
+            ("equal", "a positive number of gradient evaluations"),
+        )
+    table.require_finished()
+    common = common_budget(table)
+    amount = common if budget == "equal" else budget
+    cut = table.within_budget(amount)
+    if all(trial.val_accuracy is None for trial in cut.results()):
+        raise NotAvailableError(
+            "budget_too_small",
+            f"No trial has finished an epoch within {amount:g} gradient evaluations.",
+            ("equal", f"a number up to {common:g}"),
+        )
+    return cut, amount
+
+
+def common_budget(table: TrialTable) -> float:
+    """The largest budget that every optimizer spent: the minimum over optimizers of their maximum.
+
+    Optimizers without a history are left out.
+
+    Raises:
+        NotAvailableError: No trial has a history.
+    """
+    spent: dict[str, float] = {}
+    for trial in table.results():
+        if trial.history is not None and trial.history.spent:
+            spent[trial.optimizer] = max(spent.get(trial.optimizer, 0.0), trial.history.spent)
+    if not spent:
+        raise NotAvailableError(
+            "needs_history", "No trial has a history of gradient evaluations.", ("equal epochs",)
+        )
+    return min(spent.values())
+
+
+def _default(
+    trials: OptimizerTrials, defaults: Mapping[str, tuple[float, float]]
+) -> tuple[float, float]:
+    """The untuned configuration of an optimizer: given by label or name, else the built-in one."""
+    builtin = DEFAULT_CONFIGURATIONS.get(trials.name, _PYTORCH_DEFAULT)
+    return defaults.get(trials.label, defaults.get(trials.name, builtin))
+
+
+def _flattest(
+    summaries: Sequence[OptimizerSummary], splits: Sequence[str]
+) -> dict[str, dict[str, str | None]]:
+    """The optimizer with the least selected curvature, among at least two that learned."""
+    found: dict[str, dict[str, str | None]] = {}
+    for metric in CURVATURE_METRICS:
+        for split in splits:
+            values = {
+                summary.optimizer: getattr(summary.best_config, metric)[split].value
+                for summary in summaries
+                if summary.best_config.learned and split in getattr(summary.best_config, metric)
+            }
+            found.setdefault(metric, {})[split] = (
+                min(values, key=lambda label: abs(values[label])) if len(values) > 1 else None
+            )
+    return found
+
+
+def _missing(table: TrialTable) -> dict[str, int]:
+    """Number of planned trials without a usable result, by outcome."""
+    gone = (Outcome.FAILED, Outcome.CANCELLED, Outcome.PRUNED)
+    named = {str(outcome): table.outcomes.get(outcome, 0) for outcome in gone}
+    left = table.planned_trials - table.n_finished - sum(named.values())
+    return named | {"unfinished": max(0, left)}
+
+
+def _require_fraction(name: str, value: float | None) -> None:
+    """Check that an accuracy is in [0, 1]."""
+    if value is not None and not 0 <= value <= 1:
+        raise InvalidOptionError(
+            f"invalid_{name}", f"{name} {value} is not in [0, 1].", ("a number in [0, 1]",)
+        )

@@ -1,0 +1,310 @@
+"""All trials of a sweep arranged on its plan."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Literal, get_args
+
+from service.sensitivity.errors import (
+    InvalidOptionError,
+    InvalidTrialsError,
+    NotAvailableError,
+    UnknownNameError,
+)
+from service.sensitivity.optimizer_trials import OptimizerTrials, lay_out, outside_plan
+from service.sensitivity.trial_result import History, TrialResult
+from workers.metrics import Outcome
+
+__all__ = ["Search", "TrialTable"]
+
+Search = Literal["grid", "random", "tpe"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTable:
+    """All trials of a sweep arranged on its plan.
+
+    Build it with :meth:`from_results`.
+
+    Attributes:
+        workload: Model and dataset ("VGG-19 on CIFAR-10").
+        chance_accuracy: Accuracy of guessing, 1 / classes.
+        search: Kind of search ("grid", "random", "tpe").
+        learning_rates: Of the grid, rising; for other searches those tried.
+        weight_decays: Of the grid, rising; for other searches those tried.
+        seeds: Planned seeds.
+        planned_trials: Number of trials of the complete sweep.
+        by_optimizer: One entry per optimizer, in the order of the specification.
+        has_ood: Whether any trial has an OOD accuracy.
+        curvature_splits: Splits on which any curvature was measured, validation first.
+        outcomes: Number of trials by outcome; None counts the unfinished ones.
+    """
+
+    workload: str
+    chance_accuracy: float
+    search: Search
+    learning_rates: tuple[float, ...]
+    weight_decays: tuple[float, ...]
+    seeds: tuple[int, ...]
+    planned_trials: int
+    by_optimizer: tuple[OptimizerTrials, ...]
+    has_ood: bool
+    curvature_splits: tuple[str, ...]
+    outcomes: Mapping[Outcome | None, int]
+
+    @classmethod
+    def from_results(
+        cls,
+        results: Iterable[TrialResult],
+        *,
+        chance_accuracy: float,
+        optimizers: Sequence[str] | None = None,
+        learning_rates: Sequence[float] | None = None,
+        weight_decays: Sequence[float] | None = None,
+        seeds: Sequence[int] | None = None,
+        workload: str = "",
+        search: Search = "grid",
+        planned_trials: int | None = None,
+    ) -> "TrialTable":
+        """Arrange results on the plan.
+
+        Args:
+            results: In any order; of two at the same place the later counts.
+            chance_accuracy: Accuracy of guessing, in [0, 1).
+            optimizers: Labels in display order; by default those of the results.
+            learning_rates: Planned grid; by default the values of the results.
+            weight_decays: Planned grid; by default the values of the results.
+            seeds: Planned seeds; by default those of the results.
+            workload: Model and dataset.
+            search: "grid", "random" or "tpe".
+            planned_trials: By default the size of the grid, or the number of results for other
+                searches.
+
+        Raises:
+            InvalidTrialsError: A trial is outside the plan or an accuracy outside [0, 1].
+            InvalidOptionError: ``chance_accuracy`` is outside [0, 1).
+            UnknownNameError: An unknown search.
+        """
+        results = tuple(results)
+        if search not in get_args(Search):
+            raise UnknownNameError("search", search, get_args(Search))
+        if not 0 <= chance_accuracy < 1:
+            raise InvalidOptionError(
+                "invalid_chance_accuracy", f"Chance accuracy {chance_accuracy} is not in [0, 1)."
+            )
+        _check_accuracies(results)
+        labels = tuple(dict.fromkeys(optimizers or (trial.optimizer for trial in results)))
+        rates = _axis(learning_rates, (trial.learning_rate for trial in results))
+        decays = _axis(weight_decays, (trial.weight_decay for trial in results))
+        seeds = tuple(dict.fromkeys(seeds or sorted({trial.seed for trial in results})))
+        has_ood = any(trial.ood_accuracy is not None for trial in results)
+        by_label: dict[str, list[TrialResult]] = {label: [] for label in labels}
+        outcomes: dict[Outcome | None, int] = {}
+        for trial in results:
+            if trial.optimizer not in by_label:
+                raise outside_plan("optimizer", trial.optimizer, trial, labels)
+            by_label[trial.optimizer].append(trial)
+            outcomes[trial.outcome] = outcomes.get(trial.outcome, 0) + 1
+        grid = [(rate, decay) for rate in rates for decay in decays] if search == "grid" else None
+        by_optimizer = tuple(
+            lay_out(
+                label,
+                own,
+                grid or sorted({(trial.learning_rate, trial.weight_decay) for trial in own}),
+                seeds,
+                (len(rates), len(decays)) if grid else None,
+                chance_accuracy,
+                has_ood,
+                None if grid else (planned_trials or len(results)) // len(labels),
+            )
+            for label, own in by_label.items()
+        )
+        size = len(labels) * len(grid) * len(seeds) if grid else len(results)
+        splits = {
+            split
+            for trial in results
+            for values in (trial.hessian_trace, trial.hessian_lambda_max)
+            for split, value in values.items()
+            if value is not None
+        }
+        return cls(
+            workload=workload,
+            chance_accuracy=chance_accuracy,
+            search=search,
+            learning_rates=rates,
+            weight_decays=decays,
+            seeds=seeds,
+            planned_trials=planned_trials or size,
+            by_optimizer=by_optimizer,
+            has_ood=has_ood,
+            curvature_splits=tuple(
+                sorted(splits, key=lambda split: (split != "validation", split))
+            ),
+            outcomes=outcomes,
+        )
+
+    @property
+    def optimizers(self) -> tuple[str, ...]:
+        """Labels in the order of the specification."""
+        return tuple(trials.label for trials in self.by_optimizer)
+
+    @property
+    def n_finished(self) -> int:
+        """Number of trials that completed or diverged."""
+        return sum(int(trials.finished.sum()) for trials in self.by_optimizer)
+
+    @property
+    def n_diverged(self) -> int:
+        """Number of trials that diverged."""
+        return sum(int(trials.diverged.sum()) for trials in self.by_optimizer)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned trial completed or diverged."""
+        return self.n_finished >= self.planned_trials
+
+    def optimizer(self, label: str) -> OptimizerTrials:
+        """The trials of one optimizer.
+
+        Raises:
+            UnknownNameError: The sweep has no such optimizer.
+        """
+        for trials in self.by_optimizer:
+            if trials.label == label:
+                return trials
+        raise UnknownNameError("optimizer", label, self.optimizers)
+
+    def results(self) -> Iterable[TrialResult]:
+        """Every trial, by optimizer, configuration and seed."""
+        for trials in self.by_optimizer:
+            for of_config in trials.results:
+                yield from (trial for trial in of_config if trial is not None)
+
+    def require_finished(self) -> None:
+        """Check that at least one trial completed or diverged.
+
+        Raises:
+            NotAvailableError: No trial has completed or diverged.
+        """
+        if not self.n_finished:
+            raise NotAvailableError(
+                "no_finished_trials",
+                f"None of {self.planned_trials} planned trials has completed or diverged yet.",
+            )
+
+    def within_budget(self, gradient_evaluations: float) -> "TrialTable":
+        """The table with every trial cut at a budget of gradient evaluations.
+
+        Validation accuracy is read from the histories; measurements of the end (OOD accuracy,
+        curvature) are dropped. A trial that spent the budget counts as completed, whatever its
+        later outcome; one that diverged before stays diverged.
+        """
+
+        def cut(trial: TrialResult) -> TrialResult:
+            outcome, reached, history = trial.outcome, None, trial.history
+            if history is None:
+                outcome = None  # when it ended is unknown
+            else:
+                spent, history = history.spent, history.within(gradient_evaluations)
+                reached = history.val_accuracy[-1] if history.val_accuracy else None
+                if reached is not None and spent >= gradient_evaluations:
+                    outcome = Outcome.COMPLETED
+            return replace(
+                trial,
+                outcome=outcome,
+                val_accuracy=reached,
+                ood_accuracy=None,
+                val_loss=None,
+                ood_loss=None,
+                hessian_trace={},
+                hessian_trace_stderr={},
+                hessian_lambda_max={},
+                ood_by_corruption={},
+                ood_by_severity={},
+                gradient_evaluations=gradient_evaluations,
+                history=history,
+            )
+
+        return self._with_results(map(cut, self.results()), self.optimizers, self.planned_trials)
+
+    def with_curves(
+        self,
+        histories: Mapping[str, History],
+        ood_by_severity: Mapping[str, Mapping[str, Mapping[int, float]]],
+    ) -> "TrialTable":
+        """The table with learning curves and accuracies by severity added.
+
+        Args:
+            histories: By trial key.
+            ood_by_severity: By trial key, corruption and severity.
+        """
+
+        def detailed(trial: TrialResult | None) -> TrialResult | None:
+            if trial is None or not (trial.key in histories or trial.key in ood_by_severity):
+                return trial
+            return replace(
+                trial,
+                history=histories.get(trial.key, trial.history),
+                ood_by_severity=ood_by_severity.get(trial.key, trial.ood_by_severity),
+            )
+
+        return replace(
+            self,
+            by_optimizer=tuple(
+                replace(
+                    trials,
+                    results=tuple(tuple(map(detailed, of_config)) for of_config in trials.results),
+                )
+                for trials in self.by_optimizer
+            ),
+        )
+
+    def only(self, labels: Sequence[str]) -> "TrialTable":
+        """The table of some of the optimizers, in the given order.
+
+        Raises:
+            UnknownNameError: The sweep has no such optimizer.
+        """
+        chosen = [self.optimizer(label) for label in dict.fromkeys(labels)]
+        results = (
+            trial
+            for trials in chosen
+            for of_config in trials.results
+            for trial in of_config
+            if trial is not None
+        )
+        planned = sum(trials.n_planned for trials in chosen)
+        return self._with_results(results, [trials.label for trials in chosen], planned)
+
+    def _with_results(
+        self, results: Iterable[TrialResult], optimizers: Sequence[str], planned_trials: int
+    ) -> "TrialTable":
+        """The table of other results on the same plan."""
+        return TrialTable.from_results(
+            results,
+            chance_accuracy=self.chance_accuracy,
+            optimizers=optimizers,
+            learning_rates=self.learning_rates,
+            weight_decays=self.weight_decays,
+            seeds=self.seeds,
+            workload=self.workload,
+            search=self.search,
+            planned_trials=planned_trials,
+        )
+
+
+def _check_accuracies(results: Iterable[TrialResult]) -> None:
+    """Check that accuracies are fractions in [0, 1]."""
+    for trial in results:
+        for name, value in (("val", trial.val_accuracy), ("ood", trial.ood_accuracy)):
+            if value is not None and isfinite(value) and not 0 <= value <= 1:
+                raise InvalidTrialsError(
+                    "accuracy_out_of_range",
+                    f"Trial {trial.key!r} has {name}_accuracy {value}; a fraction in [0, 1] is"
+                    " needed.",
+                )
+
+
+def _axis(planned: Sequence[float] | None, found: Iterable[float]) -> tuple[float, ...]:
+    """The values of an axis, rising."""
+    return tuple(sorted(set(found if planned is None else planned)))

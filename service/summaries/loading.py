@@ -1,0 +1,84 @@
+"""Loading: stored trials of a sweep as a :class:`~service.sensitivity.TrialTable`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from service.sensitivity import TrialResult, TrialTable
+from service.storage import SweepRow, TrialRow
+from workers.catalog import datasets, models, optimizers
+from workers.metrics import SPLITS
+from workers.spec import SweepSpec
+
+__all__ = ["trial_table"]
+
+_UNKNOWN_CHANCE = 0.0
+
+
+def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
+    """Arrange the trials of a sweep on its plan.
+
+    Args:
+        sweep: The sweep.
+        trials: Its trials, ended or not.
+    """
+    specification = SweepSpec.model_validate(sweep.specification)
+    search = specification.search
+    titles = _titles(specification)
+    return TrialTable.from_results(
+        [_result(trial, titles) for trial in trials],
+        chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
+        optimizers=specification.labels,
+        learning_rates=search.learning_rate if search.type == "grid" else None,
+        weight_decays=search.weight_decay if search.type == "grid" else None,
+        seeds=specification.seeds,
+        search=search.type,
+        planned_trials=specification.trial_count,
+        workload=f"{models.title(specification.model.name)} on"
+        f" {datasets.title(specification.dataset.name)}",
+    )
+
+
+def _titles(specification: SweepSpec) -> dict[str, str]:
+    """Display names of the optimizers by label: titles, or labels where two would be the same."""
+    titles = {
+        optimizer.label or optimizer.name: optimizer.label or optimizers.title(optimizer.name)
+        for optimizer in specification.optimizers
+    }
+    counts = Counter(titles.values())
+    return {label: title if counts[title] == 1 else label for label, title in titles.items()}
+
+
+def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
+    """The result in a row of the trials table."""
+    metrics: Mapping[str, Any] = trial.metrics
+    return TrialResult(
+        key=trial.key,
+        optimizer=trial.optimizer,
+        optimizer_name=trial.optimizer_name,
+        optimizer_title=titles.get(trial.optimizer),
+        learning_rate=trial.learning_rate,
+        weight_decay=trial.weight_decay,
+        seed=trial.seed,
+        outcome=trial.outcome,  # type: ignore[arg-type]  # the column holds outcomes
+        val_accuracy=metrics.get("val_accuracy"),
+        ood_accuracy=metrics.get("ood_accuracy"),
+        val_loss=metrics.get("val_loss"),
+        ood_loss=metrics.get("ood_loss"),
+        hessian_trace=_by_split(metrics, "hessian_trace"),
+        hessian_trace_stderr=_by_split(metrics, "hessian_trace_stderr"),
+        hessian_lambda_max=_by_split(metrics, "hessian_lambda_max"),
+        gradient_evaluations=metrics.get("gradient_evaluations"),
+        ood_by_corruption={
+            name.removeprefix("ood_accuracy."): value
+            for name, value in metrics.items()
+            if name.startswith("ood_accuracy.") and name != "ood_accuracy.benchmark"
+        },
+    )
+
+
+def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:
+    """A metric by split."""
+    return {split: metrics.get(f"{name}.{split}") for split in SPLITS}

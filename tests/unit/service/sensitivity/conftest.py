@@ -1,0 +1,140 @@
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.sensitivity import History, TrialResult, TrialTable
+from workers.metrics import Outcome
+
+NAMES = {"SA-SAM": "sa-sam", "SAM": "sam", "SA-SGD": "sa-sgd", "MSGD": "msgd", "Adam": "adam"}
+COSTS = {"SA-SAM": 3, "SAM": 2, "SA-SGD": 2, "MSGD": 1, "Adam": 1}
+RATES = (1e-4, 1e-3, 1e-2, 1e-1)
+DECAYS = (0.0, 1e-8, 1e-6, 1e-4)
+
+MakeTable = Callable[..., TrialTable]
+
+
+@pytest.fixture(scope="session")
+def oracle() -> Any:
+    path = Path(__file__).parents[3] / "data" / "sensitivity.json"
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="session")
+def oracle_results(oracle: Any) -> list[TrialResult]:
+    return [
+        TrialResult(
+            key=f"t{position}",
+            optimizer=trial["optimizer"],
+            optimizer_name=NAMES[trial["optimizer"]],
+            learning_rate=trial["learning_rate"],
+            weight_decay=trial["weight_decay"],
+            seed=trial["seed"],
+            outcome=Outcome(trial["status"]),
+            val_accuracy=trial["val_accuracy"],
+            ood_accuracy=trial["ood_accuracy"],
+            hessian_trace={"ood": trial["hessian_trace"]},
+            hessian_lambda_max={"ood": trial["hessian_lambda_max"]},
+        )
+        for position, trial in enumerate(oracle["trials"])
+    ]
+
+
+@pytest.fixture(scope="session")
+def oracle_table(oracle_results: list[TrialResult]) -> TrialTable:
+    return TrialTable.from_results(oracle_results, chance_accuracy=0.1, workload="synthetic")
+
+
+@pytest.fixture
+def make_result() -> Callable[..., TrialResult]:
+    return row
+
+
+@pytest.fixture
+def make_table() -> MakeTable:
+    return random_table
+
+
+def row(optimizer: str = "MSGD", **changes: Any) -> TrialResult:
+    """A completed trial in the middle of the grid."""
+    fields = {
+        "learning_rate": 1e-2,
+        "weight_decay": 0.0,
+        "seed": 0,
+        "outcome": Outcome.COMPLETED,
+        "val_accuracy": 0.9,
+        "ood_accuracy": 0.7,
+    } | changes
+    key = f"{optimizer}-{fields['learning_rate']}-{fields['weight_decay']}-{fields['seed']}"
+    return TrialResult(
+        key=key, optimizer=optimizer, optimizer_name=NAMES.get(optimizer, optimizer), **fields
+    )
+
+
+def random_results(
+    optimizers: Sequence[str] = tuple(NAMES),
+    rates: Sequence[float] = RATES,
+    decays: Sequence[float] = DECAYS,
+    seeds: Sequence[int] = (0,),
+    epochs: int = 6,
+    random_seed: int = 0,
+) -> list[TrialResult]:
+    """Trials of a full grid with everything a trial can measure."""
+    rng = np.random.default_rng(random_seed)
+    rows = []
+    for optimizer in optimizers:
+        adaptive = optimizer.startswith("SA-")
+        for rate in rates:
+            for decay in decays:
+                for seed in seeds:
+                    drop = 0.02 if adaptive else 0.1
+                    val = 0.92 - drop * abs(np.log10(rate) + 2) + 0.01 * rng.standard_normal()
+                    ood = val - 0.2
+                    trace = (100 if adaptive else 900) * np.exp(rng.standard_normal() / 4)
+                    curve = [val * (1 - 0.6 ** (epoch + 1)) for epoch in range(epochs)]
+                    steps = [
+                        100.0 * COSTS.get(optimizer, 1) * (epoch + 1) for epoch in range(epochs)
+                    ]
+                    by_severity = {
+                        corruption: {
+                            level: ood - 0.03 * (level - 3) - shift for level in range(1, 6)
+                        }
+                        for corruption, shift in (("fog", 0.0), ("snow", 0.05), ("blur", -0.05))
+                    }
+                    rows.append(
+                        row(
+                            optimizer,
+                            learning_rate=rate,
+                            weight_decay=decay,
+                            seed=seed,
+                            val_accuracy=val,
+                            ood_accuracy=ood,
+                            val_loss=1 - val,
+                            ood_loss=1 - ood,
+                            hessian_trace={"validation": trace * 0.9, "ood": trace},
+                            hessian_trace_stderr={"validation": 3.0, "ood": 4.0},
+                            hessian_lambda_max={"validation": trace / 11, "ood": trace / 10},
+                            gradient_evaluations=steps[-1],
+                            ood_by_corruption={
+                                name: sum(levels.values()) / 5
+                                for name, levels in by_severity.items()
+                            },
+                            ood_by_severity=by_severity,
+                            history=History(
+                                epoch=range(1, epochs + 1),
+                                gradient_evaluations=steps,
+                                val_accuracy=curve,
+                                train_loss=[2.3 * 0.7**epoch for epoch in range(epochs)],
+                            ),
+                        )
+                    )
+    return rows
+
+
+def random_table(**options: Any) -> TrialTable:
+    return TrialTable.from_results(
+        random_results(**options), chance_accuracy=0.1, workload="tiny on digits"
+    )
