@@ -13,43 +13,43 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from service import health
+from service.api import audit as audit
+from service.api import catalog as catalog
+from service.api import events as events
+from service.api import execution as execution
+from service.api import health
+from service.api import metrics as observation
+from service.api import summaries as summaries
+from service.api import sweeps as sweeps
+from service.api import trials as trials
+from service.api.health import ReadinessWatch
+from service.api.openapi import DocumentedAPI
 from service.backup.pruning import Pruner
-from service.catalog import endpoints as catalog
 from service.embedded.privacy import tighten
-from service.errors import install_error_handlers, problem_response
-from service.events import endpoints as events
 from service.events.broadcast import Broadcast
-from service.execution import endpoints as execution
 from service.execution.lease import Lease
-from service.execution.mlflow_gateway import MlflowGateway
-from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import RayJobs
 from service.first_line import first_line
-from service.health import ReadinessWatch
-from service.observation import endpoints as observation
 from service.observation.cluster import ClusterWatch
 from service.observation.logs import configure_logging
 from service.observation.metrics import Metrics
 from service.observation.requests import RequestObserver
-from service.openapi import DocumentedAPI
-from service.security import endpoints as audit
+from service.problems import install_error_handlers, problem_response
 from service.security import login, passage
 from service.security.audit import AuditLog
 from service.security.authentication import Authentication
+from service.security.csrf import refuse_foreign_commands
 from service.security.gate import Gate
 from service.security.headers import SecurityHeaders
 from service.sensitivity.errors import NeedsGridError, NotAvailableError, SummaryError
 from service.settings import Settings
 from service.storage import DATABASE_AWAY, Database
-from service.summaries import endpoints as summaries
 from service.summaries.publishing import Publisher
 from service.summaries.service import SummaryService
-from service.sweeps import endpoints as sweeps
-from service.trials import endpoints as trials
 from service.ui import STATIC
 from service.ui import router as ui
-from service.ui.origin import refuse_foreign_commands
 from service.webhooks.delivery import Webhooks
 
 __all__ = ["create_app"]

@@ -10,7 +10,7 @@ import argparse
 import uvicorn
 
 from service.app import create_app
-from service.security.patience import ImpatientProtocol
+from service.security.request_timeout import ImpatientProtocol
 from service.settings import Settings
 
 __all__ = ["main", "run"]

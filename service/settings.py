@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, BeforeValidator, Field, HttpUrl, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from workers.storage import S3Path, locate
+from workers.durable_storage import S3Path, locate
 
 __all__ = ["Settings"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from workers.storage import S3Path, Stored, reading, writing
+from workers.durable_storage import S3Path, Stored, reading, writing
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 

@@ -26,6 +26,7 @@ from workers.characters import escape_controls
 from workers.code_version import git_commit
 from workers.data_changes import DATA_FINGERPRINT, refuse_other_data
 from workers.delivery import MlflowWriter
+from workers.durable_storage import S3Path, writing
 from workers.early_stopping import AshaScheduler, SuccessiveHalving
 from workers.failures import Retries, is_defect
 from workers.job import (
@@ -38,11 +39,10 @@ from workers.job import (
 from workers.journal import Journal
 from workers.mlflow_schema import fact_tag, version_tag
 from workers.moments import UtcFormatter
-from workers.search import SweepSearch, TrialSource, open_source
 from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec, TpeSearch
-from workers.storage import S3Path, writing
 from workers.trainable import SweepTrial
 from workers.training import preflight
+from workers.trial_sources import SweepSearch, TrialSource, open_source
 from workers.tune_callback import ConsecutiveFailures, JournalCallback, key_of
 
 __all__ = ["main", "run"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from workers.durable_storage import Stored, locate
 from workers.spec.fields import Section
 from workers.spec.sweep import SweepSpec
-from workers.storage import Stored, locate
 
 __all__ = [
     "ENTRYPOINT",

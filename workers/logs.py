@@ -13,8 +13,8 @@ from contextlib import suppress
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from workers.durable_storage import S3Path, Stored, reading, writing
 from workers.moments import UtcFormatter
-from workers.storage import S3Path, Stored, reading, writing
 
 __all__ = ["TrialLog", "read_trial_log"]
 

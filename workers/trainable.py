@@ -18,10 +18,10 @@ from ray import tune
 
 from workers.batches import DeviceData, load_data
 from workers.data_changes import require_same_data
+from workers.durable_storage import locate
 from workers.logs import TrialLog
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
-from workers.storage import locate
 from workers.training import Record, run_trial
 
 __all__ = ["SweepTrial"]

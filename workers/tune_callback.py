@@ -16,8 +16,8 @@ from ray.tune.experiment import Trial
 from workers.failures import Retries, read_failure
 from workers.journal import Journal
 from workers.metrics import Outcome, is_metric
-from workers.search import SweepSearch
 from workers.spec import TrialConfig
+from workers.trial_sources import SweepSearch
 
 __all__ = ["ConsecutiveFailures", "JournalCallback", "key_of"]
 

@@ -16,7 +16,7 @@ from sqlalchemy import JSON, Boolean, Column, DateTime, Float, Integer, Numeric,
 
 from service.backup.errors import BackupError
 from service.security.access import Role
-from service.sweeps.states import SweepState
+from service.states import SweepState
 
 __all__ = ["parse_row"]
 

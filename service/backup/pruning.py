@@ -17,12 +17,12 @@ from pathlib import Path
 from sqlalchemy import delete
 
 from service.first_line import first_line
-from service.security.tables import SessionRow
 from service.settings import Settings
+from service.states import TERMINAL
 from service.storage import DATABASE_AWAY, Database, SweepRow
-from service.sweeps.lifecycle import TERMINAL
+from service.storage.security_tables import SessionRow
+from service.storage.webhook_tables import DeliveryRow
 from service.webhooks.delivery import TOLD_OF_PAST
-from service.webhooks.tables import DeliveryRow
 
 __all__ = ["Pruned", "Pruner", "prune"]
 

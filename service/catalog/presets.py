@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from service.errors import NotFoundProblem
+from service.problems import NotFoundProblem
 
 __all__ = ["preset_names", "preset_text"]
 

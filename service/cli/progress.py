@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.rendering import progress_words, state_text, table
-from service.sweeps.states import SweepState
+from service.states import SweepState
 from workers.moments import clock_text
 
 if TYPE_CHECKING:

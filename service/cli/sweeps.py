@@ -95,7 +95,7 @@ def list_(
     from itertools import islice
 
     from service.cli import rendering
-    from service.sweeps.states import SweepState
+    from service.states import SweepState
 
     try:
         states = [SweepState(value) for value in state or ()]

@@ -11,8 +11,8 @@ from service.client.polling import PollSchedule, lacks_event_stream
 from service.client.sweep_operations import SweepOperations
 from service.client.transport import AsyncTransport, Transport
 from service.events import Event
+from service.states import TERMINAL
 from service.sweeps.schemas import SweepDetail
-from service.sweeps.states import TERMINAL
 
 __all__ = ["AsyncSweep", "Sweep"]
 

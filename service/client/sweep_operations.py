@@ -12,8 +12,8 @@ from service.client.errors import MissingPackageError
 from service.client.figure import Figure
 from service.client.operations import Operation, PagedOperation, endpoint, paged_endpoint
 from service.client.views import Repaired
+from service.states import SweepState
 from service.sweeps.schemas import Progress, SweepDetail
-from service.sweeps.states import SweepState
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed

@@ -19,8 +19,8 @@ from service.client.operations import (
 )
 from service.client.sweep import AsyncSweep, Sweep
 from service.client.transport import AsyncTransport, Transport
+from service.states import SweepState
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage, SweepView
-from service.sweeps.states import SweepState
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
     from service.sensitivity import SweepComparison

@@ -22,8 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.events.repository import EventRepository
 from service.events.schemas import EventView
 from service.first_line import first_line
+from service.states import TERMINAL
 from service.storage import Database
-from service.sweeps.states import TERMINAL
 
 __all__ = ["Broadcast"]
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from service.execution.lease import Lease
-from service.execution.ray_jobs import RayJobs, RayUnavailableError, submission_id
+from service.external.ray_jobs import RayJobs, RayUnavailableError, submission_id
 from service.storage import Database, DriverLogRow
 
 __all__ = ["MOST_LINES", "DriverLogs"]

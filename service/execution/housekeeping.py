@@ -12,12 +12,12 @@ from datetime import UTC, datetime, timedelta
 
 from service.events.repository import EventRepository
 from service.execution.lease import Lease
-from service.execution.mlflow_gateway import MlflowGateway
-from service.execution.ray_jobs import JobState, RayJobs, read_submission_id
 from service.execution.trial_sync import TrialSync
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import JobState, RayJobs, read_submission_id
 from service.settings import Settings
+from service.states import TERMINAL, SweepState
 from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import TERMINAL, SweepState
 from service.sweeps.repository import SweepRepository
 
 __all__ = ["Housekeeping"]

@@ -18,14 +18,14 @@ from service.events import EventKind
 from service.events.repository import EventRepository
 from service.execution.housekeeping import Housekeeping
 from service.execution.lease import Lease, LeaseLostError
-from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
-from service.execution.ray_jobs import RayJobs, RayUnavailableError
-from service.execution.steps import SweepSteps
-from service.execution.waiting import Obstacles
+from service.execution.preconditions import Obstacles
+from service.execution.state_handlers import SweepSteps
+from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.first_line import first_line
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import DATABASE_AWAY, Database, SweepRow
-from service.sweeps.lifecycle import SweepState
 from service.sweeps.repository import SweepRepository
 
 __all__ = ["Reconciler"]

@@ -15,11 +15,11 @@ from sqlalchemy import delete
 
 from service.events import EventKind
 from service.events.repository import EventRepository
-from service.execution.mlflow_gateway import MlflowGateway, SweepRecord
-from service.execution.ray_jobs import RayJobs, submission_id
 from service.execution.trial_sync import record_runs
+from service.external.mlflow_gateway import MlflowGateway, SweepRecord
+from service.external.ray_jobs import RayJobs, submission_id
+from service.states import SweepState
 from service.storage import Database, SweepRow, TrialRow
-from service.sweeps.lifecycle import SweepState
 from service.sweeps.repository import SweepRepository
 from service.sweeps.service import require_sweep, specification_hash
 from service.trials.repository import TrialRepository

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from service.events import EventKind
 from service.events.repository import EventRepository
 from service.execution.lease import Lease
-from service.execution.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway
+from service.states import TERMINAL
 from service.storage import Database, SweepRow, TrialRow
-from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.repository import SweepRepository
 from service.trials.repository import TrialRepository
 from workers.metrics import RESULTS, Outcome

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from service.execution.ray_jobs import RayJobs, RayUnavailableError
+from service.external.ray_jobs import RayJobs, RayUnavailableError
 
 __all__ = ["ClusterUsage", "ClusterWatch", "usage_of"]
 

@@ -19,9 +19,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from service.events import EventKind
 from service.observation.cluster import ClusterWatch
+from service.states import SweepState
 from service.storage import Database, EventRow, SweepRow, TrialRow
-from service.sweeps.lifecycle import SweepState
-from service.webhooks.tables import DeliveryRow
+from service.storage.webhook_tables import DeliveryRow
 from workers.metrics import Outcome
 
 __all__ = ["Metrics"]

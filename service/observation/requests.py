@@ -18,10 +18,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import problem_response
 from service.observation.logs import current_request
 from service.observation.metrics import Metrics
 from service.observation.routes import route_template
+from service.problems import problem_response
 
 __all__ = ["RequestObserver"]
 

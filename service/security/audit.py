@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.first_line import first_line
-from service.security.tables import AuditRow
 from service.storage import DATABASE_AWAY, Database
+from service.storage.security_tables import AuditRow
 
 __all__ = ["AuditLog"]
 

@@ -13,7 +13,7 @@ SecurityError                  the operator's to mend
 
 from __future__ import annotations
 
-from service.errors import Problem
+from service.problems import Problem
 
 __all__ = [
     "ExposedError",

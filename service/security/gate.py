@@ -18,16 +18,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.errors import (
+from service.first_line import first_line
+from service.observation.routes import route_template
+from service.problems import (
     InvalidProblem,
     Problem,
     TooLargeProblem,
     UnavailableProblem,
     problem_response,
 )
-from service.first_line import first_line
-from service.observation.routes import route_template
 from service.security.access import LOCAL, Principal, required_role
+from service.security.allowed_hosts import require_known_host
 from service.security.audit import AuditLog
 from service.security.authentication import Authentication
 from service.security.errors import (
@@ -35,9 +36,8 @@ from service.security.errors import (
     TooManyRequestsProblem,
     UnauthenticatedProblem,
 )
-from service.security.hosts import require_known_host
-from service.security.limits import RateLimit
 from service.security.locality import is_local
+from service.security.rate_limit import RateLimit
 from service.security.sessions import COOKIE
 from service.settings import Settings
 from service.storage import DATABASE_AWAY

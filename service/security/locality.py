@@ -14,7 +14,7 @@ from ipaddress import ip_address
 
 from fastapi import Request
 
-from service.security.hosts import without_port
+from service.security.allowed_hosts import without_port
 
 __all__ = ["is_local", "is_loopback"]
 

@@ -8,9 +8,9 @@ from sqlalchemy import delete, select
 
 from service.security.access import Principal, Role
 from service.security.secrets import digest, new_secret
-from service.security.tables import SessionRow, TokenRow
 from service.security.tokens import is_valid
 from service.storage import Database
+from service.storage.security_tables import SessionRow, TokenRow
 
 __all__ = ["COOKIE", "Sessions"]
 

@@ -17,8 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from service.security.access import LOCAL, Principal, Role
 from service.security.errors import TokenError
 from service.security.secrets import digest, new_secret
-from service.security.tables import ProtectionRow, TokenRow
 from service.storage import Database
+from service.storage.security_tables import ProtectionRow, TokenRow
 
 __all__ = ["BOOTSTRAP", "Tokens", "is_valid"]
 

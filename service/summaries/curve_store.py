@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-from service.execution.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway
 from service.sensitivity import History
 from service.storage import Database, SweepRow, TrialRow
 from service.trials.repository import TrialRepository

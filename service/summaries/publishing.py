@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 
-from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.first_line import first_line
 from service.sensitivity import FIGURES, NotAvailableError, export_summary
 from service.sensitivity.figures import PICTURE_FORMATS

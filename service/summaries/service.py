@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
-from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.sensitivity import (
     FigureData,
     InvalidOptionError,

@@ -1,4 +1,4 @@
-"""The one gateway that changes a sweep's state, by the table in ``service.sweeps.states``.
+"""The one gateway that changes a sweep's state, by the table in ``service.states``.
 
 Every change is a compare-and-set: it names the state it starts from, and does nothing when another
 process was faster. The event that tells of it is stored with it.
@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 
 from service.events import EventKind
 from service.events.repository import EventRepository
-from service.storage.tables import SweepRow
-from service.sweeps.states import (
+from service.states import (
     COMMANDS,
     LIVE,
     TERMINAL,
@@ -24,6 +23,7 @@ from service.sweeps.states import (
     SweepState,
     allowed_commands,
 )
+from service.storage.tables import SweepRow
 
 __all__ = [
     "COMMANDS",

@@ -9,8 +9,8 @@ from typing import Any, cast
 from sqlalchemy import CursorResult, delete, func, or_, select
 from sqlalchemy.orm import Session
 
+from service.states import LIVE, TERMINAL, SweepState
 from service.storage.tables import SweepRow, TrialRow
-from service.sweeps.lifecycle import LIVE, TERMINAL, SweepState
 from workers.metrics import Outcome
 
 __all__ = ["SweepRepository"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from service.sweeps.states import Command, SweepState
+from service.states import Command, SweepState
 
 __all__ = ["DryRunView", "Progress", "SweepDetail", "SweepLinks", "SweepPage", "SweepView"]
 

@@ -13,20 +13,15 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from service.errors import ConflictProblem, InvalidProblem, NotFoundProblem
 from service.events import EventKind
 from service.events.repository import EventRepository
+from service.problems import ConflictProblem, InvalidProblem, NotFoundProblem
 from service.security.access import LOCAL, Principal
 from service.settings import Settings
+from service.states import COMMANDS, Command, SweepState, allowed_commands
 from service.storage import Database, SweepRow
 from service.sweeps.estimates import device_seconds, gradient_evaluations
-from service.sweeps.lifecycle import (
-    COMMANDS,
-    Command,
-    SweepState,
-    allowed_commands,
-    transition,
-)
+from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import (
     DryRunView,

@@ -10,7 +10,7 @@ import hashlib
 
 from sqlalchemy.orm import Session
 
-from service.errors import ConflictProblem
+from service.problems import ConflictProblem
 from service.security.access import LOCAL, Principal, Role
 from service.settings import Settings
 from service.sweeps.repository import SweepRepository

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.dependencies import summary_service, sweep_service
+from service.api.dependencies import summary_service, sweep_service
 from service.sensitivity import (
     SummaryError,
     SummaryTable,
@@ -17,7 +17,7 @@ from service.sensitivity import (
 from service.summaries.service import MAX_COMPARED, SummaryService
 from service.sweeps.schemas import SweepDetail
 from service.sweeps.service import SweepService
-from service.ui.callers import Caller
+from service.ui.permissions import Caller
 from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]

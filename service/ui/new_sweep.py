@@ -12,15 +12,15 @@ import yaml
 from fastapi import APIRouter, Depends, Response, status
 from fastapi.responses import RedirectResponse
 
-from service.catalog.endpoints import list_presets
+from service.api.catalog import list_presets
+from service.api.dependencies import read_text, sweep_service
 from service.catalog.presets import preset_text
-from service.dependencies import read_text, sweep_service
-from service.errors import InvalidProblem, Problem
+from service.problems import InvalidProblem, Problem
 from service.security.access import Principal
+from service.security.csrf import require_same_origin
 from service.sweeps.schemas import DryRunView
 from service.sweeps.service import SweepService
-from service.ui.callers import Caller, allows
-from service.ui.origin import require_same_origin
+from service.ui.permissions import Caller, allows
 from service.ui.rendering import PageRoute, render_page
 from workers.spec import SpecError, SpecProblem, SweepSpec, load_spec
 

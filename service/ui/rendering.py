@@ -17,9 +17,9 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from service.errors import Problem
-from service.execution.mlflow_gateway import MlflowUnavailableError
-from service.execution.ray_jobs import RayUnavailableError
+from service.external.mlflow_gateway import MlflowUnavailableError
+from service.external.ray_jobs import RayUnavailableError
+from service.problems import Problem
 from service.sensitivity.errors import SummaryError
 from service.sensitivity.number_format import accuracy_label, signed_points_label, split_label
 from service.ui import labels

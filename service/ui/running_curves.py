@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.sensitivity.number_format import accuracy_label
 from service.storage import TrialRow
 

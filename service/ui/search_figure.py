@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 import altair as alt
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.dependencies import database
-from service.errors import NotFoundProblem
+from service.api.dependencies import database
+from service.problems import NotFoundProblem
 from service.sensitivity.figures import MEDIA_TYPES, render
 from service.sensitivity.figures.figure_data import Datum
 from service.sensitivity.figures.theme import RECORDS, theme_of, themed, titled

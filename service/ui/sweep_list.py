@@ -7,13 +7,13 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.dependencies import database, sweep_service
+from service.api.dependencies import database, sweep_service
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository
-from service.ui.callers import Caller
 from service.ui.paging import Paging
+from service.ui.permissions import Caller
 from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]

@@ -8,20 +8,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from fastapi.responses import RedirectResponse
 
-from service.dependencies import database, mlflow_results, summary_service, sweep_service
-from service.errors import ConflictProblem
+from service.api.dependencies import database, mlflow_results, summary_service, sweep_service
 from service.events.repository import EventRepository
 from service.execution.driver_logs import DriverLogs
-from service.execution.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway
+from service.problems import ConflictProblem
+from service.security.csrf import require_same_origin
+from service.states import Command
 from service.storage import Database
 from service.summaries.service import SummaryService
-from service.sweeps.lifecycle import Command
 from service.sweeps.service import SweepService
 from service.ui import sweep_parts
-from service.ui.callers import Caller
-from service.ui.happenings import happenings
+from service.ui.event_sentences import happenings
 from service.ui.new_sweep import read_form
-from service.ui.origin import require_same_origin
+from service.ui.permissions import Caller
 from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]

@@ -14,18 +14,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 from service.events.repository import EventRepository
-from service.execution.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
 from service.sensitivity import NotAvailableError, render_table
+from service.states import TERMINAL, Command
 from service.storage import Database
 from service.summaries.service import SummaryService
-from service.sweeps.lifecycle import TERMINAL, Command
 from service.sweeps.schemas import SweepDetail
 from service.trials.repository import TrialRepository
-from service.ui.callers import allows
-from service.ui.happenings import happenings
+from service.ui.event_sentences import happenings
 from service.ui.heatmaps import Choice, choices, heatmaps
 from service.ui.labels import comparison_sentence
+from service.ui.permissions import allows
 from service.ui.running_curves import running_curves
 from workers.spec import SweepSpec
 

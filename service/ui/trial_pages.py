@@ -9,21 +9,21 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.dependencies import database, mlflow_results, settings, sweep_service
-from service.errors import NotFoundProblem
-from service.execution.endpoints import show_trial_logs
-from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.api.dependencies import database, mlflow_results, settings, sweep_service
+from service.api.execution import show_trial_logs
+from service.api.trials import Status, show_trial
+from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.problems import NotFoundProblem
 from service.sensitivity.figures import MEDIA_TYPES, render
 from service.settings import Settings
+from service.states import TERMINAL
 from service.storage import Database, SweepRow, TrialRow
-from service.sweeps.lifecycle import TERMINAL
 from service.sweeps.service import SweepService, require_sweep
-from service.trials.endpoints import Status, show_trial
 from service.trials.repository import TrialFilter, TrialRepository
 from service.trials.schemas import TrialDetail
-from service.ui.callers import Caller
 from service.ui.heatmaps import SHADES
 from service.ui.paging import Paging
+from service.ui.permissions import Caller
 from service.ui.rendering import HEADERS, PageRoute, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial
 from workers.metrics import SPLITS

@@ -26,12 +26,12 @@ from service.first_line import first_line
 from service.security.errors import SecretFileError
 from service.security.secrets import read_secret
 from service.settings import Settings
+from service.states import TERMINAL
 from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import TERMINAL
+from service.storage.webhook_tables import DeliveryRow
 from service.trials.repository import TrialRepository
 from service.webhooks.addresses import post
 from service.webhooks.signature import signed_headers, signing_key
-from service.webhooks.tables import DeliveryRow
 
 __all__ = ["PAUSES_SECONDS", "TOLD_OF_PAST", "Webhooks", "read_key"]
 

@@ -7,9 +7,9 @@ from collections.abc import Generator
 
 from workers.batches import DeviceData
 from workers.checkpoints import load_checkpoint, save_checkpoint
+from workers.durable_storage import Stored
 from workers.metrics import Outcome
 from workers.spec import TrialConfig
-from workers.storage import Stored
 from workers.training.trial import Record, Trial
 
 __all__ = ["run_trial"]

@@ -2,8 +2,8 @@
 
 from alembic import context
 
-import service.security.tables
-import service.webhooks.tables  # noqa: F401 - they add their tables to the metadata
+import service.storage.security_tables
+import service.storage.webhook_tables  # noqa: F401 - they add their tables to the metadata
 from service.storage.tables import Table
 
 context.configure(

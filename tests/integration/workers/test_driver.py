@@ -14,13 +14,13 @@ import pytest
 import ray
 import torch
 
-from service.execution.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway
 from workers import driver
 from workers.failures import Retries
 from workers.journal import Entry
 from workers.metrics import Outcome
 from workers.spec import TpeSearch
-from workers.suggestions import Tried, suggest
+from workers.tpe import Tried, suggest
 from workers.trainable import SweepTrial
 
 from .conftest import ROOT, histories, start_driver, trial_runs

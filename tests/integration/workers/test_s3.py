@@ -13,9 +13,9 @@ import pytest
 import ray
 from mlflow import MlflowClient
 
-from service.execution.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway
 from workers.checkpoints import load_checkpoint
-from workers.storage import locate
+from workers.durable_storage import locate
 
 from ...object_store import BUCKET
 from .conftest import ROOT, MlflowServer, artifact, histories, start_driver, trial_runs

@@ -17,8 +17,9 @@ import uvicorn
 
 from service.app import create_app
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.trials.repository import TrialRepository
 from workers.spec import SweepSpec, load_spec
 

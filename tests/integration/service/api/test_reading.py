@@ -13,8 +13,9 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.trials.repository import TrialRepository
 from workers.spec import load_spec
 

@@ -28,8 +28,9 @@ from service.security.audit import AuditLog
 from service.security.authentication import Authentication
 from service.security.tokens import Tokens
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.trials.repository import TrialRepository
 from workers.spec import load_spec
 

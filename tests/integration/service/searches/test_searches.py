@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
 from service.app import create_app
-from service.execution.mlflow_gateway import _trial_run
 from service.execution.trial_sync import record_runs
+from service.external.mlflow_gateway import _trial_run
 from service.settings import Settings
 from service.sweeps.repository import SweepRepository
 from workers.catalog import datasets

@@ -17,8 +17,9 @@ from service.app import create_app
 from service.security.access import Role
 from service.security.tokens import Tokens
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 
 SPECIFICATION = """
 name: small

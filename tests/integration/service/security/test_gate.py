@@ -17,9 +17,10 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.security.access import Role
-from service.security.tables import TokenRow
 from service.security.tokens import Tokens
-from service.sweeps.lifecycle import SweepState, transition
+from service.states import SweepState
+from service.storage.security_tables import TokenRow
+from service.sweeps.lifecycle import transition
 
 from .conftest import SPECIFICATION, Site, open_site, settings_for
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.sensitivity.trial_result import History
 from service.storage import SweepRow
 from service.summaries.curve_store import CurveStore

@@ -10,12 +10,13 @@ import pytest
 from sqlalchemy import update
 
 from service.execution.lease import Lease
-from service.execution.mlflow_gateway import MlflowGateway
-from service.execution.ray_jobs import JobState, JobStatus, NodeResources, RayJobs
 from service.execution.reconciler import Reconciler
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import JobState, JobStatus, NodeResources, RayJobs
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database, LeaseRow
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.service import require_sweep
 
 

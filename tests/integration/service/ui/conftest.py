@@ -28,8 +28,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 from service.app import create_app
 from service.execution.trial_sync import record_runs
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.service import SweepService, require_sweep
 from workers.mlflow_schema import TrialRun
 from workers.spec import SweepSpec, TrialConfig, load_spec

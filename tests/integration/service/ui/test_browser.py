@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from service.sweeps.lifecycle import SweepState
+from service.states import SweepState
 from service.sweeps.service import require_sweep
 
 from .conftest import look_away_and_back

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from service.catalog.presets import preset_names, preset_text
-from service.sweeps.lifecycle import SweepState
+from service.states import SweepState
 from service.ui import sweep_page
 from service.ui.new_sweep import specification_text
 from workers.spec import load_spec

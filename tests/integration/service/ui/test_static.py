@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from service.sweeps.lifecycle import Command, SweepState
+from service.states import Command, SweepState
 from service.ui import STATIC
 from service.ui.heatmaps import SHADES
 from workers.metrics import Outcome

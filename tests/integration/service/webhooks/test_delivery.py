@@ -16,12 +16,13 @@ from sqlalchemy import select, update
 from service.backup.pruning import prune
 from service.security.errors import SecretFileError
 from service.settings import Settings
+from service.states import Command, SweepState
 from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import Command, SweepState, transition
+from service.storage.webhook_tables import DeliveryRow
+from service.sweeps.lifecycle import transition
 from service.sweeps.service import SweepService
 from service.webhooks.delivery import PAUSES_SECONDS, Webhooks
 from service.webhooks.signature import signed_headers
-from service.webhooks.tables import DeliveryRow
 from workers.spec import load_spec
 
 KEY = "0123456789abcdef" * 2

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from service.cli import connection
 from service.cli.application import app
 from service.cli.failures import CliError, ExitStatus, reported
-from service.sweeps.states import SweepState
+from service.states import SweepState
 
 DATABASE = ("sqlalchemy", "alembic", "mlflow", "fastapi", "starlette", "pydantic_settings")
 SCIENCE = ("torch", "ray", "numpy", "scipy", "pandas", "altair", "vl_convert", "optuna")

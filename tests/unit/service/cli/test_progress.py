@@ -11,7 +11,7 @@ from rich.console import Console
 
 from service.cli.progress import follow
 from service.client import Sweep
-from service.sweeps.states import SweepState
+from service.states import SweepState
 from workers.spec import load_spec
 
 RUNNING = (SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from service.client import Client, Sweep
-from service.sweeps.states import SweepState
+from service.states import SweepState
 
 RUNNING = (SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
 

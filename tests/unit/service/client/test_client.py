@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from service.client import Client, ProblemError, UnreachableError, WaitTimeoutError
-from service.sweeps.states import SweepState
+from service.states import SweepState
 from workers.spec import load_spec
 
 

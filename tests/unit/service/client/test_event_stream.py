@@ -13,7 +13,7 @@ from service.client import Client, ProblemError, Sweep, UnreadableError
 from service.client.event_stream import EventParser
 from service.events import EventKind
 from service.events.repository import EventRepository
-from service.sweeps.states import SweepState
+from service.states import SweepState
 
 DATA = 'data: {"number": %d, "kind": "state", "created_at": "2026-01-02T03:04:05Z",\n'
 REST = 'data: "data": {"state": "running"}}\n'

@@ -13,7 +13,7 @@ import pytest
 
 from service.events import EventKind
 from service.events.repository import EventRepository
-from service.sweeps.lifecycle import SweepState as S
+from service.states import SweepState as S
 
 Service = Any  # the fixture's class lives in conftest, which cannot be imported
 

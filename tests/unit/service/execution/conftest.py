@@ -24,12 +24,12 @@ from sqlalchemy import update
 
 from service.events.repository import EventRepository
 from service.execution.lease import Lease
-from service.execution.mlflow_gateway import MlflowGateway
-from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import RayJobs
 from service.settings import Settings
+from service.states import Command
 from service.storage import Database, SweepRow, TrialRow
-from service.sweeps.lifecycle import Command
 from service.sweeps.schemas import SweepDetail
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, event
 
 from service.execution.driver_logs import DriverLogs
-from service.execution.ray_jobs import RayJobs, RayUnavailableError
-from service.sweeps.lifecycle import Command
+from service.external.ray_jobs import RayJobs, RayUnavailableError
+from service.states import Command
 from workers.metrics import Outcome
 
 World = Any  # the fixture's class lives in conftest, which cannot be imported

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.execution.ray_jobs import RayJobs, RayUnavailableError
+from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.settings import Settings
 from workers.job import DriverJob
 from workers.spec import SweepSpec

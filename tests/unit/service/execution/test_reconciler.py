@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from service.execution.ray_jobs import RayJobs, RayUnavailableError
-from service.sweeps.lifecycle import Command
+from service.external.ray_jobs import RayJobs, RayUnavailableError
+from service.states import Command
 from workers.job import ENTRYPOINT, FINAL_EXITS, DriverJob
 from workers.metrics import Outcome
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from service.errors import NotFoundProblem
-from service.execution.ray_jobs import RayJobs
 from service.execution.repair import Repair
+from service.external.ray_jobs import RayJobs
+from service.problems import NotFoundProblem
+from service.states import Command
 from service.storage import SweepRow, TrialRow
-from service.sweeps.lifecycle import Command
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialRun
 

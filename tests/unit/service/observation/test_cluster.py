@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from service.execution.ray_jobs import RayUnavailableError
+from service.external.ray_jobs import RayUnavailableError
 from service.observation.cluster import ClusterUsage, ClusterWatch, usage_of
 
 

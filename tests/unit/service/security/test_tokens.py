@@ -12,10 +12,10 @@ from service.security.access import Principal, Role
 from service.security.authentication import Authentication, prepare
 from service.security.errors import ExposedError, SecretFileError, TokenError
 from service.security.sessions import Sessions
-from service.security.tables import SessionRow, TokenRow
 from service.security.tokens import Tokens
 from service.settings import Settings
 from service.storage import Database
+from service.storage.security_tables import SessionRow, TokenRow
 
 SECRET = "0123456789abcdef" * 4
 

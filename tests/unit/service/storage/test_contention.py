@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from service.errors import ConflictProblem, NotFoundProblem
+from service.problems import ConflictProblem, NotFoundProblem
 from service.settings import Settings
+from service.states import Command, SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import Command, SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
 from service.sweeps.service import SweepService
 from workers.spec import SweepSpec

@@ -13,8 +13,9 @@ from sqlalchemy import event
 from service.events import EventKind
 from service.events.repository import EventRepository
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
 from service.sweeps.service import SweepService
 from workers.spec import SweepSpec

@@ -9,8 +9,9 @@ import pytest
 from service.events import EventKind
 from service.events.repository import EventRepository
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.service import SweepService
 from service.trials.repository import (
     BestAccuracy,

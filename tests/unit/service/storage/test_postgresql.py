@@ -16,9 +16,9 @@ from sqlalchemy.exc import ProgrammingError
 
 import service.storage.database
 from service.execution.lease import Lease
-from service.execution.mlflow_gateway import MlflowGateway
-from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import RayJobs
 from service.settings import Settings
 from service.storage import DATABASE_AWAY, Database, SweepRow
 

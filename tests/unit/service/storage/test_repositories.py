@@ -10,8 +10,9 @@ from threading import Barrier, Thread
 import pytest
 
 from service.settings import Settings
+from service.states import SweepState
 from service.storage import Database
-from service.sweeps.lifecycle import SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import column as named
 from sqlalchemy import insert, inspect, select, table, text
 
-from service.errors import ConflictProblem
+from service.problems import ConflictProblem
 from service.security.access import LOCAL, Principal, Role
 from service.settings import Settings
+from service.states import Command, SweepState
 from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import Command, SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.service import SweepService, specification_hash
 from service.trials.repository import TrialRepository
 from workers.spec import SpecError, SweepSpec

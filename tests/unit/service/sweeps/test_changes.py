@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from service.errors import ConflictProblem
+from service.problems import ConflictProblem
+from service.states import Command
 from service.storage import Database, SweepRow, TrialRow
-from service.sweeps.lifecycle import Command
 from service.sweeps.service import SweepService
 from workers.code_version import code_version
 from workers.spec import SweepSpec

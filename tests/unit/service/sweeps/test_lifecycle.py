@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from service.errors import ConflictProblem, NotFoundProblem
-from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import (
+from service.problems import ConflictProblem, NotFoundProblem
+from service.states import (
     COMMANDS,
     LIVE,
     TERMINAL,
@@ -20,8 +19,9 @@ from service.sweeps.lifecycle import (
     Command,
     SweepState,
     allowed_commands,
-    transition,
 )
+from service.storage import Database, SweepRow
+from service.sweeps.lifecycle import transition
 from service.sweeps.schemas import SweepDetail
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository

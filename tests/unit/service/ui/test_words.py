@@ -11,7 +11,7 @@ from service.events import EventKind
 from service.sensitivity.schemas import PairComparison
 from service.storage import EventRow
 from service.trials.repository import BestConfiguration
-from service.ui.happenings import happenings
+from service.ui.event_sentences import happenings
 from service.ui.labels import comparison_sentence, duration
 from service.ui.running_curves import HEIGHT, WIDTH, draw_curves
 from service.ui.search_figure import draw_search, search_records

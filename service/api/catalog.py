@@ -9,7 +9,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from service.catalog.presets import preset_names, preset_text
 from service.catalog.schemas import CatalogView, EntryView, PresetView
-from service.errors import NotFoundProblem, problems
+from service.problems import NotFoundProblem, problems
 from workers.catalog import Catalog, datasets, models, optimizers
 from workers.corruptions.names import CORRUPTIONS
 from workers.metrics import METRICS

@@ -18,8 +18,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from service.execution.mlflow_gateway import MlflowUnavailableError
-from service.execution.ray_jobs import RayUnavailableError
+from service.external.mlflow_gateway import MlflowUnavailableError
+from service.external.ray_jobs import RayUnavailableError
 from workers.spec import SpecError
 
 __all__ = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from service.security.allowed_hosts import require_known_host
 from service.security.errors import MisdirectedProblem
-from service.security.hosts import require_known_host
 
 
 @pytest.mark.parametrize(

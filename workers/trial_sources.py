@@ -25,7 +25,7 @@ from ray.tune.search import Searcher
 from workers.journal import Journal, Suggestion
 from workers.metrics import Outcome
 from workers.spec import Objective, SweepSpec, TpeSearch, TrialConfig
-from workers.suggestions import Tried, suggest
+from workers.tpe import Tried, suggest
 
 __all__ = ["PlannedTrials", "SweepSearch", "TpeTrials", "TrialSource", "open_source"]
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.dependencies import database
-from service.errors import NotFoundProblem, problems
+from service.api.dependencies import database
+from service.api.openapi import EVENT_STREAM
 from service.events.broadcast import Broadcast
-from service.openapi import EVENT_STREAM
+from service.problems import NotFoundProblem, problems
+from service.states import TERMINAL
 from service.storage import Database
 from service.sweeps.service import require_sweep
-from service.sweeps.states import TERMINAL
 
 __all__ = ["router"]
 

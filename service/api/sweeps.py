@@ -6,10 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Response, status
 
-from service.dependencies import Caller, read_text, sweep_service
-from service.errors import ConflictProblem, NotFoundProblem, TooLargeProblem, problems
-from service.openapi import SPECIFICATION_BODY
-from service.sweeps.lifecycle import Command, SweepState
+from service.api.dependencies import Caller, read_text, sweep_service
+from service.api.openapi import SPECIFICATION_BODY
+from service.problems import ConflictProblem, NotFoundProblem, TooLargeProblem, problems
+from service.states import Command, SweepState
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.service import SweepService
 from workers.spec import load_spec

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.dependencies import database, mlflow_results, settings
-from service.errors import NotFoundProblem, UnavailableProblem, problems
+from service.api.dependencies import database, mlflow_results, settings
 from service.execution.driver_logs import MOST_LINES, DriverLogs
-from service.execution.mlflow_gateway import MlflowGateway
 from service.execution.repair import Repair, RepairView
+from service.external.mlflow_gateway import MlflowGateway
+from service.problems import NotFoundProblem, UnavailableProblem, problems
 from service.settings import Settings
 from service.storage import Database
 from service.sweeps.service import require_sweep

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from service.errors import problems
+from service.problems import problems
 from service.security.audit import AuditLog
 from service.security.schemas import AuditEntry, AuditPage
 

@@ -10,10 +10,10 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
 from service.execution.lease import Lease, LeaseLostError
-from service.execution.ray_jobs import RayJobs
 from service.execution.reconciler import Reconciler
+from service.external.ray_jobs import RayJobs
+from service.states import Command
 from service.storage import LeaseRow
-from service.sweeps.lifecycle import Command
 from workers.metrics import Outcome
 
 World = Any  # the fixture's class lives in conftest, which cannot be imported

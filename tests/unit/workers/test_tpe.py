@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from workers.spec import TpeSearch
-from workers.suggestions import Tried, suggest
+from workers.tpe import Tried, suggest
 
 
 def search_of(**changes):

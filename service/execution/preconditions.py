@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from service.execution.ray_jobs import NodeResources, RayJobs, RayUnavailableError
+from service.external.ray_jobs import NodeResources, RayJobs, RayUnavailableError
 from service.settings import Settings
 
 __all__ = ["Obstacles"]

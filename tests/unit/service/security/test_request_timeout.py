@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.security.patience import ImpatientProtocol
+from service.security.request_timeout import ImpatientProtocol
 
 
 class Hasty(ImpatientProtocol):

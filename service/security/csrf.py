@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from fastapi import Request
 
-from service.errors import Problem
+from service.problems import Problem
 
 __all__ = ["ForeignOriginProblem", "refuse_foreign_commands", "require_same_origin"]
 

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic.json_schema import models_json_schema
 
-from service.errors import MEDIA_TYPE, Problem, TooLargeProblem, UnavailableProblem
 from service.events import EventView
+from service.problems import MEDIA_TYPE, Problem, TooLargeProblem, UnavailableProblem
 from service.security.access import required_role
 from service.security.errors import (
     ForbiddenProblem,

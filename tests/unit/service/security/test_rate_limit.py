@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.security.limits import RateLimit
+from service.security.rate_limit import RateLimit
 
 
 class Clock:

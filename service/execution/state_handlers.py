@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 
 from service.execution.driver_logs import DriverLogs
 from service.execution.lease import Lease
-from service.execution.mlflow_gateway import MlflowGateway
-from service.execution.ray_jobs import JobState, JobStatus, RayJobs, submission_id
+from service.execution.preconditions import Obstacles
 from service.execution.trial_sync import TrialSync
-from service.execution.waiting import Obstacles
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import JobState, JobStatus, RayJobs, submission_id
 from service.settings import Settings
+from service.states import TERMINAL, SweepState
 from service.storage import Database, SweepRow
-from service.sweeps.lifecycle import TERMINAL, SweepState, transition
+from service.sweeps.lifecycle import transition
 from service.sweeps.service import changed_code
 from service.trials.repository import TrialRepository
 from workers.code_version import code_version

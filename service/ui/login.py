@@ -10,9 +10,9 @@ from fastapi.responses import RedirectResponse
 
 from service.security.access import LOCAL, Principal
 from service.security.authentication import Authentication
+from service.security.csrf import require_same_origin
 from service.security.sessions import COOKIE
 from service.ui.new_sweep import read_form
-from service.ui.origin import require_same_origin
 from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]

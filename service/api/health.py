@@ -11,8 +11,8 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.execution.lease import leader
-from service.execution.mlflow_gateway import MlflowGateway, MlflowUnavailableError
-from service.execution.ray_jobs import RayJobs, RayUnavailableError
+from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
+from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.first_line import first_line
 from service.storage import Database
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from service.errors import FieldProblem, InvalidProblem, TooLargeProblem
-from service.execution.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway
+from service.problems import FieldProblem, InvalidProblem, TooLargeProblem
 from service.security.access import Principal
 from service.settings import Settings
 from service.storage import Database

@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from workers import storage
+from workers import durable_storage
 from workers.checkpoints import load_checkpoint, save_checkpoint
+from workers.durable_storage import S3Path, Stored, locate, reading, writing
 from workers.logs import TrialLog, read_trial_log
-from workers.storage import S3Path, Stored, locate, reading, writing
 
 from ...object_store import BUCKET, ObjectStore
 
 
 @pytest.fixture(params=["folder", "s3"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, object_store: ObjectStore) -> Stored:
-    """Where a test writes, on each kind of storage."""
-    storage._s3.cache_clear()
+    """Where a test writes, on each kind of durable_storage."""
+    durable_storage._s3.cache_clear()
     address = f"s3://{BUCKET}/{tmp_path.name}" if request.param == "s3" else str(tmp_path)
     return locate(address)
 
@@ -66,7 +66,7 @@ def test_writer_that_raises_leaves_what_was_there(place: Stored) -> None:
 
 
 def test_bucket_that_is_not_there_takes_nothing(object_store: ObjectStore) -> None:
-    storage._s3.cache_clear()
+    durable_storage._s3.cache_clear()
     with pytest.raises(OSError, match="NO_SUCH_BUCKET"):
         put(locate("s3://no-such-bucket/file"), b"x")
 
@@ -82,7 +82,7 @@ def test_checkpoint_is_kept(place: Stored) -> None:
 def test_damaged_checkpoint_on_s3_costs_itself(
     object_store: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    storage._s3.cache_clear()
+    durable_storage._s3.cache_clear()
     path = locate(f"s3://{BUCKET}/damaged.pt")
     put(path, b"PK half")
     with caplog.at_level(logging.WARNING):
@@ -93,8 +93,8 @@ def test_damaged_checkpoint_on_s3_costs_itself(
 def test_store_that_is_away_is_waited_for_and_is_no_missing_checkpoint(
     object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(storage, "_ATTEMPTS", 2)
-    storage._s3.cache_clear()
+    monkeypatch.setattr(durable_storage, "_ATTEMPTS", 2)
+    durable_storage._s3.cache_clear()
     path = locate(f"s3://{BUCKET}/away.pt")
     save_checkpoint(path, {"epoch": 1})
     object_store.stop()
@@ -106,7 +106,7 @@ def test_store_that_is_away_is_waited_for_and_is_no_missing_checkpoint(
     finally:
         object_store.start_again()
     assert load_checkpoint(path) == {"epoch": 1}
-    storage._s3.cache_clear()
+    durable_storage._s3.cache_clear()
 
 
 def test_log_of_a_trial_moves_with_it_from_node_to_node(place: Stored, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from workers.journal import Journal
 from workers.metrics import Outcome
-from workers.search import PlannedTrials, SweepSearch, open_source
 from workers.spec import TrialConfig, validate_spec
+from workers.trial_sources import PlannedTrials, SweepSearch, open_source
 
 CHANCE = 0.1
 

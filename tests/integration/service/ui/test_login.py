@@ -12,8 +12,8 @@ from starlette.testclient import TestClient
 
 from service.security.access import Role
 from service.security.sessions import COOKIE
-from service.security.tables import SessionRow
 from service.security.tokens import Tokens
+from service.storage.security_tables import SessionRow
 
 from .conftest import Site
 

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.dependencies import database, mlflow_results, settings
-from service.errors import NotFoundProblem, UnavailableProblem, problems
-from service.execution.mlflow_gateway import MlflowGateway
+from service.api.dependencies import database, mlflow_results, settings
+from service.external.mlflow_gateway import MlflowGateway
+from service.problems import NotFoundProblem, UnavailableProblem, problems
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.service import require_sweep

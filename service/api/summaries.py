@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from service.dependencies import database, summary_service
-from service.errors import NotFoundProblem, ProblemDetails, problems
+from service.api.dependencies import database, summary_service
+from service.problems import NotFoundProblem, ProblemDetails, problems
 from service.sensitivity import (
     COMPARISON_FIGURES,
     COMPARISON_FORMATS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.dependencies import Caller
+from service.api.dependencies import Caller
 from service.security.access import Principal, required_role
 
 __all__ = ["Caller", "allows"]
