@@ -94,7 +94,7 @@ class DenominatorCheck:
 
     def _first_weighted(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the first example that does not have the denominator 0."""
-        pairs = zip(outputs.split(1), targets.split(1), strict=True)
+        pairs = zip(torch.split(outputs, 1), torch.split(targets, 1), strict=True)
         return next(pair for pair in pairs if weigh(pair[1], self._denominator) > 0)
 
     @torch.enable_grad()
