@@ -84,7 +84,7 @@ class TraceEstimate:
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Return the interval that contains the trace with this probability.
 
-        In simulations 93 to 97 % of nominal 95 % intervals contain the trace, including those of
+        In simulations 93 to 99 % of nominal 95 % intervals contain the trace, including those of
         runs that stopped early; 88 % where Hutchinson stops early and one eigenvalue dominates.
 
         Args:
