@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
-# A second thread gained nothing below this, and cost a factor of up to 100 beside a busy process:
-# `docs/benchmarks-curvature.md`.
+# About the size of the largest graph for which a second thread gained next to nothing; it cost a
+# factor of up to 500 beside busy processes: `docs/benchmarks-curvature.md`.
 _LEAST_BYTES = 8 * 2**20
 
 

@@ -85,7 +85,7 @@ class TraceEstimate:
         """Return the interval that contains the trace with this probability.
 
         In simulations 93 to 99 % of nominal 95 % intervals contain the trace, including those of
-        runs that stopped early; the intervals of XTrace are the wider ones.
+        runs that stopped early; 88 % where Hutchinson stops early and one eigenvalue dominates.
 
         Args:
             confidence: The probability, above 0 and below 1.

@@ -10,18 +10,17 @@ differ by as much as seeds do, coverage was 83 to 93 % at 2 to 5 seeds.
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
 from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.schemas import Interval
 from service.sensitivity.statistics import SCORE_DECIMALS
 
 __all__ = [
     "CI_METHOD",
     "CONFIDENCE",
     "N_RESAMPLES",
-    "Bounds",
     "percentile_interval",
     "resampled_means",
     "wilson",
@@ -36,15 +35,7 @@ CI_METHOD = (
 _Z = 1.959963984540054  # normal quantile of 0.975
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """A confidence interval."""
-
-    low: float
-    high: float
-
-
-def wilson(successes: int, total: int) -> Bounds:
+def wilson(successes: int, total: int) -> Interval:
     """Wilson's 95 % score interval of a rate.
 
     Args:
@@ -58,7 +49,7 @@ def wilson(successes: int, total: int) -> Bounds:
     shrink = 1 + _Z**2 / total
     centre = (rate + _Z**2 / (2 * total)) / shrink
     half = _Z * math.sqrt(rate * (1 - rate) / total + _Z**2 / (4 * total**2)) / shrink
-    return Bounds(max(0.0, centre - half), min(1.0, centre + half))
+    return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
 def resampled_means(
@@ -98,7 +89,7 @@ def resampled_means(
 
 def percentile_interval(
     estimate: float, resamples: Floats, n_seeds: int, limits: tuple[float, float] = (0.0, 1.0)
-) -> Bounds | None:
+) -> Interval | None:
     """Percentile interval with the small-sample correction, within the statistic's own limits.
 
     Args:
@@ -115,7 +106,7 @@ def percentile_interval(
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(resamples, (tail, 1 - tail))
     correction = math.sqrt(n_seeds / (n_seeds - 1))
-    return Bounds(
-        max(limits[0], estimate - correction * max(0.0, estimate - float(low))),
-        min(limits[1], estimate + correction * max(0.0, float(high) - estimate)),
+    return Interval(
+        low=max(limits[0], estimate - correction * max(0.0, estimate - float(low))),
+        high=min(limits[1], estimate + correction * max(0.0, float(high) - estimate)),
     )

@@ -8,7 +8,7 @@ import numpy as np
 from service.sensitivity import flatness_correlation, selection_curves, statistics
 from service.sensitivity.curvature_summary import correlations, curvature_at
 from service.sensitivity.importance import importance
-from service.sensitivity.intervals import Bounds, percentile_interval, wilson
+from service.sensitivity.intervals import percentile_interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
 from service.sensitivity.schemas import (
     AccuracyStatistics,
@@ -33,7 +33,6 @@ from workers.catalog import LearningRateRole
 
 __all__ = [
     "Yardsticks",
-    "interval",
     "learning_rate_role",
     "summarize_optimizer",
 ]
@@ -97,7 +96,7 @@ def summarize_optimizer(
         n_configs_any_diverged=int(trials.diverged.any(axis=1).sum()),
         n_configs_all_diverged=int(trials.all_diverged.sum()),
         divergence_rate=n_diverged / n_finished,
-        divergence_rate_interval=interval(wilson(n_diverged, n_finished)),
+        divergence_rate_interval=wilson(n_diverged, n_finished),
         best_config=_best_config(scores, table, yardsticks.best_val),
         oracle_ood_accuracy=float(np.nanmax(evaluation)) if table.has_ood else None,
         ood_accuracy=_distribution(evaluation, trials.ood_accuracy) if table.has_ood else None,
@@ -136,11 +135,6 @@ def learning_rate_role(optimizer_name: str) -> LearningRateRole:
     entry = catalog.optimizers.entries().get(optimizer_name)
     role: LearningRateRole = "step_size"
     return role if entry is None else entry.facts.get("learning_rate_role", role)
-
-
-def interval(bounds: Bounds) -> Interval:
-    """Bounds as a schema."""
-    return Interval(low=bounds.low, high=bounds.high)
 
 
 _GRID_STATISTICS = (
@@ -192,9 +186,9 @@ def _intervals(
     found: dict[str, Interval] = {}
     for name, resamples in resampled.items():
         limits = _SIGNED if name.startswith("tunability") else (0.0, 1.0)
-        bounds = percentile_interval(float(point[name]), resamples, scores.n_seeds, limits)
-        if bounds is not None:
-            found[f"{split}_accuracy.mean" if name == "mean" else name] = interval(bounds)
+        interval = percentile_interval(float(point[name]), resamples, scores.n_seeds, limits)
+        if interval is not None:
+            found[f"{split}_accuracy.mean" if name == "mean" else name] = interval
     return found
 
 
@@ -207,8 +201,7 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
     def seed_interval(estimate: float, resamples: Floats | None) -> Interval | None:
         if resamples is None:
             return None
-        bounds = percentile_interval(estimate, resamples[:, at], n_seeds)
-        return interval(bounds) if bounds else None
+        return percentile_interval(estimate, resamples[:, at], n_seeds)
 
     def seed_mean(read: Callable[[TrialResult], float | None]) -> float | None:
         return finite(statistics.known_mean(trials.measured(read, at)))

@@ -8,7 +8,6 @@ import numpy as np
 
 from service.sensitivity import rank_tests
 from service.sensitivity.intervals import percentile_interval
-from service.sensitivity.optimizer_summary import interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Comparisons, Interval, PairComparison, finite
 from service.sensitivity.scores import Scores
@@ -114,8 +113,7 @@ def _difference_interval(
     resamples = known_mean(a.evaluation_resamples[:, of_a]) - known_mean(
         b.evaluation_resamples[:, of_b]
     )
-    bounds = percentile_interval(estimate, resamples, min(a.n_seeds, b.n_seeds), (-1.0, 1.0))
-    return interval(bounds) if bounds else None
+    return percentile_interval(estimate, resamples, min(a.n_seeds, b.n_seeds), (-1.0, 1.0))
 
 
 def _adjust(pairs: list[PairComparison]) -> list[PairComparison]:

@@ -58,7 +58,7 @@ def lr_curves(table: TrialTable) -> FigureData:
         counts = scores.trials.finished.sum(axis=1).reshape(val.shape)
         n_seeds = np.where(counts > 0, counts, counts.max()).min(axis=1).tolist()
         for at, (rate, value) in enumerate(zip(table.learning_rates, curve.tolist(), strict=True)):
-            bounds = (
+            interval = (
                 None
                 if resamples is None
                 else percentile_interval(
@@ -71,8 +71,8 @@ def lr_curves(table: TrialTable) -> FigureData:
                     "title": scores.trials.title,
                     "learning_rate": rate,
                     "value": finite(value),
-                    "low": bounds.low if bounds else None,
-                    "high": bounds.high if bounds else None,
+                    "low": interval.low if interval else None,
+                    "high": interval.high if interval else None,
                 }
             )
     banded = any(record["low"] is not None for record in records)

@@ -50,7 +50,7 @@ def oracle_table(oracle_results: list[TrialResult]) -> TrialTable:
 
 @pytest.fixture
 def make_result() -> Callable[..., TrialResult]:
-    return row
+    return result
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def make_table() -> MakeTable:
     return random_table
 
 
-def row(optimizer: str = "MSGD", **changes: Any) -> TrialResult:
+def result(optimizer: str = "MSGD", **changes: Any) -> TrialResult:
     """A completed trial in the middle of the grid."""
     fields = {
         "learning_rate": 1e-2,
@@ -84,7 +84,7 @@ def random_results(
 ) -> list[TrialResult]:
     """Trials of a full grid with everything a trial can measure."""
     rng = np.random.default_rng(random_seed)
-    rows = []
+    results = []
     for optimizer in optimizers:
         adaptive = optimizer.startswith("SA-")
         for rate in rates:
@@ -104,8 +104,8 @@ def random_results(
                         }
                         for corruption, shift in (("fog", 0.0), ("snow", 0.05), ("blur", -0.05))
                     }
-                    rows.append(
-                        row(
+                    results.append(
+                        result(
                             optimizer,
                             learning_rate=rate,
                             weight_decay=decay,
@@ -131,7 +131,7 @@ def random_results(
                             ),
                         )
                     )
-    return rows
+    return results
 
 
 def random_table(**options: Any) -> TrialTable:
