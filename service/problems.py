@@ -1,4 +1,4 @@
-"""Errors of the HTTP API, answered as RFC 9457 problem details.
+"""Problems that the HTTP API answers with, as RFC 9457 problem details.
 
 Problem
 ├── NotFoundProblem      404
@@ -10,17 +10,10 @@ Problem
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
-from starlette.exceptions import HTTPException
-
-from service.external.mlflow_gateway import MlflowUnavailableError
-from service.external.ray_jobs import RayUnavailableError
-from workers.spec import SpecError
 
 __all__ = [
     "MEDIA_TYPE",
@@ -32,7 +25,6 @@ __all__ = [
     "ProblemDetails",
     "TooLargeProblem",
     "UnavailableProblem",
-    "install_error_handlers",
     "problem_response",
     "problems",
 ]
@@ -114,17 +106,6 @@ class ProblemDetails(BaseModel):
     errors: list[FieldProblem] = []
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Answer every error of ``app`` as problem details."""
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(SpecError, _on_spec_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid_request)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RayUnavailableError, _on_unavailable)
-    app.add_exception_handler(MlflowUnavailableError, _on_unavailable)
-    app.add_exception_handler(Exception, _on_defect)
-
-
 def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """What the API's document says of the problems an endpoint answers with."""
     every: list[type[Problem]] = [*kinds, InvalidProblem]
@@ -135,49 +116,3 @@ def problem_response(status: int, code: str, title: str, detail: str, **extra: A
     """An answer of problem details."""
     body = {"type": f"urn:sasam:{code}", "title": title, "status": status, "detail": detail}
     return JSONResponse(body | extra, status, media_type=MEDIA_TYPE)
-
-
-def _on_problem(_: Request, error: Exception) -> JSONResponse:
-    problem = cast(Problem, error)
-    return problem_response(
-        problem.status, problem.code, problem.title, problem.detail, **problem.extra
-    )
-
-
-def _on_spec_error(_: Request, error: Exception) -> JSONResponse:
-    errors = [problem.as_dict() for problem in cast(SpecError, error).problems]
-    return problem_response(
-        422, "invalid-specification", "Invalid specification", str(error), errors=errors
-    )
-
-
-def _on_invalid_request(_: Request, error: Exception) -> JSONResponse:
-    errors = [
-        {
-            "path": ".".join(map(str, detail["loc"])),
-            "message": detail["msg"],
-            "value": repr(detail.get("input"))[:80],
-        }
-        for detail in cast(RequestValidationError, error).errors()
-    ]
-    text = "; ".join(f"{e['path']}: {e['message']} (got {e['value']})" for e in errors)
-    return problem_response(422, "invalid-request", "Invalid request", text, errors=errors)
-
-
-def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
-    known = cast(HTTPException, error)
-    answer = problem_response(
-        known.status_code, f"http-{known.status_code}", known.detail, known.detail
-    )
-    answer.headers.update(known.headers or {})
-    return answer
-
-
-def _on_unavailable(_: Request, error: Exception) -> JSONResponse:
-    return problem_response(503, "unavailable", "Unavailable", str(error))
-
-
-def _on_defect(_: Request, __: Exception) -> JSONResponse:
-    """A defect of the service; its traceback is in the log and nowhere else."""
-    detail = "the service failed on this request; its log has the reason"
-    return problem_response(500, "internal-error", "Internal error", detail)

@@ -15,13 +15,13 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal
 
-__all__ = ["Catalog", "Entry", "LearningRateRole", "datasets", "models", "optimizers"]
+__all__ = ["Catalog", "CatalogEntry", "LearningRateRole", "datasets", "models", "optimizers"]
 
 LearningRateRole = Literal["step_size", "initial_step_size"]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogEntry:
     """One thing that can be swept.
 
     Args:
@@ -46,11 +46,11 @@ class Catalog:
     that begins so, and its library resolves the rest.
     """
 
-    def __init__(self, kind: str, entries: list[Entry]) -> None:
+    def __init__(self, kind: str, entries: list[CatalogEntry]) -> None:
         self.kind = kind
         self._built_in = {entry.name: entry for entry in entries}
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, CatalogEntry]:
         """All entries by name; a built-in name cannot be taken by a package."""
         return {**_plugins(f"sasam.{self.kind}s"), **self._built_in}
 
@@ -63,7 +63,7 @@ class Catalog:
         self.entry(name)
         return name
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> CatalogEntry:
         """The entry of ``name``, or of its family.
 
         Raises:
@@ -102,10 +102,10 @@ class Catalog:
 
 
 @cache
-def _plugins(group: str) -> dict[str, Entry]:
+def _plugins(group: str) -> dict[str, CatalogEntry]:
     """Entries of installed packages."""
     return {
-        point.name: Entry(
+        point.name: CatalogEntry(
             point.name,
             point.name,
             point.value,
@@ -118,9 +118,11 @@ def _plugins(group: str) -> dict[str, Entry]:
 
 def _optimizer(
     name: str, title: str, summary: str, evaluations: int, role: LearningRateRole = "step_size"
-) -> Entry:
+) -> CatalogEntry:
     facts = {"gradient_evaluations_per_step": evaluations, "learning_rate_role": role}
-    return Entry(name, title, f"workers.optimizers:build_{name.replace('-', '_')}", summary, facts)
+    return CatalogEntry(
+        name, title, f"workers.optimizers:build_{name.replace('-', '_')}", summary, facts
+    )
 
 
 optimizers = Catalog(
@@ -145,35 +147,35 @@ optimizers = Catalog(
 models = Catalog(
     "model",
     [
-        Entry(
+        CatalogEntry(
             "cnn-tiny",
             "Tiny CNN",
             "workers.models.cnn:cnn_tiny",
             "Strided convolutions with BatchNorm and one linear layer, for small images.",
             {"kwargs": ("width",)},
         ),
-        Entry(
+        CatalogEntry(
             "vgg19",
             "VGG-19",
             "workers.models.vgg:vgg19",
             "VGG-19 for CIFAR: 16 convolutions with BatchNorm, one linear layer; 20.0 M weights.",
             {"kwargs": ("width",)},
         ),
-        Entry(
+        CatalogEntry(
             "vgg11-slim",
             "VGG-11 slim",
             "workers.models.vgg:vgg11_slim",
             "VGG-11 at a quarter of its width, for small machines.",
             {"kwargs": ("width",)},
         ),
-        Entry(
+        CatalogEntry(
             "vit-small",
             "ViT-Small",
             "workers.models.vit:vit_small",
             "ViT with shifted patch tokenisation and locality self-attention; 9.6 M weights.",
             {"kwargs": ("patch_size", "dim", "depth", "heads", "mlp_dim", "dropout")},
         ),
-        Entry(
+        CatalogEntry(
             "timm:",
             "timm",
             "workers.models.timm_models:build",
@@ -186,28 +188,28 @@ models = Catalog(
 datasets = Catalog(
     "dataset",
     [
-        Entry(
+        CatalogEntry(
             "digits",
             "Digits",
             "workers.datasets:load_dataset",
             "1,797 hand-written digits of 8x8 pixels, shipped with scikit-learn.",
             {"classes": 10, "train_images": 1297, "image_size": 8},
         ),
-        Entry(
+        CatalogEntry(
             "cifar10",
             "CIFAR-10",
             "workers.datasets:load_dataset",
             "60,000 colour images of 32x32 pixels in 10 classes.",
             {"classes": 10, "train_images": 50_000, "image_size": 32},
         ),
-        Entry(
+        CatalogEntry(
             "cifar100",
             "CIFAR-100",
             "workers.datasets:load_dataset",
             "60,000 colour images of 32x32 pixels in 100 classes.",
             {"classes": 100, "train_images": 50_000, "image_size": 32},
         ),
-        Entry(
+        CatalogEntry(
             "image-folder",
             "Image folder",
             "workers.datasets:load_dataset",

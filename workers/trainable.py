@@ -22,7 +22,7 @@ from workers.durable_storage import locate
 from workers.logs import TrialLog
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
-from workers.training import Record, run_trial
+from workers.training import EpochRecord, run_trial
 
 __all__ = ["SweepTrial"]
 
@@ -60,7 +60,7 @@ class SweepTrial(tune.Trainable):
         self._start(new_config)
         return True
 
-    def step(self) -> Record:
+    def step(self) -> EpochRecord:
         """Train an epoch."""
         try:
             record = next(self._records)

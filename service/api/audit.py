@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
+from service.api.dependencies import services
 from service.problems import problems
-from service.security.audit import AuditLog
 from service.security.schemas import AuditEntry, AuditPage
 
 __all__ = ["router"]
@@ -25,7 +25,7 @@ def list_audit(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> AuditPage:
     """Commands and what became of them, newest first; for administrators."""
-    audit: AuditLog = request.app.state.audit
+    audit = services(request).audit
     rows = audit.page(before=before, sweep_id=sweep, limit=limit + 1)
     shown = rows[:limit]
     return AuditPage(

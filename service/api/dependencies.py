@@ -1,4 +1,4 @@
-"""What endpoints are given: the caller, the body as text, the services of the application."""
+"""Dependencies of endpoints: the caller, the request body as text, the application's services."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.execution.driver_logs import DriverLogs
 from service.external.mlflow_gateway import MlflowGateway
 from service.problems import FieldProblem, InvalidProblem, TooLargeProblem
 from service.security.access import Principal
+from service.services import Services
 from service.settings import Settings
 from service.storage import Database
 from service.summaries.service import SummaryService
@@ -17,8 +19,10 @@ from service.sweeps.service import SweepService
 __all__ = [
     "Caller",
     "database",
-    "mlflow_results",
+    "driver_logs",
+    "mlflow_gateway",
     "read_text",
+    "services",
     "settings",
     "summary_service",
     "sweep_service",
@@ -34,33 +38,40 @@ def _caller(request: Request) -> Principal:
 Caller = Annotated[Principal, Depends(_caller)]
 
 
+def services(request: Request) -> Services:
+    """The application's services."""
+    found: Services = request.app.state.services
+    return found
+
+
 def settings(request: Request) -> Settings:
     """The application's settings."""
-    found: Settings = request.app.state.settings
-    return found
+    return services(request).settings
 
 
 def database(request: Request) -> Database:
     """The application's database."""
-    found: Database = request.app.state.database
-    return found
+    return services(request).database
 
 
-def mlflow_results(request: Request) -> MlflowGateway:
-    """The application's view of MLflow."""
-    found: MlflowGateway = request.app.state.results
-    return found
+def mlflow_gateway(request: Request) -> MlflowGateway:
+    """The application's client of MLflow."""
+    return services(request).mlflow
 
 
 def summary_service(request: Request) -> SummaryService:
     """The application's summaries and figures of sweeps."""
-    found: SummaryService = request.app.state.summaries
-    return found
+    return services(request).summaries
 
 
 def sweep_service(request: Request) -> SweepService:
-    """Decides about sweeps."""
+    """Submission and commands of sweeps."""
     return SweepService(database(request), settings(request))
+
+
+def driver_logs(request: Request) -> DriverLogs:
+    """The logs of drivers."""
+    return DriverLogs(database(request), services(request).ray)
 
 
 async def read_text(request: Request) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from service.api.dependencies import database
+from service.api.dependencies import database, services
 from service.api.openapi import EVENT_STREAM
 from service.events.broadcast import Broadcast
 from service.problems import NotFoundProblem, problems
@@ -54,7 +54,7 @@ def events(
         sweep = require_sweep(session, sweep_id)
     if sweep.state in TERMINAL and known >= sweep.last_event:
         return Response(status_code=204)
-    broadcast: Broadcast = request.app.state.broadcast
+    broadcast = services(request).broadcast
     return EventSourceResponse(
         _stream(broadcast, sweep_id, known),
         ping=_HEARTBEAT_SECONDS,

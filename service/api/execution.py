@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from service.api.dependencies import database, mlflow_results, settings
+from service.api.dependencies import database, driver_logs, mlflow_gateway, services, settings
 from service.execution.driver_logs import MOST_LINES, DriverLogs
 from service.execution.repair import Repair, RepairView
 from service.external.mlflow_gateway import MlflowGateway
@@ -21,12 +21,12 @@ from workers.characters import escape_controls
 from workers.logs import read_trial_log
 from workers.mlflow_schema import Artifact
 
-__all__ = ["driver_logs", "repairs", "router"]
+__all__ = ["repairs", "router"]
 
 router = APIRouter(tags=["execution"])
 
 Stored = Annotated[Database, Depends(database)]
-Results = Annotated[MlflowGateway, Depends(mlflow_results)]
+Results = Annotated[MlflowGateway, Depends(mlflow_gateway)]
 Tail = Annotated[int, Query(ge=1, le=MOST_LINES)]
 
 _TEXT: dict[int | str, dict[str, Any]] = {
@@ -35,15 +35,10 @@ _TEXT: dict[int | str, dict[str, Any]] = {
 _MAY_FAIL = problems(NotFoundProblem, UnavailableProblem)
 
 
-def driver_logs(request: Request) -> DriverLogs:
-    """The logs of drivers."""
-    return DriverLogs(request.app.state.database, request.app.state.ray)
-
-
 def repairs(request: Request) -> Repair:
     """Repairs from MLflow."""
-    state = request.app.state
-    return Repair(state.database, state.ray, state.results)
+    found = services(request)
+    return Repair(found.database, found.ray, found.mlflow)
 
 
 @router.get("/sweeps/{sweep_id}/logs", response_class=Response, responses=_MAY_FAIL | _TEXT)

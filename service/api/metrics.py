@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from service.observation.metrics import Metrics
+from service.api.dependencies import services
 
 __all__ = ["router"]
 
@@ -19,5 +19,5 @@ router = APIRouter(tags=["operation"])
 )
 def show_metrics(request: Request) -> Response:
     """Metrics for Prometheus."""
-    metrics: Metrics = request.app.state.metrics
+    metrics = services(request).metrics
     return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

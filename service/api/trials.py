@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.api.dependencies import database, mlflow_results, settings
+from service.api.dependencies import database, mlflow_gateway, settings
 from service.external.mlflow_gateway import MlflowGateway
 from service.problems import NotFoundProblem, UnavailableProblem, problems
 from service.settings import Settings
@@ -77,7 +77,7 @@ def show_trial(
     sweep_id: str,
     key: str,
     stored: Annotated[Database, Depends(database)],
-    results: Annotated[MlflowGateway, Depends(mlflow_results)],
+    results: Annotated[MlflowGateway, Depends(mlflow_gateway)],
     config: Annotated[Settings, Depends(settings)],
 ) -> TrialDetail:
     """One trial: configuration, learning curves, outcome, traceback."""

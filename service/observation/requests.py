@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.observation.logs import current_request
 from service.observation.metrics import Metrics
-from service.observation.routes import route_template
 from service.problems import problem_response
+from service.route_template import route_template
 
 __all__ = ["RequestObserver"]
 

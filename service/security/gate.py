@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from urllib.parse import quote
 
 from fastapi import Request, Response
@@ -19,7 +20,6 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.first_line import first_line
-from service.observation.routes import route_template
 from service.problems import (
     InvalidProblem,
     Problem,
@@ -27,6 +27,7 @@ from service.problems import (
     UnavailableProblem,
     problem_response,
 )
+from service.route_template import route_template
 from service.security.access import LOCAL, Principal, required_role
 from service.security.allowed_hosts import require_known_host
 from service.security.audit import AuditLog
@@ -41,9 +42,11 @@ from service.security.rate_limit import RateLimit
 from service.security.sessions import COOKIE
 from service.settings import Settings
 from service.storage import DATABASE_AWAY
-from service.ui.rendering import render_page
 
-__all__ = ["Gate", "refusal", "wants_page"]
+__all__ = ["Gate", "RenderError"]
+
+RenderError = Callable[[int, str, str], Response]
+"""Renders status, title and detail of an error as a page."""
 
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROGRAMS = ("/api/", "/auth", "/metrics", "/openapi.json")
@@ -63,12 +66,19 @@ class Gate:
         authentication: Knows callers.
         audit: Where commands are recorded.
         settings: Limits and names.
+        render_error: Renders a refusal for browsers.
     """
 
     def __init__(
-        self, app: ASGIApp, authentication: Authentication, audit: AuditLog, settings: Settings
+        self,
+        app: ASGIApp,
+        authentication: Authentication,
+        audit: AuditLog,
+        settings: Settings,
+        render_error: RenderError,
     ) -> None:
         self._app = app
+        self._render_error = render_error
         self._authentication = authentication
         self._audit = audit
         self._settings = settings
@@ -89,7 +99,7 @@ class Gate:
             self._admit(request, principal)
         except (Problem, *DATABASE_AWAY) as error:
             problem = error if isinstance(error, Problem) else _away(error)
-            answer = refusal(request, problem)
+            answer = _refusal(request, problem, self._render_error)
             if principal is not None and _is_command(request):
                 await self._record(request, principal, answer.status_code, answer.headers)
             await answer(scope, receive, send)
@@ -193,26 +203,24 @@ class Gate:
         )
 
 
-def wants_page(request: Request) -> bool:
+def _wants_page(request: Request) -> bool:
     """Whether a person reads the answer, not a program."""
     is_page = not _path(request).startswith(_PROGRAMS)
     return is_page and "text/html" in request.headers.get("accept", "")
 
 
-def refusal(request: Request, problem: Problem) -> Response:
+def _refusal(request: Request, problem: Problem, render_error: RenderError) -> Response:
     """The answer to a request that does not pass: problem details, a page, or the way to log in."""
     answer: Response
     is_part = "hx-request" in request.headers  # of a page, which a login form must not replace
-    if isinstance(problem, UnauthenticatedProblem) and wants_page(request) and not is_part:
+    if isinstance(problem, UnauthenticatedProblem) and _wants_page(request) and not is_part:
         query = _query(request)
         target = _path(request) + (f"?{query}" if query else "")
         comes_back = request.method in _READING and target != "/"
         way_back = f"?next={quote(target, safe='')}" if comes_back else ""
         return RedirectResponse(f"/login{way_back}", 303)
-    if wants_page(request):
-        answer = render_page(
-            "error.html", status_code=problem.status, title=problem.title, detail=problem.detail
-        )
+    if _wants_page(request):
+        answer = render_error(problem.status, problem.title, problem.detail)
     else:
         answer = problem_response(
             problem.status, problem.code, problem.title, problem.detail, **problem.extra

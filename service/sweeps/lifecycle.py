@@ -14,27 +14,10 @@ from sqlalchemy.orm import Session
 
 from service.events import EventKind
 from service.events.repository import EventRepository
-from service.states import (
-    COMMANDS,
-    LIVE,
-    TERMINAL,
-    TRANSITIONS,
-    Command,
-    SweepState,
-    allowed_commands,
-)
+from service.states import TERMINAL, TRANSITIONS, SweepState
 from service.storage.tables import SweepRow
 
-__all__ = [
-    "COMMANDS",
-    "LIVE",
-    "TERMINAL",
-    "TRANSITIONS",
-    "Command",
-    "SweepState",
-    "allowed_commands",
-    "transition",
-]
+__all__ = ["transition"]
 
 
 def transition(

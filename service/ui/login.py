@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse
 
+from service.api.dependencies import services
 from service.security.access import LOCAL, Principal
 from service.security.authentication import Authentication
 from service.security.csrf import require_same_origin
@@ -23,8 +24,7 @@ _LONGEST_TARGET = 2000
 
 
 def _authentication(request: Request) -> Authentication:
-    found: Authentication = request.app.state.authentication
-    return found
+    return services(request).authentication
 
 
 Known = Annotated[Authentication, Depends(_authentication)]

@@ -24,7 +24,7 @@ from service.sensitivity.errors import SummaryError
 from service.sensitivity.number_format import accuracy_label, signed_points_label, split_label
 from service.ui import labels
 
-__all__ = ["HEADERS", "PageRoute", "render_page"]
+__all__ = ["HEADERS", "PageRoute", "render_error", "render_page"]
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -58,19 +58,20 @@ class PageRoute(APIRoute):
             try:
                 return await handler(request)
             except Problem as error:
-                return _error_page(error.status, error.title, error.detail)
+                return render_error(error.status, error.title, error.detail)
             except (MlflowUnavailableError, RayUnavailableError) as error:
-                return _error_page(503, "Unavailable", str(error))
+                return render_error(503, "Unavailable", str(error))
             except SummaryError as error:
-                return _error_page(422, "No answer", str(error))
+                return render_error(422, "No answer", str(error))
             except RequestValidationError as error:
                 details = [f"{detail['loc'][-1]}: {detail['msg']}" for detail in error.errors()]
-                return _error_page(422, "Invalid request", "; ".join(details))
+                return render_error(422, "Invalid request", "; ".join(details))
 
         return handle
 
 
-def _error_page(status: int, title: str, detail: str) -> HTMLResponse:
+def render_error(status: int, title: str, detail: str) -> HTMLResponse:
+    """An error as a page for people."""
     return render_page("error.html", status_code=status, title=title, detail=detail)
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from service.ui import (
     compare_page,
     docs,
+    login,
     new_sweep,
     search_figure,
     sweep_list,
@@ -22,5 +23,14 @@ STATIC = Path(__file__).parent / "static"
 """To be mounted at ``/static``."""
 
 router = APIRouter(include_in_schema=False)
-for _pages in (sweep_list, new_sweep, compare_page, sweep_page, search_figure, trial_pages, docs):
+for _pages in (
+    login,
+    sweep_list,
+    new_sweep,
+    compare_page,
+    sweep_page,
+    search_figure,
+    trial_pages,
+    docs,
+):
     router.include_router(_pages.router)

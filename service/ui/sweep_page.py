@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Query, Response, status
 from fastapi.responses import RedirectResponse
 
-from service.api.dependencies import database, mlflow_results, summary_service, sweep_service
+from service.api.dependencies import (
+    database,
+    driver_logs,
+    mlflow_gateway,
+    summary_service,
+    sweep_service,
+)
 from service.events.repository import EventRepository
 from service.execution.driver_logs import DriverLogs
 from service.external.mlflow_gateway import MlflowGateway
@@ -46,11 +52,6 @@ FIGURES = {
 _NEEDS_GRID = ("lr-curves", "overview")
 
 
-def _driver_logs(request: Request) -> DriverLogs:
-    """The logs of drivers."""
-    return DriverLogs(request.app.state.database, request.app.state.ray)
-
-
 Name = Annotated[str | None, Query(max_length=40)]
 
 
@@ -64,7 +65,7 @@ class _Asked:
 
 Asked = Annotated[_Asked, Depends()]
 Form = Annotated[dict[str, str], Depends(read_form)]
-Mlflow = Annotated[MlflowGateway, Depends(mlflow_results)]
+Mlflow = Annotated[MlflowGateway, Depends(mlflow_gateway)]
 Stored = Annotated[Database, Depends(database)]
 Summaries = Annotated[SummaryService, Depends(summary_service)]
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
@@ -156,7 +157,7 @@ def show_events(
 
 @router.get("/log")
 def show_log(
-    sweep_id: str, sweeps: Sweeps, logs: Annotated[DriverLogs, Depends(_driver_logs)]
+    sweep_id: str, sweeps: Sweeps, logs: Annotated[DriverLogs, Depends(driver_logs)]
 ) -> Response:
     """The end of what the drivers printed."""
     drivers = range(1, sweeps.get(sweep_id).attempt + 1)

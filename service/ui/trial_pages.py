@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from service.api.dependencies import database, mlflow_results, settings, sweep_service
+from service.api.dependencies import database, mlflow_gateway, settings, sweep_service
 from service.api.execution import show_trial_logs
 from service.api.trials import Status, show_trial
 from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
@@ -37,7 +37,7 @@ _PAGE_SIZE = 100
 _LOG_LINES = 500
 
 Stored = Annotated[Database, Depends(database)]
-Results = Annotated[MlflowGateway, Depends(mlflow_results)]
+Results = Annotated[MlflowGateway, Depends(mlflow_gateway)]
 Config = Annotated[Settings, Depends(settings)]
 Theme = Literal["light", "dark"]
 

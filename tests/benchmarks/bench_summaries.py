@@ -128,7 +128,7 @@ def serve(home: Path) -> Iterator[tuple[str, Database, Settings]]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield f"http://127.0.0.1:{port}", app.state.database, settings
+    yield f"http://127.0.0.1:{port}", app.state.services.database, settings
     server.should_exit = True
     thread.join()
 

@@ -2,6 +2,6 @@
 
 from workers.training.preflight import preflight
 from workers.training.run import run_trial
-from workers.training.trial import Record, Trial
+from workers.training.trial import EpochRecord, Trial
 
-__all__ = ["Record", "Trial", "preflight", "run_trial"]
+__all__ = ["EpochRecord", "Trial", "preflight", "run_trial"]

@@ -13,7 +13,7 @@ import torch
 from workers.batches import DeviceData, load_data
 from workers.seeding import make_deterministic
 from workers.spec import SpecError, SweepSpec, load_spec
-from workers.training import Record, preflight, run_trial
+from workers.training import EpochRecord, preflight, run_trial
 
 __all__ = ["main", "run_alone"]
 
@@ -25,7 +25,7 @@ def run_alone(
     data_dir: Path,
     checkpoint: Path | None = None,
     device: str | None = None,
-) -> Generator[Record]:
+) -> Generator[EpochRecord]:
     """Check a sweep and run one of its trials in this process.
 
     Args:

@@ -10,7 +10,7 @@ from workers.checkpoints import load_checkpoint, save_checkpoint
 from workers.durable_storage import Stored
 from workers.metrics import Outcome
 from workers.spec import TrialConfig
-from workers.training.trial import Record, Trial
+from workers.training.trial import EpochRecord, Trial
 
 __all__ = ["run_trial"]
 
@@ -21,7 +21,7 @@ def run_trial(
     *,
     checkpoint: Stored | None = None,
     recorded: int = 0,
-) -> Generator[Record]:
+) -> Generator[EpochRecord]:
     """Yield a record an epoch; the last one has ``outcome``.
 
     A resumed trial yields first what it measured before and nobody has recorded: whoever read it
@@ -46,7 +46,7 @@ def run_trial(
         OSError: The storage does not give or take the checkpoint.
     """
     saved = load_checkpoint(checkpoint) if checkpoint is not None else None
-    records: list[Record] = saved["records"] if saved is not None else []
+    records: list[EpochRecord] = saved["records"] if saved is not None else []
     again = records[max(0, min(recorded, len(records) - 1)) :]
     if again and "outcome" in again[-1]:
         yield from again
@@ -69,7 +69,7 @@ def run_trial(
         yield records[-1].copy()
 
 
-def _train_epoch(trial: Trial) -> Record:
+def _train_epoch(trial: Trial) -> EpochRecord:
     """Train an epoch; a loss that is not finite ends the trial with it."""
     record = trial.train_epoch()
     if not (math.isfinite(record["train_loss"]) and math.isfinite(record["val_loss"])):
@@ -82,7 +82,7 @@ def _train_epoch(trial: Trial) -> Record:
     return _finite(record)
 
 
-def _finite(record: Record) -> Record:
+def _finite(record: EpochRecord) -> EpochRecord:
     """The record without numbers that are not finite."""
     return {
         name: value
@@ -91,7 +91,7 @@ def _finite(record: Record) -> Record:
     }
 
 
-def _save(checkpoint: Stored | None, trial: Trial, records: list[Record]) -> None:
+def _save(checkpoint: Stored | None, trial: Trial, records: list[EpochRecord]) -> None:
     """Save the trial; of one that has ended the weights alone, for whoever wants the network."""
     if checkpoint is not None:
         state = trial.result_state() if "outcome" in records[-1] else trial.state_dict()

@@ -28,9 +28,9 @@ from workers.spec import CurvatureSpec, TrialConfig
 from workers.training.schedule import learning_rate_factor
 from workers.training.steps import Stepper
 
-__all__ = ["Record", "Trial", "autocast_dtype"]
+__all__ = ["EpochRecord", "Trial", "autocast_dtype"]
 
-Record = dict[str, Any]
+EpochRecord = dict[str, Any]
 """What an epoch measured, by the names of `workers.metrics`."""
 
 
@@ -88,7 +88,7 @@ class Trial:
         """Whether all epochs are done."""
         return self.epoch == self.config.training.epochs
 
-    def train_epoch(self) -> Record:
+    def train_epoch(self) -> EpochRecord:
         """Train one epoch and validate; a record whose losses may be non-finite."""
         self.epoch += 1
         config = self.config
@@ -113,7 +113,7 @@ class Trial:
                 warmup_epochs=training.warmup_epochs,
             )
             self._stepper.step(images, labels, learning_rate=factor * config.learning_rate)
-        record: Record = {"epoch": self.epoch} | self._stepper.finish_epoch()
+        record: EpochRecord = {"epoch": self.epoch} | self._stepper.finish_epoch()
         seconds = time.perf_counter() - started
         record["images_per_second"] = steps * training.batch_size / seconds
         scores = self._evaluator.validation(self._data.validation)
@@ -127,9 +127,9 @@ class Trial:
             return {}
         return self._measurement(self.config.curvature).measure(self.model)
 
-    def measure_end(self) -> Record:
+    def measure_end(self) -> EpochRecord:
         """Corrupted test set and curvature of the trained network."""
-        record: Record = {}
+        record: EpochRecord = {}
         if self.config.ood is not None:
             metrics, record["ood_matrix"] = self._evaluator.corruptions(self._data)
             record |= metrics

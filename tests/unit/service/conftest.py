@@ -113,7 +113,7 @@ def running(home: Path, **values: Any) -> Iterator[Service]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert started.wait(60)
-    yield Service(f"http://127.0.0.1:{port}", app.state.database)
+    yield Service(f"http://127.0.0.1:{port}", app.state.services.database)
     server.should_exit = True
     thread.join()
 

@@ -49,7 +49,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 @pytest.fixture
 def database(client: TestClient) -> Database:
     """The application's database, where tests play the reconciler."""
-    return client.app.state.database  # type: ignore[attr-defined]
+    return client.app.state.services.database  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def test_log_of_a_trial_is_live_where_its_storage_is_seen(
     key = client.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["trials"][0]["key"]
     url = f"/api/v1/sweeps/{sweep_id}/trials/{key}/logs"
     assert (client.get(url).status_code, client.get(url).text) == (200, "")
-    storage = Path(client.app.state.settings.resolved_storage_path)  # type: ignore[attr-defined]
+    storage = Path(client.app.state.services.settings.resolved_storage_path)  # type: ignore[attr-defined]
     folder = storage / "sweeps" / sweep_id / "checkpoints" / key
     folder.mkdir(parents=True)
     (folder / "log.txt").write_text("one\ntwo\n")

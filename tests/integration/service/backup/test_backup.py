@@ -114,7 +114,7 @@ def fill(settings: Settings) -> tuple[str, Any]:
     """A service with a finished sweep, a token and MLflow's files; returns id and summary."""
     with TestClient(create_app(settings)) as client:
         sweep_id = str(client.post("/api/v1/sweeps", content=SPECIFICATION).json()["sweep_id"])
-        database: Database = client.app.state.database  # type: ignore[attr-defined]
+        database: Database = client.app.state.services.database  # type: ignore[attr-defined]
         with database.transaction() as session:
             for position, trial in enumerate(load_spec(SPECIFICATION).trials):
                 accuracy = 0.5 + 0.05 * position
@@ -145,7 +145,7 @@ def fill(settings: Settings) -> tuple[str, Any]:
 def check(settings: Settings, sweep_id: str, summary: Any) -> None:
     """See that a restored service says the same, lets the same in, and goes on."""
     with TestClient(create_app(settings)) as client:
-        database: Database = client.app.state.database  # type: ignore[attr-defined]
+        database: Database = client.app.state.services.database  # type: ignore[attr-defined]
         assert client.get("/api/v1/sweeps").status_code == 401  # its tokens came along
         Tokens(database).revoke("alice")
         assert Authentication(database, settings).is_required()  # so did that they are required

@@ -101,7 +101,7 @@ def test_queue_age_counts_from_the_last_time_a_sweep_was_queued(
 ) -> None:
     sweep_id = client.post("/api/v1/sweeps", content=SPECIFICATION).json()["sweep_id"]
     old = datetime.now(UTC) - timedelta(days=2)
-    with app.state.database.transaction() as session:
+    with app.state.services.database.transaction() as session:
         session.execute(update(SweepRow).values(created_at=old))
         session.execute(update(EventRow).values(created_at=old))
     assert read(client)["sasam_queue_age_seconds"] > 3600

@@ -82,7 +82,7 @@ def run_of(trial: TrialConfig, position: int, accuracy: float | None, params: bo
 
 def take_in(client: TestClient, sweep_id: str, runs: list[Run]) -> None:
     """Take in what MLflow says, as the reconciler does."""
-    with client.app.state.database.transaction() as session:  # type: ignore[attr-defined]
+    with client.app.state.services.database.transaction() as session:  # type: ignore[attr-defined]
         row = SweepRepository(session).get(sweep_id)
         assert row is not None
         row.mlflow_experiment_id, row.classes, row.synced_at = "1", 10, datetime.now(UTC)

@@ -250,7 +250,7 @@ def test_page_of_the_document_needs_no_other_site(site: Site) -> None:
 def test_callers_that_ask_too_often_are_told_when_to_ask_again(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, auth="required", requests_per_second=0.01, request_burst=2)
     with TestClient(create_app(settings)) as client:
-        tokens = Tokens(client.app.state.database)  # type: ignore[attr-defined]
+        tokens = Tokens(client.app.state.services.database)  # type: ignore[attr-defined]
         one, two = (
             {"Authorization": f"Bearer {tokens.create(name, Role.READ)}"} for name in ("one", "two")
         )
@@ -273,9 +273,9 @@ def test_service_without_tokens_counts_nobody_and_takes_all_for_local(tmp_path: 
         assert client.post("/api/v1/sweeps", content=SPECIFICATION).status_code == 201
         (entry,) = client.get("/api/v1/audit").json()["entries"]
         assert entry["actor"] == "local"
-        tokens = Tokens(client.app.state.database)  # type: ignore[attr-defined]
+        tokens = Tokens(client.app.state.services.database)  # type: ignore[attr-defined]
         tokens.create("first", Role.READ)
-        client.app.state.authentication._looked_at = float("-inf")  # type: ignore[attr-defined]
+        client.app.state.services.authentication._looked_at = float("-inf")  # type: ignore[attr-defined]
         assert client.get("/api/v1/sweeps").status_code == 401
 
 

@@ -120,14 +120,16 @@ def detailed(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
         tags = {"mlflow.source.git.commit": "0abc123"}
         run_id = mlflow.create_run(experiment, tags=tags).info.run_id
         specification = load_spec(SPECIFICATION)
-        sweep, _ = SweepService(app.state.database, settings).submit(specification)
-        with app.state.database.transaction() as session:
+        sweep, _ = SweepService(app.state.services.database, settings).submit(specification)
+        with app.state.services.database.transaction() as session:
             row = SweepRepository(session).get(sweep.sweep_id)
             row.mlflow_experiment_id, row.mlflow_run_id = experiment, run_id
             for position, trial in enumerate(specification.trials):
                 values = log_trial(mlflow, experiment, trial, position)
                 TrialRepository(session).record(sweep.sweep_id, trial.key, values)
-        yield Detailed(client, app.state.database, mlflow, mlflow_uri, sweep.sweep_id, run_id)
+        yield Detailed(
+            client, app.state.services.database, mlflow, mlflow_uri, sweep.sweep_id, run_id
+        )
 
 
 def log_trial(

@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-
 from service.execution.results import MlflowResults
+
 from service.sensitivity import UnknownNameError
 from service.summaries.service import SummaryService
 

@@ -184,7 +184,7 @@ def serve(home: Path, **changes: Any) -> Iterator[Site]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert started.wait(60)
-    yield Site(f"http://127.0.0.1:{port}", app.state.database, settings)
+    yield Site(f"http://127.0.0.1:{port}", app.state.services.database, settings)
     server.should_exit = True
     thread.join()
 

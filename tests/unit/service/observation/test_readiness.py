@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from service.api.health import ReadinessWatch
 from service.execution.lease import Lease
 from service.external.mlflow_gateway import MlflowUnavailableError
+from service.observation.readiness import ReadinessWatch
 from service.storage import Database
 
 
