@@ -1,13 +1,58 @@
-"""What all tests share."""
+"""Fixtures of all tests, the marker of tests with servers, and their distribution by xdist."""
+
+from __future__ import annotations
 
 import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from .object_store import object_store
-from .postgresql import postgresql
+import pytest
 
-__all__ = ["object_store", "postgresql"]
+from tests.support.mlflow_server import mlflow_server, mlflow_uri
+from tests.support.object_store import object_store
+from tests.support.postgresql import postgresql, postgresql_server
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
+__all__ = ["mlflow_server", "mlflow_uri", "object_store", "postgresql", "postgresql_server"]
+
+_TESTS = Path(__file__).parent
+_WITHOUT_SERVERS = {"unit"}
 
 
 def pytest_configure() -> None:
-    """Let SIGINT interrupt: a shell that runs the tests in the background has it ignored."""
+    """Let SIGINT interrupt: a shell that runs the tests in the background ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark every test outside of ``tests/unit`` with ``server``."""
+    if item.path.relative_to(_TESTS).parts[0] not in _WITHOUT_SERVERS:
+        item.add_marker("server")
+
+
+def share_of(nodeid: str) -> str:
+    """Return the name of the tests that run in the same process as this one.
+
+    Tests of one folder with servers stay together, so that each server starts once; so do the
+    tests that fill the machine with a whole embedded stack. Unit tests are distributed by file.
+    """
+    file = Path(nodeid.partition("::")[0])
+    kind = file.parts[1] if len(file.parts) > 1 else ""
+    if kind in {"chaos", "e2e"}:
+        return "embedded stack"
+    return str(file.parent if kind == "integration" else file)
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which `-p no:xdist` leaves out
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Distribute tests by ``share_of``, in order: the long ones come first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ShareScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return share_of(nodeid)
+
+    config.option.loadscopereorder = False
+    return ShareScheduling(config, log)

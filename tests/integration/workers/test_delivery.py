@@ -9,12 +9,18 @@ import pytest
 import requests
 from mlflow.entities import ViewType
 
+from tests.support.driver_jobs import (
+    artifact,
+    artifact_json,
+    deliver,
+    histories,
+    runs_of,
+    trial_runs,
+)
 from workers import delivery, mlflow_runs
 from workers.delivery import MlflowWriter
 from workers.metrics import Outcome
 from workers.mlflow_schema import Tag
-
-from .conftest import artifact, artifact_json, deliver, histories, runs_of, trial_runs
 
 TRACEBACK = (
     'Traceback (most recent call last):\n  File "train.py", line 1, in step\nValueError: no \0 way'

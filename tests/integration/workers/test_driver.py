@@ -15,6 +15,7 @@ import ray
 import torch
 
 from service.external.mlflow_gateway import MlflowGateway
+from tests.support.driver_jobs import ROOT, histories, start_driver, trial_runs
 from workers import driver
 from workers.failures import Retries
 from workers.journal import Entry
@@ -22,8 +23,6 @@ from workers.metrics import Outcome
 from workers.spec import TpeSearch
 from workers.tpe import Tried, suggest
 from workers.trainable import SweepTrial
-
-from .conftest import ROOT, histories, start_driver, trial_runs
 
 
 @pytest.fixture(scope="module")

@@ -14,11 +14,11 @@ import ray
 from mlflow import MlflowClient
 
 from service.external.mlflow_gateway import MlflowGateway
+from tests.support.driver_jobs import ROOT, artifact, histories, start_driver, trial_runs
+from tests.support.mlflow_server import MlflowServer
+from tests.support.object_store import BUCKET
 from workers.checkpoints import load_checkpoint
 from workers.durable_storage import locate
-
-from ...object_store import BUCKET
-from .conftest import ROOT, MlflowServer, artifact, histories, start_driver, trial_runs
 
 EPOCHS = 4
 

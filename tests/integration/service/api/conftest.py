@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -10,8 +9,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from service.settings import Settings
 from service.storage import Database
+from tests.support.guarded_site import site
+from tests.support.running_service import offline_settings
+from tests.support.summarized_sweep import detailed, make_sweep
+
+__all__ = ["detailed", "make_sweep", "site"]
 
 SPECIFICATION = """
 name: small
@@ -32,15 +35,8 @@ def specification() -> str:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """One application for the tests of a file; a defect is an answer, as it is for a caller."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    settings = Settings(
-        home=tmp_path_factory.mktemp("home"),
-        ray_address=nowhere,
-        mlflow_tracking_uri=nowhere,
-        max_trials=100,
-        max_body_bytes=8192,
-        reconcile_seconds=3600,  # nothing moves by itself
+    settings = offline_settings(
+        tmp_path_factory.mktemp("home"), max_trials=100, max_body_bytes=8192
     )
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         yield client

@@ -6,8 +6,7 @@ import pytest
 
 from service.security.access import Role
 from service.security.sessions import COOKIE
-
-from .conftest import Site
+from tests.support.guarded_site import Site
 
 
 @pytest.mark.parametrize("accept", ["*/*", "text/html"])

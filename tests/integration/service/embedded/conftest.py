@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -18,6 +16,8 @@ import pytest
 
 from service.embedded.home import Home, occupy
 from service.embedded.process_markers import end_marked
+from tests.support.ports import free_port as find_free_port
+from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
 
@@ -82,20 +82,12 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], bool]], None]:
+def until() -> Callable[..., None]:
     """Wait until a condition holds."""
-
-    def wait(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, "the condition never held"
-            time.sleep(0.02)
-
-    return wait
+    return wait_until
 
 
 @pytest.fixture
 def free_port() -> int:
-    """A port nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port that no process listens on."""
+    return find_free_port()

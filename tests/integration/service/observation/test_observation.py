@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -17,8 +16,8 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from service.app import create_app
-from service.settings import Settings
 from service.storage import EventRow, SweepRow
+from tests.support.running_service import offline_settings
 
 SPECIFICATION = """
 name: small
@@ -32,16 +31,7 @@ training: {epochs: 1, batch_size: 64, augmentation: none}
 
 @pytest.fixture
 def app(tmp_path: Path) -> FastAPI:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    return create_app(
-        Settings(
-            home=tmp_path,
-            ray_address=nowhere,
-            mlflow_tracking_uri=nowhere,
-            reconcile_seconds=0.02,
-        )
-    )
+    return create_app(offline_settings(tmp_path, reconcile_seconds=0.02))
 
 
 @pytest.fixture

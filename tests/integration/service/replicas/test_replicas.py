@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-Replica = Any  # the fixture's class lives in conftest, which cannot be imported
+from tests.support.replicas import Replica
 
 SPECIFICATION = """
 name: {name}

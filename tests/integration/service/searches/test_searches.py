@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,8 +16,8 @@ from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 from service.app import create_app
 from service.execution.trial_sync import record_runs
 from service.external.mlflow_gateway import _trial_run
-from service.settings import Settings
 from service.sweeps.repository import SweepRepository
+from tests.support.running_service import offline_settings
 from workers.catalog import datasets
 from workers.spec import SweepSpec, TrialConfig, validate_spec
 
@@ -36,14 +35,7 @@ TPE = BASE | {"name": "tpe", "search": {"type": "tpe", "trials": 12}, "seeds": [
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    settings = Settings(
-        home=tmp_path_factory.mktemp("home"),
-        ray_address=nowhere,
-        mlflow_tracking_uri=nowhere,
-        reconcile_seconds=3600,  # the tests play the reconciler
-    )
+    settings = offline_settings(tmp_path_factory.mktemp("home"))
     with TestClient(create_app(settings)) as found:
         yield found
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote_from_bytes
 
 from service.security.sessions import COOKIE
-
-from .conftest import SPECIFICATION
+from tests.support.guarded_site import SPECIFICATION
 
 __all__ = ["Generator", "StrangeRequest"]
 

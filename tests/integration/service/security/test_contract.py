@@ -14,8 +14,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from service.app import create_app
 from service.security.access import Role
 from service.settings import Settings
-
-from .conftest import Site
+from tests.support.guarded_site import Site
 
 load_all_checks()
 

@@ -21,8 +21,7 @@ from service.security.tokens import Tokens
 from service.states import SweepState
 from service.storage.security_tables import TokenRow
 from service.sweeps.lifecycle import transition
-
-from .conftest import SPECIFICATION, Site, open_site, settings_for
+from tests.support.guarded_site import SPECIFICATION, Site, open_site, settings_for
 
 OPEN = {"/healthz", "/readyz", "/login", "/logout"}
 PLACES = {"sweep_id": "0123456789ab", "key": "abc", "name": "best", "command": "pause"}

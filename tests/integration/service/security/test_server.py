@@ -14,6 +14,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.ports import free_port
+from tests.support.waiting import http_answers, wait_until
+
 TOKEN = "0123456789abcdef" * 4
 BEARER = f"Authorization: Bearer {TOKEN}\r\n"
 
@@ -23,8 +26,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
     """A running service that asks for an administrator's token."""
     home = tmp_path_factory.mktemp("home")
     (home / "token").write_text(TOKEN)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
+    port = free_port()
     variables = {
         "SASAM_HOME": str(home),
         "SASAM_PORT": str(port),
@@ -39,15 +41,11 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
             stdout=log,
             stderr=log,
         )
-        deadline = time.monotonic() + 60
-        while True:
-            assert process.poll() is None, (home / "log").read_text()
-            assert time.monotonic() < deadline
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/healthz")
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+        wait_until(
+            lambda: process.poll() is not None or http_answers(f"http://127.0.0.1:{port}/healthz"),
+            explain=(home / "log").read_text,
+        )
+        assert process.poll() is None, (home / "log").read_text()
         yield "127.0.0.1", port
         process.terminate()
         assert process.wait(30) == -signal.SIGTERM, (home / "log").read_text()

@@ -18,12 +18,11 @@ from urllib.parse import unquote_to_bytes
 import anyio
 import pytest
 from fastapi.routing import iter_route_contexts
-from sqlalchemy import create_engine, make_url, text
 from starlette.routing import Mount
 
 from service.security.access import Role
+from tests.support.guarded_site import Site, open_site, settings_for
 
-from .conftest import Site, open_site, settings_for
 from .strange_requests import Generator, StrangeRequest
 
 REQUESTS = int(os.environ.get("SASAM_FUZZ_REQUESTS", "300"))
@@ -107,12 +106,7 @@ def strange_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Sit
     """An application of its own, on each database."""
     url = ""
     if request.param == "postgresql":
-        server = make_url(request.getfixturevalue("postgresql"))
-        engine = create_engine(server, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text("create database strange_requests"))
-        engine.dispose()
-        url = server.set(database="strange_requests").render_as_string(hide_password=False)
+        url = request.getfixturevalue("postgresql")
     with open_site(settings_for(tmp_path, database_url=url)) as opened:
         yield opened
 

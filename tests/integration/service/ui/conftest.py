@@ -1,51 +1,18 @@
-"""A real service on a free port with a SQLite file; the tests play the reconciler in it."""
+"""A real service, with an MLflow server and a browser for the tests that need them."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from itertools import pairwise
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-import uvicorn
-from mlflow import MlflowClient
-from mlflow.entities import Metric
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from service.app import create_app
-from service.execution.trial_sync import record_runs
-from service.settings import Settings
-from service.states import SweepState
-from service.storage import Database
-from service.sweeps.lifecycle import transition
-from service.sweeps.service import SweepService, require_sweep
-from workers.mlflow_schema import TrialRun
-from workers.spec import SweepSpec, TrialConfig, load_spec
-
-SPECIFICATION = """
-name: {name}
-dataset: digits
-ood: {{corruptions: [fog, frost], severities: [1, 5], images: 100}}
-model: cnn-tiny
-optimizers: [sa-sam, msgd]
-search: {{learning_rate: [0.01, 0.1], weight_decay: [0, 1.0e-4]}}
-seeds: [0, 1]
-training: {{epochs: 2, batch_size: 64, augmentation: none}}
-curvature: {{images: 100}}
-"""
+from tests.support.mlflow_server import serve_mlflow
+from tests.support.pages_site import Runs, Site, serve_site
 
 _CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
@@ -58,197 +25,19 @@ _CHROMIUM_ARGUMENTS = [
 ]
 
 
-@dataclass(frozen=True)
-class Site:
-    """A running service.
-
-    Attributes:
-        url: Its address.
-        database: Its database.
-        settings: Its settings.
-    """
-
-    url: str
-    database: Database
-    settings: Settings
-
-    def submit(self, name: str, **changes: Any) -> tuple[str, SweepSpec]:
-        """A new sweep of 16 trials; returns its id and specification."""
-        plain = load_spec(SPECIFICATION.format(name=name)).model_dump(mode="json")
-        specification = SweepSpec.model_validate(plain | changes)
-        sweep, _ = SweepService(self.database, self.settings).submit(specification)
-        return sweep.sweep_id, specification
-
-    def move(self, sweep_id: str, *states: SweepState) -> None:
-        """Bring a sweep from the first state through the others."""
-        with self.database.transaction() as session:
-            for before, after in pairwise(states):
-                values = {"started_at": datetime.now(UTC)} if after is SweepState.RUNNING else {}
-                assert transition(session, sweep_id, before, after, **values)
-
-    def run(self, sweep_id: str) -> None:
-        """Bring a new sweep to where its driver runs."""
-        self.move(sweep_id, SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
-
-    def start_trial(
-        self, sweep_id: str, trial: TrialConfig, accuracy: float = 0.4, **values: Any
-    ) -> None:
-        """Let a trial run, or go on."""
-        begun = {"outcome": None, "epoch": 1, "metrics": {"val_accuracy": accuracy}}
-        self._record(sweep_id, trial, begun | values)
-
-    def end_trial(
-        self, sweep_id: str, trial: TrialConfig, accuracy: float | None, **values: Any
-    ) -> None:
-        """Give a trial its result; without an accuracy it diverged."""
-        metrics = {
-            "val_accuracy": accuracy,
-            "ood_accuracy": (accuracy or 0.2) - 0.1,
-            "ood_accuracy.fog": 0.5,
-            "hessian_trace.validation": 12.5,
-            "hessian_trace_stderr.validation": 0.5,
-            "hessian_lambda_max.validation": 3.5,
-        }
-        ended = {
-            "outcome": "completed" if accuracy is not None else "diverged",
-            "epoch": 2,
-            "metrics": metrics if accuracy is not None else {},
-            "ended_at": datetime.now(UTC),
-        }
-        self._record(sweep_id, trial, ended | values)
-
-    def complete(self, name: str, **changes: Any) -> tuple[str, SweepSpec]:
-        """A sweep that has ended with a result for every trial."""
-        sweep_id, specification = self.submit(name, **changes)
-        self.run(sweep_id)
-        for position, trial in enumerate(specification.trials):
-            self.end_trial(sweep_id, trial, 0.9 - 0.01 * position)
-        self.move(sweep_id, SweepState.RUNNING, SweepState.COMPLETED)
-        return sweep_id, specification
-
-    def _record(self, sweep_id: str, trial: TrialConfig, values: dict[str, Any]) -> None:
-        """Take in what MLflow might say of a trial, as the reconciler does."""
-        run = {
-            "run_id": f"run-{trial.key}",
-            "attempt": 1,
-            "epoch": 0,
-            "metrics": {},
-            "started_at": datetime(2026, 1, 1, tzinfo=UTC),
-            "ended_at": None,
-        }
-        values = run | values
-        with self.database.transaction() as session:
-            require_sweep(session, sweep_id).synced_at = values["ended_at"]
-            record_runs(session, sweep_id, [TrialRun(trial.key, **values)])
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def look_away_and_back(page: Page) -> None:
-    """Hide the page and show it again, as when another tab is looked at."""
-    for hidden in ("true", "false"):
-        page.evaluate(
-            f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
-            "document.dispatchEvent(new Event('visibilitychange'))"
-        )
-
-
-@contextmanager
-def serve(home: Path, **changes: Any) -> Iterator[Site]:
-    """A service with its files in ``home``, and neither Ray nor MLflow behind it."""
-    port, nowhere = free_port(), f"http://127.0.0.1:{free_port()}"
-    settings = Settings(
-        home=home,
-        port=port,
-        ray_address=nowhere,
-        mlflow_tracking_uri=nowhere,
-        reconcile_seconds=3600,  # the tests play the reconciler
-        **changes,
-    )
-    app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    started = threading.Event()
-    startup = server.startup
-
-    async def announce(sockets: list[socket.socket] | None = None) -> None:
-        await startup(sockets)
-        started.set()
-
-    server.startup = announce  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert started.wait(60)
-    yield Site(f"http://127.0.0.1:{port}", app.state.services.database, settings)
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One service for all tests of this folder; each makes its own sweeps."""
-    with serve(tmp_path_factory.mktemp("home")) as served:
+    with serve_site(tmp_path_factory.mktemp("home")) as served:
         yield served
 
 
-class Runs:
-    """Runs in the MLflow server of a site."""
-
-    def __init__(self, uri: str) -> None:
-        self._client = MlflowClient(uri)
-        self.experiment: str = self._client.create_experiment("pages")
-
-    def log(self, curves: Mapping[str, Sequence[float]], files: Mapping[str, str]) -> str:
-        """A run with a value an epoch of each metric, and with text files; returns its id."""
-        run_id: str = self._client.create_run(self.experiment).info.run_id
-        self._client.log_batch(
-            run_id,
-            [
-                Metric(name, value, 0, epoch)
-                for name, values in curves.items()
-                for epoch, value in enumerate(values, 1)
-            ],
-        )
-        for name, text in files.items():
-            self._client.log_text(run_id, text, name)
-        return run_id
-
-
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """A real MLflow server where the site looks for one."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    uri = str(site.settings.mlflow_tracking_uri).rstrip("/")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
-            *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-            *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
-            *("--host", "127.0.0.1", "--port", uri.rpartition(":")[2]),
-        ],
-        env=os.environ
-        | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 90
-    while True:
-        assert process.poll() is None, "the server ended"
-        assert time.monotonic() < deadline, "the server never answered"
-        try:
-            httpx.get(f"{uri}/health").raise_for_status()
-            break
-        except httpx.HTTPError:
-            time.sleep(0.1)
-    yield Runs(uri)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """A real MLflow server at the address where the site expects one."""
+    port = site.settings.mlflow_tracking_uri.port
+    with serve_mlflow(tmp_path_factory.mktemp("mlflow"), port=port) as server:
+        yield Runs(server.uri)
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +81,7 @@ def http(site: Site) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots go: ``SASAM_TEST_ARTIFACTS``, else a temporary folder."""
     wanted = os.environ.get("SASAM_TEST_ARTIFACTS")

@@ -10,8 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from service.states import SweepState
 from service.sweeps.service import require_sweep
-
-from .conftest import look_away_and_back
+from tests.support.pages_site import look_away_and_back
 
 pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
 

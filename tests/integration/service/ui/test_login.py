@@ -14,8 +14,7 @@ from service.security.access import Role
 from service.security.sessions import COOKIE
 from service.security.tokens import Tokens
 from service.storage.security_tables import SessionRow
-
-from .conftest import Site
+from tests.support.pages_site import Site
 
 PAGE = {"Accept": "text/html,application/xhtml+xml"}
 

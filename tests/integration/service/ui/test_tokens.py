@@ -11,15 +11,14 @@ from playwright.sync_api import Browser, Error, Page, expect
 
 from service.security.access import Role
 from service.security.tokens import Tokens
-
-from .conftest import look_away_and_back, serve
+from tests.support.pages_site import look_away_and_back, serve_site
 
 pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with serve(tmp_path_factory.mktemp("guarded"), auth="required") as served:
+    with serve_site(tmp_path_factory.mktemp("guarded"), auth="required") as served:
         yield served
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
 
 import pytest
 from sqlalchemy import text, update
@@ -14,9 +13,8 @@ from service.execution.reconciler import Reconciler
 from service.external.ray_jobs import RayJobs
 from service.states import Command
 from service.storage import LeaseRow
+from tests.support.reconciler_world import World
 from workers.metrics import Outcome
-
-World = Any  # the fixture's class lives in conftest, which cannot be imported
 
 
 def test_sweep_whose_trials_fit_no_node_waits_for_one(world: World) -> None:

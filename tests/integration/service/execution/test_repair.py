@@ -13,10 +13,9 @@ from service.external.ray_jobs import RayJobs
 from service.problems import NotFoundProblem
 from service.states import Command
 from service.storage import SweepRow, TrialRow
+from tests.support.reconciler_world import World
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialRun
-
-World = Any  # the fixture's class lives in conftest, which cannot be imported
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import Connection, event
@@ -11,9 +10,8 @@ from sqlalchemy import Connection, event
 from service.execution.driver_logs import DriverLogs
 from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.states import Command
+from tests.support.reconciler_world import World
 from workers.metrics import Outcome
-
-World = Any  # the fixture's class lives in conftest, which cannot be imported
 
 
 @pytest.fixture

@@ -6,20 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from service.storage import Database
-
-
-@pytest.fixture
-def empty_postgresql(postgresql: str) -> str:
-    """URL of a PostgreSQL database without tables."""
-    engine = create_engine(postgresql)
-    with engine.begin() as connection:
-        connection.execute(text("drop schema public cascade"))
-        connection.execute(text("create schema public"))
-    engine.dispose()
-    return postgresql
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -27,7 +15,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a database without tables."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'new folder' / 'sasam.db'}"
-    address: str = request.getfixturevalue("empty_postgresql")
+    address: str = request.getfixturevalue("postgresql")
     return address
 
 

@@ -1,43 +1,15 @@
-"""Clients of the real service of the folder above, and networks that fail on the way to it."""
+"""HTTP servers that answer at will, and networks that lose a part of what they pass on."""
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import httpx
-import pytest
 
-from service.client import Client
-
-
-@pytest.fixture(autouse=True)
-def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SASAM_URL", "SASAM_TOKEN", "SASAM_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def client(service: Any) -> Iterator[Client]:
-    with Client(service.url) as made:
-        yield made
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-@pytest.fixture
-def network() -> Network:
-    return Network()
+__all__ = ["Network"]
 
 
 class Network:

@@ -14,8 +14,7 @@ import pytest
 from service.events import EventKind
 from service.events.repository import EventRepository
 from service.states import SweepState as S
-
-Service = Any  # the fixture's class lives in conftest, which cannot be imported
+from tests.support.running_service import Service
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A real service: uvicorn on a free port, SQLite in a folder, no cluster behind it."""
+"""A real service: uvicorn on a free port, SQLite in a folder, neither Ray nor MLflow behind it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from service.app import create_app
 from service.settings import Settings
@@ -22,6 +23,17 @@ from service.storage import Database
 from service.sweeps.lifecycle import transition
 from service.trials.repository import TrialRepository
 from workers.spec import SweepSpec, load_spec
+
+from .ports import closed_url, free_port
+
+__all__ = [
+    "Service",
+    "offline_settings",
+    "serve",
+    "service",
+    "specification",
+    "start_service",
+]
 
 SPECIFICATION = """
 name: small
@@ -33,6 +45,39 @@ search: {learning_rate: [0.01, 0.1], weight_decay: [0, 1.0e-4]}
 training: {epochs: 2, batch_size: 64, augmentation: none}
 curvature: null
 """
+
+
+def offline_settings(home: Path, **values: Any) -> Settings:
+    """Settings of a service that changes nothing by itself; Ray and MLflow refuse connections."""
+    closed = closed_url()
+    given: dict[str, Any] = {
+        "home": home,
+        "ray_address": closed,
+        "mlflow_tracking_uri": closed,
+        "reconcile_seconds": 3600,  # tests play the reconciler
+    }
+    return Settings(**given | values)
+
+
+@contextmanager
+def serve(settings: Settings) -> Iterator[FastAPI]:
+    """Run the service on ``settings.port`` in a thread until the block ends."""
+    app = create_app(settings)
+    server = uvicorn.Server(uvicorn.Config(app, port=settings.port, log_level="warning"))
+    started = threading.Event()
+    startup = server.startup
+
+    async def announce(sockets: list[socket.socket] | None = None) -> None:
+        await startup(sockets)
+        started.set()
+
+    server.startup = announce  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert started.wait(60)
+    yield app
+    server.should_exit = True
+    thread.join()
 
 
 @dataclass(frozen=True)
@@ -73,61 +118,30 @@ class Service:
     def complete(
         self, sweep_id: str, *, specification: SweepSpec | None = None, **failed: str
     ) -> None:
-        """Play a sweep to its end."""
+        """Bring a queued sweep to its end, with a result for every trial."""
         self.end_trials(sweep_id, specification or load_spec(SPECIFICATION), **failed)
         states = (SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING, SweepState.COMPLETED)
         self.move(sweep_id, *states)
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
-def running(home: Path, **values: Any) -> Iterator[Service]:
-    """A service in a folder; the tests play the reconciler."""
-    port = free_port()
-    nowhere = f"http://127.0.0.1:{free_port()}"
-    settings = Settings(
-        home=home,
-        port=port,
-        ray_address=nowhere,
-        mlflow_tracking_uri=nowhere,
-        reconcile_seconds=3600,
-        **values,
-    )
-    app = create_app(settings)
-    started = threading.Event()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning"))
-    original_startup = server.startup
-
-    async def startup(sockets: list[socket.socket] | None = None) -> None:
-        await original_startup(sockets)
-        started.set()
-
-    server.startup = startup  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert started.wait(60)
-    yield Service(f"http://127.0.0.1:{port}", app.state.services.database)
-    server.should_exit = True
-    thread.join()
+def run_service(home: Path, **values: Any) -> Iterator[Service]:
+    """A running service with its files in ``home``."""
+    settings = offline_settings(home, port=free_port(), **values)
+    with serve(settings) as app:
+        yield Service(f"http://127.0.0.1:{settings.port}", app.state.services.database)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def start_service() -> Callable[..., AbstractContextManager[Service]]:
-    """Starts a service of one's own."""
-    return running
+    """Start a service with settings of the test's own."""
+    return run_service
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """One service for all tests of this folder; each makes its own sweeps."""
-    with running(tmp_path_factory.mktemp("home")) as started:
+    """One service for all tests of this process; each makes its own sweeps."""
+    with run_service(tmp_path_factory.mktemp("home")) as started:
         yield started
 
 

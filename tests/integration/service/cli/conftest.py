@@ -1,4 +1,4 @@
-"""Runs commands against the real service of the folder above."""
+"""Run commands against a real service."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from typer.testing import CliRunner, Result
 
 from service.cli.application import app
 from service.client import Client, Sweep
+from tests.support.running_service import Service
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def run(service: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(service: Service, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run a command; its words as arguments."""
     monkeypatch.setenv("SASAM_URL", service.url)
     monkeypatch.setenv("COLUMNS", "80")
@@ -30,7 +31,7 @@ def run(service: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 @pytest.fixture
-def client(service: Any) -> Iterator[Client]:
+def client(service: Service) -> Iterator[Client]:
     """The service from Python, to prepare and to check."""
     with Client(service.url) as made:
         yield made
@@ -43,7 +44,7 @@ def sweep(client: Client, specification: str) -> Sweep:
 
 
 @pytest.fixture
-def start(service: Any) -> Callable[..., subprocess.Popen[str]]:
+def start(service: Service) -> Callable[..., subprocess.Popen[str]]:
     """Start a command as a process of its own."""
 
     def start_command(*words: str, **variables: str) -> subprocess.Popen[str]:

@@ -31,8 +31,8 @@ SPECIFICATION = SweepSpec.model_validate(
 
 
 @pytest.fixture
-def database(empty_postgresql: str) -> Iterator[Database]:
-    database = Database(empty_postgresql)
+def database(postgresql: str) -> Iterator[Database]:
+    database = Database(postgresql)
     database.migrate()
     yield database
     database.close()

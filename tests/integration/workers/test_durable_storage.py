@@ -8,12 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support.object_store import BUCKET, ObjectStore
 from workers import durable_storage
 from workers.checkpoints import load_checkpoint, save_checkpoint
 from workers.durable_storage import S3Path, Stored, locate, reading, writing
 from workers.logs import TrialLog, read_trial_log
-
-from ...object_store import BUCKET, ObjectStore
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -6,10 +6,9 @@ import pytest
 
 from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.settings import Settings
+from tests.support.ray_stand_in import RayStandIn
 from workers.job import DriverJob
 from workers.spec import SweepSpec
-
-from .conftest import RayStandIn
 
 SPECIFICATION = {
     "name": "small",

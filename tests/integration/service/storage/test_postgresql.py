@@ -27,12 +27,12 @@ ROLE = "limited"
 
 
 @pytest.fixture
-def administer(empty_postgresql: str) -> Iterator[Administer]:
+def administer(postgresql: str) -> Iterator[Administer]:
     """Execute a statement as the superuser, in a database with this version's tables."""
-    database = Database(empty_postgresql)
+    database = Database(postgresql)
     database.migrate()
     database.close()
-    engine = create_engine(empty_postgresql, isolation_level="AUTOCOMMIT")
+    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT")
 
     def execute(statement: str) -> None:
         with engine.connect() as connection:
@@ -43,11 +43,11 @@ def administer(empty_postgresql: str) -> Iterator[Administer]:
 
 
 @pytest.fixture
-def role_url(empty_postgresql: str, administer: Administer) -> Iterator[str]:
+def role_url(postgresql: str, administer: Administer) -> Iterator[str]:
     """The database for a role that may read and write its tables, no more."""
     administer(f"create role {ROLE} login")
     grant(administer)
-    yield make_url(empty_postgresql).set(username=ROLE).render_as_string(hide_password=False)
+    yield make_url(postgresql).set(username=ROLE).render_as_string(hide_password=False)
     administer(f"drop owned by {ROLE}; drop role {ROLE}")
 
 
@@ -200,11 +200,11 @@ def test_statement_that_waits_for_a_lock_is_given_up_and_works_when_it_is_free(
 
 
 def test_migration_takes_as_long_as_it_takes(
-    empty_postgresql: str, monkeypatch: pytest.MonkeyPatch
+    postgresql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service.storage.database, "_STATEMENT_TIMEOUT_MS", 200)
     monkeypatch.setattr(service.storage.database, "_LOCK_TIMEOUT_MS", 200)
-    database, other = Database(empty_postgresql), create_engine(empty_postgresql)
+    database, other = Database(postgresql), create_engine(postgresql)
     key = service.storage.database._MIGRATION_LOCK
     waiter = Thread(target=database.migrate)
     with other.begin() as connection:

@@ -11,10 +11,9 @@ import pytest
 
 from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.states import Command
+from tests.support.reconciler_world import World
 from workers.job import ENTRYPOINT, FINAL_EXITS, DriverJob
 from workers.metrics import Outcome
-
-World = Any  # the fixture's class lives in conftest, which cannot be imported
 
 
 def test_sweep_goes_from_queued_to_completed(world: World) -> None:
