@@ -13,7 +13,6 @@ FAULTS = ("service", "driver", "Ray head")
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("embedded")
 def test_sweeps_lose_nothing_when_what_they_depend_on_is_killed(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     run = subprocess.run(

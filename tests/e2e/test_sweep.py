@@ -100,7 +100,6 @@ def address_of(home: Path) -> str:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("embedded")
 def test_sweep_service_and_supervisor_killed_ends_with_every_trial_once(tmp_path: Path) -> None:
     home = tmp_path / "home"
     plugin = installed_plugin(tmp_path / "plugin")

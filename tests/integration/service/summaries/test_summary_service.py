@@ -1,8 +1,8 @@
 from typing import Any
 
 import pytest
-from service.execution.results import MlflowResults
 
+from service.external.mlflow_gateway import MlflowGateway
 from service.sensitivity import UnknownNameError
 from service.summaries.service import SummaryService
 
@@ -11,7 +11,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture
 def summaries(detailed: Any) -> SummaryService:
-    return SummaryService(detailed.database, MlflowResults(NOWHERE))
+    return SummaryService(detailed.database, MlflowGateway(NOWHERE))
 
 
 def test_summary_of_the_same_version_is_computed_once(

@@ -42,7 +42,7 @@ def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium: the machine's, else Playwright's own."""
+    """Chromium as installed on this machine, else the one of Playwright."""
     with sync_playwright() as playwright:
         own = Path(playwright.chromium.executable_path)
         found = shutil.which("chromium") or (own if own.exists() else None)
@@ -76,15 +76,15 @@ def page(site: Site, browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def http(site: Site) -> Iterator[httpx.Client]:
-    """A client that is no browser."""
+    """An HTTP client that is not a browser."""
     with httpx.Client(base_url=site.url, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go: ``SASAM_TEST_ARTIFACTS``, else a temporary folder."""
-    wanted = os.environ.get("SASAM_TEST_ARTIFACTS")
-    folder = Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
+    """Folder of screenshots: ``SASAM_TEST_ARTIFACTS``, else a temporary one."""
+    configured = os.environ.get("SASAM_TEST_ARTIFACTS")
+    folder = Path(configured) if configured else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -11,8 +11,6 @@ from playwright.sync_api import Browser, expect
 
 from service.sweeps.service import require_sweep
 
-pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
-
 AXE = (Path(__file__).parent / "axe" / "axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}
 RADIUS = {"step_size": [0.1, 0.05, 0.04], "perturbation_radius": [0.05, 0.02, 0.01]}

@@ -5,14 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from service.states import SweepState
 from service.sweeps.service import require_sweep
 from tests.support.pages_site import look_away_and_back
-
-pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
 
 
 def test_submit_from_a_preset_with_an_error_shown_at_its_path(page: Page) -> None:

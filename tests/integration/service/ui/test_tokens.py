@@ -13,8 +13,6 @@ from service.security.access import Role
 from service.security.tokens import Tokens
 from tests.support.pages_site import look_away_and_back, serve_site
 
-pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
-
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
