@@ -72,7 +72,7 @@ def test_nemenyi_matches_scikit_posthocs() -> None:
 
 @pytest.mark.parametrize(
     ("n_optimizers", "q"),
-    enumerate((1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164), start=2),
+    [*enumerate((1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164), start=2)],
 )
 def test_critical_difference_matches_the_published_table(n_optimizers: int, q: float) -> None:
     # Demsar 2006, Table 5a: three decimals of q, some of them cut instead of rounded.
