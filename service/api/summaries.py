@@ -26,7 +26,7 @@ from service.sensitivity import (
 )
 from service.sensitivity.export import require_format
 from service.sensitivity.figures import THEMES
-from service.sensitivity.figures.expected_max import BUDGETS
+from service.sensitivity.figures.expected_max import BUDGET_UNITS
 from service.sensitivity.figures.learning_curves import PROGRESS
 from service.sensitivity.sweep_summary import EPSILON, Budget
 from service.storage import Database
@@ -178,7 +178,7 @@ def show_figure(
     split: Split = None,
     budget: Annotated[
         str | None,
-        _choice(BUDGETS, description="Of expected-max."),
+        _choice(BUDGET_UNITS, description="Of expected-max."),
     ] = None,
     x: Annotated[str | None, _choice(PROGRESS, description="Of learning-curves.")] = None,
     file_format: FigureFormat = "json",

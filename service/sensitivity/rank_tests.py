@@ -10,6 +10,7 @@ difference); Holm 1979.
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -33,10 +34,6 @@ MIN_BLOCKS = 5
 
 # Up to this many differences the signed-rank distribution is enumerated, beyond it is normal.
 _EXACT_WILCOXON = 50
-
-# Studentized range quantiles (alpha 0.05, infinite df) / sqrt(2) for 2 to 10 optimizers; Demsar
-# 2006, Table 5a.
-_NEMENYI_Q = (1.960, 2.343, 2.569, 2.728, 2.850, 2.949, 3.031, 3.102, 3.164)
 
 
 def probability_of_improvement(a: Floats, b: Floats) -> float:
@@ -135,13 +132,16 @@ def friedman(scores: Floats) -> tuple[float, float]:
 def critical_difference(n_optimizers: int, n_blocks: int) -> float:
     """Nemenyi's critical difference of mean ranks at 0.05; smaller ones are not significant.
 
-    CD = q sqrt(k (k + 1) / (6 N)).
+    CD = q sqrt(k (k + 1) / (6 N)), where q is the 0.95 quantile of the studentized range of k
+    groups with infinite degrees of freedom, divided by sqrt(2).
     """
-    if n_optimizers - 2 < len(_NEMENYI_Q):
-        q = _NEMENYI_Q[n_optimizers - 2]
-    else:
-        q = float(stats.studentized_range.ppf(0.95, n_optimizers, np.inf)) / math.sqrt(2)
-    return q * math.sqrt(n_optimizers * (n_optimizers + 1) / (6 * n_blocks))
+    return _nemenyi_q(n_optimizers) * math.sqrt(n_optimizers * (n_optimizers + 1) / (6 * n_blocks))
+
+
+@cache
+def _nemenyi_q(n_optimizers: int) -> float:
+    """The quantile q; cached, because scipy takes milliseconds to find one."""
+    return float(stats.studentized_range.ppf(0.95, n_optimizers, np.inf)) / math.sqrt(2)
 
 
 def nemenyi(ranks: Floats, n_blocks: int) -> Floats:

@@ -1,6 +1,6 @@
 """Expected accuracy along the tuning budget."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import altair as alt
 
@@ -22,13 +22,13 @@ from service.sensitivity.schemas import ExpectedCurve
 from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
 
-__all__ = ["BUDGETS", "draw_expected_max", "expected_max"]
+__all__ = ["BUDGET_UNITS", "draw_expected_max", "expected_max"]
 
-Budget = Literal["configurations", "gradient_evaluations"]
-BUDGETS = ("configurations", "gradient_evaluations")
+BudgetUnit = Literal["configurations", "gradient_evaluations"]
+BUDGET_UNITS: tuple[str, ...] = get_args(BudgetUnit)
 
 
-def expected_max(table: TrialTable, budget: Budget = "configurations") -> FigureData:
+def expected_max(table: TrialTable, budget: BudgetUnit = "configurations") -> FigureData:
     """Expected best validation accuracy, and the OOD accuracy it selects, by tuning budget.
 
     Args:
@@ -42,7 +42,7 @@ def expected_max(table: TrialTable, budget: Budget = "configurations") -> Figure
     Raises:
         NotAvailableError: No gradient evaluations were recorded.
     """
-    require_option("budget", budget, BUDGETS)
+    require_option("budget", budget, BUDGET_UNITS)
     summary = summarize(table)
     records: list[Datum] = []
     for optimizer in summary.optimizers:

@@ -1,6 +1,6 @@
 """Accuracy and loss along the epochs, at the selected configurations."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import altair as alt
 
@@ -27,7 +27,7 @@ from workers.metrics import METRICS
 __all__ = ["PROGRESS", "draw_learning_curves", "learning_curves"]
 
 Progress = Literal["epoch", "gradient_evaluations"]
-PROGRESS = ("epoch", "gradient_evaluations")
+PROGRESS: tuple[str, ...] = get_args(Progress)
 
 
 def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
