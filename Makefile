@@ -5,9 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# AREA=service/sensitivity or workers/journal: the tests of one folder or module.
+AREA_MODULE = $(dir $(AREA))test_$(notdir $(AREA)).py
+AREA_TESTS = $(wildcard $(foreach kind,unit integration,tests/$(kind)/$(AREA) tests/$(kind)/$(AREA_MODULE)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-compose lint format types imports chaos fuzz load bench-method lock clean
+.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-method lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,8 +32,17 @@ demo: install ## Run the paper's grid on digits: service, Ray, MLflow, 80 trials
 up: install ## Start the service, Ray and MLflow on this machine
 	@$(BIN)/sasam up
 
-test: install lint types imports ## Lint, types, import contracts and all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests
+ifdef AREA
+test: install
+	$(if $(AREA_TESTS),,$(error AREA=$(AREA) has no tests: give a folder or module such as service/sensitivity or workers/journal))
+	$(PYTEST) $(AREA_TESTS)
+else
+test: install lint types imports ## Lint, types, import contracts and all tests (AREA=service/sensitivity: its tests only)
+	$(PYTEST) -n $(WORKERS) tests
+endif
+
+test-fast: install ## Unit tests, without the slow ones
+	$(PYTEST) -n $(WORKERS) -m "not slow" tests/unit
 
 test-compose: install ## Build the images and run the compose deployment on a Docker engine of its own (root, Debian 12)
 	tests/deploy/engine.sh $(BIN)/python -m pytest -p no:xdist tests/deploy/test_compose.py tests/deploy/scenario.py -o log_cli=true --log-cli-level=INFO
@@ -52,8 +66,8 @@ chaos: install ## Kill parts of a running sweep at random, 20 rounds; nothing ma
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos --rounds $(or $(ROUNDS),20) --seed $(or $(SEED),0)
 
 fuzz: install ## Send every route 20,000 strange requests on each database (REQUESTS, SEED)
-	OMP_NUM_THREADS=1 SASAM_FUZZ_REQUESTS=$(or $(REQUESTS),20000) SASAM_FUZZ_SEED=$(or $(SEED),0) \
-	  $(BIN)/python -m pytest -p no:xdist tests/integration/service/security/test_strange_requests.py
+	SASAM_FUZZ_REQUESTS=$(or $(REQUESTS),20000) SASAM_FUZZ_SEED=$(or $(SEED),0) \
+	  $(PYTEST) -p no:xdist tests/integration/service/security/test_strange_requests.py
 
 load: install ## Let 200 clients read a running sweep for a minute, then run a sweep of 10,000 trials (an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/readers.py
@@ -71,4 +85,4 @@ lock: install ## Resolve the dependencies anew; torch stays where it is pinned
 	deploy/lock.sh $(BIN)
 
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.distribution import share_of
 from tests.support.mlflow_server import mlflow_server, mlflow_uri
 from tests.support.object_store import object_store
 from tests.support.postgresql import postgresql, postgresql_server
@@ -30,19 +31,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark every test outside of ``tests/unit`` with ``server``."""
     if item.path.relative_to(_TESTS).parts[0] not in _WITHOUT_SERVERS:
         item.add_marker("server")
-
-
-def share_of(nodeid: str) -> str:
-    """Return the name of the tests that run in the same process as this one.
-
-    Tests of one folder with servers stay together, so that each server starts once; so do the
-    tests that fill the machine with a whole embedded stack. Unit tests are distributed by file.
-    """
-    file = Path(nodeid.partition("::")[0])
-    kind = file.parts[1] if len(file.parts) > 1 else ""
-    if kind in {"chaos", "e2e"}:
-        return "embedded stack"
-    return str(file.parent if kind == "integration" else file)
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which `-p no:xdist` leaves out
