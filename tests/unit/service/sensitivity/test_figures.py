@@ -49,6 +49,7 @@ def cell(figure: FigureData, optimizer: str, rate: float, decay: float) -> dict[
     return record
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FIGURES if name != "overview"])
 def test_draw_every_figure_is_valid_vega_lite(make_table: MakeTable, name: str) -> None:
     table = make_table(optimizers=["SA-SAM", "MSGD"], seeds=(0, 1))
@@ -82,6 +83,7 @@ def test_draw_themes_change_everything_but_the_data(oracle_table: TrialTable, th
 UNMEASURED = {"corruptions", "learning-curves"}  # by the oracle's trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in UNMEASURED])
 def test_draw_ugly_table_has_no_broken_marks(ugly: TrialTable, name: str) -> None:
     svg = export_figure(compute_figure(name, ugly, **OPTIONS.get(name, {})), "svg")

@@ -58,6 +58,7 @@ def test_summary_latex_is_a_booktabs_table(oracle_table: TrialTable) -> None:
     assert re.search(r"(?<!\\)[%#_]", table) is None
 
 
+@pytest.mark.slow
 def test_html_report_needs_no_network(make_table: MakeTable) -> None:
     page = html_report(
         make_table(optimizers=["SA-SAM", "<b>SAM"], rates=(1e-3, 1e-2), decays=(0.0, 1e-4))
@@ -70,6 +71,7 @@ def test_html_report_needs_no_network(make_table: MakeTable) -> None:
     assert "learning_rate_is_initial_step_size" in page
 
 
+@pytest.mark.slow
 def test_html_report_of_a_search_leaves_out_what_needs_a_grid(make_table: MakeTable) -> None:
     rows = make_table(optimizers=["SA-SAM", "SAM"]).results()
     page = html_report(TrialTable.from_results(rows, chance_accuracy=0.1, search="random"))

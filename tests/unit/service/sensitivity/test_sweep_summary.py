@@ -200,6 +200,7 @@ def test_summarize_without_ood_data_falls_back_to_validation(make_table: MakeTab
     assert "no_ood_accuracy" in codes(found)
 
 
+@pytest.mark.slow
 def test_summarize_random_search_leaves_grid_statistics_null(make_table: MakeTable) -> None:
     rows = [
         replace(row, learning_rate=row.learning_rate * (1 + index / 100))
@@ -224,6 +225,7 @@ def test_summarize_random_search_leaves_grid_statistics_null(make_table: MakeTab
     assert "adaptive_search" in codes(tpe)
 
 
+@pytest.mark.slow
 def test_summarize_search_in_progress_counts_what_is_planned(make_table: MakeTable) -> None:
     rows = list(make_table().results())
     table = TrialTable.from_results(rows, chance_accuracy=0.1, search="tpe", planned_trials=100)

@@ -26,6 +26,7 @@ print(len((build_once(Path(sys.argv[1]), fill) / "content").read_text()))
 """
 
 
+@pytest.mark.slow
 def test_build_once_processes_that_start_together_fill_once(tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", RACER, str(tmp_path / "entry"), str(tmp_path / "calls")]
     pipe = subprocess.PIPE

@@ -36,6 +36,7 @@ def test_generated_cells_are_the_corrupted_test_images(digits: ImageDataset, cac
     assert np.array_equal(found.images("fog", 2), found.cells[Cell("fog", 2)])
 
 
+@pytest.mark.slow
 def test_whole_set_of_digits_takes_seconds_and_is_reused(
     digits: ImageDataset, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,6 +73,7 @@ def test_cells_missing_after_a_crash_are_made_and_the_others_kept(
     assert (folder / "fog-2.npy").stat().st_mtime_ns == kept
 
 
+@pytest.mark.slow
 def test_processes_that_start_together_make_each_cell_once(
     digits: ImageDataset, cache: Path
 ) -> None:

@@ -140,6 +140,7 @@ def test_load_merge_key_is_unknown():
     assert problem.message.startswith("unknown key")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text(max_size=60))
 def test_load_arbitrary_text_has_no_other_error(text):

@@ -120,12 +120,14 @@ def test_full_specification_is_valid():
     assert outcome(validate_spec, FULL) is not None
 
 
+@pytest.mark.slow
 @settings(deadline=SOON, max_examples=300, suppress_health_check=SLOW_INPUTS)
 @given(specifications())
 def test_validate_changed_specification_is_valid_or_named(data):
     outcome(validate_spec, data)
 
 
+@pytest.mark.slow
 @settings(deadline=SOON, max_examples=100, suppress_health_check=SLOW_INPUTS)
 @given(specifications())
 def test_load_changed_specification_as_text_is_valid_or_named(data):
@@ -169,6 +171,7 @@ def test_load_yaml_of_all_kinds_is_valid_or_named(pairs, separator):
     outcome(load_spec, head + separator.join(f"{key}: {value}" for key, value in pairs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
