@@ -18,13 +18,13 @@ class RayStandIn:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.submissions: list[dict[str, Any]] = []
         self.stops: list[str] = []
-        self.is_away = False
+        self.is_unavailable = False
         self.answers_are_lost = False
         self.stops_at_once = True
         self.nodes = [{"CPU": 2.0, "memory": 1e9}]
         self.logs = "first\nlast\n"
         self.body: bytes | None = None
-        """Answer to everything, in place of what Ray would say."""
+        """Body of every response; None for Ray's own."""
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -36,7 +36,7 @@ class RayStandIn:
                 self._serve(json.loads(text or b"{}"))
 
             def _serve(self, body: dict[str, Any]) -> None:
-                if stand_in.is_away:
+                if stand_in.is_unavailable:
                     return  # the connection ends without an answer
                 status, answer = stand_in._answer(self.command, self.path, body)
                 if stand_in.answers_are_lost and self.command == "POST":

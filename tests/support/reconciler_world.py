@@ -31,7 +31,7 @@ __all__ = ["World"]
 
 @dataclass
 class World:
-    """Everything around one reconciler."""
+    """A reconciler and its dependencies."""
 
     database: Database
     settings: Settings
@@ -47,12 +47,12 @@ class World:
         return self.sweeps.submit(specification(**changes))[0].sweep_id
 
     def tick(self, times: int = 1) -> None:
-        """Let the reconciler take some passes."""
+        """Let the reconciler make some passes."""
         for _ in range(times):
             self.reconciler.tick()
 
     def clean(self) -> None:
-        """Let the reconciler look after what no live sweep asks for."""
+        """Run housekeeping now."""
         self.reconciler._cleaned_at = -float("inf")
         self.reconciler.clean()
 
@@ -67,11 +67,11 @@ class World:
         return datetime.fromtimestamp(self.ray.jobs[job]["end_time"] / 1000, UTC)
 
     def show(self, sweep_id: str) -> SweepDetail:
-        """What the service says of a sweep."""
+        """The sweep in the API."""
         return self.sweeps.get(sweep_id)
 
     def command(self, sweep_id: str, command: Command) -> None:
-        """Ask something of a sweep."""
+        """Command a sweep."""
         self.sweeps.command(sweep_id, command)
 
     def job(self, sweep_id: str) -> str:

@@ -41,7 +41,7 @@ def ray() -> Iterator[RayStandIn]:
 
 @pytest.fixture
 def world(tmp_path: Path, ray: RayStandIn, mlflow_uri: str) -> Iterator[World]:
-    """A service's inside, before any sweep."""
+    """A reconciler with its dependencies, without sweeps."""
     settings = Settings(
         home=tmp_path, ray_address=ray.address, mlflow_tracking_uri=mlflow_uri, max_running_sweeps=2
     )

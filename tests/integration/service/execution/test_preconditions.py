@@ -103,7 +103,7 @@ def test_queue_says_that_all_places_are_taken(world: World) -> None:
 
 def test_ray_away_is_said_of_a_queued_sweep_too(world: World) -> None:
     sweep_id = world.submit()
-    world.ray.is_away = True
+    world.ray.is_unavailable = True
     world.tick()
     sweep = world.show(sweep_id)
     assert (sweep.state, sweep.attempt) == ("queued", 0)
@@ -134,9 +134,9 @@ def test_what_happens_is_told_as_events(world: World) -> None:
     driver.client.log_metric(driver.runs[first.key], "epoch", 4, step=0)
     driver.end_trial(second, Outcome.DIVERGED, epoch=2)
     world.tick(2)
-    world.ray.is_away = True
+    world.ray.is_unavailable = True
     world.tick(2)
-    world.ray.is_away = False
+    world.ray.is_unavailable = False
     driver.end_trial(first, Outcome.FAILED, epoch=5)
     world.ray.move(world.job(sweep_id), "SUCCEEDED")
     world.tick(2)

@@ -232,12 +232,12 @@ def test_ray_away_is_said_changes_nothing_and_goes_away_again(state: str, world:
     if state in {"pausing", "cancelling"}:
         world.tick()
         world.command(sweep_id, Command.PAUSE if state == "pausing" else Command.CANCEL)
-    world.ray.is_away = True
+    world.ray.is_unavailable = True
     world.tick(2)
     sweep = world.show(sweep_id)
     assert sweep.state == state
     assert sweep.reason.startswith(f"Ray does not answer at {world.ray.address}: ")
-    world.ray.is_away = False
+    world.ray.is_unavailable = False
     world.ray.stops_at_once = False
     world.tick()
     sweep = world.show(sweep_id)
@@ -300,10 +300,10 @@ def test_submit_whose_answer_was_lost_is_not_submitted_twice(world: World) -> No
 def test_submit_that_ray_refuses_is_said_and_tried_again(world: World) -> None:
     sweep_id = world.submit()
     world.tick()
-    world.ray.is_away = True
+    world.ray.is_unavailable = True
     world.tick(2)
     assert world.ray.submissions == []
-    world.ray.is_away = False
+    world.ray.is_unavailable = False
     world.tick()
     assert [body["submission_id"] for body in world.ray.submissions] == [f"sweep-{sweep_id}-1"]
 

@@ -27,7 +27,7 @@ def database_url(postgresql_server: PostgresqlServer) -> Iterator[str]:
 def replicas(
     tmp_path_factory: pytest.TempPathFactory, database_url: str
 ) -> Iterator[list[Replica]]:
-    """Both services, ready; Ray and MLflow are away."""
+    """Both services, ready; Ray and MLflow do not answer."""
     homes = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     started = [start_replica(home, database_url) for home in homes]
     for replica in started:
