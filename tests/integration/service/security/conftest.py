@@ -1,4 +1,4 @@
-"""The real application behind tokens, on a SQLite file, with no Ray and no MLflow behind it."""
+"""The application with tokens, on a SQLite file, without Ray and MLflow."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ training: {epochs: 1, batch_size: 64, augmentation: none}
 
 @dataclass(frozen=True)
 class Site:
-    """An application that asks for tokens.
+    """An application that requires tokens.
 
     Attributes:
-        client: Speaks to it, with no token of its own.
+        client: A client without a token.
         tokens: One of each role.
         database: Its database.
     """
@@ -64,7 +64,7 @@ class Site:
 
 
 def settings_for(home: Path, **values: Any) -> Settings:
-    """Settings of a service that nothing moves by itself."""
+    """Settings of a service whose reconciler does nothing."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         nowhere = f"http://127.0.0.1:{probe.getsockname()[1]}"
     given: dict[str, Any] = {
@@ -79,7 +79,7 @@ def settings_for(home: Path, **values: Any) -> Settings:
 
 @pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """One application for all tests of this folder; each makes its own sweeps."""
+    """One application for all tests of this folder; each submits its own sweeps."""
     with open_site(settings_for(tmp_path_factory.mktemp("home"))) as opened:
         yield opened
 
