@@ -93,7 +93,7 @@ def test_message_reaches_its_receiver_by_name_and_no_redirect_is_followed(
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Let names have these addresses, one list a question; returns the names asked for."""
+    """Resolve names to these addresses, one list per query; return the queried names."""
     asked: list[str] = []
     left = list(answers)
 
