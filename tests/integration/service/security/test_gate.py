@@ -277,7 +277,7 @@ def test_service_without_tokens_has_no_rate_limit_and_local_administrators(
         assert entry["actor"] == "local"
         tokens = Tokens(client.app.state.services.database)  # type: ignore[attr-defined]
         tokens.create("first", Role.READ)
-        client.app.state.services.authentication._looked_at = float("-inf")  # type: ignore[attr-defined]
+        client.app.state.services.authentication._checked_at = float("-inf")  # type: ignore[attr-defined]
         assert client.get("/api/v1/sweeps").status_code == 401
 
 

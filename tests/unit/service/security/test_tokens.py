@@ -137,7 +137,7 @@ def test_tokens_are_required_from_the_first_one_until_they_are_waived(database: 
     known = Authentication(database, Settings())
     assert not known.is_required()
     known.tokens.create("alice", Role.READ)
-    known._looked_at = float("-inf")  # a second later
+    known._checked_at = float("-inf")  # a second later
     assert known.is_required()
     known.tokens.revoke("alice")
     assert known.is_required()

@@ -57,7 +57,7 @@ def test_name_that_also_leads_within_is_refused(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer_with(monkeypatch, ["1.1.1.1", "127.0.0.1"])
-    with pytest.raises(AddressRefusedError, match=r"two\.example is 127"):
+    with pytest.raises(AddressRefusedError, match=r"two\.example has the address 127"):
         post(f"http://two.example:{receiver.port}/", b"", {})
     assert receiver.requests == []
 
