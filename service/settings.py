@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, HttpUrl, field_validator
+from pydantic import AliasChoices, BeforeValidator, Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from workers.durable_storage import S3Path, locate
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "describe_invalid"]
 
 
 def _split(value: Any) -> Any:
@@ -175,3 +175,12 @@ class Settings(BaseSettings):
             return None
         base = str(self.mlflow_public_url or self.mlflow_tracking_uri).rstrip("/")
         return f"{base}/#/experiments/{experiment_id}/runs/{run_id}"
+
+
+def describe_invalid(error: ValidationError) -> list[str]:
+    """One line for each invalid setting: its variable, the reason and the value."""
+    return [
+        f"SASAM_{'_'.join(str(part) for part in detail['loc']).upper()}: "
+        f"{detail['msg'].lower()} (got {detail['input']!r})"
+        for detail in error.errors(include_url=False)
+    ]

@@ -38,8 +38,8 @@ def fetch(
     """Download a published data set; an interrupted download goes on where it stopped."""
     from workers.datasets import fetch as fetch_dataset
 
-    with _progress(f"fetching {name}", "bytes") as report:
-        folder = fetch_dataset(name, _data_dir(data_dir), report)
+    with _data_folder(data_dir) as parent, _progress(f"fetching {name}", "bytes") as report:
+        folder = fetch_dataset(name, parent, report)
     echo(folder)
 
 
@@ -48,7 +48,8 @@ def check(dataset: Name, option: Options = None, data_dir: Folder = None) -> Non
     """Read a data set; print its size, and what is left out of it or doubtful about it."""
     from workers.datasets import load_dataset
 
-    found = load_dataset(dataset, options=_options(option or ()), data_dir=_data_dir(data_dir))
+    with _data_folder(data_dir) as folder:
+        found = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
     height, width, channels = found.train_images.shape[1:]
     typer.echo(
         f"{len(found.train):,} training and {len(found.test):,} test images of {height} x {width} "
@@ -81,28 +82,28 @@ def corrupt(
     from workers.corruptions import CORRUPTIONS
     from workers.datasets import corrupt_dataset, load_dataset
 
-    folder = _data_dir(data_dir)
-    source = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
-    for note in source.notes:
-        typer.echo(f"sasam: warning: {note}", err=True)
-    output = output or folder / f"{dataset.replace('/', '-')}-c"
-    with _progress(f"corrupting {dataset}", "images") as report:
-        corrupt_dataset(
-            source, output, corruptions=corruption or CORRUPTIONS, seed=seed, progress=report
-        )
+    with _data_folder(data_dir, output) as folder:
+        source = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
+        for note in source.notes:
+            typer.echo(f"sasam: warning: {note}", err=True)
+        output = output or folder / f"{dataset.replace('/', '-')}-c"
+        with _progress(f"corrupting {dataset}", "images") as report:
+            corrupt_dataset(
+                source, output, corruptions=corruption or CORRUPTIONS, seed=seed, progress=report
+            )
     echo(output)
 
 
-def _data_dir(given: Path | None) -> Path:
-    from service.embedded.privacy import make_private
+@contextmanager
+def _data_folder(given: Path | None, output: Path | None = None) -> Iterator[Path]:
+    """The folder of the data sets; files written to it and ``output`` are private in the home."""
+    from service.embedded.privacy import private_files
     from service.settings import Settings
 
-    if given is not None:
-        return given
     settings = Settings()
-    if settings.data_dir is None:
-        make_private(settings.home)
-    return settings.resolved_data_dir
+    folder = given or settings.resolved_data_dir
+    with private_files(settings.home, folder, output or folder):
+        yield folder
 
 
 def _options(pairs: list[str] | tuple[()]) -> dict[str, object]:

@@ -118,12 +118,9 @@ def _validation(error: Any) -> _Explanation:
     """Environment variables that are wrong, a line each."""
     if error.title not in {"Settings", "EmbeddedSettings"}:
         return [f"{error.title} is invalid: {error}"], ExitStatus.FAILED
-    lines = [
-        f"SASAM_{'_'.join(str(part) for part in detail['loc']).upper()}: "
-        f"{detail['msg'].lower()} (got {detail['input']!r})"
-        for detail in error.errors(include_url=False)
-    ]
-    return ["a setting is invalid", *lines], ExitStatus.USAGE
+    from service.settings import describe_invalid
+
+    return ["a setting is invalid", *describe_invalid(error)], ExitStatus.USAGE
 
 
 def _system(error: Any) -> _Explanation:

@@ -126,26 +126,18 @@ def _settings(host: str | None, port: int | None) -> Settings:
 
 
 def _require_protection(settings: Settings) -> None:
-    """Check before a start that the service may start: its database, its tokens.
+    """Check that the service may start.
 
     Raises:
-        CliError: It lacks the tokens it needs, or a secret cannot be read.
-        SchemaError: Its database is a newer version's.
-        HomeError: Its home belongs to another user.
+        CliError: A token that is needed is missing, or a secret cannot be read.
+        SchemaError: A newer version wrote the database.
+        HomeError: The home belongs to another user.
     """
-    from service.embedded.privacy import tighten
-    from service.security.authentication import exposure, prepare
     from service.security.errors import SecurityError
-    from service.storage import require_known_schema
-    from service.webhooks.delivery import read_key
+    from service.server import require_startable
 
-    tighten(settings.home)
     try:
-        read_key(settings)
-        if exposure(settings) is not None or settings.admin_token_file is not None:
-            prepare(settings)
-        else:
-            require_known_schema(settings.resolved_database_url)
+        require_startable(settings)
     except SecurityError as error:
         raise CliError(str(error), ExitStatus.USAGE) from error
 

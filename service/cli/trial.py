@@ -41,17 +41,16 @@ def run(
     ] = None,
 ) -> None:
     """Run one trial of a specification here; prints a record an epoch, a JSON line each."""
-    from service.embedded.privacy import make_private
+    from service.embedded.privacy import private_files
     from service.settings import Settings
 
     if find_spec("torch") is None or find_spec(_PROGRAM) is None:
         raise CliError("trials cannot run here; install the workers: pip install 'sasam[workers]'")
     settings = Settings()
-    if data_dir is None and settings.data_dir is None:
-        make_private(settings.home)
+    folder = data_dir or settings.resolved_data_dir
     options = {
         "--index": index,
-        "--data-dir": data_dir or settings.resolved_data_dir,
+        "--data-dir": folder,
         "--device": device,
         "--checkpoint": checkpoint,
     }
@@ -59,4 +58,6 @@ def run(
         word for name, value in options.items() if value is not None for word in (name, str(value))
     ]
     program = [sys.executable, "-m", _PROGRAM, str(spec), *given]
-    raise typer.Exit(subprocess.run(program, check=False).returncode)  # noqa: S603
+    with private_files(settings.home, folder, checkpoint or folder):
+        ended = subprocess.run(program, check=False)  # noqa: S603
+    raise typer.Exit(ended.returncode)

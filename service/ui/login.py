@@ -12,6 +12,7 @@ from service.api.dependencies import services
 from service.security.access import LOCAL, Principal
 from service.security.authentication import Authentication
 from service.security.csrf import require_same_origin
+from service.security.locality import require_local
 from service.security.sessions import COOKIE
 from service.ui.new_sweep import read_form
 from service.ui.rendering import PageRoute, render_page
@@ -33,10 +34,16 @@ Form = Annotated[dict[str, str], Depends(read_form)]
 
 @router.get("/login")
 def show_login(request: Request, known: Known, next: str = "/") -> Response:  # noqa: A002
-    """The form; who is logged in already sees as whom."""
+    """The login form, or as whom the caller is logged in.
+
+    Raises:
+        ForbiddenProblem: No token is required, and the request came from another machine.
+    """
     principal: Principal | None = LOCAL
     if known.is_required():
         principal = known.identify(None, request.cookies.get(COOKIE))
+    else:
+        require_local(request)
     return _page(_target(next), principal=principal)
 
 
