@@ -16,10 +16,10 @@ from mlflow.entities import Metric, Param, Run, RunData, RunInfo, RunTag
 
 from service.app import create_app
 from service.execution.trial_sync import record_runs
-from service.external.mlflow_gateway import _trial_run
 from service.settings import Settings
 from service.sweeps.repository import SweepRepository
 from workers.catalog import datasets
+from workers.mlflow_schema import TrialRun
 from workers.spec import SweepSpec, TrialConfig, validate_spec
 
 BASE: dict[str, Any] = {
@@ -86,7 +86,7 @@ def take_in(client: TestClient, sweep_id: str, runs: list[Run]) -> None:
         row = SweepRepository(session).get(sweep_id)
         assert row is not None
         row.mlflow_experiment_id, row.classes, row.synced_at = "1", 10, datetime.now(UTC)
-        record_runs(session, sweep_id, [_trial_run(run) for run in runs])
+        record_runs(session, sweep_id, [TrialRun.decode(run) for run in runs])
 
 
 def found_by_search(specification: SweepSpec, count: int) -> dict[int, TrialConfig]:
