@@ -1,6 +1,7 @@
-"""Serves the application alone; ``python -m service.server`` is the embedded mode's child.
+"""HTTP server: the application under uvicorn, with safe options.
 
-The settings say where to listen; options of uvicorn that matter to safety are set here, once.
+``python -m service.server`` is the child process that the embedded mode starts. Host and port come
+from the settings.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from service.settings import Settings
 __all__ = ["main", "run"]
 
 _GRACE_SECONDS = 5
-_MOST_CONNECTIONS = 1_000
+_MAX_CONNECTIONS = 1_000
 
 
 def run(settings: Settings, *, grace_seconds: int = _GRACE_SECONDS) -> None:
@@ -24,7 +25,7 @@ def run(settings: Settings, *, grace_seconds: int = _GRACE_SECONDS) -> None:
 
     Args:
         settings: The service's settings.
-        grace_seconds: How long open requests, such as event streams, may go on after that.
+        grace_seconds: Time that open requests, such as event streams, have to end after it.
     """
     uvicorn.run(
         create_app(settings),
@@ -35,14 +36,14 @@ def run(settings: Settings, *, grace_seconds: int = _GRACE_SECONDS) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=_MOST_CONNECTIONS,
+        limit_concurrency=_MAX_CONNECTIONS,
         forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=grace_seconds,
     )
 
 
 def main() -> None:
-    """Serve with uvicorn's options on the command line; the settings are in the environment."""
+    """Serve; command-line options override the settings of the environment."""
     parser = argparse.ArgumentParser(prog="python -m service.server")
     parser.add_argument("--host")
     parser.add_argument("--port", type=int)

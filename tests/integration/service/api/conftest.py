@@ -1,4 +1,4 @@
-"""The real application on a SQLite file, with nothing listening where Ray and MLflow should be."""
+"""The real application on a SQLite file, without Ray and MLflow."""
 
 from __future__ import annotations
 

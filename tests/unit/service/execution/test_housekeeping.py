@@ -1,4 +1,4 @@
-"""Drivers that nobody wants any more, and what drivers printed."""
+"""Orphaned drivers, and logs of drivers."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_jobs_of_others_are_left_alone(world: World) -> None:
 
 
 def test_housekeeping_waits_for_ray(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    world.ray.is_away = True
+    world.ray.is_unavailable = True
     world.clean()
     assert "housekeeping waits: Ray does not answer" in caplog.text
 
@@ -130,7 +130,7 @@ def test_log_of_a_driver_is_live_while_it_runs_and_kept_when_it_died(
     world.run(sweep_id)
     world.ray.move(world.job(sweep_id), "SUCCEEDED")
     world.tick()
-    world.ray.is_away = True
+    world.ray.is_unavailable = True
     assert logs.read(sweep_id, range(1, 3), lines=100) == [
         (1, "one\ntwo\nthree\n"),
         (2, "second\n"),
@@ -138,12 +138,12 @@ def test_log_of_a_driver_is_live_while_it_runs_and_kept_when_it_died(
     assert logs.read(sweep_id, range(1, 2), lines=1) == [(1, "three\n")]
 
 
-def test_log_that_is_only_in_a_cluster_that_is_away_is_a_problem(
+def test_log_that_is_only_in_a_cluster_that_is_unavailable_is_a_problem(
     world: World, logs: DriverLogs
 ) -> None:
     sweep_id = world.submit()
     world.run(sweep_id)
-    world.ray.is_away = True
+    world.ray.is_unavailable = True
     with pytest.raises(RayUnavailableError):
         logs.read(sweep_id, range(1, 2), lines=10)
 
