@@ -68,6 +68,5 @@ def full_message(error: Exception) -> str:
     Args:
         error: One of `UNAVAILABLE`, or another error of SQLAlchemy.
     """
-    is_external = isinstance(error, ExternalServiceError)
-    detail = error.detail if is_external else first_line(error)
+    detail = error.detail if isinstance(error, ExternalServiceError) else first_line(error)
     return f"{public_message(error)} ({detail})" if detail else public_message(error)

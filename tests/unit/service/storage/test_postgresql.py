@@ -1,4 +1,4 @@
-"""What a PostgreSQL server can do to its clients: refuse, stand still, hang up."""
+"""PostgreSQL servers that refuse, hang, or close connections."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_database_that_refuses_its_user_is_away_until_it_lets_it_in(
+def test_database_that_refuses_its_user_is_unavailable_until_it_does_not(
     database: Database, administer: Administer
 ) -> None:
     read(database)
@@ -91,7 +91,7 @@ def test_database_that_refuses_its_user_is_away_until_it_lets_it_in(
     read(database)
 
 
-def test_statement_that_is_wrong_is_no_database_that_is_away(database: Database) -> None:
+def test_wrong_statement_is_not_an_unavailable_database(database: Database) -> None:
     with database.snapshot() as session, pytest.raises(ProgrammingError):
         session.execute(text("select nothing from nowhere"))
 
