@@ -17,7 +17,7 @@ from service.security.authentication import exposure, prepare
 from service.security.errors import SecurityError
 from service.security.request_timeout import RequestTimeoutProtocol
 from service.settings import Settings, describe_invalid
-from service.storage import DATABASE_AWAY, SchemaError, require_known_schema
+from service.storage import DATABASE_UNAVAILABLE, SchemaError, require_known_schema
 from service.webhooks.delivery import read_key
 
 __all__ = ["main", "require_startable", "run"]
@@ -89,7 +89,7 @@ def main() -> None:
         parser.exit(_USAGE, f"sasam: {error}\n")
     except (SchemaError, EmbeddedError) as error:
         parser.exit(_FAILED, f"sasam: {error}\n")
-    except DATABASE_AWAY as error:
+    except DATABASE_UNAVAILABLE as error:
         parser.exit(_FAILED, f"sasam: the database does not answer: {first_line(error)}\n")
     run(settings, grace_seconds=options.timeout_graceful_shutdown)
 

@@ -72,6 +72,10 @@ class Tag(StrEnum):
     """Number of classes of the sweep's data, which gives the accuracy of chance."""
     DATA_FINGERPRINT = "sasam.data_fingerprint"
     """Digest of the sweep's data."""
+    DATA_NOTES = "sasam.data_notes"
+    """What makes results on the sweep's data doubtful; empty if nothing does."""
+    HESSIAN_METHOD = "sasam.hessian_method"
+    """How curvature is measured, ``exact`` or ``differences``; absent if it is not."""
     PUBLISHED = "sasam.published"
     """When the sweep's summary and figures were stored as artifacts."""
 

@@ -1,4 +1,4 @@
-"""HTTP for the trials of a sweep."""
+"""HTTP endpoints of the trials of a sweep."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def list_trials(
     responses=_KNOWN | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def export_trials(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> Response:
-    """All trials as CSV, one row a trial, one column a metric."""
+    """All trials as CSV, one row per trial, one column per metric."""
     with stored.snapshot() as session:
         require_sweep(session, sweep_id)
         rows = TrialRepository(session).of_sweep(sweep_id)

@@ -19,7 +19,7 @@ from sqlalchemy import delete
 from service.first_line import first_line
 from service.settings import Settings
 from service.states import TERMINAL
-from service.storage import DATABASE_AWAY, Database, SweepRow
+from service.storage import DATABASE_UNAVAILABLE, Database, SweepRow
 from service.storage.security_tables import SessionRow
 from service.storage.webhook_tables import DeliveryRow
 from service.webhooks.delivery import NOTICE_PERIOD
@@ -112,7 +112,7 @@ class Pruner:
         while True:
             try:
                 pruned = prune(self._database, self._settings, age)
-            except DATABASE_AWAY as error:
+            except DATABASE_UNAVAILABLE as error:
                 reason = first_line(error)
                 log.warning("pruning failed; it is tried again in an hour: %s", reason)
             except Exception:

@@ -148,6 +148,7 @@ def sweep_table(sweep: SweepDetail, base_url: str) -> Table:
         ("name", sweep.name),
         ("state", state_text(sweep.state)),
         ("reason", sweep.reason or ""),
+        ("notes", "\n".join(sweep.notes)),
         ("trials", f"{progress.ended}/{progress.total} ({progress_words(progress)})"),
         ("submitted", _moment(sweep.created_at)),
         ("started", _moment(sweep.started_at)),

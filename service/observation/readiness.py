@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,12 +11,14 @@ from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.execution.lease import leader
-from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
-from service.external.ray_jobs import RayJobs, RayUnavailableError
-from service.first_line import first_line
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import RayJobs
 from service.storage import Database
+from service.unavailable import ExternalServiceError, full_message, public_message
 
 __all__ = ["Readiness", "ReadinessWatch"]
+
+log = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 1.0
 _MAX_LEASES_WITHOUT_LEADER = 3
@@ -27,7 +30,8 @@ class Readiness(BaseModel):
 
     ready: bool
     checks: dict[str, str]
-    """``ok`` or the reason, for each external service and the lease."""
+    """``ok`` or the reason, for each external service and the lease; without addresses, because
+    callers need no token."""
     leader: str | None
     """Name of the service that holds the leader lease; null if none does."""
 
@@ -79,7 +83,7 @@ class ReadinessWatch:
             "ray": self._ray.version,
             "mlflow": self._results.ping,
         }
-        checks, leading = {name: _check(ask) for name, ask in probes.items()}, None
+        checks, leading = {name: self._check(name, ask) for name, ask in probes.items()}, None
         if checks["database"] == "ok":
             with self._database.snapshot() as session:
                 leading = leader(session)
@@ -94,11 +98,13 @@ class ReadinessWatch:
         ready = all(state == "ok" for state in checks.values())
         return Readiness(ready=ready, checks=checks, leader=leading)
 
-
-def _check(ask: Callable[[], object]) -> str:
-    """Call ``ask``; return ``ok``, or the reason of its failure."""
-    try:
-        ask()
-    except (SQLAlchemyError, RayUnavailableError, MlflowUnavailableError) as error:
-        return first_line(error)
-    return "ok"
+    def _check(self, name: str, ask: Callable[[], object]) -> str:
+        """Call ``ask``; return ``ok`` or the reason of its failure. The log has addresses."""
+        try:
+            ask()
+        except (SQLAlchemyError, ExternalServiceError) as error:
+            state = public_message(error)
+            if self._known is None or self._known[1].checks[name] != state:
+                log.warning("not ready: %s", full_message(error))
+            return state
+        return "ok"

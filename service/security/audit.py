@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.first_line import first_line
-from service.storage import DATABASE_AWAY, Database
+from service.storage import DATABASE_UNAVAILABLE, Database
 from service.storage.security_tables import AuditRow
 
 __all__ = ["AuditLog"]
@@ -49,7 +49,7 @@ class AuditLog:
                         request_id=request_id,
                     )
                 )
-        except DATABASE_AWAY as error:
+        except DATABASE_UNAVAILABLE as error:
             reason = first_line(error)
             _log.error("the audit log could not be written: %s", reason)
         except SQLAlchemyError:

@@ -8,6 +8,7 @@ Refused requests are answered here. Accepted requests have their ``Principal`` i
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.first_line import first_line
 from service.problems import (
     InvalidProblem,
     Problem,
@@ -41,9 +41,12 @@ from service.security.locality import require_local
 from service.security.rate_limit import RateLimit
 from service.security.sessions import COOKIE
 from service.settings import Settings
-from service.storage import DATABASE_AWAY
+from service.storage import DATABASE_UNAVAILABLE
+from service.unavailable import full_message, public_message
 
 __all__ = ["Gate", "RenderError"]
+
+log = logging.getLogger(__name__)
 
 RenderError = Callable[[int, str, str], Response]
 """Renders status, title and detail of an error as a page."""
@@ -97,7 +100,7 @@ class Gate:
         try:
             principal = await self._identify(request)
             self._admit(request, principal)
-        except (Problem, *DATABASE_AWAY) as error:
+        except (Problem, *DATABASE_UNAVAILABLE) as error:
             problem = error if isinstance(error, Problem) else _unavailable(error)
             answer = _refusal(request, problem, self._render_error)
             if principal is not None and _is_command(request):
@@ -233,9 +236,9 @@ def _refusal(request: Request, problem: Problem, render_error: RenderError) -> R
 
 
 def _unavailable(error: Exception) -> Problem:
-    """The problem that the database with the tokens is unavailable."""
-    reason = first_line(error)
-    return UnavailableProblem(f"the database does not answer: {reason}", code="unavailable")
+    """Refuse every caller while the database with the tokens does not answer."""
+    log.warning("no caller can be identified: %s", full_message(error))
+    return UnavailableProblem(public_message(error), code="unavailable")
 
 
 def _is_command(request: Request) -> bool:

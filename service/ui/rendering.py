@@ -17,12 +17,12 @@ from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from service.external.mlflow_gateway import MlflowUnavailableError
-from service.external.ray_jobs import RayUnavailableError
+from service.api.error_handlers import unavailable_detail
 from service.problems import Problem
 from service.sensitivity.errors import SummaryError
 from service.sensitivity.number_format import accuracy_label, signed_points_label, split_label
 from service.ui import labels
+from service.unavailable import ExternalServiceError
 
 __all__ = ["HEADERS", "PageRoute", "render_error", "render_page"]
 
@@ -59,8 +59,8 @@ class PageRoute(APIRoute):
                 return await handler(request)
             except Problem as error:
                 return render_error(error.status, error.title, error.detail)
-            except (MlflowUnavailableError, RayUnavailableError) as error:
-                return render_error(503, "Unavailable", str(error))
+            except ExternalServiceError as error:
+                return render_error(503, "Unavailable", unavailable_detail(request, error))
             except SummaryError as error:
                 return render_error(422, "No answer", str(error))
             except RequestValidationError as error:

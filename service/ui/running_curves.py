@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
 from service.sensitivity.number_format import accuracy_label
 from service.storage import TrialRow
+from service.unavailable import full_message
 
 __all__ = ["HEIGHT", "WIDTH", "Curve", "draw_curves", "running_curves"]
 
@@ -44,7 +45,7 @@ def running_curves(
         try:
             found = list(pool.map(lambda run: mlflow.history(run, "val_accuracy"), known.values()))
         except MlflowUnavailableError as error:
-            log.warning("no curves of running trials: %s", error)
+            log.warning("no curves of running trials: %s", full_message(error))
             pool.shutdown(cancel_futures=True)
             return {}
     return draw_curves(dict(zip(known, found, strict=True)), epochs)

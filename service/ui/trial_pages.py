@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlencode
@@ -26,10 +27,13 @@ from service.ui.paging import Paging
 from service.ui.permissions import Caller
 from service.ui.rendering import HEADERS, PageRoute, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial
+from service.unavailable import full_message
 from workers.metrics import SPLITS
 from workers.spec import Range, SweepSpec
 
 __all__ = ["router"]
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}/trials")
 
@@ -175,6 +179,9 @@ def _detail(
     try:
         return show_trial(sweep_id, key, stored, results, config), None
     except MlflowUnavailableError as error:
+        log.warning(
+            "trial %s of sweep %s without its curves: %s", key, sweep_id, full_message(error)
+        )
         return None, str(error)
 
 
