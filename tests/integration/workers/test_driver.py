@@ -17,7 +17,7 @@ import torch
 from service.external.mlflow_gateway import MlflowGateway
 from workers import driver
 from workers.failures import Retries
-from workers.journal import Entry
+from workers.journal import JournalEntry
 from workers.metrics import Outcome
 from workers.spec import TpeSearch
 from workers.tpe import Tried, suggest
@@ -36,11 +36,13 @@ def cluster(mlflow_server):
         ray.shutdown()
 
 
-def entries_of(job) -> list[Entry]:
+def entries_of(job) -> list[JournalEntry]:
     """What is in a sweep's journal, the last line perhaps torn."""
     path = Path(job.scratch_path) / "sweeps" / job.sweep_id / "journal.jsonl"
     text = path.read_text() if path.exists() else ""
-    return [Entry(**json.loads(line)) for line in text.splitlines(True) if line.endswith("\n")]
+    return [
+        JournalEntry(**json.loads(line)) for line in text.splitlines(True) if line.endswith("\n")
+    ]
 
 
 def await_ends(job, count, process):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from workers import catalog
-from workers.catalog import Catalog, Entry, datasets, models, optimizers
+from workers.catalog import Catalog, CatalogEntry, datasets, models, optimizers
 from workers.metrics import METRICS, is_metric
 
 ROOT = Path(__file__).parents[3]
@@ -56,7 +56,7 @@ def test_family_stands_for_all_its_members():
 
 @pytest.mark.parametrize("target", ["no_such_module:build", "json:no_such_name"])
 def test_load_broken_entry_names_its_target(target):
-    broken = Catalog("model", [Entry("broken", "Broken", target, "Broken.", {})])
+    broken = Catalog("model", [CatalogEntry("broken", "Broken", target, "Broken.", {})])
     with pytest.raises(ValueError, match=f"model broken cannot be loaded from {target}: "):
         broken.load("broken")
 
