@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workers.batches import DeviceData, DeviceImages, Normalisation
 from workers.corruptions import BENCHMARK_CORRUPTIONS
+from workers.trial_data import DeviceData, DeviceImages, Normalisation
 
 __all__ = ["Evaluator", "Scores"]
 

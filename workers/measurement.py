@@ -23,9 +23,9 @@ from sasam.curvature import (
     estimate_extremal_eigenvalues,
     estimate_trace,
 )
-from workers.batches import Normalisation, TrialData
 from workers.datasets import ImageSet, stratified_subset
 from workers.spec import CurvatureSpec
+from workers.trial_data import Normalisation, TrialData
 
 __all__ = ["CurvatureMeasurement"]
 

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from ray import tune
 
-from workers.batches import DeviceData, load_data
 from workers.data_changes import require_same_data
 from workers.durable_storage import locate
 from workers.logs import TrialLog
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
 from workers.training import EpochRecord, run_trial
+from workers.trial_data import DeviceData, load_trial_data
 
 __all__ = ["SweepTrial"]
 
@@ -96,7 +96,9 @@ class SweepTrial(tune.Trainable):
         key = (trial.dataset, trial.ood, data_dir, cache_dir)
         if self._data is None or self._data_key != key:
             self._data = None  # before others take its place
-            images = load_data(trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir)
+            images = load_trial_data(
+                trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir
+            )
             self._data = DeviceData(images, self._device, trial.dataset.placement)
             self._data_key = key
         return self._data

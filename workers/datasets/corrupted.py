@@ -17,11 +17,11 @@ import numpy as np
 
 from workers.corruptions import corrupt
 from workers.corruptions.constants import GENERATOR_VERSION, MIN_SIDE_PIXELS
+from workers.datasets.archives import CIFAR10_C
 from workers.datasets.cache import locked, map_array
-from workers.datasets.cells import Cell, Progress, require_cells, write_cells
+from workers.datasets.corruption_cells import CorruptionCell, Progress, require_cells, write_cells
 from workers.datasets.dataset import ImageDataset, Images, ImageSet, Labels
 from workers.datasets.errors import DamagedDataError, InvalidRequestError, system_errors
-from workers.datasets.records import CIFAR10_C
 from workers.datasets.splits import Indices, quotas, stratified_indices
 from workers.datasets.verify import verify
 
@@ -40,16 +40,16 @@ class CorruptedSet:
         fingerprint: SHA-256 of all that fixes the pixels.
     """
 
-    cells: Mapping[Cell, Images]
+    cells: Mapping[CorruptionCell, Images]
     labels: Labels
     source: Literal["official", "generated"]
     fingerprint: str
 
     def images(self, corruption: str, severity: int) -> Images:
         """Return the images of one cell."""
-        return self.cells[Cell(corruption, severity)]
+        return self.cells[CorruptionCell(corruption, severity)]
 
-    def __iter__(self) -> Iterator[tuple[Cell, Images]]:
+    def __iter__(self) -> Iterator[tuple[CorruptionCell, Images]]:
         return iter(self.cells.items())
 
     def __len__(self) -> int:
@@ -147,7 +147,7 @@ def corrupted_test_set(
         )
     numbers = np.arange(len(labels)) if chosen is None else chosen
 
-    def make(cell: Cell, span: slice) -> Images:
+    def make(cell: CorruptionCell, span: slice) -> Images:
         part = numbers[span]
         return corrupt(dataset.test_images[part], *cell, seed=seed, indices=part)
 
@@ -168,8 +168,8 @@ def _use_official(source: str, dataset: ImageDataset, data_dir: Path | None) -> 
 
 
 def _official_cells(
-    dataset: ImageDataset, cells: list[Cell], data_dir: Path | None
-) -> dict[Cell, Images]:
+    dataset: ImageDataset, cells: list[CorruptionCell], data_dir: Path | None
+) -> dict[CorruptionCell, Images]:
     """Return the published images; severity s is rows [n (s - 1), n s) of a corruption's file."""
     names = dict.fromkeys(cell.corruption for cell in cells)
     files = [*(f"{name}.npy" for name in names), "labels.npy"]
@@ -187,12 +187,12 @@ def _official_cells(
 
 def _cached(
     folder: Path,
-    cells: list[Cell],
-    make: Callable[[Cell, slice], Images],
+    cells: list[CorruptionCell],
+    make: Callable[[CorruptionCell, slice], Images],
     shape: tuple[int, int, int, int],
     workers: int | None,
     progress: Progress | None,
-) -> dict[Cell, Images]:
+) -> dict[CorruptionCell, Images]:
     """Return the cells from a cache folder, where one process makes those that are missing."""
     with suppress(OSError, ValueError):
         return _mapped(folder, cells)
@@ -207,7 +207,7 @@ def _cached(
     return _mapped(folder, cells)
 
 
-def _mapped(folder: Path, cells: list[Cell]) -> dict[Cell, Images]:
+def _mapped(folder: Path, cells: list[CorruptionCell]) -> dict[CorruptionCell, Images]:
     """Return cells mapped from their files."""
     return {cell: map_array(folder / cell.file) for cell in cells}
 

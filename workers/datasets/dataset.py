@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.datasets.cache import map_array, require_space, save_array
+from workers.datasets.doubtful_images import describe_doubtful_images
 from workers.datasets.errors import DamagedDataError
-from workers.datasets.findings import findings
 
 __all__ = ["ImageDataset", "ImageSet", "Images", "Labels"]
 
@@ -103,7 +103,7 @@ class ImageDataset:
         )
         mean, std = _channel_moments(train_images)
         fingerprint = _fingerprint(arrays, classes)
-        found = findings(*arrays)
+        found = describe_doubtful_images(*arrays)
         return cls(name, *arrays, classes, mean, std, fingerprint, (*notes, *found))
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from workers.datasets.dataset import ImageDataset
-from workers.datasets.source import Source, reject_options
+from workers.datasets.dataset_source import DatasetSource, require_known_options
 from workers.datasets.splits import hold_out
 
 __all__ = ["digits"]
@@ -19,15 +19,15 @@ _SPLIT_SEED = 0
 _VERSION = 1  # rises when the split or the scaling changes
 
 
-def digits(options: Mapping[str, Any], data_dir: Path) -> Source:
+def digits(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
     """Return 1,797 grey 8 × 8 images in ten classes, 500 of them for the test, class-balanced.
 
     Source: Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits" (its test
     part), as ``sklearn.datasets.load_digits``; 0 .. 16 scaled to 0 .. 255.
     """
     del data_dir
-    reject_options("digits", options, allowed=())
-    return Source(f"digits-{_VERSION}", _build)
+    require_known_options("digits", options, allowed=())
+    return DatasetSource(f"digits-{_VERSION}", _build)
 
 
 def _build() -> ImageDataset:

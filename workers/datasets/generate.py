@@ -11,7 +11,13 @@ import numpy as np
 
 from workers.corruptions import CORRUPTIONS, GENERATOR_VERSION, SEVERITIES, corrupt
 from workers.datasets.cache import locked, map_array, require_space, save_array
-from workers.datasets.cells import Cell, Progress, require_cells, save_images, write_cells
+from workers.datasets.corruption_cells import (
+    CorruptionCell,
+    Progress,
+    require_cells,
+    save_images,
+    write_cells,
+)
 from workers.datasets.dataset import ImageDataset, Images
 from workers.datasets.errors import InvalidRequestError, system_errors
 
@@ -56,7 +62,7 @@ def corrupt_dataset(
         missing = [name for name in corruptions if not (folder / f"{name}.npy").exists()]
         require_space(folder, len(missing) * len(SEVERITIES) * images.nbytes, key="ood.corruptions")
 
-        def make(cell: Cell, span: slice) -> Images:
+        def make(cell: CorruptionCell, span: slice) -> Images:
             positions = range(len(images))[span]
             return corrupt(images[span], *cell, seed=seed, indices=positions)
 
@@ -103,7 +109,7 @@ def _claim(dataset: ImageDataset, folder: Path, seed: int) -> None:
 
 def _assemble(corruption: str, unfinished: Path, folder: Path) -> None:
     """Join the severities of a corruption into its file and remove them."""
-    parts = [unfinished / Cell(corruption, severity).file for severity in SEVERITIES]
+    parts = [unfinished / CorruptionCell(corruption, severity).file for severity in SEVERITIES]
     arrays = [map_array(part) for part in parts]
     shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
     whole = unfinished / f"{corruption}.npy"

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workers.datasets.decoding import FileState, image_suffixes
 from workers.datasets.errors import DamagedDataError, MissingDataError, system_errors
-from workers.datasets.pictures import FileState, suffixes
 
 __all__ = ["ImageFile", "ImageFiles", "list_images", "printable"]
 
@@ -225,7 +225,7 @@ def _images(
         left_out.others["links that lead back to a folder above them"] += 1
         return
     for entry in _entries(folder, shown):
-        is_image = Path(entry.name).suffix.lower() in suffixes()
+        is_image = Path(entry.name).suffix.lower() in image_suffixes()
         if entry.name.startswith("."):
             left_out.others["hidden files and folders"] += 1
             continue

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from workers.datasets.dataset import ImageDataset, Images, Labels
+from workers.datasets.dataset_source import DatasetSource, require_known_options
+from workers.datasets.decoding import DecodedImage, UnusableImageError, decode_image
 from workers.datasets.errors import DamagedDataError, InvalidRequestError
 from workers.datasets.image_files import ImageFile, list_images, printable
-from workers.datasets.pictures import Picture, UnusableImageError, decode
-from workers.datasets.source import Source, reject_options
 from workers.datasets.splits import hold_out
 
 __all__ = ["image_folder"]
@@ -41,12 +41,12 @@ class _Options:
     seed: int
 
 
-def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
+def image_folder(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
     """Return the images below a folder, cut to their central square and resized.
 
     The folder holds ``train/`` and ``test/`` (or ``val/``), one folder per class in each; or the
     folders of the classes themselves, of which a seeded, class-balanced part becomes the test.
-    `workers.datasets.image_files` says which files count, `workers.datasets.pictures` how each
+    `workers.datasets.image_files` says which files count, `workers.datasets.decoding` how each
     kind of image is read.
 
     Options: ``path`` (relative to ``data_dir`` or absolute), ``image_size`` in [8, 1024] (32),
@@ -93,12 +93,12 @@ def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
         )
 
     content = (_DECODING_VERSION, files.classes, files.train, files.test, chosen)
-    return Source(repr(content), build, files.notes)
+    return DatasetSource(repr(content), build, files.notes)
 
 
 def _checked(options: Mapping[str, Any], data_dir: Path) -> _Options:
     """Return the options, or raise InvalidRequestError."""
-    reject_options("image-folder", options, allowed=_OPTIONS)
+    require_known_options("image-folder", options, allowed=_OPTIONS)
     path = options.get("path")
     if not isinstance(path, str):
         raise InvalidRequestError(_KEY, "image-folder has no folder to read", "name one")
@@ -167,12 +167,14 @@ def _value_range(given: object) -> tuple[float, float] | None:
     )
 
 
-def _read(files: tuple[ImageFile, ...], chosen: _Options) -> tuple[Images, Labels, list[Picture]]:
+def _read(
+    files: tuple[ImageFile, ...], chosen: _Options
+) -> tuple[Images, Labels, list[DecodedImage]]:
     """Decode files in parallel (Pillow frees the interpreter while it decodes)."""
     size = chosen.size
     images = np.empty((len(files), size, size, chosen.channels), np.uint8)
 
-    def read(position: int) -> Picture:
+    def read(position: int) -> DecodedImage:
         picture = _decoded(files[position], chosen)
         images[position] = picture.pixels
         return replace(picture, pixels=images[position])
@@ -182,10 +184,10 @@ def _read(files: tuple[ImageFile, ...], chosen: _Options) -> tuple[Images, Label
     return images, np.array([file.label for file in files], np.int64), pictures
 
 
-def _decoded(file: ImageFile, chosen: _Options) -> Picture:
+def _decoded(file: ImageFile, chosen: _Options) -> DecodedImage:
     """Return an image; errors name its file as the user would."""
     try:
-        return decode(file.path, file.state, chosen.size, chosen.channels, chosen.value_range)
+        return decode_image(file.path, file.state, chosen.size, chosen.channels, chosen.value_range)
     except UnusableImageError as error:
         name = printable(str(file.path.relative_to(chosen.root)))
         raise DamagedDataError(
@@ -205,7 +207,7 @@ def _require_differences(images: Images, chosen: _Options) -> None:
         )
 
 
-def _notes(pictures: list[Picture]) -> Iterator[str]:
+def _notes(pictures: list[DecodedImage]) -> Iterator[str]:
     """Yield a sentence for each thing about the files that a user may not expect."""
     several = sum(picture.frames > 1 for picture in pictures)
     if several:

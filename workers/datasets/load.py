@@ -13,6 +13,7 @@ from workers import catalog
 from workers.datasets.cache import open_or_rebuild
 from workers.datasets.cifar import cifar10, cifar100
 from workers.datasets.dataset import ImageDataset
+from workers.datasets.dataset_source import DatasetSource
 from workers.datasets.digits import digits
 from workers.datasets.errors import (
     DamagedDataError,
@@ -21,17 +22,18 @@ from workers.datasets.errors import (
     system_errors,
 )
 from workers.datasets.image_folder import image_folder
-from workers.datasets.source import Source
 
 __all__ = ["cache_folder", "load_dataset"]
 
-_BUILT_IN: MappingProxyType[str, Callable[[Mapping[str, Any], Path], Source]] = MappingProxyType(
-    {
-        "digits": digits,
-        "cifar10": cifar10,
-        "cifar100": cifar100,
-        "image-folder": image_folder,
-    }
+_BUILT_IN: MappingProxyType[str, Callable[[Mapping[str, Any], Path], DatasetSource]] = (
+    MappingProxyType(
+        {
+            "digits": digits,
+            "cifar10": cifar10,
+            "cifar100": cifar100,
+            "image-folder": image_folder,
+        }
+    )
 )
 
 
@@ -66,7 +68,7 @@ def cache_folder(data_dir: Path) -> Path:
     return data_dir / "cache"
 
 
-def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> Source:
+def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
     """Return the data set of an entry point; its content is its key, so it is never stale."""
     try:
         factory = catalog.datasets.load(name)
@@ -90,4 +92,4 @@ def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> Source:
             f"the entry point of {name} returned {type(dataset).__name__}",
             "return workers.datasets.ImageDataset.from_arrays(...)",
         )
-    return Source(dataset.fingerprint, lambda: dataset)
+    return DatasetSource(dataset.fingerprint, lambda: dataset)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from workers.batches import DeviceData, load_data
 from workers.seeding import make_deterministic
 from workers.spec import SpecError, SweepSpec, load_spec
 from workers.training import EpochRecord, preflight, run_trial
+from workers.trial_data import DeviceData, load_trial_data
 
 __all__ = ["main", "run_alone"]
 
@@ -46,7 +46,7 @@ def run_alone(
     make_deterministic()
     cache_dir = data_dir / "cache"
     preflight(spec, data_dir=data_dir, cache_dir=cache_dir)
-    images = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
+    images = load_trial_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     data = DeviceData(images, chosen, spec.dataset.placement)
     yield from run_trial(spec.trials[index], data, checkpoint=checkpoint)

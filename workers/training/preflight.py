@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from workers.batches import TrialData, load_data
 from workers.data_changes import DATA_FINGERPRINT, DATA_NOTES
 from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
@@ -27,6 +26,7 @@ from workers.training.memory import (
 )
 from workers.training.rehearsal import rehearse
 from workers.training.trial import autocast_dtype
+from workers.trial_data import TrialData, load_trial_data
 
 __all__ = ["preflight"]
 
@@ -64,7 +64,7 @@ def preflight(
         SpecError: Something cannot work, with its key in the specification and the remedy.
     """
     try:
-        data = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
+        data = load_trial_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
     except DatasetError as absolute:
         error = absolute.within(data_dir)  # submitters read it, who need not know where that is
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sasam.curvature import HessianMethod, choose_hessian_method
-from workers.batches import TrialData
+from workers.trial_data import TrialData
 
 __all__ = ["rehearse"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 
-from workers.batches import DeviceData
 from workers.checkpoints import load_checkpoint, save_checkpoint
 from workers.durable_storage import Stored
 from workers.metrics import Outcome
 from workers.spec import TrialConfig
 from workers.training.trial import EpochRecord, Trial
+from workers.trial_data import DeviceData
 
 __all__ = ["run_trial"]
 

@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.batches import DeviceData, Normalisation
 from workers.evaluation import Evaluator
 from workers.measurement import CurvatureMeasurement
 from workers.models import build_model
@@ -27,6 +26,7 @@ from workers.seeding import derive_seed
 from workers.spec import CurvatureSpec, TrialConfig
 from workers.training.schedule import learning_rate_factor
 from workers.training.steps import Stepper
+from workers.trial_data import DeviceData, Normalisation
 
 __all__ = ["EpochRecord", "Trial", "autocast_dtype"]
 

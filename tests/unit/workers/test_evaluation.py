@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workers.batches import DeviceData, DeviceImages, Normalisation, TrialData
 from workers.datasets import CorruptedSet, ImageSet
-from workers.datasets.cells import Cell
+from workers.datasets.corruption_cells import CorruptionCell
 from workers.evaluation import Evaluator
+from workers.trial_data import DeviceData, DeviceImages, Normalisation, TrialData
 
 CPU = torch.device("cpu")
-CELLS = [Cell(name, severity) for name in ("fog", "snow", "frost") for severity in (2, 5)]
+CELLS = [CorruptionCell(name, severity) for name in ("fog", "snow", "frost") for severity in (2, 5)]
 
 
 def image_set(n, seed):

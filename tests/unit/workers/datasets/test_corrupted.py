@@ -10,7 +10,7 @@ import pytest
 
 from workers.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from workers.datasets import (
-    Cell,
+    CorruptionCell,
     DamagedDataError,
     DatasetError,
     ImageDataset,
@@ -19,7 +19,7 @@ from workers.datasets import (
     corrupted,
     corrupted_test_set,
 )
-from workers.datasets.records import CIFAR10_C
+from workers.datasets.archives import CIFAR10_C
 from workers.datasets.verify import checksum
 
 NAMES = ("fog", "contrast")
@@ -33,7 +33,7 @@ def test_generated_cells_are_the_corrupted_test_images(digits: ImageDataset, cac
     for cell, images in found:
         assert np.array_equal(images, corrupt(digits.test_images, *cell, seed=3))
         assert isinstance(images.base, np.memmap)
-    assert np.array_equal(found.images("fog", 2), found.cells[Cell("fog", 2)])
+    assert np.array_equal(found.images("fog", 2), found.cells[CorruptionCell("fog", 2)])
 
 
 def test_whole_set_of_digits_takes_seconds_and_is_reused(

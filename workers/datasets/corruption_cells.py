@@ -20,7 +20,7 @@ from workers.datasets.cache import require_space
 from workers.datasets.dataset import Images
 from workers.datasets.errors import InvalidRequestError
 
-__all__ = ["Cell", "Progress", "require_cells", "save_images", "write_cells"]
+__all__ = ["CorruptionCell", "Progress", "require_cells", "save_images", "write_cells"]
 
 Progress = Callable[[int, int], None]
 """Called with what is done and the total; from one thread at a time."""
@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 _CHUNK_BYTES = 4 * 2**20  # made, written and reported at once
 
 
-class Cell(NamedTuple):
+class CorruptionCell(NamedTuple):
     """One corruption at one severity."""
 
     corruption: str
@@ -42,13 +42,13 @@ class Cell(NamedTuple):
 
 def write_cells(
     folder: Path,
-    cells: Iterable[Cell],
-    make: Callable[[Cell, slice], Images],
+    cells: Iterable[CorruptionCell],
+    make: Callable[[CorruptionCell, slice], Images],
     shape: tuple[int, int, int, int],
     *,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[Cell]:
+) -> Iterator[CorruptionCell]:
     """Write the cells that ``folder`` lacks; yield each cell once it is there.
 
     Args:
@@ -80,7 +80,7 @@ def write_cells(
             if progress is not None:
                 progress(done, total)
 
-    def write(cell: Cell) -> Cell:
+    def write(cell: CorruptionCell) -> CorruptionCell:
         unfinished = folder / f".{cell.file}.unfinished"
 
         def chunks() -> Iterator[Images]:
@@ -112,7 +112,7 @@ def save_images(path: Path, shape: tuple[int, ...], chunks: Iterable[Images]) ->
         os.fsync(file.fileno())
 
 
-def require_cells(corruptions: Iterable[str], severities: Iterable[int]) -> list[Cell]:
+def require_cells(corruptions: Iterable[str], severities: Iterable[int]) -> list[CorruptionCell]:
     """Return the cells of these corruptions and severities, corruption by corruption.
 
     Raises:
@@ -121,7 +121,7 @@ def require_cells(corruptions: Iterable[str], severities: Iterable[int]) -> list
     names, numbers = list(corruptions), list(severities)
     _require_known("ood.corruptions", names, CORRUPTIONS)
     _require_known("ood.severities", numbers, SEVERITIES)
-    return [Cell(name, number) for name in names for number in numbers]
+    return [CorruptionCell(name, number) for name in names for number in numbers]
 
 
 def _require_known(key: str, values: Sequence[object], allowed: Sequence[object]) -> None:

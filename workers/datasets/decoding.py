@@ -25,7 +25,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from workers.datasets.dataset import Images
 
-__all__ = ["FileState", "Picture", "UnusableImageError", "decode", "eight_bit", "suffixes"]
+__all__ = [
+    "DecodedImage",
+    "FileState",
+    "UnusableImageError",
+    "decode_image",
+    "image_suffixes",
+    "to_eight_bits",
+]
 
 FORMATS = (
     "AVIF",
@@ -84,7 +91,7 @@ class FileState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DecodedImage:
     """A decoded image.
 
     Args:
@@ -101,19 +108,19 @@ class Picture:
 
 
 @cache
-def suffixes() -> frozenset[str]:
+def image_suffixes() -> frozenset[str]:
     """Return the suffixes, in lower case with the dot, of the files that can be decoded."""
     known = Image.registered_extensions()
     return frozenset(suffix for suffix, name in known.items() if name in FORMATS)
 
 
-def decode(
+def decode_image(
     path: Path,
     state: FileState,
     size: int,
     channels: int,
     value_range: tuple[float, float] | None = None,
-) -> Picture:
+) -> DecodedImage:
     """Return an image's central square, resized with an anti-aliasing filter.
 
     Args:
@@ -148,7 +155,7 @@ def decode(
     return picture
 
 
-def eight_bit(
+def to_eight_bits(
     image: Image.Image, channels: int, value_range: tuple[float, float] | None = None
 ) -> Image.Image:
     """Return a picture in mode L or RGB, by the table above.
@@ -176,7 +183,7 @@ def eight_bit(
 
 def _read(
     file: BinaryIO, size: int, channels: int, value_range: tuple[float, float] | None
-) -> Picture:
+) -> DecodedImage:
     """Return the picture that an opened file holds."""
     with Image.open(file, formats=FORMATS) as image:
         return _square(image, size, channels, value_range)
@@ -184,7 +191,7 @@ def _read(
 
 def _square(
     image: Image.Image, size: int, channels: int, value_range: tuple[float, float] | None
-) -> Picture:
+) -> DecodedImage:
     """Return the central square of an image."""
     if image.width * image.height > _MOST_PIXELS:
         raise _too_large(f"{image.width} x {image.height} pixels")
@@ -192,13 +199,13 @@ def _square(
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     image.load()
     peak = _peak(image, value_range)
-    picture = _upright(eight_bit(image, channels, value_range), image)
+    picture = _upright(to_eight_bits(image, channels, value_range), image)
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     square = (left, top, left + side, top + side)
     resized = picture.resize((size, size), Image.Resampling.BILINEAR, box=square)
     pixels = np.asarray(resized).reshape(size, size, channels)
-    return Picture(pixels, frames, _is_transparent(image), peak)
+    return DecodedImage(pixels, frames, _is_transparent(image), peak)
 
 
 def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["findings"]
+__all__ = ["describe_doubtful_images"]
 
 _Images = npt.NDArray[np.uint8]
 _Labels = npt.NDArray[np.int64]
 
 
-def findings(
+def describe_doubtful_images(
     train_images: _Images, train_labels: _Labels, test_images: _Images, test_labels: _Labels
 ) -> tuple[str, ...]:
     """Return a sentence for each kind of doubtful image that there is.

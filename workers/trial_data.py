@@ -21,7 +21,7 @@ from workers.datasets import CorruptedSet, ImageSet, corrupted_test_set, load_da
 from workers.seeding import stream
 from workers.spec import DatasetSpec, OodSpec
 
-__all__ = ["DeviceData", "DeviceImages", "Normalisation", "TrialData", "load_data"]
+__all__ = ["DeviceData", "DeviceImages", "Normalisation", "TrialData", "load_trial_data"]
 
 # Values augmented and normalised at once: few kernels on an accelerator, near the caches of a CPU.
 _CHUNK_VALUES = {"cpu": 2**18, "accelerator": 2**24}
@@ -71,7 +71,7 @@ class TrialData:
         return sum(x.nbytes for x in (self.train.images, self.validation.images, *corrupted))
 
 
-def load_data(
+def load_trial_data(
     dataset: DatasetSpec, ood: OodSpec | None, *, data_dir: Path, cache_dir: Path
 ) -> TrialData:
     """Load the images that a specification names; make corrupted ones that are not there yet.

@@ -9,11 +9,11 @@ from typing import Any
 from workers.datasets.dataset import ImageDataset
 from workers.datasets.errors import InvalidRequestError
 
-__all__ = ["Source", "reject_options"]
+__all__ = ["DatasetSource", "require_known_options"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DatasetSource:
     """Where a data set comes from.
 
     Args:
@@ -27,7 +27,7 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def reject_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+def require_known_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
     """Raise InvalidRequestError on the first option that the data set does not have."""
     for option in options:
         if option not in allowed:
