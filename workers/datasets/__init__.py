@@ -1,6 +1,6 @@
 """Labelled images: data sets by name, splits, corrupted test sets.
 
-NumPy only. Arrays lie on disk once a machine and are mapped into every process that reads them.
+Arrays are NumPy's, stored once per machine and mapped into every process that reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The published archives: where they are, their sizes and checksums, and the files they hold.
+"""Published archives of data sets: addresses, sizes, checksums and files.
 
 Sources: torchvision 0.29 (CIFAR); Zenodo record 2535967 (CIFAR-10-C), with the sums of its files
 taken from the extracted archive.
@@ -18,15 +18,15 @@ class Archive:
     """One published archive.
 
     Args:
-        name: What ``sasam data fetch`` calls it.
-        url: Where it is downloaded from.
+        name: Name in ``sasam data fetch``.
+        url: Address of the download.
         file_name: Its file name.
         size_bytes: Its exact size.
         md5: Its MD5.
-        sha256: Its SHA-256, where one was published or taken.
+        sha256: Its SHA-256, if known.
         folder: The folder it extracts to.
-        extracted_bytes: The disk space of that folder, about.
-        files: MD5 of each file in the folder that is used.
+        extracted_bytes: Approximate disk space of that folder.
+        files: MD5 of each used file in the folder.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a built-in data set hands to the loader: a key that names its content, and its maker."""
+"""Source of a data set for the loader: a key of its content, and a function that builds it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["DatasetSource", "require_known_options"]
 
 @dataclass(frozen=True, slots=True)
 class DatasetSource:
-    """Where a data set comes from.
+    """Source of a data set.
 
     Args:
-        key: Names the content cheaply; the same key is the same data.
-        build: Reads and decodes it; called once a machine.
-        notes: What is left out, in sentences for the user.
+        key: Identifies the content without reading all of it; equal keys mean equal data.
+        build: Reads and decodes the data; called once per machine.
+        notes: Sentences for the user about files that are left out.
     """
 
     key: str
@@ -28,7 +28,7 @@ class DatasetSource:
 
 
 def require_known_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-    """Raise InvalidRequestError on the first option that the data set does not have."""
+    """Raise InvalidRequestError for the first unknown option of a data set."""
     for option in options:
         if option not in allowed:
             raise InvalidRequestError(

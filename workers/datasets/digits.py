@@ -1,4 +1,4 @@
-"""scikit-learn's hand-written digits: real data that every installation carries."""
+"""scikit-learn's hand-written digits: real data in every installation."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["digits"]
 
 _TEST_IMAGES = 500
 _SPLIT_SEED = 0
-_VERSION = 1  # rises when the split or the scaling changes
+_VERSION = 1  # increased when the split or the scaling changes
 
 
 def digits(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
-    """Return 1,797 grey 8 × 8 images in ten classes, 500 of them for the test, class-balanced.
+    """Return 1,797 grey 8 × 8 images in ten classes, 500 of them test images, class-balanced.
 
     Source: Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits" (its test
     part), as ``sklearn.datasets.load_digits``; 0 .. 16 scaled to 0 .. 255.
@@ -32,7 +32,7 @@ def digits(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
 
 def _build() -> ImageDataset:
     """Read the digits from scikit-learn."""
-    from sklearn.datasets import load_digits  # takes a second or two; the cache saves it
+    from sklearn.datasets import load_digits  # slow to import, and needed only without a cache
 
     bunch = load_digits()
     images = np.rint(bunch.images[..., None] * (255 / 16)).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Any folder with one folder of images per class, resized to one size."""
+"""Data set from a folder with one folder of images per class, resized to one size."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from workers.datasets.dataset_source import DatasetSource, require_known_options
 from workers.datasets.decoding import DecodedImage, UnusableImageError, decode_image
 from workers.datasets.errors import DamagedDataError, InvalidRequestError
 from workers.datasets.image_files import ImageFile, list_images, printable
+from workers.datasets.notes import counted_of
 from workers.datasets.splits import hold_out
 
 __all__ = ["image_folder"]
@@ -24,7 +25,7 @@ __all__ = ["image_folder"]
 _KEY = "dataset.kwargs.path"
 _OPTIONS = ("path", "image_size", "channels", "value_range", "test_fraction", "seed")
 _ROOTS_VARIABLE = "SASAM_DATA_ROOTS"
-_DECODING_VERSION = 2  # rises when the same files give other pixels
+_DECODING_VERSION = 2  # increased when the same files give other pixels
 _DARK_PEAK = 1 / 8  # brighter pictures use 5 of their 8 bits, or more
 
 
@@ -32,7 +33,7 @@ _DARK_PEAK = 1 / 8  # brighter pictures use 5 of their 8 bits, or more
 class _Options:
     """The checked options of an image folder."""
 
-    shown: str = field(repr=False)  # another spelling of a path makes no other data
+    shown: str = field(repr=False)  # the same data by another spelling of the path
     root: Path
     size: int
     channels: int
@@ -208,16 +209,18 @@ def _require_differences(images: Images, chosen: _Options) -> None:
 
 
 def _notes(pictures: list[DecodedImage]) -> Iterator[str]:
-    """Yield a sentence for each thing about the files that a user may not expect."""
-    several = sum(picture.frames > 1 for picture in pictures)
-    if several:
-        yield f"{several:,} of {len(pictures):,} images have several frames: the first is used"
-    transparent = sum(picture.transparent for picture in pictures)
-    if transparent:
-        yield f"{transparent:,} of {len(pictures):,} images are transparent: laid over white"
+    """Yield a sentence for each property of the files that a user may not expect."""
+    total = len(pictures)
+    if several := sum(picture.frames > 1 for picture in pictures):
+        kinds = ("images has several frames", "images have several frames")
+        yield f"{counted_of(several, total, *kinds)}: the first is used"
+    if transparent := sum(picture.transparent for picture in pictures):
+        kinds = ("images is transparent", "images are transparent")
+        yield f"{counted_of(transparent, total, *kinds)}: laid over white"
     peaks = [picture.peak for picture in pictures if picture.peak is not None]
     if peaks:
-        note = f"{len(peaks):,} of {len(pictures):,} images have more than 8 bits: scaled to 8"
+        kinds = ("images has more than 8 bits", "images have more than 8 bits")
+        note = f"{counted_of(len(peaks), total, *kinds)}: scaled to 8"
         if max(peaks) < _DARK_PEAK:
             note += (
                 f"; the brightest value is only {max(peaks):.1%} of white, which "

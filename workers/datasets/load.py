@@ -1,4 +1,4 @@
-"""Loads a data set by name; its arrays lie in a cache and are mapped, so processes share them."""
+"""Loading of data sets by name; processes share the cached arrays."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ _BUILT_IN: MappingProxyType[str, Callable[[Mapping[str, Any], Path], DatasetSour
 
 
 def load_dataset(name: str, *, options: Mapping[str, Any], data_dir: Path) -> ImageDataset:
-    """Return a data set, read once a machine and mapped from ``data_dir/cache`` after.
+    """Return a data set; it is built once per machine and then mapped from ``data_dir/cache``.
 
     Args:
         name: ``digits``, ``cifar10``, ``cifar100``, ``image-folder``, or the name of an entry
             point in the group ``sasam.datasets``: a callable that takes ``options`` and
             ``data_dir`` by keyword and returns `ImageDataset.from_arrays`.
         options: The data set's keyword arguments (``dataset.kwargs``).
-        data_dir: Where files lie and the cache is kept.
+        data_dir: Folder of the data sets and the cache.
 
     Raises:
-        DatasetError: No such data set, or its files are missing, damaged or wrong.
+        DatasetError: The data set is unknown, or its files are missing, damaged or wrong.
     """
     with system_errors("dataset.name", f"the data of {name}"):
         built_in = _BUILT_IN.get(name)
@@ -64,12 +64,12 @@ def load_dataset(name: str, *, options: Mapping[str, Any], data_dir: Path) -> Im
 
 
 def cache_folder(data_dir: Path) -> Path:
-    """Return where arrays that can be made again are kept."""
+    """Return the folder of arrays that can be built again."""
     return data_dir / "cache"
 
 
 def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
-    """Return the data set of an entry point; its content is its key, so it is never stale."""
+    """Return the data set of an entry point, with its content as the key."""
     try:
         factory = catalog.datasets.load(name)
     except (ValueError, ImportError, AttributeError) as error:
@@ -84,7 +84,7 @@ def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> Dataset
         raise DamagedDataError(
             "dataset.name",
             f"the entry point of {name} failed: {type(error).__name__}: {error}",
-            "mend the package or the options in dataset.kwargs",
+            "correct the package or the options in dataset.kwargs",
         ) from error
     if not isinstance(dataset, ImageDataset):
         raise DamagedDataError(

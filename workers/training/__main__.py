@@ -31,9 +31,9 @@ def run_alone(
     Args:
         spec: The sweep.
         index: Position of the trial, from 0.
-        data_dir: Where data sets lie; what is made from them goes to its folder ``cache``.
-        checkpoint: The file to go on from and to save to; nothing is saved without one.
-        device: Torch's name of where it trains; by default a GPU where there is one.
+        data_dir: Folder of the data sets; its folder ``cache`` holds derived images.
+        checkpoint: File to resume from and to save to; None saves nothing.
+        device: Device in torch's notation; by default a GPU if there is one.
 
     Raises:
         IndexError: The sweep has no such trial.
@@ -53,13 +53,13 @@ def run_alone(
 
 
 def main() -> int:
-    """Print a line of JSON an epoch; returns the exit status."""
+    """Print one line of JSON per epoch; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workers.training", description=__doc__)
     parser.add_argument("spec", type=Path, help="YAML or JSON file")
     parser.add_argument("--index", type=int, default=0, help="position of the trial, from 0")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--checkpoint", type=Path, help="file to go on from and to save to")
-    parser.add_argument("--device", help="such as cpu or cuda:1; a GPU where there is one")
+    parser.add_argument("--checkpoint", type=Path, help="file to resume from and to save to")
+    parser.add_argument("--device", help="such as cpu or cuda:1; by default a GPU if there is one")
     arguments = parser.parse_args()
     try:
         records = run_alone(

@@ -162,7 +162,7 @@ def test_stratified_subset_is_fixed_by_its_seed_and_at_most_everything(
         ({"corruptions": []}, r"ood\.corruptions: \[\] is empty"),
         ({"corruptions": ["fog", "fog"]}, r"ood\.corruptions: .* repeats one"),
         ({"severities": [0]}, r"ood\.severities: 0 does not exist; choose from 1, 2, 3, 4, 5"),
-        ({"images": 501}, r"ood\.images: 501 images are asked for; 1 to 500"),
+        ({"images": 501}, r"ood\.images: 501 images are requested; 1 to 500"),
         ({"source": "official"}, r"ood\.source: digits has no official files"),
     ],
 )
