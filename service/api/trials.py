@@ -19,7 +19,7 @@ from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 from workers.metrics import METRICS
 from workers.mlflow_schema import Artifact
-from workers.spec import SweepSpec
+from workers.spec import read_stored
 
 __all__ = ["router"]
 
@@ -86,7 +86,7 @@ def show_trial(
         row = TrialRepository(session).get(sweep_id, key)
     if row is None:
         raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     trial = specification.trial(row.optimizer, (row.learning_rate, row.weight_decay), row.seed)
     run_id = row.mlflow_run_id
     curves = [

@@ -28,7 +28,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from workers.mlflow_schema import Tag
-from workers.spec import Direction, Range, SweepSpec, TpeSearch
+from workers.spec import Direction, Range, SweepSpec, TpeSearch, read_stored
 
 if TYPE_CHECKING:
     from service.sweeps.schemas import SweepDetail
@@ -71,7 +71,7 @@ def export_study(
         trials: Its trials.
         by_optimizer: A study an optimizer instead of one for all.
     """
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     ended = [trial for trial in trials if trial.status in _STATES]
     name = f"{sweep.name}-{sweep.sweep_id}"
     if not by_optimizer:

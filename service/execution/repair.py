@@ -24,7 +24,7 @@ from service.sweeps.schemas import RepairView
 from service.sweeps.service import require_sweep, specification_hash
 from service.trials.repository import TrialRepository
 from workers.mlflow_schema import Artifact, TrialRun
-from workers.spec import SpecError, SweepSpec, load_spec
+from workers.spec import SpecError, load_spec, read_stored
 
 __all__ = ["Repair"]
 
@@ -80,7 +80,7 @@ class Repair:
             session.flush()
             session.execute(delete(TrialRow).where(TrialRow.sweep_id == sweep_id))
             trials = TrialRepository(session)
-            trials.plan(sweep_id, SweepSpec.model_validate(stored.specification).trials)
+            trials.plan(sweep_id, read_stored(stored.specification).trials)
             known = record_runs(session, sweep_id, runs, with_events=False).known
             EventRepository(session).append(sweep_id, (EventKind.REPAIRED, {"trials": known}))
         return RepairView(sweeps=[sweep_id], trials=known)

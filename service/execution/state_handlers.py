@@ -24,7 +24,7 @@ from service.trials.repository import TrialRepository
 from workers.code_version import code_version
 from workers.failures import names_defect
 from workers.job import FINAL_EXITS, DriverJob
-from workers.spec import SweepSpec, duration_seconds
+from workers.spec import duration_seconds, read_stored
 
 __all__ = ["StateHandlers"]
 
@@ -202,7 +202,7 @@ class StateHandlers:
         return DriverJob(
             sweep_id=row.sweep_id,
             attempt=row.attempt,
-            specification=SweepSpec.model_validate(row.specification),
+            specification=read_stored(row.specification),
             mlflow_tracking_uri=str(uri).rstrip("/"),
             storage_path=settings.resolved_storage_path,
             scratch_path=settings.resolved_scratch_path,

@@ -22,7 +22,7 @@ from service.sweeps.schemas import DryRunView
 from service.sweeps.service import SweepService
 from service.ui.permissions import Caller, allows
 from service.ui.rendering import PageRoute, render_page
-from workers.spec import SpecError, SpecProblem, SweepSpec, load_spec
+from workers.spec import SpecError, SpecProblem, load_spec, read_stored
 
 __all__ = ["Check", "read_form", "router", "specification_text"]
 
@@ -93,7 +93,7 @@ def submit(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
 
 def specification_text(specification: dict[str, object]) -> str:
     """A stored specification as YAML for people, without what is default anyway."""
-    model = SweepSpec.model_validate(specification)
+    model = read_stored(specification)
     plain = model.model_dump(mode="json", exclude_defaults=True)
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     return text

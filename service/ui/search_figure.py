@@ -20,7 +20,7 @@ from service.sweeps.service import require_sweep
 from service.trials.repository import BestConfiguration, TrialRepository
 from service.ui.labels import optimizer_title
 from service.ui.rendering import HEADERS, PageRoute
-from workers.spec import SweepSpec
+from workers.spec import read_stored
 
 __all__ = ["draw_search", "router", "search_records"]
 
@@ -40,7 +40,7 @@ def show_search(
 ) -> Response:
     """Validation accuracy over learning rate and weight decay."""
     with stored.snapshot() as session:
-        specification = SweepSpec.model_validate(require_sweep(session, sweep_id).specification)
+        specification = read_stored(require_sweep(session, sweep_id).specification)
         found = TrialRepository(session).best_configurations(sweep_id, _MOST_SHOWN)
     if not found:
         raise NotFoundProblem("no trial has completed yet", code="unknown-figure")

@@ -27,7 +27,7 @@ from service.ui.heatmaps import Choice, choices, heatmaps
 from service.ui.labels import comparison_sentence
 from service.ui.permissions import allows
 from service.ui.running_curves import running_curves
-from workers.spec import SweepSpec
+from workers.spec import read_stored
 
 __all__ = ["history", "no_results", "results", "running", "status"]
 
@@ -84,7 +84,7 @@ def results(
         summary = None
     possible = choices(summary)
     choice = _choose(possible, metric, split)
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     is_grid = specification.search.type == "grid"
     try:
         options = {"metric": choice.metric, "split": choice.split}

@@ -29,7 +29,7 @@ from service.ui.rendering import HEADERS, PageRoute, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial
 from service.unavailable import full_message
 from workers.metrics import SPLITS
-from workers.spec import Range, SweepSpec
+from workers.spec import Range, read_stored
 
 __all__ = ["router"]
 
@@ -61,7 +61,7 @@ def show_trials(
 ) -> Response:
     """Trials that match, a page at a time."""
     sweep = sweeps.get(sweep_id)
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     wanted = TrialFilter(
         status or None, optimizer or None, _number(learning_rate), _number(weight_decay)
     )
@@ -103,7 +103,7 @@ def show_one(
     """One trial; without MLflow as far as the database knows it."""
     sweep, row = _require(stored, sweep_id, key)
     detail, unavailable = _detail(sweep_id, key, stored, results, config)
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     severities = specification.ood.severities if specification.ood else ()
     matrix = detail.ood_matrix if detail else None
     return render_page(

@@ -11,11 +11,13 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from service.states import SweepState
-from service.storage import Database
+from service.storage import Database, TrialRow
 from service.sweeps.lifecycle import transition
+from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from workers.spec import load_spec
 
@@ -44,6 +46,42 @@ def finished(submit: Submit, specification: str, database: Database) -> str:
         why = {"reason": "no memory"}
         assert transition(session, sweep_id, SweepState.RUNNING, SweepState.FAILED, **why)
     return sweep_id
+
+
+def test_sweep_stored_before_its_values_were_bounded_is_shown(
+    client: TestClient, finished: str, database: Database
+) -> None:
+    with database.transaction() as session:
+        row = require_sweep(session, finished)
+        stored = row.specification
+        row.specification = stored | {
+            "search": stored["search"] | {"learning_rate": [1e-35, 0.1]},
+            "model": stored["model"] | {"kwargs": {"note": "first\nsecond"}},
+            "training": stored["training"] | {"gradient_clipping": None, "warmup_epochs": 0},
+        }
+        for trial in session.scalars(select(TrialRow).where(TrialRow.sweep_id == finished)):
+            if trial.learning_rate == 0.01:
+                trial.learning_rate = 1e-35
+            key = trial.key
+    sweep = f"{SWEEPS}/{finished}"
+    page = f"/sweeps/{finished}"
+    assert client.get(sweep).json()["specification"]["search"]["learning_rate"][0] == 1e-35
+    for place in (SWEEPS, f"{sweep}/trials", f"{sweep}/trials/{key}", f"{sweep}/summary"):
+        assert client.get(place).status_code == 200, place
+    for place in (page, f"{page}/trials", f"{page}/trials/{key}", f"{page}/search"):
+        assert client.get(place).status_code in (200, 404), place
+    assert client.get(page).status_code == 200
+
+
+def test_stored_sweep_of_an_optimizer_that_is_not_installed_says_so(
+    client: TestClient, finished: str, database: Database, problem: Check
+) -> None:
+    with database.transaction() as session:
+        row = require_sweep(session, finished)
+        row.specification = row.specification | {"optimizers": [{"name": "of-a-package"}]}
+    details = problem(client.get(f"{SWEEPS}/{finished}/summary"), 422)
+    assert "unknown optimizer 'of-a-package'" in details["detail"]
+    assert client.get(f"{SWEEPS}/{finished}").status_code == 200
 
 
 def test_list_walks_pages_and_filters(client: TestClient, submit: Submit) -> None:

@@ -200,7 +200,7 @@ def test_data_check_prints_what_is_left_out_and_what_is_wrong(tmp_path: Path) ->
     assert answer.exit_code == 0, answer.output
     assert answer.stdout.splitlines() == [
         "8 training and 2 test images of 8 x 8 pixels, 3 channels, 2 classes",
-        "left out: 1 files that are no images (1 .csv)",
+        "left out: 1 file that is no image (1 .csv)",
     ]
     (tmp_path / "photos" / "dog" / "x.png").symlink_to("nowhere")
     refused = CliRunner().invoke(app, [*words, "--data-dir", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""The published archives: where they are, their sizes and checksums, and the files they hold.
+"""Published archives of data sets: addresses, sizes, checksums and files.
 
 Sources: torchvision 0.29 (CIFAR); Zenodo record 2535967 (CIFAR-10-C), with the sums of its files
 taken from the extracted archive.
@@ -10,28 +10,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["CIFAR10", "CIFAR10_C", "CIFAR100", "RECORDS", "Record"]
+__all__ = ["ARCHIVES", "CIFAR10", "CIFAR10_C", "CIFAR100", "Archive"]
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class Archive:
     """One published archive.
 
     Args:
-        name: What ``sasam data fetch`` calls it.
-        url: Where it is downloaded from.
-        archive: Its file name.
+        name: Name in ``sasam data fetch``.
+        url: Address of the download.
+        file_name: Its file name.
         size_bytes: Its exact size.
         md5: Its MD5.
-        sha256: Its SHA-256, where one was published or taken.
+        sha256: Its SHA-256, if known.
         folder: The folder it extracts to.
-        extracted_bytes: The disk space of that folder, about.
-        files: MD5 of each file in the folder that is used.
+        extracted_bytes: Approximate disk space of that folder.
+        files: MD5 of each used file in the folder.
     """
 
     name: str
     url: str
-    archive: str
+    file_name: str
     size_bytes: int
     md5: str
     sha256: str | None
@@ -40,10 +40,10 @@ class Record:
     files: Mapping[str, str]
 
 
-CIFAR10 = Record(
+CIFAR10 = Archive(
     name="cifar10",
     url="https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
-    archive="cifar-10-python.tar.gz",
+    file_name="cifar-10-python.tar.gz",
     size_bytes=170_498_071,
     md5="c58f30108f718f92721af3b95e74349a",
     sha256=None,
@@ -60,10 +60,10 @@ CIFAR10 = Record(
     },
 )
 
-CIFAR100 = Record(
+CIFAR100 = Archive(
     name="cifar100",
     url="https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
-    archive="cifar-100-python.tar.gz",
+    file_name="cifar-100-python.tar.gz",
     size_bytes=169_001_437,
     md5="eb9058c3a382ffc7106e4002c42a8d85",
     sha256=None,
@@ -76,10 +76,10 @@ CIFAR100 = Record(
     },
 )
 
-CIFAR10_C = Record(
+CIFAR10_C = Archive(
     name="cifar10-c",
     url="https://zenodo.org/records/2535967/files/CIFAR-10-C.tar?download=1",
-    archive="CIFAR-10-C.tar",
+    file_name="CIFAR-10-C.tar",
     size_bytes=2_918_471_680,
     md5="56bf5dcef84df0e2308c6dcbcbbd8499",
     sha256="c72763e101c723b7c507b96205f7e938912a5d587376173b825850cf3cb876a7",
@@ -109,6 +109,6 @@ CIFAR10_C = Record(
     },
 )
 
-RECORDS: MappingProxyType[str, Record] = MappingProxyType(
-    {record.name: record for record in (CIFAR10, CIFAR100, CIFAR10_C)}
+ARCHIVES: MappingProxyType[str, Archive] = MappingProxyType(
+    {archive.name: archive for archive in (CIFAR10, CIFAR100, CIFAR10_C)}
 )

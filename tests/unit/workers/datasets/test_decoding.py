@@ -13,13 +13,13 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageCms
 
-from workers.datasets.pictures import (
+from workers.datasets.decoding import (
+    DecodedImage,
     FileState,
-    Picture,
     UnusableImageError,
-    decode,
-    eight_bit,
-    suffixes,
+    decode_image,
+    image_suffixes,
+    to_eight_bits,
 )
 
 SIDE = 16
@@ -99,9 +99,9 @@ REFUSED = {
 }
 
 
-def read(path: Path, **options: Any) -> Picture:
+def read(path: Path, **options: Any) -> DecodedImage:
     settings = {"size": SIDE, "channels": 3, **options}
-    return decode(path, FileState.of(path.stat()), **settings)
+    return decode_image(path, FileState.of(path.stat()), **settings)
 
 
 def save(image: Image.Image, path: Path, **options: Any) -> Path:
@@ -118,11 +118,11 @@ def test_mode_becomes_the_picture_it_shows(mode: str) -> None:
     make, expected, tolerance = CONVERTED[mode]
     image = make()
     assert image.mode == mode
-    found = np.asarray(eight_bit(image, 3), float)
+    found = np.asarray(to_eight_bits(image, 3), float)
     assert np.abs(found - expected).max() <= tolerance
     assert found.std() > 30
     luma = expected @ [0.299, 0.587, 0.114]
-    assert np.abs(np.asarray(eight_bit(image, 1), float) - luma).max() <= tolerance + 1
+    assert np.abs(np.asarray(to_eight_bits(image, 1), float) - luma).max() <= tolerance + 1
 
 
 @pytest.mark.parametrize("mode", REFUSED)
@@ -130,11 +130,11 @@ def test_mode_without_a_known_range_is_refused_unless_it_is_given(mode: str) -> 
     image = REFUSED[mode]()
     assert image.mode == mode
     with pytest.raises(UnusableImageError) as error:
-        eight_bit(image, 3)
+        to_eight_bits(image, 3)
     assert f"has the mode {mode} (" in error.value.problem
     assert "dataset.kwargs.value_range" in error.value.remedy
     high = 65535.0 if mode == "I" else 1.0
-    found = np.asarray(eight_bit(image, 1, (0.0, high)), float)
+    found = np.asarray(to_eight_bits(image, 1, (0.0, high)), float)
     assert np.abs(found - GREY).max() <= 1
 
 
@@ -313,10 +313,10 @@ def test_file_that_changed_since_it_was_listed_is_refused(tmp_path: Path) -> Non
     state = FileState.of(path.stat())
     save(grey(), path)
     with pytest.raises(UnusableImageError, match="has changed since the folder was listed"):
-        decode(path, state, SIDE, 3)
+        decode_image(path, state, SIDE, 3)
     path.unlink()
     with pytest.raises(UnusableImageError, match="No such file"):
-        decode(path, state, SIDE, 3)
+        decode_image(path, state, SIDE, 3)
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
@@ -329,5 +329,5 @@ def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 def test_suffixes_are_those_of_the_formats_that_are_read() -> None:
     known = {".jfif", ".jpe", ".pnm", ".png", ".webp", ".avif", ".jp2", ".tga", ".tiff", ".apng"}
-    assert known < suffixes()
-    assert not {".eps", ".pdf", ".h5", ".mpg", ".wmf"} & suffixes()
+    assert known < image_suffixes()
+    assert not {".eps", ".pdf", ".h5", ".mpg", ".wmf"} & image_suffixes()

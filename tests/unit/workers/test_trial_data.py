@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from workers.batches import DeviceData, DeviceImages, Normalisation, load_data
 from workers.datasets import ImageSet
 from workers.spec import DatasetSpec, OodSpec
+from workers.trial_data import DeviceData, DeviceImages, Normalisation, load_trial_data
 
 CPU = torch.device("cpu")
 
@@ -78,7 +78,7 @@ def folder(tmp_path_factory) -> Path:
 
 
 def load(folder, dataset, ood=None):
-    return load_data(dataset, ood, data_dir=folder, cache_dir=folder / "cache")
+    return load_trial_data(dataset, ood, data_dir=folder, cache_dir=folder / "cache")
 
 
 def test_load_data_honours_sizes_and_split(folder):

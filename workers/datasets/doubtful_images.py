@@ -1,6 +1,6 @@
-"""Finds images that can be read and yet make results doubtful: of one colour, repeated, leaked.
+"""Finds readable images that make results doubtful: of a single colour, repeated, leaked.
 
-Images count as identical when all their pixels are, at the size at which they are trained on.
+Images are identical if all their pixels are equal, at the size used for training.
 """
 
 from __future__ import annotations
@@ -11,16 +11,19 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["findings"]
+from workers.datasets.notes import counted_of
 
+__all__ = ["describe_doubtful_images"]
+
+_COLOUR = "a single colour"
 _Images = npt.NDArray[np.uint8]
 _Labels = npt.NDArray[np.int64]
 
 
-def findings(
+def describe_doubtful_images(
     train_images: _Images, train_labels: _Labels, test_images: _Images, test_labels: _Labels
 ) -> tuple[str, ...]:
-    """Return a sentence for each kind of doubtful image that there is.
+    """Return one sentence per kind of doubtful image that occurs.
 
     Args:
         train_images: uint8, shape (n, height, width, channels).
@@ -34,14 +37,21 @@ def findings(
         classes.setdefault(digest, set()).add(label)
     leaked = sum(digest in classes for digest in _digests(test_images))
     disputed = sum(len(classes[digest]) > 1 for digest in digests)
-    counted = [
-        (_constant(train_images), len(train_images), "training images hold a single colour"),
-        (_constant(test_images), len(test_images), "test images hold a single colour"),
-        (len(digests) - len(classes), len(digests), "training images repeat another one"),
-        (disputed, len(digests), "training images occur under more than one class"),
-        (leaked, len(test_labels), "test images are identical to a training image"),
+    found = [
+        (_constant(train_images), len(train_images), "training images", "holds", "hold", _COLOUR),
+        (_constant(test_images), len(test_images), "test images", "holds", "hold", _COLOUR),
+        (
+            *(len(digests) - len(classes), len(digests)),
+            *("training images", "repeats", "repeat", "another one"),
+        ),
+        (disputed, len(digests), "training images", "occurs", "occur", "under more than one class"),
+        (leaked, len(test_labels), "test images", "is", "are", "identical to a training image"),
     ]
-    return tuple(f"{count:,} of {total:,} {what}" for count, total, what in counted if count)
+    return tuple(
+        counted_of(count, total, f"{images} {singular} {rest}", f"{images} {plural} {rest}")
+        for count, total, images, singular, plural, rest in found
+        if count
+    )
 
 
 def _digests(images: _Images) -> list[bytes]:

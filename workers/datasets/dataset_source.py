@@ -1,4 +1,4 @@
-"""What a built-in data set hands to the loader: a key that names its content, and its maker."""
+"""Source of a data set for the loader: a key of its content, and a function that builds it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from workers.datasets.dataset import ImageDataset
 from workers.datasets.errors import InvalidRequestError
 
-__all__ = ["Source", "reject_options"]
+__all__ = ["DatasetSource", "require_known_options"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where a data set comes from.
+class DatasetSource:
+    """Source of a data set.
 
     Args:
-        key: Names the content cheaply; the same key is the same data.
-        build: Reads and decodes it; called once a machine.
-        notes: What is left out, in sentences for the user.
+        key: Identifies the content without reading all of it; equal keys mean equal data.
+        build: Reads and decodes the data; called once per machine.
+        notes: Sentences for the user about files that are left out.
     """
 
     key: str
@@ -27,8 +27,8 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def reject_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
-    """Raise InvalidRequestError on the first option that the data set does not have."""
+def require_known_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:
+    """Raise InvalidRequestError for the first unknown option of a data set."""
     for option in options:
         if option not in allowed:
             raise InvalidRequestError(

@@ -1,7 +1,7 @@
-"""Writes corrupted images to disk, one file a cell (corruption, severity), in parallel.
+"""Files of corrupted images, one per cell (corruption, severity), written in parallel.
 
-Threads: the work is NumPy, SciPy, OpenCV and Pillow, which free the interpreter, and a thread
-starts at once inside any process. A cell that exists is whole, so that work resumes by the cell.
+Threads are enough: NumPy, SciPy, OpenCV and Pillow release the interpreter lock. A file that exists
+is complete, so that interrupted work resumes with the next cell.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from workers.datasets.cache import require_space
 from workers.datasets.dataset import Images
 from workers.datasets.errors import InvalidRequestError
 
-__all__ = ["Cell", "Progress", "require_cells", "save_images", "write_cells"]
+__all__ = ["CorruptionCell", "Progress", "require_cells", "save_images", "write_cells"]
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and the total; from one thread at a time."""
+"""Called with the completed amount and the total, from one thread at a time."""
 
-_CHUNK_BYTES = 4 * 2**20  # made, written and reported at once
+_CHUNK_BYTES = 4 * 2**20  # generated, written and reported at once
 
 
-class Cell(NamedTuple):
+class CorruptionCell(NamedTuple):
     """One corruption at one severity."""
 
     corruption: str
@@ -36,38 +36,38 @@ class Cell(NamedTuple):
 
     @property
     def file(self) -> str:
-        """Name of its file."""
+        """File name."""
         return f"{self.corruption}-{self.severity}.npy"
 
 
 def write_cells(
     folder: Path,
-    cells: Iterable[Cell],
-    make: Callable[[Cell, slice], Images],
+    cells: Iterable[CorruptionCell],
+    make: Callable[[CorruptionCell, slice], Images],
     shape: tuple[int, int, int, int],
     *,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[Cell]:
-    """Write the cells that ``folder`` lacks; yield each cell once it is there.
+) -> Iterator[CorruptionCell]:
+    """Write the missing cells of ``folder``; yield each cell when its file exists.
 
     Args:
-        folder: Where the files go; made if absent.
-        cells: The cells wanted.
+        folder: Folder of the files; created if missing.
+        cells: The requested cells.
         make: Returns the images of a cell at a slice of positions.
-        shape: Of a cell: (images, height, width, channels).
-        workers: Threads; as many as the process has processors by default.
+        shape: Shape of a cell: (images, height, width, channels).
+        workers: Number of threads; by default the number of processors.
         progress: Called with the images written and their total.
 
     Raises:
-        InsufficientSpaceError: The disk is too small for what is missing.
+        InsufficientSpaceError: The disk is too small for the missing cells.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = list(cells)
-    missing = [cell for cell in wanted if not (folder / cell.file).exists()]
+    requested = list(cells)
+    missing = [cell for cell in requested if not (folder / cell.file).exists()]
     cell_bytes = int(np.prod(shape))
     require_space(folder, len(missing) * cell_bytes, key="ood.corruptions")
-    yield from (cell for cell in wanted if cell not in missing)
+    yield from (cell for cell in requested if cell not in missing)
 
     chunk = max(1, _CHUNK_BYTES * shape[0] // cell_bytes)
     starts = range(0, shape[0], chunk)
@@ -80,7 +80,7 @@ def write_cells(
             if progress is not None:
                 progress(done, total)
 
-    def write(cell: Cell) -> Cell:
+    def write(cell: CorruptionCell) -> CorruptionCell:
         unfinished = folder / f".{cell.file}.unfinished"
 
         def chunks() -> Iterator[Images]:
@@ -102,7 +102,7 @@ def write_cells(
 
 
 def save_images(path: Path, shape: tuple[int, ...], chunks: Iterable[Images]) -> None:
-    """Write consecutive parts of an array of this shape as one ``.npy`` file, to the disk."""
+    """Write consecutive parts of an array as one ``.npy`` file and flush it to the disk."""
     with path.open("wb") as file:
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
@@ -112,16 +112,16 @@ def save_images(path: Path, shape: tuple[int, ...], chunks: Iterable[Images]) ->
         os.fsync(file.fileno())
 
 
-def require_cells(corruptions: Iterable[str], severities: Iterable[int]) -> list[Cell]:
+def require_cells(corruptions: Iterable[str], severities: Iterable[int]) -> list[CorruptionCell]:
     """Return the cells of these corruptions and severities, corruption by corruption.
 
     Raises:
-        InvalidRequestError: One does not exist, is named twice, or none is named.
+        InvalidRequestError: A value is unknown or repeated, or a list is empty.
     """
     names, numbers = list(corruptions), list(severities)
     _require_known("ood.corruptions", names, CORRUPTIONS)
     _require_known("ood.severities", numbers, SEVERITIES)
-    return [Cell(name, number) for name in names for number in numbers]
+    return [CorruptionCell(name, number) for name in names for number in numbers]
 
 
 def _require_known(key: str, values: Sequence[object], allowed: Sequence[object]) -> None:

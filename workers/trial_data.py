@@ -1,7 +1,7 @@
-"""A trial's images on the device that trains.
+"""Images of a trial: loading, placement on the device that trains, batches, normalisation.
 
-Images stay uint8, 1 byte a value, and become normalised floats a chunk at a time: a whole data set
-fits an accelerator's memory, and no process but the trial's touches an image.
+Images stay uint8, one byte per value, and become normalised floats one chunk at a time, so that a
+whole data set fits into the memory of an accelerator. No other process handles them.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from workers.datasets import CorruptedSet, ImageSet, corrupted_test_set, load_da
 from workers.seeding import stream
 from workers.spec import DatasetSpec, OodSpec
 
-__all__ = ["DeviceData", "DeviceImages", "Normalisation", "TrialData", "load_data"]
+__all__ = ["DeviceData", "DeviceImages", "Normalisation", "TrialData", "load_trial_data"]
 
-# Values augmented and normalised at once: few kernels on an accelerator, near the caches of a CPU.
+# Values augmented and normalised at once: few kernels on an accelerator, cache-sized on a CPU.
 _CHUNK_VALUES = {"cpu": 2**18, "accelerator": 2**24}
-# Share of an accelerator's memory that ``placement: auto`` lets the images of a trial take.
+# Share of an accelerator's memory that images may take with ``placement: auto``.
 _RESIDENT_SHARE = 0.1
 _CORRUPTED_IMAGES_AT_ONCE = 2_000
 
@@ -35,14 +35,14 @@ class TrialData:
     """All images of a trial, on the host.
 
     Args:
-        train: Images to learn from.
-        validation: Images to choose by.
-        ood: The corrupted test set; None where not asked for.
-        num_classes: Classes of the data set.
-        mean: Of each channel over the training images, pixels in [0, 1].
+        train: Training images.
+        validation: Validation images.
+        ood: The corrupted test set; None without one.
+        num_classes: Number of classes.
+        mean: Mean of each channel over the training images, pixels in [0, 1].
         std: Standard deviation, likewise.
-        fingerprint: Hashes of what the images come from; empty for images made by hand.
-        notes: What a user should know of the data before trusting results on them, in sentences.
+        fingerprint: Digests of the data; empty for images without a source.
+        notes: Sentences about the data that a user should know.
     """
 
     train: ImageSet
@@ -71,19 +71,19 @@ class TrialData:
         return sum(x.nbytes for x in (self.train.images, self.validation.images, *corrupted))
 
 
-def load_data(
+def load_trial_data(
     dataset: DatasetSpec, ood: OodSpec | None, *, data_dir: Path, cache_dir: Path
 ) -> TrialData:
-    """Load the images that a specification names; make corrupted ones that are not there yet.
+    """Load the images of a specification; generate missing corrupted images.
 
     Args:
-        dataset: Which images, and which of them validate.
+        dataset: Data set and its split.
         ood: The corrupted test set, if any.
-        data_dir: Where data sets lie.
-        cache_dir: Where subsets and generated images are kept.
+        data_dir: Folder of the data sets.
+        cache_dir: Folder of subsets and generated images.
 
     Raises:
-        DatasetError: Images are missing, damaged, or fewer than asked for.
+        DatasetError: Images are missing, damaged, or fewer than requested.
     """
     whole = load_dataset(dataset.name, options=dataset.kwargs, data_dir=data_dir)
     parts = split(
@@ -120,12 +120,12 @@ def load_data(
 
 
 class DeviceData:
-    """A trial's images, to be read in batches on one device; trials can share it.
+    """The images of a trial as batches on one device; trials can share it.
 
     Args:
         data: The images.
-        device: Where batches are wanted.
-        placement: Keep images on the device, on the host, or on the device where they fit.
+        device: Device of the batches.
+        placement: ``device``, ``host``, or ``auto`` for the device if the images fit.
     """
 
     def __init__(self, data: TrialData, device: torch.device, placement: str = "auto") -> None:
@@ -135,7 +135,7 @@ class DeviceData:
         self.train = DeviceImages([data.train], device, resident=resident)
         self.validation = DeviceImages([data.validation], device, resident=resident)
         self.ood: list[DeviceImages] = []
-        """Cells in order, several in one where they are small."""
+        """The corruption cells in order; small ones are joined."""
         if data.ood is not None:
             cells = [ImageSet(images, data.ood.labels) for _, images in data.ood]
             together = max(1, _CORRUPTED_IMAGES_AT_ONCE // len(data.ood.labels))
@@ -150,8 +150,8 @@ class DeviceImages:
 
     Args:
         sources: The images.
-        device: Where batches are wanted.
-        resident: Keep all images there; else each chunk is copied when it is read.
+        device: Device of the batches.
+        resident: Keep all images on the device; otherwise each chunk is copied when it is read.
     """
 
     def __init__(
@@ -176,9 +176,9 @@ class DeviceImages:
         seed: int,
         epoch: int,
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield the batches of a training epoch; order and augmentation follow (seed, epoch).
+        """Yield the batches of a training epoch; order and augmentation depend on (seed, epoch).
 
-        The images of an incomplete last batch are left out; which ones changes with the epoch.
+        The images of an incomplete last batch are left out; they differ between epochs.
         """
         whole = len(self) - len(self) % batch_size
         order = torch.randperm(len(self), generator=stream(seed, "order", epoch))[:whole]
@@ -194,19 +194,19 @@ class DeviceImages:
     def in_order(
         self, normalise: Normalisation, *, batch_size: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield all images in batches, as they are."""
+        """Yield all images in batches, in order and without augmentation."""
         for images, labels in _batches(self._images, self.labels, batch_size):
             yield normalise(images.to(self.device, non_blocking=True)), labels
 
 
 class Normalisation:
-    """Turns uint8 images into what a network takes: (x / 255 - mean) / std.
+    """Normalises uint8 images for a network: (x / 255 - mean) / std.
 
     Args:
-        mean: Of each channel, pixels in [0, 1].
+        mean: Mean of each channel, pixels in [0, 1].
         std: Standard deviation, likewise.
-        device: Where the images will be.
-        channels_last: The memory format of the result.
+        device: Device of the images.
+        channels_last: Whether the result has the channels last in memory.
     """
 
     def __init__(
@@ -234,12 +234,12 @@ def _batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor
 
 
 def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The arrays one after the other; a single one stays mapped from its file."""
+    """Concatenate arrays; a single one stays mapped from its file."""
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
 
 
 def _fits(data: TrialData, device: torch.device) -> bool:
-    """Whether the images take a small part of the device's memory."""
+    """Whether the images take a small share of the device's memory."""
     if device.type != "cuda":
         return True
     total = torch.cuda.get_device_properties(device).total_memory

@@ -1,4 +1,4 @@
-"""Decodes one image file to 8-bit grey or colour; what each of Pillow's modes becomes.
+"""Decoding of image files to 8-bit grey or colour, for each of Pillow's modes.
 
     1, L, P, RGB, RGBX, CMYK, YCbCr, LAB, HSV   Pillow's conversion, colour profiles not applied
     LA, La, PA, RGBA, RGBa, transparent colours  laid over white
@@ -6,8 +6,8 @@
     I from PNG and PGM                           [0, 65535], likewise
     any other I, and F                           ``value_range`` mapped to [0, 255], else refused
 
-``value_range`` replaces the range of all modes of more than 8 bits; values beyond it are cut off.
-Pillow's own conversion of these modes cuts off at 255 instead, which leaves plain white or black.
+``value_range`` replaces the range of all modes of more than 8 bits; values beyond it are
+clipped. Pillow's own conversion of these modes clips at 255, which leaves plain white or black.
 The orientation of the EXIF data is applied. Of several frames the first is used.
 """
 
@@ -25,7 +25,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from workers.datasets.dataset import Images
 
-__all__ = ["FileState", "Picture", "UnusableImageError", "decode", "eight_bit", "suffixes"]
+__all__ = [
+    "DecodedImage",
+    "FileState",
+    "UnusableImageError",
+    "decode_image",
+    "image_suffixes",
+    "to_eight_bits",
+]
 
 FORMATS = (
     "AVIF",
@@ -53,7 +60,7 @@ _PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
 _SIXTEEN_BITS = {"I;16", "I;16B", "I;16L", "I;16N"}
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # tags of TIFF 6.0
 _WHITE_IS_ZERO = 0
-_MOST_PIXELS = 89_478_485
+_MAX_PIXELS = 89_478_485
 """Pillow's limit for what it takes for a decompression bomb: 256 MiB of 24-bit pixels."""
 
 
@@ -61,8 +68,8 @@ class UnusableImageError(Exception):
     """An image that cannot be used.
 
     Args:
-        problem: What is wrong, to follow the name of its file.
-        remedy: What to do about it.
+        problem: What is wrong; follows the name of the file in messages.
+        remedy: How to correct it.
     """
 
     def __init__(self, problem: str, remedy: str = "replace or remove it") -> None:
@@ -72,7 +79,7 @@ class UnusableImageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """Size and modification time of a file, which tell whether it has changed."""
+    """Size and modification time of a file, to detect changes."""
 
     size_bytes: int
     modified_ns: int
@@ -84,7 +91,7 @@ class FileState:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class DecodedImage:
     """A decoded image.
 
     Args:
@@ -101,19 +108,19 @@ class Picture:
 
 
 @cache
-def suffixes() -> frozenset[str]:
+def image_suffixes() -> frozenset[str]:
     """Return the suffixes, in lower case with the dot, of the files that can be decoded."""
     known = Image.registered_extensions()
     return frozenset(suffix for suffix, name in known.items() if name in FORMATS)
 
 
-def decode(
+def decode_image(
     path: Path,
     state: FileState,
     size: int,
     channels: int,
     value_range: tuple[float, float] | None = None,
-) -> Picture:
+) -> DecodedImage:
     """Return an image's central square, resized with an anti-aliasing filter.
 
     Args:
@@ -148,10 +155,10 @@ def decode(
     return picture
 
 
-def eight_bit(
+def to_eight_bits(
     image: Image.Image, channels: int, value_range: tuple[float, float] | None = None
 ) -> Image.Image:
-    """Return a picture in mode L or RGB, by the table above.
+    """Convert an image to mode L or RGB, by the table above.
 
     Raises:
         UnusableImageError: Its mode cannot be converted.
@@ -176,41 +183,41 @@ def eight_bit(
 
 def _read(
     file: BinaryIO, size: int, channels: int, value_range: tuple[float, float] | None
-) -> Picture:
-    """Return the picture that an opened file holds."""
+) -> DecodedImage:
+    """Decode the image in an open file."""
     with Image.open(file, formats=FORMATS) as image:
         return _square(image, size, channels, value_range)
 
 
 def _square(
     image: Image.Image, size: int, channels: int, value_range: tuple[float, float] | None
-) -> Picture:
+) -> DecodedImage:
     """Return the central square of an image."""
-    if image.width * image.height > _MOST_PIXELS:
+    if image.width * image.height > _MAX_PIXELS:
         raise _too_large(f"{image.width} x {image.height} pixels")
     # The further pictures of a camera's MPO file are previews or other views of its first one.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     image.load()
     peak = _peak(image, value_range)
-    picture = _upright(eight_bit(image, channels, value_range), image)
+    picture = _upright(to_eight_bits(image, channels, value_range), image)
     side = min(picture.size)
     left, top = (picture.width - side) // 2, (picture.height - side) // 2
     square = (left, top, left + side, top + side)
     resized = picture.resize((size, size), Image.Resampling.BILINEAR, box=square)
     pixels = np.asarray(resized).reshape(size, size, channels)
-    return Picture(pixels, frames, _is_transparent(image), peak)
+    return DecodedImage(pixels, frames, _is_transparent(image), peak)
 
 
 def _upright(picture: Image.Image, source: Image.Image) -> Image.Image:
-    """Turn a picture as the EXIF data of its file say; damaged EXIF data say nothing."""
+    """Apply the orientation in the EXIF data; damaged EXIF data are ignored."""
     try:
         orientation = source.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # noqa: BLE001 - any error may come; the pixels are whole all the same
+    except Exception:  # noqa: BLE001 - damaged EXIF data raise errors of any kind; the pixels are intact
         return picture
     if orientation == 1:
         return picture
     turned = picture.copy()
-    turned.info = {}  # of the file's metadata only the orientation counts
+    turned.info = {}  # drop all metadata except the orientation
     turned.getexif()[ExifTags.Base.Orientation] = orientation
     return ImageOps.exif_transpose(turned)
 
@@ -239,7 +246,7 @@ def _range(image: Image.Image, given: tuple[float, float] | None) -> tuple[float
 
 
 def _scaled(image: Image.Image, limits: tuple[float, float]) -> Image.Image:
-    """Map a range of values linearly to [0, 255]; what lies beyond is cut off."""
+    """Map a range of values linearly to [0, 255]; values beyond it are clipped."""
     values = _values(image)
     if not np.isfinite(values).all():
         raise UnusableImageError("holds values that are not finite", "replace or remove them")
@@ -273,5 +280,5 @@ def _tag(image: Image.Image, number: int, default: int) -> int:
 
 def _too_large(what: str) -> UnusableImageError:
     return UnusableImageError(
-        f"is too large: {what}, at most {_MOST_PIXELS:,} pixels are allowed", "scale it down"
+        f"is too large: {what}, at most {_MAX_PIXELS:,} pixels are allowed", "scale it down"
     )
