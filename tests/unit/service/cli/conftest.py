@@ -1,4 +1,4 @@
-"""Runs commands against the real service of the folder above."""
+"""Fixtures that run commands against a real service."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def run(service: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command; its words as arguments."""
+    """Run a command with the given words."""
     monkeypatch.setenv("SASAM_URL", service.url)
     monkeypatch.setenv("COLUMNS", "80")
 
@@ -40,6 +40,13 @@ def client(service: Any) -> Iterator[Client]:
 def sweep(client: Client, specification: str) -> Sweep:
     """A new sweep, the latest one."""
     return client.sweeps.submit(specification)
+
+
+@pytest.fixture
+def completed(service: Any, sweep: Sweep) -> Sweep:
+    """A completed sweep; all trials of SA-SAM have diverged."""
+    service.complete(sweep.sweep_id, sa_sam="diverged")
+    return sweep
 
 
 @pytest.fixture
