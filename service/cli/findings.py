@@ -1,4 +1,4 @@
-"""Findings of ``sasam doctor``: what a check reports, and its type."""
+"""Findings of ``sasam doctor``: result and type of a check."""
 
 from __future__ import annotations
 

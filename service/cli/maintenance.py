@@ -55,7 +55,7 @@ def restore(file: File) -> None:
     sweeps = count_of(manifest.rows.get("sweeps", 0), "sweep")
     echo(
         f"restored {sweeps} from the backup of {manifest.created_at}; start the service, then "
-        "`sasam repair --all` adds what MLflow recorded later"
+        "`sasam repair --all` adds sweeps that MLflow recorded later"
     )
 
 
@@ -70,7 +70,7 @@ def prune(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only show what would be removed.")
+        bool, typer.Option("--dry-run", help="Only list the sweeps whose files would be removed.")
     ] = False,
 ) -> None:
     """Remove checkpoints and prepared images of sweeps that ended long ago; results are kept."""
@@ -116,7 +116,7 @@ def repair(
     output: Output = OutputFormat.TABLE,
     url: Url = None,
 ) -> None:
-    """Rebuild from MLflow what the database has lost; for administrators."""
+    """Restore sweeps and trials from MLflow that the database has lost; for administrators."""
     if (sweep is None) != every:
         raise CliError("name either a sweep or --all", ExitStatus.USAGE)
     with connect(url) as client:
