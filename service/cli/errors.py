@@ -117,7 +117,7 @@ def _explain_wrong_state(error: Any) -> _Explanation:
     """Name the commands that the sweep's state allows, as the command line calls them."""
     allowed = error.extra["allowed"]
     possible = ", ".join(f"`sasam {command_name(command)}`" for command in allowed) or "none"
-    message = f"the sweep is {error.extra['state']}; possible commands: {possible}"
+    message = f"the state of the sweep is {error.extra['state']}; possible commands: {possible}"
     return [message], ExitStatus.FAILED
 
 

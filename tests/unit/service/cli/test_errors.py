@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from service.cli.application import app
 from service.cli.errors import CliError, ExitStatus, report_errors
+from service.client.errors import FieldProblem, ProblemError
 from service.security.access import Role
 from service.security.tokens import Tokens
 
@@ -50,6 +51,16 @@ def test_invalid_setting_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> 
         (CliError("no", ExitStatus.USAGE), 2, "sasam: no"),
         (PermissionError(13, "Permission denied", "/x"), 1, "sasam: /x: permission denied"),
         (KeyboardInterrupt(), 130, ""),
+        (
+            ProblemError(422, "invalid-request", "", (FieldProblem("query.limit", "no", "0"),)),
+            2,
+            "sasam: the request is invalid\n  query.limit: no (got 0)\n",
+        ),
+        (
+            ProblemError(409, "wrong-state", "", extra={"state": "failed", "allowed": []}),
+            1,
+            "sasam: the state of the sweep is failed; possible commands: none\n",
+        ),
         (KeyError("x"), 1, "sasam: KeyError: 'x' (set SASAM_DEBUG=1 for the details of this"),
     ],
 )
