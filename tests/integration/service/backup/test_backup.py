@@ -366,8 +366,8 @@ def test_commands_back_up_and_restore(settings_in: Callable[..., Settings], tmp_
         )
 
     file = str(tmp_path / "b.tar.gz")
-    assert "1 sweeps, 8 trials, with MLflow's database" in run("old", "backup", file).stdout
-    assert "restored 1 sweeps" in run("new", "restore", file).stdout
+    assert "1 sweep, 8 trials, with MLflow's database" in run("old", "backup", file).stdout
+    assert "restored 1 sweep from the backup" in run("new", "restore", file).stdout
     refused = run("new", "restore", file)
     assert refused.returncode == 1
     assert "restore into an empty" in refused.stderr

@@ -1,36 +1,31 @@
-"""What a terminal shows of sweeps, trials and summaries."""
+"""Tables of sweeps, trials, summaries, the catalog and presets for the terminal."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.measure import Measurement
-from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from workers.characters import escape_controls
+from service.cli.wording import command_name, duration, progress_words
 from workers.moments import moment_text
 
 if TYPE_CHECKING:
-    from service.client import CatalogView as Catalog
-    from service.client import PresetView as Preset
+    from service.client import CatalogView, PresetView
     from service.sensitivity import SummaryTable
-    from service.sweeps.schemas import DryRunView, Progress, SweepDetail, SweepView
+    from service.sweeps.schemas import DryRunView, SweepDetail, SweepView
     from service.trials.schemas import TrialView
 
 __all__ = [
     "catalog_tables",
-    "console",
     "dry_run_table",
-    "duration",
     "fields",
     "presets_table",
-    "progress_words",
     "state_text",
     "summary_table",
     "sweep_table",
@@ -48,37 +43,10 @@ _STATE_STYLES = {
     "cancelled": "yellow",
     "paused": "yellow",
 }
-_PIPE_WIDTH = 160
-
-
-def console(*, stderr: bool = False, is_wide: bool = False) -> Console:
-    """A console; with ``is_wide`` one that is no terminal folds no row of a table."""
-    made = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
-    if is_wide and not made.is_terminal:
-        made.width = _PIPE_WIDTH
-    return made
-
-
-class _Console(Console):
-    """A console that escapes control characters of what it shows; its own colours stay."""
-
-    def render_str(self, text: str, **options: Any) -> Text:
-        """Text of a cell, escaped before it is measured."""
-        return super().render_str(escape_controls(text), **options)
-
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterator[Segment]:
-        """The segments of what is shown."""
-        for segment in super().render(renderable, options):
-            if segment.control:
-                yield segment
-            else:
-                yield Segment(escape_controls(segment.text), segment.style)
 
 
 def table(*columns: str, title: str | None = None) -> Table:
-    """A plain table with its first column to the left."""
+    """Create a plain table of left-aligned columns."""
     made = Table(box=None, title=title, title_justify="left", pad_edge=False, header_style="bold")
     for column in columns:
         made.add_column(column, overflow="fold")
@@ -86,7 +54,7 @@ def table(*columns: str, title: str | None = None) -> Table:
 
 
 def fields(pairs: Iterable[tuple[str, RenderableType]]) -> Table:
-    """Names and values, a pair a line."""
+    """Lay out names and values, one pair per line."""
     made = Table.grid(padding=(0, 2))
     made.add_column(style="bold")
     made.add_column(overflow="fold")
@@ -96,33 +64,12 @@ def fields(pairs: Iterable[tuple[str, RenderableType]]) -> Table:
 
 
 def state_text(state: str) -> Text:
-    """A state or an outcome in its colour."""
+    """Return a state or an outcome in its colour."""
     return Text(state, style=_STATE_STYLES.get(state, ""))
 
 
-def duration(seconds: float) -> str:
-    """Seconds as minutes:seconds, with hours where there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def progress_words(progress: Progress) -> str:
-    """Running, diverged, failed, throughput and time left, as far as there is any."""
-    counts = [
-        f"{getattr(progress, name)} {name}"
-        for name in ("running", "diverged", "pruned", "failed", "cancelled")
-        if getattr(progress, name) or name in ("running", "diverged")
-    ]
-    if progress.trials_per_minute is not None:
-        counts.append(f"{progress.trials_per_minute:.1f} trials/min")
-    if progress.seconds_left is not None:
-        counts.append(f"{duration(progress.seconds_left)} left")
-    return ", ".join(counts)
-
-
 def sweeps_table(sweeps: Sequence[SweepView]) -> Table:
-    """Sweeps, a row each."""
+    """Lay out sweeps, one row per sweep."""
     made = table("sweep", "name", "state", "trials", "diverged", "failed", "left", "submitted")
     for sweep in sweeps:
         progress = sweep.progress
@@ -141,7 +88,7 @@ def sweeps_table(sweeps: Sequence[SweepView]) -> Table:
 
 
 def sweep_table(sweep: SweepDetail, base_url: str) -> Table:
-    """One sweep, a field a line."""
+    """Lay out one sweep, one field per line."""
     progress = sweep.progress
     pairs: list[tuple[str, RenderableType]] = [
         ("sweep", sweep.sweep_id),
@@ -155,7 +102,7 @@ def sweep_table(sweep: SweepDetail, base_url: str) -> Table:
         ("ended", _moment(sweep.ended_at)),
         ("creator", sweep.creator or ""),
         ("tags", ", ".join(f"{name}={value}" for name, value in sweep.tags.items())),
-        ("commands", ", ".join(sweep.commands)),
+        ("commands", ", ".join(map(command_name, sweep.commands))),
         ("page", base_url + sweep.links.page),
         ("MLflow", sweep.links.mlflow or ""),
     ]
@@ -163,7 +110,7 @@ def sweep_table(sweep: SweepDetail, base_url: str) -> Table:
 
 
 def dry_run_table(estimate: DryRunView) -> Table:
-    """What a sweep would cost."""
+    """Lay out the estimated cost of a sweep."""
     evaluations, seconds = estimate.gradient_evaluations, estimate.device_seconds
     return fields(
         [
@@ -175,7 +122,7 @@ def dry_run_table(estimate: DryRunView) -> Table:
 
 
 def trials_table(trials: Iterable[TrialView]) -> Table:
-    """Trials, a row each, accuracies in percent."""
+    """Lay out trials, one row per trial; accuracies are in percent."""
     made = table("trial", "optimizer", "lr", "wd", "seed", "status", "epoch", "val %", "OOD %")
     for trial in trials:
         made.add_row(
@@ -193,21 +140,21 @@ def trials_table(trials: Iterable[TrialView]) -> Table:
 
 
 def summary_table(summary: SummaryTable, on: Console) -> RenderableType:
-    """A summary, a row an optimizer; a column where the console is too narrow."""
+    """Lay out a summary, one row per optimizer; one column if the console is too narrow."""
     heads, rows = summary.columns, summary.rows
     numbers = _numbers(heads, rows, summary.title)
     unbounded = on.options.update_width(sys.maxsize)
     if Measurement.get(on, unbounded, numbers).minimum > on.width:
-        turned = tuple(zip(heads, *rows, strict=True))
-        heads, rows = turned[0], turned[1:]
+        transposed = tuple(zip(heads, *rows, strict=True))
+        heads, rows = transposed[0], transposed[1:]
         numbers = _numbers(heads, rows, summary.title)
     sentences = [Text(sentence) for sentence in summary.sentences]
     notes = [Text(f"- {note}", style="dim") for note in summary.notes]
     return Group(numbers, "", *sentences, *([""] if sentences else []), *notes)
 
 
-def catalog_tables(catalog: Catalog) -> RenderableType:
-    """What can be swept, a table a kind."""
+def catalog_tables(catalog: CatalogView) -> RenderableType:
+    """Lay out the catalog, one table each for optimizers, models and data sets."""
     tables: list[RenderableType] = []
     for kind in ("optimizers", "models", "datasets"):
         made = table("name", "title", "summary", title=kind)
@@ -217,8 +164,8 @@ def catalog_tables(catalog: Catalog) -> RenderableType:
     return Group(*tables, Text(f"corruptions: {', '.join(catalog.corruptions)}"))
 
 
-def presets_table(presets: Iterable[Preset]) -> Table:
-    """Specifications to start from; the comment on top says what each is."""
+def presets_table(presets: Iterable[PresetView]) -> Table:
+    """Lay out presets, one row per preset; the first comment of each describes it."""
     made = table("preset", "trials", "about")
     for preset in presets:
         first = preset.text.partition("\n")[0]
@@ -227,7 +174,7 @@ def presets_table(presets: Iterable[Preset]) -> Table:
 
 
 def _numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> Table:
-    """A table of numbers, to the right but for the first column; cells are never folded."""
+    """Create a table of right-aligned numbers behind a first column; cells are never folded."""
     made = Table(box=None, title=title, title_justify="left", pad_edge=False, header_style="bold")
     for position, head in enumerate(heads):
         made.add_column(head, justify="right" if position else "left")

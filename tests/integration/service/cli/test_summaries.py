@@ -1,4 +1,4 @@
-"""Commands that write figures and reports, and compare sweeps."""
+"""Summaries and comparisons of completed sweeps."""
 
 from __future__ import annotations
 
@@ -14,28 +14,33 @@ from service.client import Client, Sweep
 from workers.spec import load_spec
 
 
-@pytest.fixture
-def completed(service: Any, sweep: Sweep) -> Sweep:
-    service.complete(sweep.sweep_id)
-    return sweep
-
-
-def test_plot_all_writes_what_there_is_and_says_what_there_is_not(
-    run: Any, completed: Sweep, tmp_path: Path
+@pytest.mark.parametrize("columns", [80, 200])
+def test_summary_table_fits_the_terminal_and_loses_no_number(
+    run: Any, completed: Sweep, monkeypatch: pytest.MonkeyPatch, columns: int
 ) -> None:
-    answer = run("plot", completed.sweep_id, "--all", "--folder", str(tmp_path / "figures"))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    answer = run("summary", completed.sweep_id)
     assert answer.exit_code == 0
-    written = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert {"best.svg", "best.png", "best.csv", "accuracy-heatmap.svg"} <= written
-    assert not any(name.startswith("trace-heatmap") for name in written)
-    assert "trace-heatmap: No hessian_trace was measured." in answer.stderr
-    assert set(answer.stdout.split()) == {str(tmp_path / "figures" / name) for name in written}
+    assert max(map(len, answer.stdout.splitlines())) <= columns
+    assert "Tiny CNN on Digits" in answer.stdout
+    assert "4/4" in answer.stdout.split()
+    assert "…" not in answer.stdout
 
 
-def test_report_is_written_where_asked(run: Any, completed: Sweep, tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    assert run("report", completed.sweep_id, "--file", str(file)).exit_code == 0
-    assert file.read_text().startswith("<!doctype html>")
+def test_summary_for_programs(run: Any, completed: Sweep) -> None:
+    words = ("summary", completed.sweep_id, "-o")
+    assert json.loads(run(*words, "json").stdout)["diverged_trials"] == 4
+    rows = list(csv.DictReader(io.StringIO(run(*words, "csv").stdout)))
+    assert [row["optimizer"] for row in rows] == ["sa-sam", "msgd"]
+    assert r"\toprule" in run(*words, "latex").stdout
+    assert "diverged_trials: 4" in run(*words, "yaml").stdout
+
+
+def test_summary_too_early_says_so(run: Any, sweep: Sweep) -> None:
+    answer = run("summary", sweep.sweep_id)
+    assert answer.exit_code == 1
+    assert answer.stderr.startswith("sasam: ")
+    assert len(answer.stderr.splitlines()) == 1
 
 
 def test_summary_takes_its_options(run: Any, completed: Sweep) -> None:
