@@ -1,4 +1,4 @@
-"""A real service on a free port with a SQLite file; the tests play the reconciler in it."""
+"""A real service on a free port with a SQLite file; the tests act as its reconciler."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ import pytest
 import uvicorn
 from mlflow import MlflowClient
 from mlflow.entities import Metric
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from service.app import create_app
 from service.execution.trial_sync import record_runs
@@ -58,6 +58,9 @@ _CHROMIUM_ARGUMENTS = [
 ]
 
 
+expect.set_options(timeout=20_000)  # a busy machine draws its first figure after ten seconds
+
+
 @dataclass(frozen=True)
 class Site:
     """A running service.
@@ -80,27 +83,27 @@ class Site:
         return sweep.sweep_id, specification
 
     def move(self, sweep_id: str, *states: SweepState) -> None:
-        """Bring a sweep from the first state through the others."""
+        """Move a sweep from the first state through the others."""
         with self.database.transaction() as session:
             for before, after in pairwise(states):
                 values = {"started_at": datetime.now(UTC)} if after is SweepState.RUNNING else {}
                 assert transition(session, sweep_id, before, after, **values)
 
     def run(self, sweep_id: str) -> None:
-        """Bring a new sweep to where its driver runs."""
+        """Move a new sweep to the state "running"."""
         self.move(sweep_id, SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
 
     def start_trial(
         self, sweep_id: str, trial: TrialConfig, accuracy: float = 0.4, **values: Any
     ) -> None:
-        """Let a trial run, or go on."""
+        """Start a trial, or update a running one."""
         begun = {"outcome": None, "epoch": 1, "metrics": {"val_accuracy": accuracy}}
         self._record(sweep_id, trial, begun | values)
 
     def end_trial(
         self, sweep_id: str, trial: TrialConfig, accuracy: float | None, **values: Any
     ) -> None:
-        """Give a trial its result; without an accuracy it diverged."""
+        """End a trial; it has diverged if there is no accuracy."""
         metrics = {
             "val_accuracy": accuracy,
             "ood_accuracy": (accuracy or 0.2) - 0.1,
@@ -118,7 +121,7 @@ class Site:
         self._record(sweep_id, trial, ended | values)
 
     def complete(self, name: str, **changes: Any) -> tuple[str, SweepSpec]:
-        """A sweep that has ended with a result for every trial."""
+        """A completed sweep with a result for every trial."""
         sweep_id, specification = self.submit(name, **changes)
         self.run(sweep_id)
         for position, trial in enumerate(specification.trials):
@@ -127,7 +130,7 @@ class Site:
         return sweep_id, specification
 
     def _record(self, sweep_id: str, trial: TrialConfig, values: dict[str, Any]) -> None:
-        """Take in what MLflow might say of a trial, as the reconciler does."""
+        """Record a run as the reconciler does after it has read MLflow."""
         run = {
             "run_id": f"run-{trial.key}",
             "attempt": 1,
@@ -151,7 +154,7 @@ def free_port() -> int:
 
 
 def look_away_and_back(page: Page) -> None:
-    """Hide the page and show it again, as when another tab is looked at."""
+    """Hide the page and show it again, as when the user changes tabs."""
     for hidden in ("true", "false"):
         page.evaluate(
             f"Object.defineProperty(document, 'hidden', {{value: {hidden}, configurable: true}});"
@@ -161,14 +164,14 @@ def look_away_and_back(page: Page) -> None:
 
 @contextmanager
 def serve(home: Path, **changes: Any) -> Iterator[Site]:
-    """A service with its files in ``home``, and neither Ray nor MLflow behind it."""
+    """A service with its files in ``home``, without Ray and MLflow."""
     port, nowhere = free_port(), f"http://127.0.0.1:{free_port()}"
     settings = Settings(
         home=home,
         port=port,
         ray_address=nowhere,
         mlflow_tracking_uri=nowhere,
-        reconcile_seconds=3600,  # the tests play the reconciler
+        reconcile_seconds=3600,  # the tests act as the reconciler
         **changes,
     )
     app = create_app(settings)
@@ -196,6 +199,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield served
 
 
+@pytest.fixture(scope="package")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A service that requires tokens."""
+    with serve(tmp_path_factory.mktemp("guarded"), auth="required") as served:
+        yield served
+
+
 class Runs:
     """Runs in the MLflow server of a site."""
 
@@ -204,7 +214,7 @@ class Runs:
         self.experiment: str = self._client.create_experiment("pages")
 
     def log(self, curves: Mapping[str, Sequence[float]], files: Mapping[str, str]) -> str:
-        """A run with a value an epoch of each metric, and with text files; returns its id."""
+        """A run with one value per epoch and metric, and with text files; returns its id."""
         run_id: str = self._client.create_run(self.experiment).info.run_id
         self._client.log_batch(
             run_id,
@@ -221,7 +231,7 @@ class Runs:
 
 @pytest.fixture(scope="package")
 def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    """A real MLflow server where the site looks for one."""
+    """A real MLflow server at the address that the site uses."""
     folder = tmp_path_factory.mktemp("mlflow")
     uri = str(site.settings.mlflow_tracking_uri).rstrip("/")
     process = subprocess.Popen(
@@ -239,8 +249,8 @@ def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
     )
     deadline = time.monotonic() + 90
     while True:
-        assert process.poll() is None, "the server ended"
-        assert time.monotonic() < deadline, "the server never answered"
+        assert process.poll() is None, "the MLflow server exited"
+        assert time.monotonic() < deadline, "the MLflow server did not answer within 90 s"
         try:
             httpx.get(f"{uri}/health").raise_for_status()
             break
@@ -253,7 +263,7 @@ def runs(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium: the machine's, else Playwright's own."""
+    """Chromium as installed on this machine, else the one of Playwright."""
     with sync_playwright() as playwright:
         own = Path(playwright.chromium.executable_path)
         found = shutil.which("chromium") or (own if own.exists() else None)
@@ -266,36 +276,37 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(site: Site, browser: Browser) -> Iterator[Page]:
-    """A page that fails the test when anything goes wrong in it.
+    """A page that fails the test if its console has warnings or errors.
 
-    That a request was refused is what some tests are about; the browser calls it an error.
+    Refused requests are exempt: the browser reports them as errors, and some tests expect them.
     """
     context = browser.new_context(base_url=site.url)
     opened = context.new_page()
-    complaints: list[str] = []
+    messages: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            complaints.append(message.text)
+        is_refusal = message.text.startswith("Failed to load resource")
+        if message.type in {"error", "warning"} and not is_refusal:
+            messages.append(message.text)
 
     opened.on("console", listen)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("pageerror", lambda error: messages.append(str(error)))
     yield opened
     context.close()
-    assert not complaints
+    assert not messages
 
 
 @pytest.fixture
 def http(site: Site) -> Iterator[httpx.Client]:
-    """A client that is no browser."""
+    """An HTTP client that is not a browser."""
     with httpx.Client(base_url=site.url, timeout=30) as client:
         yield client
 
 
 @pytest.fixture(scope="package")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go: ``SASAM_TEST_ARTIFACTS``, else a temporary folder."""
-    wanted = os.environ.get("SASAM_TEST_ARTIFACTS")
-    folder = Path(wanted) if wanted else tmp_path_factory.mktemp("screenshots")
+    """Folder of screenshots: ``SASAM_TEST_ARTIFACTS``, else a temporary one."""
+    configured = os.environ.get("SASAM_TEST_ARTIFACTS")
+    folder = Path(configured) if configured else tmp_path_factory.mktemp("screenshots")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

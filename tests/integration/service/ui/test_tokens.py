@@ -1,8 +1,7 @@
-"""The pages behind tokens: the same, within what the caller's role may do."""
+"""Pages of a service that requires tokens: they offer what the caller's role allows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -12,15 +11,9 @@ from playwright.sync_api import Browser, Error, Page, expect
 from service.security.access import Role
 from service.security.tokens import Tokens
 
-from .conftest import look_away_and_back, serve
+from .conftest import look_away_and_back
 
 pytestmark = pytest.mark.xdist_group("pages")  # one Chromium, one MLflow
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with serve(tmp_path_factory.mktemp("guarded"), auth="required") as served:
-        yield served
 
 
 def _log_in(browser: Browser, guarded: Any, role: Role) -> Page:
@@ -50,7 +43,7 @@ def test_submitter_submits_and_follows(browser: Browser, guarded: Any) -> None:
 def test_reader_sees_no_button_that_would_be_refused(browser: Browser, guarded: Any) -> None:
     sweep_id, _ = guarded.submit("read-only")
     page = _log_in(browser, guarded, Role.READ)
-    expect(page.get_by_text("may read, not submit")).to_be_visible()
+    expect(page.get_by_text("may read, but not submit")).to_be_visible()
     expect(page.get_by_role("button", name="Submit")).to_have_count(0)
     page.goto(f"/sweeps/{sweep_id}")
     expect(page.locator(".commands")).to_be_empty()
@@ -62,7 +55,7 @@ def test_page_leads_to_the_form_when_the_login_is_over(browser: Browser, guarded
     page = _log_in(browser, guarded, Role.ADMIN)
     page.goto(f"/sweeps/{sweep_id}")
     Tokens(guarded.database).revoke("a-admin")
-    with suppress(Error):  # it may go there by itself meanwhile
+    with suppress(Error):  # the page may navigate by itself meanwhile
         look_away_and_back(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
     page.context.close()
