@@ -39,7 +39,7 @@ from service.settings import Settings
 from service.summaries.publishing import Publisher
 from service.ui import STATIC
 from service.ui import router as ui
-from service.ui.rendering import render_error
+from service.ui.page_responses import render_error
 
 __all__ = ["create_app"]
 

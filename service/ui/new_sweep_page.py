@@ -1,68 +1,45 @@
-"""The page that submits a sweep: presets, an editor that is checked as one types, a dry run."""
+"""Page that submits a sweep: presets and an editor with validation and a cost estimate."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 from dataclasses import dataclass
-from typing import Annotated
-from urllib.parse import parse_qs
 
 import yaml
 from fastapi import APIRouter, Depends, Response, status
 from fastapi.responses import RedirectResponse
 
 from service.api.catalog import list_presets
-from service.api.dependencies import read_text, sweep_service
 from service.catalog.presets import preset_text
-from service.problems import InvalidProblem, Problem
+from service.problems import Problem
 from service.security.access import Principal
 from service.security.csrf import require_same_origin
 from service.sweeps.schemas import DryRunView
 from service.sweeps.service import SweepService
-from service.ui.permissions import Caller, allows
-from service.ui.rendering import PageRoute, render_page
+from service.ui.dependencies import Caller, SweepsDep, may_post
+from service.ui.forms import Form
+from service.ui.page_responses import PageRoute, render_page
 from workers.spec import SpecError, SpecProblem, load_spec, read_stored
 
-__all__ = ["Check", "read_form", "router", "specification_text"]
+__all__ = ["Check", "router", "specification_text"]
 
 router = APIRouter(route_class=PageRoute)
 
-Sweeps = Annotated[SweepService, Depends(sweep_service)]
-
 _FIRST_PRESET = "digits"
-_MOST_FIELDS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What is wrong with a specification, or what it would cost."""
+    """The problems of a specification, or the estimated cost of a valid one."""
 
     problems: list[SpecProblem]
     estimate: DryRunView | None
 
 
-def read_form(body: Annotated[str, Depends(read_text)]) -> dict[str, str]:
-    """The fields of a form, within the size any request may have.
-
-    Raises:
-        InvalidProblem: There are more fields than any form has.
-    """
-    try:
-        fields = parse_qs(body, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
-    except ValueError:
-        count = body.count("&") + 1
-        detail = f"the form has {count} fields; at most {_MOST_FIELDS} are allowed"
-        raise InvalidProblem(detail, code="too-many-fields") from None
-    return {name: values[0] for name, values in fields.items()}
-
-
-Form = Annotated[dict[str, str], Depends(read_form)]
-
-
 @router.get("/new")
-def show_editor(sweeps: Sweeps, caller: Caller, preset: str = "", clone: str = "") -> Response:
-    """The editor with a preset or with another sweep's specification."""
+def show_editor(sweeps: SweepsDep, caller: Caller, preset: str = "", clone: str = "") -> Response:
+    """Show the editor with a preset, or with the specification of the sweep to clone."""
     if clone:
         text = specification_text(sweeps.get(clone).specification)
     else:
@@ -71,16 +48,16 @@ def show_editor(sweeps: Sweeps, caller: Caller, preset: str = "", clone: str = "
 
 
 @router.post("/new/check", dependencies=[Depends(require_same_origin)])
-def check(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
-    """What the editor shows while one types."""
+def check(form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
+    """Validate the specification; the editor requests this while the user types."""
     return render_page("_check.html", check=_check(sweeps, caller, form.get("specification", "")))
 
 
 @router.post("/new", dependencies=[Depends(require_same_origin)])
-def submit(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
-    """Submit what is in the editor; errors come back with it."""
+def submit(form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
+    """Submit the specification; if it is refused, show the editor again with the errors."""
     text = form.get("specification", "")
-    # The same form sent twice is one sweep; edited and sent again it is another.
+    # Sending the same form twice submits one sweep; an edited form submits another one.
     key = hashlib.sha256(f"{form.get('form', '')}\n{text}".encode()).hexdigest()
     try:
         sweep, _ = sweeps.submit(load_spec(text), f"page-{key}", submitter=caller)
@@ -92,7 +69,7 @@ def submit(form: Form, sweeps: Sweeps, caller: Caller) -> Response:
 
 
 def specification_text(specification: dict[str, object]) -> str:
-    """A stored specification as YAML for people, without what is default anyway."""
+    """A stored specification as YAML, without fields that have their default."""
     model = read_stored(specification)
     plain = model.model_dump(mode="json", exclude_defaults=True)
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
@@ -112,7 +89,7 @@ def _editor(
         "new.html",
         status_code=status_code,
         caller=caller,
-        may_submit=allows(caller, "/new"),
+        may_submit=may_post(caller, "/new"),
         presets=list_presets(),
         preset=preset,
         text=text,

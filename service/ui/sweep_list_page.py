@@ -1,20 +1,17 @@
-"""The first page: all sweeps."""
+"""Page with the list of all sweeps."""
 
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Query, Response
 
-from service.api.dependencies import database, sweep_service
 from service.states import SweepState
-from service.storage import Database
-from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository
+from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
+from service.ui.links import query_string
+from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
-from service.ui.permissions import Caller
-from service.ui.rendering import PageRoute, render_page
 
 __all__ = ["router"]
 
@@ -25,22 +22,29 @@ _PAGE_SIZE = 25
 
 @router.get("/")
 def show_sweeps(
-    stored: Annotated[Database, Depends(database)],
-    sweeps: Annotated[SweepService, Depends(sweep_service)],
+    database: DatabaseDep,
+    sweeps: SweepsDep,
     caller: Caller,
     state: Annotated[SweepState | str, Query(max_length=16)] = "",
     q: Annotated[str, Query(max_length=64)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> Response:
-    """Sweeps, newest first; the live part of the page is this page again."""
+    """List sweeps, newest first; the open page polls this address and replaces its list.
+
+    Args:
+        database: Database with the trials.
+        sweeps: Service that searches sweeps.
+        caller: Author of the request.
+        state: Only sweeps in this state; all if it is not a state.
+        q: Part of a name, or the beginning of an id.
+        page: Number of the page, from 1.
+    """
     states = [SweepState(state)] if state in set(SweepState) else []
     found, total = sweeps.search(
         states=states, text=q.strip(), offset=(page - 1) * _PAGE_SIZE, limit=_PAGE_SIZE
     )
-    with stored.snapshot() as session:
+    with database.snapshot() as session:
         best = TrialRepository(session).best_accuracies([sweep.sweep_id for sweep in found])
-    asked = {"state": state, "q": q}
-    query = urlencode({name: value for name, value in asked.items() if value})
     return render_page(
         "sweeps.html",
         sweeps=found,
@@ -49,6 +53,6 @@ def show_sweeps(
         states=list(SweepState),
         state=state,
         q=q,
-        query=query,
+        query=query_string(state=state, q=q),
         paging=Paging(page, _PAGE_SIZE, total),
     )
