@@ -65,7 +65,7 @@ class MlflowServer:
 
     def await_health(self) -> None:
         """Wait until it answers."""
-        wait_until(self._is_healthy, seconds=180, explain=self._log.read_text)
+        wait_until(self._is_healthy, seconds=400, explain=self._log.read_text)
 
     def kill(self) -> None:
         """End the whole process group, as a crash would."""

@@ -25,6 +25,7 @@ from service.trials.repository import TrialRepository
 from workers.spec import SweepSpec, load_spec
 
 from .ports import closed_url, free_port
+from .specifications import SMALL
 
 __all__ = [
     "Service",
@@ -34,17 +35,6 @@ __all__ = [
     "specification",
     "start_service",
 ]
-
-SPECIFICATION = """
-name: small
-dataset: digits
-ood: {corruptions: [fog], severities: [1], images: 100}
-model: cnn-tiny
-optimizers: [sa-sam, msgd]
-search: {learning_rate: [0.01, 0.1], weight_decay: [0, 1.0e-4]}
-training: {epochs: 2, batch_size: 64, augmentation: none}
-curvature: null
-"""
 
 
 def offline_settings(home: Path, **values: Any) -> Settings:
@@ -119,7 +109,7 @@ class Service:
         self, sweep_id: str, *, specification: SweepSpec | None = None, **failed: str
     ) -> None:
         """Bring a queued sweep to its end, with a result for every trial."""
-        self.end_trials(sweep_id, specification or load_spec(SPECIFICATION), **failed)
+        self.end_trials(sweep_id, specification or load_spec(SMALL), **failed)
         states = (SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING, SweepState.COMPLETED)
         self.move(sweep_id, *states)
 
@@ -148,4 +138,4 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture
 def specification() -> str:
     """A sweep of eight trials, as YAML."""
-    return SPECIFICATION
+    return SMALL

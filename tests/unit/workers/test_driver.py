@@ -47,6 +47,7 @@ def make_job(tmp_path: Path, **changes: Any) -> DriverJob:
     )
 
 
+@pytest.mark.slow
 def test_driver_of_a_network_beyond_the_machine_ends_by_itself(tmp_path: Path) -> None:
     job = make_job(tmp_path, model={"name": "cnn-tiny", "kwargs": {"width": 10**9}})
     ended = end_of_driver(job.model_dump_json())
@@ -54,6 +55,7 @@ def test_driver_of_a_network_beyond_the_machine_ends_by_itself(tmp_path: Path) -
     assert "sasam: model: the network is too large" in ended.stderr
 
 
+@pytest.mark.slow
 def test_driver_of_a_damaged_job_says_that_another_attempt_does_not_help() -> None:
     ended = end_of_driver('{"sweep_id": "abc\\u001b[31m"}')
     assert ended.returncode == EXIT_DEFECT, ended.stderr

@@ -46,6 +46,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
                 lambda: (
                     process.poll() is not None or http_answers(f"http://127.0.0.1:{port}/healthz")
                 ),
+                seconds=180,
                 explain=(home / "log").read_text,
             )
             assert process.poll() is None, (home / "log").read_text()

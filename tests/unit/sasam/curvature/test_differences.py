@@ -63,6 +63,7 @@ def test_products_on_networks_with_kinks_are_close(model, batches):
         assert relative_error(operator @ vector, exact @ vector) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("activation", "reformulated"),
     [(nn.Hardsigmoid, _HardsigmoidOfClamps), (nn.Hardswish, _HardswishOfClamps)],

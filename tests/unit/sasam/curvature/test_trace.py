@@ -20,6 +20,7 @@ def flat() -> torch.Tensor:
     return torch.linspace(0.5, 1.5, 200)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("spectrum", [outliers, flat], ids=["outliers", "flat"])
 def test_intervals_cover_the_trace_as_often_as_they_say(rotated, method, spectrum):
@@ -62,6 +63,7 @@ def test_standard_error_of_xtrace_is_that_of_its_runs(rotated, spectrum):
     assert inside >= 0.92
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spectrum", [outliers, flat], ids=["outliers", "flat"])
 def test_runs_that_stop_early_cover_as_often_as_they_say(rotated, spectrum):
     """1.96 standard errors of the first 8 samples cover 89 % to 91 %."""

@@ -214,6 +214,7 @@ def test_channels_last_and_empty_parameters_are_stepped(cls):
     torch.testing.assert_close(conv.weight, plain.weight.to(memory_format=torch.channels_last))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cls", OPTIMIZERS)
 def test_compiled_model_takes_the_same_steps(cls, problem):
     other = copy.deepcopy(problem)

@@ -205,6 +205,7 @@ def test_load_large_text_is_refused_in_bounded_time_and_memory(text):
     assert after.ru_maxrss - before.ru_maxrss < 300 * 2**10  # in KiB
 
 
+@pytest.mark.slow
 def test_validate_a_nest_that_contains_itself_is_refused():
     cycle: dict[str, Any] = {}
     cycle["a"] = [cycle, cycle]
