@@ -25,7 +25,7 @@ def test_sweep_whose_trials_fit_no_node_waits_for_one(world: World) -> None:
     assert (sweep.state, sweep.attempt) == ("queued", 0)
     assert sweep.reason == (
         "no node of the cluster fits a trial of 4 CPU + 2 GPU (nodes: 8 CPU + 0 GPU, 2 CPU + 4 "
-        "GPU); add one, or ask for less under resources"
+        "GPU); add one, or request less under resources"
     )
     world.ray.nodes.append({"CPU": 4.0, "GPU": 2.0})
     world.tick()
