@@ -103,12 +103,12 @@ def survey(name: str) -> str:
         )
         device_data = DeviceData(data, torch.device("cpu"))
         (record,) = run_trial(spec.trials[0], device_data)
-        method = facts["hessian_method"]
+        method = facts.hessian_method
         if record["outcome"] != "completed" or "hessian_trace.validation" not in record:
             method += f", but the trial {record['outcome']}"
         elif record["hessian_by_differences.validation"] != (method == "differences"):
             method += ", but the trial took the other"
-        return f"| `{name}` | {shown} | {facts['parameters']:,} | {method} |"
+        return f"| `{name}` | {shown} | {facts.parameters:,} | {method} |"
 
 
 def _write_images(folder: Path) -> None:
