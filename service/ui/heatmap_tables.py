@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.sensitivity import FigureData, SweepSummary, heatmap_layouts
-from service.sensitivity.figures import HeatmapCell, HeatmapLayout, HeatmapPanel
+from service.sensitivity.figures import HeatmapCell
 from service.sensitivity.number_format import split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.storage import TrialRow
@@ -128,30 +128,30 @@ def heatmap_tables(
     Returns:
         The tables; None unless the search is a grid.
     """
-    if specification.search.type != "grid":
+    search = specification.search
+    if search.type != "grid":
         return None
-    layout = heatmap_layouts(figure)[0] if figure else _empty_layout(specification, choice)
+    layout = heatmap_layouts(figure)[0] if figure else None
+    scale = "c" if layout and layout.is_log else "v"
+    # The figure has no panel of an optimizer without results; the page shows its grid, too.
+    cells = {_place(cell): cell for cell in layout.cells} if layout else {}
     n_running = Counter(
         (trial.optimizer, trial.learning_rate, trial.weight_decay) for trial in running
     )
-    scale = "c" if layout.is_log else "v"
+    rates, decays = sorted(search.learning_rate), sorted(search.weight_decay, reverse=True)
 
-    def row(cells: Sequence[HeatmapCell]) -> tuple[float, list[TableCell]]:
-        return cells[0].weight_decay, [
-            _cell(
-                cell,
-                scale,
-                choice,
-                n_running[cell.optimizer, cell.learning_rate, cell.weight_decay],
-            )
-            for cell in cells
+    def row(label: str, decay: float) -> list[TableCell]:
+        grid = [HeatmapCell(label, rate, decay) for rate in rates]
+        return [
+            _cell(cells.get(_place(cell), cell), scale, choice, n_running[_place(cell)])
+            for cell in grid
         ]
 
     panels = [
-        TablePanel(optimizer_title(panel.optimizer), [row(cells) for cells in panel.rows])
-        for panel in layout.panels
+        TablePanel(optimizer_title(label), [(decay, row(label, decay)) for decay in decays])
+        for label in specification.labels
     ]
-    return HeatmapTables(choice, layout.learning_rates, panels, figure.notes if figure else [])
+    return HeatmapTables(choice, rates, panels, figure.notes if figure else [])
 
 
 def shade_class(scale: str, shade: float) -> str:
@@ -164,22 +164,8 @@ def shade_class(scale: str, shade: float) -> str:
     return f"{scale}{min(int(shade * N_SHADES), N_SHADES - 1)}"
 
 
-def _empty_layout(specification: SweepSpec, choice: MetricChoice) -> HeatmapLayout:
-    """The grid of the specification without values."""
-    search = specification.search
-    if search.type != "grid":
-        raise ValueError(f"a heatmap needs a grid, not the search {search.type!r}")
-    rates = tuple(sorted(search.learning_rate))
-    decays = tuple(sorted(search.weight_decay, reverse=True))
-    panels = tuple(
-        HeatmapPanel(
-            label,
-            optimizer_title(label),
-            tuple(tuple(HeatmapCell(label, rate, decay) for rate in rates) for decay in decays),
-        )
-        for label in specification.labels
-    )
-    return HeatmapLayout(choice.title, 0.0, 1.0, False, rates, decays, panels)
+def _place(cell: HeatmapCell) -> tuple[str, float, float]:
+    return cell.optimizer, cell.learning_rate, cell.weight_decay
 
 
 def _cell(cell: HeatmapCell, scale: str, choice: MetricChoice, n_running: int) -> TableCell:

@@ -18,9 +18,9 @@ from workers.moments import moment_text
 
 __all__ = [
     "comparison_sentence",
-    "count",
     "counted",
     "duration",
+    "integer",
     "metric_title",
     "moment",
     "number",
@@ -29,14 +29,14 @@ __all__ = [
 ]
 
 
-def count(value: int) -> str:
+def integer(value: int) -> str:
     """An integer with separated thousands."""
     return f"{value:,}"
 
 
 def counted(value: int, noun: str) -> str:
     """A number with its noun: 1 trial, 1,200 trials."""
-    return f"{count(value)} {noun}{'' if value == 1 else 's'}"
+    return f"{integer(value)} {noun}{'' if value == 1 else 's'}"
 
 
 def percentage(fraction: float | None) -> str:

@@ -94,7 +94,7 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters |= {
     "comparison_sentence": labels.comparison_sentence,
-    "count": labels.count,
+    "integer": labels.integer,
     "counted": labels.counted,
     "duration": labels.duration,
     "metric_title": labels.metric_title,

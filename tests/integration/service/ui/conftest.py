@@ -65,7 +65,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(site: Site, browser: Browser) -> Iterator[Page]:
-    """A page that fails the test if its console has warnings or errors.
+    """A page that fails the test if its console has errors, or warnings of Vega.
 
     Refused requests are exempt: the browser reports them as errors, and some tests expect them.
     """
@@ -75,7 +75,8 @@ def page(site: Site, browser: Browser) -> Iterator[Page]:
 
     def listen(message: ConsoleMessage) -> None:
         is_refusal = message.text.startswith("Failed to load resource")
-        if message.type in {"error", "warning"} and not is_refusal:
+        is_warning_of_vega = message.text.startswith("WARN ")
+        if (message.type == "error" and not is_refusal) or is_warning_of_vega:
             messages.append(message.text)
 
     opened.on("console", listen)

@@ -131,7 +131,7 @@ def test_sweeps_are_chosen_and_compared(page: Page, site: Any) -> None:
     page.get_by_role("button", name="Compare").click()
     table = page.get_by_role("region", name="Numbers")
     expect(table.locator("tbody tr")).to_have_count(4)  # two optimizers each
-    page.get_by_text("1 difference of").click()
+    page.get_by_text("1 difference between").click()
     expect(page.get_by_role("region", name="Differences")).to_contain_text("seeds")
     expect(page.locator(".drawing svg")).to_be_visible()
 
