@@ -9,7 +9,7 @@ from rich.console import Console
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from service.cli.rendering import sweep_table
+from service.cli.tables import sweep_table
 from service.storage import Database, SweepRow
 from service.sweeps.schemas import SweepDetail
 
