@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -71,10 +71,22 @@ def trainable_parameters(model: nn.Module) -> dict[str, nn.Parameter]:
     return named
 
 
+def slices_by_module(parameters: Mapping[str, Tensor]) -> dict[str, slice]:
+    """Return the range of each module's own weights; a module's weights come one after another."""
+    slices: dict[str, slice] = {}
+    stop = 0
+    for name, parameter in parameters.items():
+        start, stop = stop, stop + parameter.numel()
+        module = name.rpartition(".")[0]
+        slices[module] = slice(slices[module].start if module in slices else start, stop)
+    return slices
+
+
 def _derived_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield the tensors on modules that were computed from tensors that require a gradient."""
     for prefix, module in model.named_modules():
         for name, value in vars(module).items():
-            for tensor in value if isinstance(value, (list, tuple)) else [value]:
+            values = value.values() if isinstance(value, dict) else value
+            for tensor in values if isinstance(value, (list, tuple, dict)) else [value]:
                 if isinstance(tensor, Tensor) and not tensor.is_leaf:
                     yield f"{prefix}.{name}".lstrip("."), tensor

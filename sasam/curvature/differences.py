@@ -17,7 +17,6 @@ below 1e-3 on small ones with kinks.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -26,7 +25,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from sasam.curvature.hessian import _checked_batch, _slices_by_module
+from sasam.curvature._batches import check_readable_again, checked_batch
+from sasam.curvature._model_copy import copy_model, slices_by_module
 
 __all__ = ["GradientDifferenceOperator"]
 
@@ -48,8 +48,8 @@ class GradientDifferenceOperator:
 
     Raises:
         ValueError: `chunk_size` is below 1; there is no batch, an empty one, or they can be read
-            only once; the model has no trainable weights, or on several devices; the loss is not a
-            scalar.
+            only once; the model cannot be copied, keeps a tensor that it computed from its weights
+            once, or has no trainable weights, or on several devices; the loss is not a scalar.
         RuntimeError: The network has no first derivative, does not run in float64, or its loss
             differs between two passes over the same batches.
     """
@@ -64,12 +64,14 @@ class GradientDifferenceOperator:
     ) -> None:
         if chunk_size < 1:
             raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
-        if iter(batches) is batches:
+        check_readable_again(batches)
+        self._model, derived = copy_model(model)
+        if derived:
             raise ValueError(
-                "batches must be readable again for every product (a list or a loader), "
-                f"got a {type(batches).__name__} that can be read only once"
+                f"the model keeps {sorted(derived)[0]!r}, a tensor that it computed from its "
+                "weights once and that differences of gradients cannot follow: compute it in "
+                "forward, or clear it before"
             )
-        self._model = copy.deepcopy(getattr(model, "_orig_mod", model)).eval()
         named = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         if not named:
             raise ValueError("the model has no trainable weights: none has requires_grad=True")
@@ -81,7 +83,7 @@ class GradientDifferenceOperator:
         self._dtype = next(iter(named.values())).dtype
         self._model.double()
         self._parameters = list(named.values())
-        self._layers = _slices_by_module(named)
+        self._layers = slices_by_module(named)
         self._loss_fn = loss_fn
         self._batches = batches
         self._chunk_size = chunk_size
@@ -201,7 +203,7 @@ class GradientDifferenceOperator:
 
     def _chunks(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield the batches cut to chunks, on the operator's device, floats in float64."""
-        for inputs, targets in map(_checked_batch, self._batches):
+        for inputs, targets in map(checked_batch, self._batches):
             for start in range(0, len(inputs), self._chunk_size):
                 part = slice(start, start + self._chunk_size)
                 yield self._widened(inputs[part]), self._widened(targets[part])

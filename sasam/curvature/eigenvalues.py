@@ -3,7 +3,9 @@
 Lanczos (the default) takes both ends from one Krylov space: after m products the extremal Ritz
 values θ of T = V'AV are the best that any method reaches with m products from one start. A Ritz
 pair has the residual |A u − θ u| = β |s_m|, so an eigenvalue lies within that distance, and within
-its square over the gap to the rest of the spectrum.
+its square over the gap to the rest of the spectrum. The gap is known only once the next
+eigenvalues have Ritz values, so this second bound judges λ_min alone, whose tolerance is coarser,
+and only near the tolerance.
 
 A small residual does not prove that this eigenvalue is the extremal one. A random vector has so
 small a component along each eigenvector that the first Ritz value at an end may be the mean of the
@@ -39,6 +41,8 @@ Ends = Literal["both", "largest"]
 
 # Ritz vectors kept at each end when the basis is full.
 _KEPT_AT_EACH_END = 6
+# Residual per tolerance up to which the bound r²/gap counts: `docs/benchmarks-curvature.md`.
+_MAX_RESIDUAL_RATIO = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +155,8 @@ def _lanczos(
     while True:
         krylov.expand()
         values, coordinates = krylov.ritz()
-        top, norm = abs(float(values[-1])), float(values.abs().max())
-        largest = _end(krylov, values.flip(0), coordinates[:, -1], tolerance, scale=top)
-        smallest = _end(krylov, values, coordinates[:, 0], tolerance, scale=norm)
+        largest = _largest(krylov, values, coordinates, tolerance)
+        smallest = _smallest(krylov, values, coordinates, tolerance)
         done = largest.converged and (ends == "largest" or smallest.converged)
         if done or probe.matvecs == max_matvecs:
             return largest, smallest
@@ -162,21 +165,39 @@ def _lanczos(
             krylov.restart(coordinates[:, kept])
 
 
-def _end(
-    krylov: Lanczos, values: Tensor, coordinates: Tensor, tolerance: float, scale: float
-) -> _End:
-    """Judge the first Ritz value by the smaller of the bounds r√k and r²/gap on its error.
+def _largest(krylov: Lanczos, values: Tensor, coordinates: Tensor, tolerance: float) -> _End:
+    """Judge the last Ritz value by the bound r√k on its error.
 
-    The second bound holds for a single eigenvalue. Early Ritz values lie further apart than the
-    eigenvalues, so it counts only once r/scale is below the root of the tolerance.
+    The sharper bound r²/gap would accept the mean of two close eigenvalues, or the second one, from
+    a Ritz vector with a residual of about √tolerance, before the largest has a Ritz value.
     """
-    r, allowed = krylov.residual_norm * abs(float(coordinates[-1])), tolerance * scale
-    mixed = krylov.multiplicity(coordinates)
-    converged = r * math.sqrt(mixed) <= allowed
-    if mixed == 1 and len(values) > 1:
-        gap = float((values[0] - values[1]).abs())
-        converged |= r * r <= allowed * min(gap, scale)
-    return _End(float(values[0]), r, converged)
+    value, residual, error = _ritz_error(krylov, values, coordinates, -1)
+    return _End(value, residual, error <= tolerance * abs(value))
+
+
+def _smallest(krylov: Lanczos, values: Tensor, coordinates: Tensor, tolerance: float) -> _End:
+    """Judge the first Ritz value by the bounds r√k and r²/gap on its error.
+
+    The second bound holds for a single eigenvalue whose gap is that of the Ritz values, so the
+    residual must be near the tolerance as well.
+    """
+    value, residual, error = _ritz_error(krylov, values, coordinates, 0)
+    scale = float(values.abs().max())
+    allowed = tolerance * scale
+    converged = error <= allowed
+    if error == residual <= _MAX_RESIDUAL_RATIO * allowed and len(values) > 1:
+        gap = float(values[1] - values[0])
+        converged |= residual**2 <= allowed * min(gap, scale)
+    return _End(value, residual, converged)
+
+
+def _ritz_error(
+    krylov: Lanczos, values: Tensor, coordinates: Tensor, index: int
+) -> tuple[float, float, float]:
+    """Return a Ritz value, its residual r and the bound r√k on its error."""
+    vector = coordinates[:, index]
+    residual = krylov.residual_norm * abs(float(vector[-1]))
+    return float(values[index]), residual, residual * math.sqrt(krylov.multiplicity(vector))
 
 
 def _power(probe: Probe, ends: Ends, tolerance: float, max_matvecs: int) -> tuple[_End, _End]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -26,10 +25,11 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
+from sasam.curvature._batches import Chunk, check_readable_again, checked_batch
 from sasam.curvature._graphs import GradientGraph
 from sasam.curvature._lanczos import Lanczos
 from sasam.curvature._mean_loss import Denominator, DenominatorCheck, LossFunction, weigh
-from sasam.curvature._model_copy import copy_model, trainable_parameters
+from sasam.curvature._model_copy import copy_model, slices_by_module, trainable_parameters
 from sasam.curvature._threads import limited_threads
 from sasam.curvature.operators import NonFiniteProductError, Probe
 
@@ -76,7 +76,9 @@ class HessianOperator:
             have the denominator 0; the model cannot be copied, or keeps a tensor that it computed
             from its weights once; a trainable parameter is missing or not as described.
         RuntimeError: The loss differs between two passes over the same batches (random masks,
-            augmentation, shuffling), or does not depend on the weights.
+            augmentation, shuffling), or does not depend on the weights; or the network has a
+            function that can be differentiated only once (fused kernels, `once_differentiable`),
+            whose terms would be missing from the products.
     """
 
     def __init__(
@@ -93,16 +95,12 @@ class HessianOperator:
             raise ValueError(f"chunk_size must be None or at least 1, got {chunk_size}")
         if cache_bytes < 0:
             raise ValueError(f"cache_bytes must be at least 0, got {cache_bytes}")
-        if iter(batches) is batches:
-            raise ValueError(
-                "batches must be readable again for every product (a list or a loader), "
-                f"got a {type(batches).__name__} that can be read only once"
-            )
+        check_readable_again(batches)
         self._model, derived = copy_model(model)
         named = trainable_parameters(self._model)
         self._parameters = list(named.values())
         self._sizes = [p.numel() for p in self._parameters]
-        self._layers = _slices_by_module(named)
+        self._layers = slices_by_module(named)
         self._loss_fn = loss_fn
         self._denominator = denominator
         self._batches = batches
@@ -257,11 +255,11 @@ class HessianOperator:
         parts = torch.split(vector, self._sizes)
         return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]
 
-    def _chunks(self, skip: int = 0) -> Iterator[_Chunk]:
+    def _chunks(self, skip: int = 0) -> Iterator[Chunk]:
         """Yield the batches cut to chunks, without the first `skip` of those that have a weight."""
         pairs = (
             pair
-            for inputs, targets in map(_checked_batch, self._batches)
+            for inputs, targets in map(checked_batch, self._batches)
             for pair in zip(
                 torch.split(inputs, self._chunk_size),
                 torch.split(targets, self._chunk_size),
@@ -274,22 +272,20 @@ class HessianOperator:
             if weight > 0 and skip > 0:
                 skip -= 1
             else:
-                yield _Chunk(inputs.to(self.device), targets, weight)
+                yield Chunk(inputs.to(self.device), targets, weight)
 
-    def _evaluate(self, chunk: _Chunk) -> tuple[Tensor, Tensor]:
+    def _evaluate(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
         """Return the outputs and the mean loss of a chunk."""
         with torch.autocast(self.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
             outputs = self._model(chunk.inputs)
             return outputs, self._loss_fn(outputs, chunk.targets)
 
     @torch.no_grad()
-    def _loss_of(self, chunk: _Chunk) -> float:
+    def _loss_of(self, chunk: Chunk) -> float:
         """Return the mean loss of a chunk, without a graph."""
         return float(self._evaluate(chunk)[1])
 
-    def _gradient_graph(
-        self, chunk: _Chunk, check: DenominatorCheck | None = None
-    ) -> GradientGraph:
+    def _gradient_graph(self, chunk: Chunk, check: DenominatorCheck | None = None) -> GradientGraph:
         """Return the gradient of a chunk's loss with its graph."""
         with torch.enable_grad():
             outputs, loss = self._evaluate(chunk)
@@ -322,8 +318,8 @@ class HessianOperator:
         if index < len(self._losses):
             raise RuntimeError(_BATCHES_DIFFER)
 
-    def _check_loss(self, chunk: _Chunk, derived: Mapping[str, Tensor]) -> None:
-        """Refuse a loss that is not a real scalar, or depends on a derived tensor of the model."""
+    def _check_loss(self, chunk: Chunk, derived: Mapping[str, Tensor]) -> None:
+        """Refuse a loss that is no real scalar or cannot be differentiated twice."""
         with torch.enable_grad():
             _, loss = self._evaluate(chunk)
         if not isinstance(loss, Tensor) or loss.ndim > 0:
@@ -340,8 +336,14 @@ class HessianOperator:
                     f"the loss depends on {name!r}, a tensor that the model computed from its "
                     "weights once: compute it in forward"
                 )
+        if missing := GradientGraph(loss, chunk.weight, self._parameters).missing_derivatives():
+            raise RuntimeError(
+                "the network has a function that can be differentiated only once "
+                f"({', '.join(sorted(missing))}), so terms of its Hessian would be missing; "
+                "GradientDifferenceOperator needs one derivative only"
+            )
 
-    def _graph_bytes(self, pair: _Chunk) -> tuple[int, int]:
+    def _graph_bytes(self, pair: Chunk) -> tuple[int, int]:
         """Measure the bytes that the graph of a gradient keeps: constant, and per example."""
         kept: dict[int, int] = {}
 
@@ -358,7 +360,7 @@ class HessianOperator:
         per_example = max(1, totals[-1] - totals[0] if len(totals) > 1 else totals[0])
         return max(0, totals[0] - per_example), per_example
 
-    def _first_loss(self, chunk: _Chunk, check: DenominatorCheck, *, keep: bool) -> float:
+    def _first_loss(self, chunk: Chunk, check: DenominatorCheck, *, keep: bool) -> float:
         """Return the loss of a chunk that is read for the first time; keep its graph or not."""
         if keep:
             self._cache.append(self._gradient_graph(chunk, check))
@@ -374,7 +376,7 @@ class HessianOperator:
         if chunk is None or not self._is_close(self._loss_of(chunk), self._losses[0]):
             raise RuntimeError(_BATCHES_DIFFER)
 
-    def _check_mixing(self, pair: _Chunk) -> None:
+    def _check_mixing(self, pair: Chunk) -> None:
         """Refuse a model that computes other outputs for two examples than for each of them."""
         parts = [self._part(pair, slice(n, n + 1)) for n in range(len(pair.inputs))]
         mean = sum(p.weight * self._loss_of(p) for p in parts if p.weight > 0) / pair.weight
@@ -385,23 +387,15 @@ class HessianOperator:
                 f"{len(parts)} examples gave {loss}, their parts average {mean}"
             )
 
-    def _part(self, chunk: _Chunk, examples: slice) -> _Chunk:
+    def _part(self, chunk: Chunk, examples: slice) -> Chunk:
         """Return some examples of a chunk."""
         targets = chunk.targets[examples]
-        return _Chunk(chunk.inputs[examples], targets, weigh(targets, self._denominator))
+        return Chunk(chunk.inputs[examples], targets, weigh(targets, self._denominator))
 
     def _is_close(self, loss: float, expected: float) -> bool:
         """Whether two losses are equal up to rounding, or both NaN."""
         tolerance = math.sqrt(torch.finfo(self.dtype).eps)
         return bool(np.isclose(loss, expected, rtol=tolerance, atol=0.0, equal_nan=True))
-
-
-class _Chunk(NamedTuple):
-    """Examples that are differentiated at once, and the denominator of their mean loss."""
-
-    inputs: Tensor
-    targets: Tensor
-    weight: float
 
 
 class _ChunkHessian:
@@ -415,31 +409,3 @@ class _ChunkHessian:
     def matvec(self, vector: Tensor, /) -> Tensor:
         """Return its product with a vector."""
         return self._whole._multiply([self._graph], vector[:, None])[:, 0]
-
-
-def _checked_batch(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Return a batch that is a pair of tensors with the same number of examples, at least 1."""
-    try:
-        inputs, targets = batch
-        sizes = len(inputs), len(targets)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"a batch must be a pair (inputs, targets) of tensors, got a {type(batch).__name__}"
-        ) from error
-    if sizes[0] != sizes[1] or sizes[0] == 0:
-        raise ValueError(
-            "a batch must hold as many targets as inputs, at least 1, "
-            f"got {sizes[0]} inputs and {sizes[1]} targets"
-        )
-    return inputs, targets
-
-
-def _slices_by_module(parameters: Mapping[str, Tensor]) -> dict[str, slice]:
-    """Return the range of each module's own weights; a module's weights come one after another."""
-    slices: dict[str, slice] = {}
-    stop = 0
-    for name, parameter in parameters.items():
-        start, stop = stop, stop + parameter.numel()
-        module = name.rpartition(".")[0]
-        slices[module] = slice(slices[module].start if module in slices else start, stop)
-    return slices

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from sasam.optimizers import _flat as flat
+from sasam.optimizers import _foreach as foreach
 
 __all__ = ["Buffers"]
 
@@ -24,19 +24,19 @@ class Buffers:
         self._model = model
         self._owners = [(module, dict(module._buffers)) for module in _modules(model)]
         self._tensors = _tensors(model)
-        self._values = flat.clone(self._tensors)
+        self._values = foreach.clone(self._tensors)
 
     def restore(self) -> None:
         """Give every module the tensors it had, with the values they had."""
         for module, buffers in self._owners:
             module._buffers.update(buffers)
-        flat.copy_(self._tensors, self._values)
+        foreach.copy_(self._tensors, self._values)
 
     def restore_where(self, condition: Tensor) -> None:
         """Restore where a 0-dimensional bool is true; waits for it only if a shape has changed."""
         present = _tensors(self._model)
         if [_kind(tensor) for tensor in present] == [_kind(tensor) for tensor in self._tensors]:
-            flat.choose_(present, condition, self._values)
+            foreach.choose_(present, condition, self._values)
         elif bool(condition):
             self.restore()
 

@@ -1,19 +1,17 @@
-"""What the optimizers share about parameter groups: checks, radius, descent, introspection.
+"""Updates of parameter groups, and the properties that report on an optimizer's last step.
 
-The first group also carries what belongs to the whole optimizer (counters, step size), so that
-`state_dict` saves it without further ado.
+The first group also carries the state of the whole optimizer (counters, step size), so that
+`state_dict` saves it.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from sasam.optimizers import _flat as flat
+from sasam.optimizers import _foreach as foreach
 
 __all__ = [
     "EPSILON",
@@ -21,9 +19,6 @@ __all__ = [
     "Introspection",
     "Rho",
     "ascend",
-    "checked_group",
-    "checked_model",
-    "checked_number",
     "descend",
     "gradients",
     "radius",
@@ -114,7 +109,7 @@ def ascend(groups: list[Group], radii: list[Any], gradient_norm: Tensor) -> None
     """Climb, w <- w + rho * g / ||g||, the norm being global; uses up the gradients."""
     for group, rho in zip(groups, radii, strict=True):
         params, grads = gradients(group)
-        flat.add_scaled_(params, grads, rho / (gradient_norm + EPSILON))
+        foreach.add_scaled_(params, grads, rho / (gradient_norm + EPSILON))
 
 
 def descend(
@@ -129,7 +124,7 @@ def descend(
     and momentum stay, and no host had to wait for the decision. It leaves the gradients alone.
     """
     params, grads = gradients(group)
-    for part in flat.alike(params, grads, *([momentum_buffers] if momentum_buffers else [])):
+    for part in foreach.alike(params, grads, *([momentum_buffers] if momentum_buffers else [])):
         torch._fused_sgd_(
             part[0],
             part[1],
@@ -143,88 +138,3 @@ def descend(
             is_first_step=False,
             found_inf=None if found_inf is None else found_inf.to(part[0][0].device),
         )
-
-
-def checked_group(group: Group, defaults: Group, shared: tuple[str, ...] = ()) -> Group:
-    """The group with a list of parameters, or a ValueError that names what is wrong with it."""
-    params = group["params"]
-    group = {**group, "params": [params] if isinstance(params, Tensor) else list(params)}
-    tensors = [p[1] if isinstance(p, tuple) else p for p in group["params"]]
-    if not tensors:
-        raise ValueError("a parameter group must hold at least one parameter, got none")
-    if len(set(tensors)) < len(tensors):
-        raise ValueError(
-            f"a parameter group must hold each parameter once, got {len(tensors)} entries for "
-            f"{len(set(tensors))} parameters"
-        )
-    for p in tensors:
-        if isinstance(p, Tensor):
-            _check_parameter(p)
-    options = {**defaults, **group}
-    checked_number("lr", options["lr"], above=0.0)
-    checked_number("weight_decay", options["weight_decay"], least=0.0)
-    if "momentum" in defaults:
-        checked_number("momentum", options["momentum"], least=0.0, below=1.0)
-    if "rho" in defaults and options["rho"] != "sqrt-lr":
-        checked_number("rho", options["rho"], least=0.0, otherwise="'sqrt-lr'")
-    for name in shared:
-        if options[name] != defaults[name]:
-            raise ValueError(
-                f"{name} must be the same in all parameter groups, got {options[name]!r} in one "
-                f"of an optimizer made with {defaults[name]!r}"
-            )
-    return group
-
-
-def _check_parameter(p: Tensor) -> None:
-    if not p.is_floating_point():
-        raise ValueError(
-            f"parameters must be real floating-point tensors, got dtype {p.dtype} (shape "
-            f"{tuple(p.shape)})"
-        )
-    if p.layout != torch.strided:
-        raise ValueError(f"parameters must be strided tensors, got layout {p.layout}")
-    span = 1 + sum((n - 1) * stride for n, stride in zip(p.shape, p.stride(), strict=True))
-    if p.numel() and span != p.numel():
-        raise ValueError(
-            f"parameters must be dense in memory, got strides {p.stride()} for shape "
-            f"{tuple(p.shape)}; make a contiguous copy"
-        )
-
-
-def checked_number(
-    name: str,
-    value: object,
-    *,
-    above: float = -math.inf,
-    least: float = -math.inf,
-    below: float = math.inf,
-    infinite: bool = False,
-    otherwise: str = "",
-) -> float:
-    """The value as a float, or a ValueError that says what is allowed."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        in_range = above < value and least <= value
-        if in_range and (value < below or (infinite and value == math.inf)):
-            return float(value)
-    allowed = " and ".join(_bounds(above, least, below, infinite))
-    raise ValueError(
-        f"{name} must be {otherwise + ' or ' if otherwise else ''}a number {allowed}, got {value!r}"
-    )
-
-
-def _bounds(above: float, least: float, below: float, infinite: bool) -> Iterator[str]:
-    if above > -math.inf:
-        yield f"> {above:g}"
-    if least > -math.inf:
-        yield f">= {least:g}"
-    yield (
-        f"< {below:g}" if below < math.inf else "that may be inf" if infinite else "that is finite"
-    )
-
-
-def checked_model(model: object) -> nn.Module | None:
-    """The model, or a ValueError."""
-    if model is None or isinstance(model, nn.Module):
-        return model
-    raise ValueError(f"model must be a torch.nn.Module or None, got {type(model).__name__}")

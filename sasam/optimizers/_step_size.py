@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sasam.optimizers import _flat as flat
-from sasam.optimizers._groups import Group, checked_number
+from sasam.optimizers import _foreach as foreach
+from sasam.optimizers._groups import Group
 from sasam.optimizers._passes import Passes
+from sasam.optimizers._validation import checked_number
 
 __all__ = [
     "SHARED",
@@ -143,15 +144,15 @@ def propose(optimizer: Optimizer, passes: Passes) -> Proposal:
     previous point nothing needs to be measured: the step is one that has not moved.
     """
     params = passes.params
-    gradient = flat.norm([p.grad for p in params if p.grad is not None])
+    gradient = foreach.norm([p.grad for p in params if p.grad is not None])
     moved = [p for p in params if "previous_weights" in optimizer.state.get(p, {})]
     displacement = difference = gradient.new_zeros(())
     if moved:
         previous = [optimizer.state[p]["previous_weights"] for p in moved]
-        displacement = flat.distance(moved, previous).to(gradient)
+        displacement = foreach.distance(moved, previous).to(gradient)
         # Copies, not references: a closure may well reuse the memory of p.grad.
         present = _take_gradients(params)
-        with flat.swapped(moved, previous):
+        with foreach.swapped(moved, previous):
             passes.evaluate()
             difference = _difference_to(params, present).to(gradient)
             for p, grad in zip(params, present, strict=True):
@@ -192,7 +193,7 @@ def lagging_radius(rule: Group) -> bool:
 
 def _take_gradients(params: list[Tensor]) -> list[Tensor | None]:
     """Copies of the gradients, None where there is none; `p.grad` is let go."""
-    copies = iter(flat.clone([p.grad for p in params if p.grad is not None]))
+    copies = iter(foreach.clone([p.grad for p in params if p.grad is not None]))
     taken = [None if p.grad is None else next(copies) for p in params]
     for p in params:
         p.grad = None
@@ -206,6 +207,6 @@ def _difference_to(params: list[Tensor], present: list[Tensor | None]) -> Tensor
     alone = [a for a, b in pairs if a is not None and b is None]
     alone += [b for a, b in pairs if a is None and b is not None]
     change = [a for a, _ in both]
-    for part, others in flat.alike(change, [b for _, b in both]):
+    for part, others in foreach.alike(change, [b for _, b in both]):
         torch._foreach_sub_(part, others)
-    return flat.norm(change + alone)
+    return foreach.norm(change + alone)

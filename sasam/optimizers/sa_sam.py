@@ -22,14 +22,12 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from sasam.optimizers import _flat as flat
+from sasam.optimizers import _foreach as foreach
 from sasam.optimizers._groups import (
     Group,
     Introspection,
     Rho,
     ascend,
-    checked_group,
-    checked_model,
     descend,
     gradients,
     radius,
@@ -45,6 +43,7 @@ from sasam.optimizers._step_size import (
     remember,
     start,
 )
+from sasam.optimizers._validation import checked_group, checked_model
 
 __all__ = ["SASAM"]
 
@@ -74,6 +73,24 @@ class SASAM(Introspection, Optimizer):
     A step waits for the device once. If a gradient or a norm is not finite, it leaves weights,
     state and the buffers of `model` as they were (`skipped_steps`). Beyond the gradients it keeps
     w_{t-1}, and within a step one more copy of the weights.
+
+    Example:
+        >>> import torch
+        >>> from sasam import SASAM
+        >>> _ = torch.manual_seed(0)
+        >>> inputs, targets = torch.randn(32, 3), torch.randn(32, 1)
+        >>> model = torch.nn.Linear(3, 1)
+        >>> optimizer = SASAM(model.parameters(), lr=0.01, model=model)
+        >>> def closure() -> torch.Tensor:
+        ...     optimizer.zero_grad()
+        ...     loss = torch.nn.functional.mse_loss(model(inputs), targets)
+        ...     loss.backward()
+        ...     return loss
+        >>> losses = [float(optimizer.step(closure)) for _ in range(20)]
+        >>> losses[-1] < losses[0]
+        True
+        >>> optimizer.gradient_evaluations
+        59
     """
 
     def __init__(
@@ -130,10 +147,10 @@ class SASAM(Introspection, Optimizer):
             proposal = propose(self, passes)
             base = first["eta"] if lagging_radius(first) else proposal.eta
             radii = [radius(group, base * k) for group, k in zip(groups, factors, strict=True)]
-            with flat.restored(passes.params) as weights:
+            with foreach.restored(passes.params) as weights:
                 ascend(groups, radii, proposal.gradient)
                 passes.evaluate()
-        ascended = flat.norm([g for group in groups for g in gradients(group)[1]])
+        ascended = foreach.norm([g for group in groups for g in gradients(group)[1]])
         lagging = first["eta"]
         if (eta := proposal.settle(first, ascended.to(proposal.eta))) is not None:
             used = lagging if lagging_radius(first) else eta

@@ -14,15 +14,8 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from sasam.optimizers import _flat as flat
-from sasam.optimizers._groups import (
-    Group,
-    Introspection,
-    checked_group,
-    checked_model,
-    descend,
-    schedule,
-)
+from sasam.optimizers import _foreach as foreach
+from sasam.optimizers._groups import Group, Introspection, descend, schedule
 from sasam.optimizers._passes import Closure, Passes
 from sasam.optimizers._step_size import (
     SHARED,
@@ -32,6 +25,7 @@ from sasam.optimizers._step_size import (
     remember,
     start,
 )
+from sasam.optimizers._validation import checked_group, checked_model
 
 __all__ = ["SASGD"]
 
@@ -39,7 +33,27 @@ __all__ = ["SASGD"]
 class SASGD(Introspection, Optimizer):
     """SGD with the step size of SA-SAM; two gradients a step, one in the first.
 
-    Args and behaviour are those of `SASAM`, less the perturbation.
+    Arguments and behaviour are those of `SASAM`, without the perturbation.
+
+    Example:
+        >>> import torch
+        >>> from sasam import SASGD
+        >>> _ = torch.manual_seed(0)
+        >>> inputs, targets = torch.randn(32, 3), torch.randn(32, 1)
+        >>> model = torch.nn.Linear(3, 1)
+        >>> optimizer = SASGD(model.parameters(), lr=0.01, model=model)
+        >>> def closure() -> torch.Tensor:
+        ...     optimizer.zero_grad()
+        ...     loss = torch.nn.functional.mse_loss(model(inputs), targets)
+        ...     loss.backward()
+        ...     return loss
+        >>> losses = [float(optimizer.step(closure)) for _ in range(20)]
+        >>> losses[-1] < losses[0]
+        True
+        >>> optimizer.gradient_evaluations
+        39
+        >>> optimizer.step_size != 0.01  # the measured step size has replaced the initial one
+        True
     """
 
     def __init__(
@@ -76,7 +90,7 @@ class SASGD(Introspection, Optimizer):
             loss = passes.evaluate()
             proposal = propose(self, passes)
         if (eta := proposal.settle(first)) is not None:
-            remember(self, passes.params, flat.clone(passes.params))
+            remember(self, passes.params, foreach.clone(passes.params))
             for group in self.param_groups:
                 descend(group, eta * schedule(first, group))
         else:

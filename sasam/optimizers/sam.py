@@ -17,19 +17,10 @@ from torch.amp.grad_scaler import GradScaler
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from sasam.optimizers import _flat as flat
-from sasam.optimizers._groups import (
-    Group,
-    Introspection,
-    Rho,
-    ascend,
-    checked_group,
-    checked_model,
-    descend,
-    gradients,
-    radius,
-)
+from sasam.optimizers import _foreach as foreach
+from sasam.optimizers._groups import Group, Introspection, Rho, ascend, descend, gradients, radius
 from sasam.optimizers._passes import Closure, Passes
+from sasam.optimizers._validation import checked_group, checked_model
 
 __all__ = ["SAM"]
 
@@ -50,6 +41,24 @@ class SAM(Introspection, Optimizer):
 
     A step never waits for the device. A gradient that is not finite leaves weights, momentum and
     the buffers of `model` as they were (`skipped_steps`).
+
+    Example:
+        >>> import torch
+        >>> from sasam import SAM
+        >>> _ = torch.manual_seed(0)
+        >>> inputs, targets = torch.randn(32, 3), torch.randn(32, 1)
+        >>> model = torch.nn.Linear(3, 1)
+        >>> optimizer = SAM(model.parameters(), lr=0.05, rho=0.05, model=model)
+        >>> def closure() -> torch.Tensor:
+        ...     optimizer.zero_grad()
+        ...     loss = torch.nn.functional.mse_loss(model(inputs), targets)
+        ...     loss.backward()
+        ...     return loss
+        >>> losses = [float(optimizer.step(closure)) for _ in range(20)]
+        >>> losses[-1] < losses[0]
+        True
+        >>> optimizer.gradient_evaluations
+        40
     """
 
     def __init__(
@@ -84,12 +93,12 @@ class SAM(Introspection, Optimizer):
         first = self.param_groups[0]
         with Passes(self, closure, self._model, grad_scaler) as passes:
             loss = passes.evaluate()
-            gradient = flat.norm([g for group in self.param_groups for g in gradients(group)[1]])
-            with flat.restored(passes.params):
+            gradient = foreach.norm([g for group in self.param_groups for g in gradients(group)[1]])
+            with foreach.restored(passes.params):
                 radii = [radius(group, group["lr"]) for group in self.param_groups]
                 ascend(self.param_groups, radii, gradient)
                 passes.evaluate()
-        ascended = flat.norm([g for group in self.param_groups for g in gradients(group)[1]])
+        ascended = foreach.norm([g for group in self.param_groups for g in gradients(group)[1]])
         is_skipped = ~torch.isfinite(gradient + ascended)
         passes.undo_buffers_where(is_skipped)
         skip = is_skipped.float()
@@ -105,7 +114,7 @@ class SAM(Introspection, Optimizer):
         params, _ = gradients(group)
         fresh = [p for p in params if "momentum_buffer" not in self.state[p]]
         if fresh:
-            zeros = flat.clone(fresh)
+            zeros = foreach.clone(fresh)
             torch._foreach_zero_(zeros)
             for p, buffer in zip(fresh, zeros, strict=True):
                 self.state[p]["momentum_buffer"] = buffer

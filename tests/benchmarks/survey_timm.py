@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
+import multiprocessing
+import resource
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,22 +26,20 @@ from workers.spec import SpecError, validate_spec
 from workers.training import preflight, run_trial
 from workers.trial_data import DeviceData, load_trial_data
 
-NETWORKS: dict[str, dict[str, Any]] = {
-    name: {}
+NETWORKS: dict[str, dict[str, Any]] = {  # the smallest first
+    name: {"patch_size": 4} if name in ("vit_tiny_patch16_224", "deit_tiny_patch16_224") else {}
     for name in (
-        *("resnet18", "resnet26", "resnet50", "resnext50_32x4d", "wide_resnet50_2"),
-        *("densenet121", "vgg11_bn", "mobilenetv2_050", "mobilenetv3_small_100"),
-        *("efficientnet_b0", "efficientnet_lite0", "efficientnetv2_rw_t", "regnetx_002"),
-        *("regnety_002", "convnext_atto", "convnext_tiny", "convnextv2_atto", "resmlp_12_224"),
-        *("gmixer_12_224", "mixer_s32_224", "gmlp_ti16_224", "coat_tiny", "levit_128s"),
-        *("poolformer_s12", "ghostnet_100", "mnasnet_small", "hardcorenas_a", "tinynet_e"),
-        *("repvgg_a0", "nfnet_l0", "dm_nfnet_f0", "ese_vovnet19b_dw", "dla34"),
-        *("hrnet_w18_small", "inception_v3", "xception41", "edgenext_xx_small", "fastvit_t8"),
-        *("efficientformer_l1", "maxvit_tiny_rw_224", "swin_tiny_patch4_window7_224"),
+        *("mobilenetv2_050", "mnasnet_small", "tinynet_e", "edgenext_xx_small"),
+        *("mobilenetv3_small_100", "regnetx_002", "regnety_002", "fastvit_t8", "convnext_atto"),
+        *("convnextv2_atto", "efficientnet_lite0", "efficientnet_b0", "ghostnet_100"),
+        *("hardcorenas_a", "coat_tiny", "vit_tiny_patch16_224", "deit_tiny_patch16_224"),
+        *("ese_vovnet19b_dw", "gmlp_ti16_224", "levit_128s", "densenet121", "repvgg_a0"),
+        *("resnet18", "efficientformer_l1", "poolformer_s12", "efficientnetv2_rw_t"),
+        *("gmixer_12_224", "hrnet_w18_small", "resnet26", "resmlp_12_224", "dla34"),
+        *("mixer_s32_224", "inception_v3", "resnet50", "resnext50_32x4d", "xception41"),
+        *("swin_tiny_patch4_window7_224", "convnext_tiny", "maxvit_tiny_rw_224", "nfnet_l0"),
+        *("wide_resnet50_2", "dm_nfnet_f0", "vgg11_bn"),
     )
-} | {
-    "vit_tiny_patch16_224": {"patch_size": 4},
-    "deit_tiny_patch16_224": {"patch_size": 4},
 }
 
 _HEADER = """# Networks of timm
@@ -58,20 +57,28 @@ set's `image_size`), other keywords (`model.kwargs`) or `curvature: null` may he
 
 
 def main() -> None:
-    """Write the table, one row per network; each network runs in a process of its own."""
+    """Write the table, one row per network; each network has a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="networks; all of the list by default")
-    parser.add_argument("--alone", help=argparse.SUPPRESS)
+    parser.add_argument("--cpu-seconds", type=int, default=120, help="limit for each network")
     arguments = parser.parse_args()
-    if arguments.alone:
-        print(survey(arguments.alone), flush=True)
-        return
     print(_HEADER.format(timm=timm.__version__, torch=torch.__version__), flush=True)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["__main__"])  # imports once what every process needs
     for name in arguments.names or NETWORKS:
-        command = [sys.executable, __file__, "--alone", name]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        lines = done.stdout.splitlines() or [f"failed: {done.stderr.splitlines()[-1:]}"]
-        print(lines[-1], flush=True)
+        process = context.Process(target=_print_row, args=(name, arguments.cpu_seconds))
+        process.start()
+        process.join()
+        if process.exitcode == -signal.SIGXCPU:
+            print(f"| `{name}` | | | not measured in {arguments.cpu_seconds} CPU seconds |")
+        elif process.exitcode != 0:
+            print(f"| `{name}` | | | failed with exit code {process.exitcode} |", flush=True)
+
+
+def _print_row(name: str, cpu_seconds: int) -> None:
+    """Print the row of a network unless its process takes more CPU time than it may."""
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+    print(survey(name), flush=True)
 
 
 def survey(name: str) -> str:

@@ -136,6 +136,33 @@ class _Custom(nn.Module):
         return _Once.apply(x)
 
 
+class _Keeping(nn.Module):
+    """Keeps what it computed from its weights, as the attention of LeViT does in eval mode."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(5))
+        self.cache = {"double": 2 * self.weight}
+
+    def forward(self, x):
+        return x * self.cache["double"]
+
+
+@pytest.mark.parametrize("operator", [HessianOperator, GradientDifferenceOperator])
+def test_tensor_kept_in_a_dictionary_is_named(operator):
+    batches = [(torch.randn(2, 5), torch.tensor([0, 1]))]
+    with pytest.raises(ValueError, match=r"'cache', a tensor that (it|the model) computed"):
+        operator(_Keeping(), F.cross_entropy, batches)
+
+
+def test_function_differentiable_once_is_refused_where_no_product_would_raise():
+    """Its second derivative is that of the input alone, so terms would be missing."""
+    model = nn.Sequential(nn.Linear(4, 5), _Custom(), nn.Linear(5, 3))
+    batches = [(torch.randn(2, 4), torch.tensor([0, 1]))]
+    with pytest.raises(RuntimeError, match=r"differentiated only once .*GradientDifference"):
+        HessianOperator(model, F.cross_entropy, batches)
+
+
 class _Checkpointed(nn.Module):
     def forward(self, x):
         return checkpoint(torch.tanh, x, use_reentrant=True)

@@ -1,4 +1,4 @@
-"""A list of tensors as one long vector.
+"""Operations on a list of tensors as one long vector, with `torch._foreach_*`.
 
 Every function dispatches a number of operators that does not depend on the number of tensors: one
 `torch._foreach_*` call for each combination of device and dtype, since only tensors that share both
@@ -37,7 +37,7 @@ def alike(*vectors: Vector) -> Iterator[list[Vector]]:
 
 
 def clone(vector: Vector) -> Vector:
-    """Copy every tensor; `torch._foreach_clone` is younger than the oldest torch supported."""
+    """Copy every tensor."""
     copies = list(vector)
     for [part], indices in _grouped(vector, with_indices=True):
         copied = torch._foreach_mul(part, True)  # True changes neither a value nor the dtype
