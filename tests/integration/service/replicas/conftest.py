@@ -31,7 +31,7 @@ def replicas(
     homes = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     started = [start_replica(home, database_url) for home in homes]
     for replica in started:
-        replica.wait_until(partial(http_answers, f"{replica.url}/healthz"))
+        replica.wait_until(partial(http_answers, f"{replica.url}/healthz"), seconds=180)
     yield started
     for replica in started:
         with suppress(ProcessLookupError):
