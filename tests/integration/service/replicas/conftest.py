@@ -30,15 +30,17 @@ def replicas(
     """Both services, ready; Ray and MLflow do not answer."""
     homes = [tmp_path_factory.mktemp(name) for name in ("first", "second")]
     started = [start_replica(home, database_url) for home in homes]
-    for replica in started:
-        replica.wait_until(partial(http_answers, f"{replica.url}/healthz"), seconds=180)
-    yield started
-    for replica in started:
-        with suppress(ProcessLookupError):
-            replica.signal(signal.SIGCONT)
-            replica.signal(signal.SIGTERM)
-    for replica in started:
-        replica.process.wait(30)
+    try:
+        for replica in started:
+            replica.wait_until(partial(http_answers, f"{replica.url}/healthz"), seconds=180)
+        yield started
+    finally:
+        for replica in started:
+            with suppress(ProcessLookupError):
+                replica.signal(signal.SIGCONT)
+                replica.signal(signal.SIGTERM)
+        for replica in started:
+            replica.process.wait(30)
 
 
 @pytest.fixture

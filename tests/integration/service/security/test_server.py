@@ -41,15 +41,19 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int
             stdout=log,
             stderr=log,
         )
-        wait_until(
-            lambda: process.poll() is not None or http_answers(f"http://127.0.0.1:{port}/healthz"),
-            seconds=180,
-            explain=(home / "log").read_text,
-        )
-        assert process.poll() is None, (home / "log").read_text()
-        yield "127.0.0.1", port
-        process.terminate()
-        assert process.wait(30) == -signal.SIGTERM, (home / "log").read_text()
+        try:
+            wait_until(
+                lambda: (
+                    process.poll() is not None or http_answers(f"http://127.0.0.1:{port}/healthz")
+                ),
+                seconds=180,
+                explain=(home / "log").read_text,
+            )
+            assert process.poll() is None, (home / "log").read_text()
+            yield "127.0.0.1", port
+        finally:
+            process.terminate()
+            assert process.wait(30) == -signal.SIGTERM, (home / "log").read_text()
 
 
 def speak(address: tuple[str, int], text: str) -> str:
