@@ -1,5 +1,5 @@
 #!/bin/sh
-# See that every secret is there, give PostgreSQL's password to libpq, then run the command.
+# Check that all secrets exist, give PostgreSQL's password to libpq, run the command.
 set -eu
 
 fail() {
@@ -15,7 +15,7 @@ for variable in SASAM_ADMIN_TOKEN_FILE SASAM_RAY_TOKEN_FILE RAY_AUTH_TOKEN_PATH 
     [ -s "$file" ] || fail "$variable: $file is empty; write a secret into it"
 done
 
-# In a file of our own instead of the environment: `docker compose exec` finds it too.
+# In a file instead of the environment: commands of `docker compose exec` can use it too.
 if [ -n "${PGPASSWORD_FILE:-}" ]; then
     (umask 077 && printf '*:*:*:*:%s\n' "$(tr -d '\n' <"$PGPASSWORD_FILE" | sed 's/[\\:]/\\&/g')" \
         >"$PGPASSFILE")

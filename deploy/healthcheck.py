@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -SI
-"""Asks addresses for a sign of life, with Ray's token where there is one; says what is wrong."""
+"""Health check of containers: requests URLs, with Ray's token if there is one; prints errors."""
 
 import os
 import sys
@@ -11,14 +11,14 @@ SECONDS = 5
 
 
 def main() -> int:
-    """Ask each address of the command line; 0 when all answer well."""
+    """Request each URL of the command line; return 0 if all succeed, else 1."""
     token = os.environ.get("RAY_AUTH_TOKEN", "")
     if not token and (path := os.environ.get("RAY_AUTH_TOKEN_PATH")):
         token = Path(path).read_text().strip()
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for address in sys.argv[1:]:
-        request = urllib.request.Request(address, headers=headers)  # noqa: S310 - the operator's
+        request = urllib.request.Request(address, headers=headers)  # noqa: S310 - URLs of the operator
         try:
             direct.open(request, timeout=SECONDS).close()
         except urllib.error.HTTPError as error:

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Restore a backup into a deployment that is down and has no volumes; start it afterwards.
+# Restore a backup into a stopped deployment without volumes; start the deployment afterwards.
 #
 # usage: deploy/restore.sh FOLDER     (COMPOSE="docker compose -f ..." for overrides)
 set -eu
 folder=${1:?usage: deploy/restore.sh FOLDER}
 compose=${COMPOSE:-docker compose}
 for file in service.tar.gz mlflow.dump artifacts.tar.gz; do
-    [ -s "$folder/$file" ] || { echo "sasam: $folder/$file is missing: no backup" >&2; exit 1; }
+    [ -s "$folder/$file" ] || { echo "sasam: $folder/$file is missing: not a complete backup" >&2; exit 1; }
 done
 
 $compose up -d --wait --no-build postgres

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Make the secrets that are missing, at random; those that are there stay.
+# Create missing secrets at random; existing ones are kept.
 #
 # usage: deploy/secrets.sh [FOLDER]
 #
-# Only the owner of the folder enters it. The files themselves can be read by any user, because
-# containers run as users of their own.
+# Only the owner may enter the folder. The files are readable by all users, because containers run as
+# other users.
 set -eu
 folder=${1:-"$(dirname "$0")/../secrets"}
 mkdir -p "$folder"
@@ -14,5 +14,5 @@ for name in postgres_password service_db_password mlflow_db_password admin_token
     [ -s "$folder/$name" ] && continue
     (umask 077 && head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$folder/$name")
     chmod 444 "$folder/$name"
-    echo "made $folder/$name"
+    echo "created $folder/$name"
 done

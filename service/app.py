@@ -39,7 +39,7 @@ from service.settings import Settings
 from service.summaries.publishing import Publisher
 from service.ui import STATIC
 from service.ui import router as ui
-from service.ui.rendering import render_error
+from service.ui.page_responses import render_error
 
 __all__ = ["create_app"]
 
@@ -48,15 +48,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """Build the application; uvicorn's factory.
 
     Args:
-        settings: From the environment where absent.
+        settings: Settings; read from the environment if None.
 
     Raises:
-        SchemaError: At start, when the database was written by a newer version.
-        SecurityError: At start, when other machines could reach it and it has no tokens.
+        SchemaError: At start, if a newer version wrote the database.
+        SecurityError: At start, if other machines could reach the service and it has no tokens.
     """
     settings = settings or Settings()
     configure_logging(settings.log_format)
-    # A pass of the reconciler must not hang on MLflow: one try, and the next pass is the next try.
+    # A pass of the reconciler must not hang on MLflow: it tries once, the next pass tries again.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
@@ -65,7 +65,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=version("sasam"),
         summary="How much does an optimizer depend on tuning?",
         lifespan=_lifespan,
-        docs_url=None,  # the page has one that needs no other site
+        docs_url=None,  # service.ui serves one that loads nothing from other sites
         redoc_url=None,
     )
     services = Services.build(settings)
@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Migrate the database, run the reconciler and the other threads, close connections."""
+    """Migrate the database, run the background threads, close the connections at the end."""
     services: Services = app.state.services
     settings, database = services.settings, services.database
     await run_in_threadpool(tighten, settings.home)

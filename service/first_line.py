@@ -1,4 +1,4 @@
-"""What an error says, in one line."""
+"""First line of an error's message, for logs and messages of one line."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ __all__ = ["first_line"]
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; the name of its type where it says nothing."""
+    """The first line of an error's message; the name of its type if it has no message."""
     return next(iter(str(error).splitlines()), "") or type(error).__name__

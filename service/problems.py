@@ -1,4 +1,4 @@
-"""Problems that the HTTP API answers with, as RFC 9457 problem details.
+"""Problems: exceptions that the HTTP API answers as RFC 9457 problem details.
 
 Problem
 ├── NotFoundProblem      404
@@ -33,12 +33,12 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """Something the caller should know.
+    """A request that cannot be answered, for a reason the caller should know.
 
     Args:
         detail: What was wrong, the value got, what is allowed.
-        code: Stable name of the problem.
-        extra: Further members of the answer.
+        code: Stable name of the kind of problem.
+        extra: Further members of the problem details.
     """
 
     status: ClassVar[int] = 400
@@ -52,14 +52,14 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
 
 
 class NotFoundProblem(Problem):
-    """There is no such thing."""
+    """The requested resource does not exist."""
 
     status = 404
     title = "Not found"
 
 
 class ConflictProblem(Problem):
-    """Not in this state."""
+    """The request conflicts with the state of the resource."""
 
     status = 409
     title = "Conflict"
@@ -73,21 +73,21 @@ class TooLargeProblem(Problem):
 
 
 class InvalidProblem(Problem):
-    """The request makes no sense."""
+    """The request is invalid."""
 
     status = 422
     title = "Invalid"
 
 
 class UnavailableProblem(Problem):
-    """A neighbour of the service does not answer."""
+    """The database, Ray or MLflow does not answer."""
 
     status = 503
     title = "Unavailable"
 
 
 class FieldProblem(BaseModel):
-    """One thing wrong with the request."""
+    """An invalid field of the request."""
 
     path: str
     message: str
@@ -95,7 +95,7 @@ class FieldProblem(BaseModel):
 
 
 class ProblemDetails(BaseModel):
-    """An error, as RFC 9457 has it."""
+    """Problem details by RFC 9457."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -107,12 +107,14 @@ class ProblemDetails(BaseModel):
 
 
 def problems(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
-    """What the API's document says of the problems an endpoint answers with."""
-    every: list[type[Problem]] = [*kinds, InvalidProblem]
-    return {kind.status: {"model": ProblemDetails, "description": kind.__doc__} for kind in every}
+    """OpenAPI responses of the problems that an endpoint answers with."""
+    possible: list[type[Problem]] = [*kinds, InvalidProblem]
+    return {
+        kind.status: {"model": ProblemDetails, "description": kind.__doc__} for kind in possible
+    }
 
 
 def problem_response(status: int, code: str, title: str, detail: str, **extra: Any) -> JSONResponse:
-    """An answer of problem details."""
+    """Response with problem details."""
     body = {"type": f"urn:sasam:{code}", "title": title, "status": status, "detail": detail}
     return JSONResponse(body | extra, status, media_type=MEDIA_TYPE)

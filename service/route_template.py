@@ -13,8 +13,8 @@ _MOUNTED = "/static"
 def route_template(scope: Scope) -> str:
     """The template, from the path and the path parameters that routing found in it.
 
-    Requests for unknown paths share one template: the number of label values of a metric must not
-    depend on callers.
+    Requests for unknown paths share one template, so that callers cannot increase the number of
+    label values of a metric.
     """
     path: str = scope["path"]
     if path.startswith(f"{_MOUNTED}/"):

@@ -4,7 +4,7 @@
     running, starting -> queued              the driver died and is started again
     queued, starting, running -> pausing -> paused -> queued
     any live state -> cancelling -> cancelled
-    completed, failed, cancelled -> queued   retry of what is missing
+    completed, failed, cancelled -> queued   retry of trials without a result
 
 Pure: the client and the command line import it without a database.
 """
@@ -18,6 +18,7 @@ __all__ = [
     "LIVE",
     "TERMINAL",
     "TRANSITIONS",
+    "WITH_DRIVER",
     "Command",
     "SweepState",
     "allowed_commands",
@@ -25,7 +26,7 @@ __all__ = [
 
 
 class SweepState(StrEnum):
-    """Where a sweep stands."""
+    """State of a sweep."""
 
     QUEUED = "queued"
     STARTING = "starting"
@@ -39,7 +40,7 @@ class SweepState(StrEnum):
 
 
 class Command(StrEnum):
-    """What a user can ask of a sweep."""
+    """Command of a user to a sweep."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -52,6 +53,8 @@ _S = SweepState
 
 TERMINAL = frozenset({_S.CANCELLED, _S.COMPLETED, _S.FAILED})
 LIVE = frozenset(SweepState) - TERMINAL
+WITH_DRIVER = LIVE - {_S.QUEUED, _S.PAUSED}
+"""States in which a sweep may have a driver, and occupies one of the places."""
 
 TRANSITIONS: dict[SweepState, frozenset[SweepState]] = {
     _S.QUEUED: frozenset({_S.STARTING, _S.PAUSED, _S.CANCELLING, _S.FAILED}),
@@ -75,10 +78,10 @@ COMMANDS: dict[Command, dict[SweepState, SweepState]] = {
     Command.CANCEL: dict.fromkeys(LIVE - {_S.CANCELLING}, _S.CANCELLING),
     Command.RETRY_FAILED: dict.fromkeys(TERMINAL, _S.QUEUED),
 }
-"""State before and after each command that changes a state."""
+"""States before and after each command that changes the state."""
 
 
 def allowed_commands(state: SweepState) -> list[Command]:
-    """The commands that a sweep in ``state`` takes."""
+    """The commands that a sweep in ``state`` accepts."""
     allowed = [command for command, changes in COMMANDS.items() if state in changes]
     return [*allowed, Command.DELETE] if state in TERMINAL else allowed

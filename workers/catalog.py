@@ -1,6 +1,6 @@
-"""What can be swept: named optimizers, models and data sets.
+"""Catalog of optimizers, models and data sets by name.
 
-The catalog knows names and a few facts, and loads an entry's code only when a trial needs it: the
+It holds names and a few facts, and imports the code of an entry only when a trial needs it: the
 service reads it without torch. A package adds its own entries through the entry-point groups
 ``sasam.optimizers``, ``sasam.models`` and ``sasam.datasets``.
 """
@@ -22,14 +22,14 @@ LearningRateRole = Literal["step_size", "initial_step_size"]
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
-    """One thing that can be swept.
+    """An optimizer, model or data set.
 
     Args:
         name: Its name in a specification.
         title: Its name in tables and figures.
         target: ``module:attribute`` of its factory.
         summary: One sentence.
-        facts: What a client may want to know before it submits, such as the number of classes.
+        facts: Facts for clients, such as the number of classes.
     """
 
     name: str
@@ -42,8 +42,8 @@ class CatalogEntry:
 class Catalog:
     """Named entries of one kind: built-in ones, those of installed packages, and families.
 
-    A family is an entry whose name ends in a colon, such as ``timm:``; it stands for every name
-    that begins so, and its library resolves the rest.
+    A family is an entry whose name ends in a colon, such as ``timm:``. It matches every name with
+    that prefix, and its library resolves the rest.
     """
 
     def __init__(self, kind: str, entries: list[CatalogEntry]) -> None:
@@ -55,10 +55,10 @@ class Catalog:
         return {**_plugins(f"sasam.{self.kind}s"), **self._built_in}
 
     def require(self, name: str) -> str:
-        """Return ``name`` if it can be swept.
+        """Return ``name`` if it is known.
 
         Raises:
-            ValueError: It cannot; the message lists what can, and the nearest name.
+            ValueError: It is unknown; the message has the known names and the nearest one.
         """
         self.entry(name)
         return name
@@ -67,7 +67,7 @@ class Catalog:
         """The entry of ``name``, or of its family.
 
         Raises:
-            ValueError: There is none; the message lists what there is, and the nearest name.
+            ValueError: It is unknown; the message has the known names and the nearest one.
         """
         entries = self.entries()
         family, colon, member = name.partition(":")
@@ -80,7 +80,7 @@ class Catalog:
         return found
 
     def title(self, name: str) -> str:
-        """How tables and figures call ``name``."""
+        """Title of ``name`` in tables and figures."""
         entry = self.entry(name)
         return name if entry.name.endswith(":") else entry.title
 

@@ -1,7 +1,6 @@
-"""Characters that change how a terminal or a page shows the text around them.
+"""Control characters: those that change how a terminal or a page shows the text around them.
 
-One set serves two rules: a specification must not contain them, and a terminal is shown their
-escapes in place of them.
+Specifications must not contain them, and terminals get them escaped.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _CONTROL_IN_TEXT = re.compile(f"(?![\t\n])[{_CONTROLS}]")
 
 
 def find_control(text: str) -> str | None:
-    """The first control character of a text, escaped; None where there is none."""
+    """The first control character of a text, escaped; None if there is none."""
     found = _CONTROL.search(text)
     return _escape(found) if found else None
 
@@ -40,7 +39,7 @@ def escape_controls(text: str) -> str:
 
 
 def replace_controls(text: str, replace: Callable[[str], str]) -> str:
-    """Replace every control character but tabs and line feeds by what ``replace`` makes of it."""
+    """Replace every control character except tabs and line feeds by ``replace(character)``."""
     return _CONTROL_IN_TEXT.sub(lambda found: replace(found[0]), text)
 
 

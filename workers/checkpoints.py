@@ -1,7 +1,7 @@
-"""Checkpoints: one file a trial, written whole or not at all, read without running code.
+"""Checkpoints: one file per trial, written atomically, read without executing code.
 
 A file holds tensors and plain values, nothing that unpickling could execute. A process killed at
-any moment leaves the former checkpoint or the new one.
+any moment leaves the previous checkpoint or the new one.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ log = logging.getLogger(__name__)
 State = dict[str, Any]
 
 FORMAT = 2
-"""Rises when a checkpoint's content changes, so that an older one is not taken for a new one."""
+"""Increased when the content of checkpoints changes incompatibly."""
 
 
 def save_checkpoint(path: Stored, state: State) -> None:
     """Write ``state``, tensors and plain values, to ``path``.
 
     Raises:
-        OSError: The storage does not take it.
+        OSError: The file cannot be written.
     """
     with writing(path) as file:
         torch.save({"format": FORMAT, "state": state}, file)
 
 
 def load_checkpoint(path: Stored) -> State | None:
-    """Read a checkpoint to the CPU; None where there is none that this version can go on from.
+    """Read a checkpoint to the CPU; None if there is none that this version can resume from.
 
-    A damaged file costs the epochs it held and a warning, not the trial.
+    A damaged file is ignored with a warning: the trial starts again.
 
     Raises:
-        OSError: S3 does not say whether there is one.
+        OSError: S3 is unavailable.
     """
     try:
         with reading(path) as file:
@@ -53,7 +53,7 @@ def load_checkpoint(path: Stored) -> State | None:
         return None
     except (OSError, EOFError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         if isinstance(path, S3Path) and isinstance(error, OSError):
-            raise  # there may be one
+            raise  # there may be a checkpoint
         problem = str(error)
     log.warning("checkpoint %s is not usable, the trial starts again: %s", path, problem)
     return None

@@ -1,4 +1,4 @@
-"""Which code a result came from."""
+"""Version of the code: release, and commit or digest of the sources."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["code_version", "git_commit"]
 
 
 _SOURCES = Path(__file__).with_name("sources.txt")
-"""Digest of the sources, which images have: they are built without a checkout."""
+"""Digest of the sources in container images, which are built without a checkout."""
 
 
 def code_version() -> str:
-    """The release, and the commit or else a digest of the sources: ``0.1.0 (3f2a...)``."""
+    """Release, and commit or else a digest of the sources, such as ``0.1.0 (3f2a...)``."""
     detail = git_commit() or (_SOURCES.read_text().strip() if _SOURCES.exists() else "")
     return f"{version('sasam')} ({detail})" if detail else version("sasam")
 
 
 def git_commit() -> str:
-    """The commit of this checkout, with a mark when files differ.
+    """Commit of this checkout, with the suffix ``-dirty`` if files differ.
 
-    Outside a checkout: ``SASAM_GIT_COMMIT``, which the images set; empty where that is not set.
+    Outside a checkout ``SASAM_GIT_COMMIT``, which container images set; empty if not set.
     """
     given = os.environ.get("SASAM_GIT_COMMIT", "")
     command = ["git", "describe", "--always", "--exclude=*", "--dirty", "--abbrev=40"]

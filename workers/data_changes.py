@@ -7,8 +7,6 @@ comparable with the results so far, so a driver refuses to continue unless the u
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from workers.datasets import DamagedDataError
 from workers.journal import Journal
@@ -16,34 +14,30 @@ from workers.metrics import RESULTS
 from workers.mlflow_schema import Tag
 from workers.spec import SpecError, SpecProblem
 
-__all__ = ["DATA_FINGERPRINT", "DATA_NOTES", "refuse_other_data", "require_same_data"]
-
-DATA_FINGERPRINT = "data_fingerprint"
-"""Name of the fact that identifies the data; its tag is `Tag.DATA_FINGERPRINT`."""
-DATA_NOTES = "data_notes"
-"""Name of the fact that holds what a user should know about the data."""
+__all__ = ["require_same_data", "require_unchanged_data"]
 
 
-def refuse_other_data(journal: Journal, facts: Mapping[str, Any], *, accepted: bool) -> None:
+def require_unchanged_data(journal: Journal, fingerprint: str, *, accepted: bool) -> None:
     """Check that the data are those of the results in the journal.
 
     Args:
-        journal: What happened so far; this driver has not recorded its own start yet.
-        facts: Facts about the present data.
+        journal: Journal of the sweep; this driver has not recorded its own start yet.
+        fingerprint: Fingerprint of the present data.
         accepted: Whether the user consented to other data.
 
     Raises:
         SpecError: The data differ and the user has not consented.
     """
     ended = sum(outcome in RESULTS for outcome in journal.outcomes.values())
-    before, now = _last_fingerprint(journal), facts.get(DATA_FINGERPRINT)
-    if accepted or not ended or before is None or before == now:
+    previous = _last_fingerprint(journal)
+    if accepted or not ended or previous is None or previous == fingerprint:
         return
     message = (
-        f"{ended} trials have ended on other data (fingerprint {before[:12]}, now "
-        f"{str(now)[:12]}); results may not be comparable: retry with force to go on all the same"
+        f"{ended} {'trial has' if ended == 1 else 'trials have'} ended on other data (fingerprint "
+        f"{previous[:12]}, now {fingerprint[:12]}); results may not be comparable: retry with "
+        "force to continue anyway"
     )
-    raise SpecError([SpecProblem("dataset", message, str(now)[:12])])
+    raise SpecError([SpecProblem("dataset", message, fingerprint[:12])])
 
 
 def require_same_data(found: str, expected: str | None) -> None:
@@ -56,14 +50,14 @@ def require_same_data(found: str, expected: str | None) -> None:
         expected: The driver's; None if unknown, which allows any.
 
     Raises:
-        DamagedDataError: They are others.
+        DamagedDataError: The fingerprints differ.
     """
     if expected is not None and found != expected:
         raise DamagedDataError(
             "dataset",
-            f"the data are not those that the sweep began with (fingerprint {expected[:12]}, now "
-            f"{found[:12]}): files have changed, or differ between nodes",
-            "put them back, or resume the sweep with force",
+            f"the data differ from those at the start of the sweep (fingerprint {expected[:12]}, "
+            f"now {found[:12]}): files have changed, or differ between nodes",
+            "restore them, or resume the sweep with force",
         )
 
 
@@ -78,6 +72,7 @@ def _last_fingerprint(journal: Journal) -> str | None:
 
 
 def _tag(line: bytes) -> str | None:
+    """Fingerprint in a line of the journal; None if it holds none."""
     entry = json.loads(line)
     tag: str | None = entry["data"].get("tags", {}).get(Tag.DATA_FINGERPRINT)
     return tag if entry["kind"] == "sweep_started" else None

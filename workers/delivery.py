@@ -24,7 +24,7 @@ from workers.journal import Journal, JournalEntry
 from workers.logs import read_trial_log
 from workers.metrics import Outcome
 from workers.mlflow_runs import SweepRuns, is_refusal
-from workers.mlflow_schema import EPOCH, Artifact, Tag, tags
+from workers.mlflow_schema import EPOCH, Artifact, Tag
 from workers.recovery import recover_journal
 
 __all__ = ["MlflowWriter"]
@@ -218,7 +218,7 @@ class MlflowWriter:
         if attempt == 1:
             return params
         cleared = {Tag.OUTCOME: "", Tag.ERROR: "", Tag.FAILURE: ""}
-        return [*params, *tags({Tag.ATTEMPT: attempt, **cleared})]
+        return [*params, *_run_tags({Tag.ATTEMPT: attempt, **cleared})]
 
     def _artifacts(self, key: str, end: JournalEntry) -> dict[Artifact, str]:
         """Files of an ended trial: traceback, log, accuracy by corruption and severity."""
@@ -265,4 +265,9 @@ def _end_tags(end: JournalEntry) -> list[RunTag]:
         remedy = f" ({_REMEDY})" if failure.kind is FailureKind.OUT_OF_MEMORY else ""
         values[Tag.FAILURE] = failure.kind
         values[Tag.ERROR] = f"{failure.headline}{remedy}".replace("\0", "")[:_TAG_LENGTH]
-    return tags(values)
+    return _run_tags(values)
+
+
+def _run_tags(values: Mapping[Tag, object]) -> list[RunTag]:
+    """Tags as MLflow's entities."""
+    return [RunTag(tag.value, str(value)) for tag, value in values.items()]

@@ -1,8 +1,8 @@
-"""Where files lie that must outlive their node: in a folder that all nodes share, or on S3.
+"""Files that outlive their node: atomic reads and writes in a shared folder or on S3.
 
-A file is there whole or not at all: a folder's is renamed into place, S3's appears when the upload
-is complete. Credentials, region and endpoint are those that every AWS tool takes from the
-environment (``AWS_SHARED_CREDENTIALS_FILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``).
+A file exists completely or not at all: in a folder it is renamed into place, on S3 it appears when
+the upload is complete. Credentials, region and endpoint come from the usual environment variables
+of AWS (``AWS_SHARED_CREDENTIALS_FILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["S3Path", "Stored", "locate", "reading", "writing"]
 
 _SCHEME = "s3://"
 _ATTEMPTS = 10
-"""Of a request, with growing pauses: a store that is away for a minute costs that minute."""
+"""Attempts of a request, with growing pauses: about a minute of an unavailable store."""
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _REQUEST_TIMEOUT_SECONDS = 60.0
 _PART_BYTES = 32 * 2**20
@@ -48,7 +48,7 @@ class S3Path:
 
     @property
     def parent(self) -> S3Path:
-        """The folder that it lies in."""
+        """The parent folder."""
         return S3Path(self.key.parent)
 
 
@@ -57,7 +57,7 @@ Stored = Path | S3Path
 
 
 def locate(address: str) -> Stored:
-    """The place that a setting names: a folder, or ``s3://bucket/prefix``."""
+    """Parse the address in a setting: a folder, or ``s3://bucket/prefix``."""
     if address.startswith(_SCHEME):
         return S3Path(PurePosixPath(address.removeprefix(_SCHEME)))
     return Path(address)
@@ -65,10 +65,10 @@ def locate(address: str) -> Stored:
 
 @contextmanager
 def writing(target: Stored) -> Iterator[BinaryIO]:
-    """A file to fill; it takes the place of ``target`` at the end, unless something is raised.
+    """Open a file for writing; it replaces ``target`` at the end, unless an error is raised.
 
     Raises:
-        OSError: The disk is full, or S3 does not take it, and why.
+        OSError: The file cannot be written, such as because the disk is full.
     """
     if isinstance(target, S3Path):
         with _scratch() as scratch:
@@ -90,11 +90,11 @@ def writing(target: Stored) -> Iterator[BinaryIO]:
 
 @contextmanager
 def reading(source: Stored) -> Iterator[BinaryIO]:
-    """A file to read, which can be searched.
+    """Open a seekable file for reading.
 
     Raises:
-        FileNotFoundError: There is none.
-        OSError: S3 does not give it, and why.
+        FileNotFoundError: The file does not exist.
+        OSError: The file cannot be read.
     """
     if isinstance(source, S3Path):
         with _scratch() as scratch:
@@ -108,13 +108,13 @@ def reading(source: Stored) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _scratch() -> Iterator[Path]:
-    """A file of this node for a while."""
+    """A temporary file on this node."""
     with tempfile.TemporaryDirectory(prefix="sasam-") as folder:
         yield Path(folder, "file")
 
 
 def _upload(source: Path, target: S3Path) -> None:
-    """Copy a file to S3; Arrow's own way to copy does not tell when the end of it fails."""
+    """Copy a file to S3; Arrow's own copy function hides an error at its end."""
     with source.open("rb") as file, _s3().open_output_stream(str(target.key)) as stream:
         shutil.copyfileobj(file, stream, _PART_BYTES)
 
@@ -128,7 +128,7 @@ def _download(source: S3Path, target: Path) -> None:
 
 @cache
 def _s3() -> S3FileSystem:
-    """S3 as the environment describes it; the same connections for the life of the process."""
+    """The S3 client that the environment configures; one per process."""
     from pyarrow import fs
 
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
@@ -136,6 +136,6 @@ def _s3() -> S3FileSystem:
         endpoint_override=endpoint,
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,
         request_timeout=_REQUEST_TIMEOUT_SECONDS,
-        allow_delayed_open=True,  # a small file is one request then, not three
+        allow_delayed_open=True,  # one request instead of three for a small file
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
     )

@@ -1,15 +1,14 @@
 """Asynchronous successive halving (ASHA), in the variant that stops trials.
 
     rungs at grace * eta^k epochs, k = 0, 1, ..., below the last epoch, for each optimizer
-    at a rung: go on if the metric is among the best max(1, n // eta) of the n that came as far
+    at a rung: continue if the metric is among the best max(1, n // eta) of the n trials so far
 
-Each optimizer has rungs of its own: within a shared one, an optimizer that learns slower at first
-would lose all its trials to one that starts fast, which is what a sweep is to find out, not to
-decide.
+Each optimizer has rungs of its own. With shared rungs, an optimizer that learns slowly at first
+would lose all its trials to a fast one, and the sweep could not compare them.
 
 Source: Li et al. 2020, "A system for massively parallel hyperparameter tuning". Departure: a trial
-that is behind is stopped, not paused, as in Ray Tune's ASHAScheduler and Optuna's
-SuccessiveHalvingPruner; unlike in the former the trial itself counts among the n, and rungs are
+that falls behind is stopped, not paused, as in Ray Tune's ASHAScheduler and Optuna's
+SuccessiveHalvingPruner. Unlike in Tune's, the trial itself counts among the n, and the rungs are
 rebuilt from the journal.
 """
 
@@ -22,17 +21,31 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from workers.journal import Journal
-from workers.spec import AshaSpec, TrialConfig
+from workers.spec import AshaSpec, SweepSpec, TrialConfig
 
-__all__ = ["AshaScheduler", "SuccessiveHalving"]
+__all__ = ["AshaScheduler", "SuccessiveHalving", "make_scheduler"]
+
+
+def make_scheduler(specification: SweepSpec, journal: Journal) -> AshaScheduler | None:
+    """The scheduler of a sweep; None without early stopping."""
+    if specification.early_stopping is None:
+        return None
+    suggested = [
+        trial
+        for s in journal.suggestions
+        for trial in specification.expand(s.label, s.number, s.configuration).values()
+    ]
+    labels = {trial.key: trial.optimizer_label for trial in (*specification.trials, *suggested)}
+    halving = SuccessiveHalving(specification.early_stopping, specification.training.epochs)
+    return AshaScheduler(halving, journal, labels)
 
 
 class SuccessiveHalving:
-    """The rungs and what was decided at them.
+    """The rungs of each optimizer and the decisions at them.
 
     Args:
         spec: Metric, first rung and reduction factor.
-        epochs: Length of a trial.
+        epochs: Length of a trial, in epochs.
     """
 
     def __init__(self, spec: AshaSpec, epochs: int) -> None:
@@ -47,23 +60,23 @@ class SuccessiveHalving:
         self._rungs: dict[tuple[str, int], list[float]] = {}
         self._passed: set[tuple[str, int]] = set()
         self.stopped: set[str] = set()
-        """Keys of the trials that are to stop."""
+        """Keys of the stopped trials."""
 
-    def goes_on(self, key: str, label: str, epoch: int, metrics: dict[str, Any]) -> bool:
-        """Note what a trial reports after an epoch; returns whether it goes on.
+    def continues(self, key: str, label: str, epoch: int, metrics: dict[str, Any]) -> bool:
+        """Record a report of a trial; return whether the trial continues.
 
         Args:
-            key: The trial.
-            label: Of its optimizer.
-            epoch: Epochs done.
-            metrics: By name; one without the metric counts as the worst.
+            key: Trial key.
+            label: Label of its optimizer.
+            epoch: Completed epochs.
+            metrics: Values by name; if the metric is missing, the trial counts as the worst.
         """
         if key not in self.stopped and epoch in self._milestones:
             self._judge(key, label, epoch, metrics.get(self._metric))
         return key not in self.stopped
 
     def _judge(self, key: str, label: str, milestone: int, value: float | None) -> None:
-        """Decide about a trial at a rung, once."""
+        """Decide once whether a trial stops at a rung."""
         if (key, milestone) in self._passed:
             return
         self._passed.add((key, milestone))
@@ -79,9 +92,9 @@ class AshaScheduler(FIFOScheduler):
     """Stops the trials of a Tune run that fall behind.
 
     Args:
-        halving: The rungs.
-        journal: What happened before; the rungs are rebuilt from it, decisions included.
-        labels: Label of the optimizer of each trial in the journal, by key.
+        halving: The rungs, still empty.
+        journal: Journal of the sweep; rungs and decisions are rebuilt from it.
+        labels: Optimizer label by trial key, for the trials in the journal.
     """
 
     def __init__(
@@ -93,24 +106,27 @@ class AshaScheduler(FIFOScheduler):
         for entry in journal.entries():
             if entry.kind == "epoch" and entry.trial in labels:
                 metrics, epoch = entry.data["metrics"], entry.data["epoch"]
-                halving.goes_on(entry.trial, labels[entry.trial], epoch, metrics)
+                halving.continues(entry.trial, labels[entry.trial], epoch, metrics)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its scheduler for a restore that never happens here."""
+        """No state: Tune pickles its scheduler for a restore, which is not used here."""
         return {}
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Stop a trial that is behind."""
-        return str(TrialScheduler.CONTINUE if self._goes_on(trial, result) else TrialScheduler.STOP)
+        """Stop a trial that falls behind."""
+        return str(
+            TrialScheduler.CONTINUE if self._continues(trial, result) else TrialScheduler.STOP
+        )
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
-        """Count a trial that diverged at a rung, which Tune ends without asking."""
+        """Count a trial that ended at a rung; Tune does not call `on_trial_result` for it."""
         if result:
-            self._goes_on(trial, result)
+            self._continues(trial, result)
 
-    def _goes_on(self, trial: Trial, result: dict[str, Any]) -> bool:
+    def _continues(self, trial: Trial, result: dict[str, Any]) -> bool:
+        """Record the result of a Tune trial; return whether the trial continues."""
         if trial.trial_id not in self._trials:
             config = TrialConfig.model_validate(trial.config["trial"])
             self._trials[trial.trial_id] = (config.key, config.optimizer_label)
         key, label = self._trials[trial.trial_id]
-        return self._halving.goes_on(key, label, result["epoch"], result)
+        return self._halving.continues(key, label, result["epoch"], result)

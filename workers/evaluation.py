@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from workers.batches import DeviceData, DeviceImages, Normalisation
 from workers.corruptions import BENCHMARK_CORRUPTIONS
+from workers.trial_data import DeviceData, DeviceImages, Normalisation
 
 __all__ = ["Evaluator", "Scores"]
 
@@ -27,10 +27,10 @@ class Scores:
 
 
 class Evaluator:
-    """Evaluates a network in eval mode, as it is when it is called.
+    """Evaluates a network in eval mode with its present weights.
 
     Args:
-        model: The network; its mode is left as found.
+        model: The network; its mode is restored.
         predict: Maps normalised images to logits: the network itself, compiled or under autocast.
         normalise: Maps uint8 images to what ``predict`` takes.
     """
@@ -75,7 +75,7 @@ class Evaluator:
         return metrics, matrix
 
     def _examples(self, images: DeviceImages) -> Tensor:
-        """Loss and correctness of every image, shape (2, n)."""
+        """Loss and correctness of every image, shape (2, n); non-finite logits are not correct."""
         was_training = self._model.training
         self._model.eval()
         batch_size = _BATCH["cpu" if images.device.type == "cpu" else "accelerator"]
@@ -84,6 +84,7 @@ class Evaluator:
             for batch, labels in images.in_order(self._normalise, batch_size=batch_size):
                 logits = self._predict(batch).float()
                 losses = F.cross_entropy(logits, labels, reduction="none")
-                results.append(torch.stack([losses, (logits.argmax(1) == labels).float()]))
+                is_correct = (logits.argmax(1) == labels) & losses.isfinite()
+                results.append(torch.stack([losses, is_correct.float()]))
         self._model.train(was_training)
         return torch.cat(results, dim=1)

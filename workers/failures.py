@@ -1,9 +1,8 @@
-"""Trials that fail: what went wrong, and whether to try again.
+"""Failures of trials: their kind, read from tracebacks, and the decision to retry.
 
-Out of memory is told apart from everything else: it depends on what else runs on the device, and
-its remedy is the researcher's. A full disk is waited for, however long, and a storage that is
-away. An exception that comes
-twice in a row after the same epoch is taken for a bug, which another try would meet again.
+Out of memory is a kind of its own: it depends on what else runs on the device, and only the user
+can remedy it. A trial waits for a full disk or an unavailable storage without a limit. The same
+exception twice in a row after the same epoch counts as a bug, which a retry would meet again.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from itertools import dropwhile
 __all__ = ["Failure", "FailureKind", "Retries", "is_defect", "names_defect", "read_failure"]
 
 _FIRST_PAUSE_SECONDS = 2.0
-_LONGEST_PAUSE_SECONDS = 60.0
+_MAX_PAUSE_SECONDS = 60.0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _TUNES_HEADING = "Failure # "
 _FRAME = '  File "'
@@ -25,18 +24,18 @@ _RAISED_OUT_OF_MEMORY = re.compile(
     r"OutOfMemoryError|MemoryError|out of memory|_ALLOC_FAILED|an't allocate memory"
     r"|annot allocate memory"
 )
-"""How CUDA, cuBLAS and cuDNN, PyTorch's allocators and the system say it in an exception."""
+"""Messages of CUDA, cuBLAS, cuDNN, PyTorch's allocators and the operating system."""
 _KILLED_OUT_OF_MEMORY = re.compile(r"low on memory|due to memory pressure")
-"""How Ray's memory monitor says it; of any dead process Ray guesses at the system's OOM killer."""
+"""Messages of Ray's memory monitor. Ray names the system's OOM killer for any dead process."""
 _RAISED_DISK_FULL = re.compile(
     r"No space left on device|Disk quota exceeded|PytorchStreamWriter failed writing"
 )
-"""How the system and ``torch.save`` say it."""
+"""Messages of the operating system and ``torch.save``."""
 _RAISED_STORAGE_AWAY = re.compile(
     r"AWS Error (NETWORK_CONNECTION|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|SLOW_DOWN|THROTTLING"
     r"|REQUEST_TIMEOUT)"
 )
-"""How Arrow's S3 says it, when it has tried for more than a minute."""
+"""Messages of Arrow's S3 client after more than a minute of attempts."""
 
 
 _DEFECTS = (
@@ -50,21 +49,21 @@ _DEFECTS = (
     TypeError,
     ValueError,
 )
-"""What follows from code, its arguments and what is installed, and comes again."""
+"""Errors in code, arguments or installation, which occur again in the next attempt."""
 _BROKEN_INSTALLATION = re.compile(r"^(ImportError|ModuleNotFoundError|SyntaxError)\b")
 
 
 def is_defect(error: BaseException) -> bool:
-    """Whether an exception of a driver would come again at the next attempt.
+    """Whether an exception of a driver would occur again in the next attempt.
 
-    Errors of the system and of connections pass, also those of libraries that derive them from
-    ``ValueError`` too.
+    Errors of the operating system and of connections do not count, including those that a library
+    derives from ``ValueError`` as well.
     """
     return isinstance(error, _DEFECTS) and not isinstance(error, OSError)
 
 
 def names_defect(line: str) -> bool:
-    """Whether a driver's last line is that of an installation which cannot run any driver."""
+    """Whether a driver's last line shows an installation that cannot run any driver."""
     return _BROKEN_INSTALLATION.match(line) is not None
 
 
@@ -79,12 +78,12 @@ class FailureKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What is known of a trial that failed.
+    """The failure of a trial.
 
     Args:
-        kind: Why.
-        message: The exception and what it says, or what Ray says of a process that died.
-        traceback: All that there is.
+        kind: Kind of the failure.
+        message: Exception and message, or Ray's message about a process that died.
+        traceback: The complete text.
         was_raised: Whether the trial raised an exception; otherwise its process died.
     """
 
@@ -100,11 +99,11 @@ class Failure:
 
 
 class Retries:
-    """Decides whether a failed trial is tried again, and when.
+    """Decides whether and when a failed trial is retried.
 
     Args:
-        limit: How often, at most; tries that the storage ended do not count.
-        first_pause_seconds: Wait before the first retry; doubled for each further one, up to a
+        limit: Maximum number of retries; failures of the storage do not count.
+        first_pause_seconds: Pause before the first retry; doubled for each further one, up to a
             minute.
     """
 
@@ -115,27 +114,27 @@ class Retries:
         self._last: dict[str, tuple[str, int]] = {}
 
     def pause_seconds(self, key: str, failure: Failure, epoch: int) -> float | None:
-        """How long to wait before the next try; None to give up.
+        """Pause before the next retry, in seconds; None to give up.
 
         Args:
-            key: The trial.
-            failure: Its newest failure.
-            epoch: Its last recorded epoch.
+            key: Trial key.
+            failure: Latest failure of the trial.
+            epoch: Last recorded epoch of the trial.
         """
         if failure.kind in (FailureKind.DISK_FULL, FailureKind.STORAGE_AWAY):
-            return _LONGEST_PAUSE_SECONDS
-        before, now = self._last.get(key), (failure.message, epoch)
-        self._last[key] = now
+            return _MAX_PAUSE_SECONDS
+        previous, latest = self._last.get(key), (failure.message, epoch)
+        self._last[key] = latest
         may_pass = failure.kind is FailureKind.OUT_OF_MEMORY or not failure.was_raised
-        if self._counts[key] >= self._limit or (before == now and not may_pass):
+        if self._counts[key] >= self._limit or (previous == latest and not may_pass):
             return None
         pause = self._first_pause_seconds * 2.0 ** self._counts[key]
         self._counts[key] += 1
-        return min(pause, _LONGEST_PAUSE_SECONDS)
+        return min(pause, _MAX_PAUSE_SECONDS)
 
 
 def read_failure(text: str) -> Failure:
-    """What the file says in which Tune notes a trial's errors, the newest one last."""
+    """The latest failure in the file in which Tune collects the errors of a trial."""
     _, heading, newest = _COLOURS.sub("", text).rpartition(_TUNES_HEADING)
     newest = newest.partition("\n")[2] if heading else newest
     was_raised = _FRAME in newest
@@ -145,7 +144,7 @@ def read_failure(text: str) -> Failure:
 
 
 def _kind(message: str, was_raised: bool) -> FailureKind:
-    """What an exception, or Ray of a process that died, says was the matter."""
+    """Kind of a failure by its message."""
     if was_raised and _RAISED_DISK_FULL.search(message):
         return FailureKind.DISK_FULL
     if was_raised and _RAISED_STORAGE_AWAY.search(message):
@@ -155,7 +154,7 @@ def _kind(message: str, was_raised: bool) -> FailureKind:
 
 
 def _exception(traceback: str) -> str:
-    """The exception and its message: what follows the last frame."""
+    """Exception and message: the text after the last frame."""
     lines = traceback.strip().splitlines()
     frame = max((at for at, line in enumerate(lines) if line.startswith(_FRAME)), default=-1)
     message = dropwhile(lambda line: line.startswith(" "), lines[frame + 1 :])

@@ -1,4 +1,4 @@
-"""What the service hands to a driver, as data in an environment variable."""
+"""Job of a driver: what the service passes to it in an environment variable, and exit statuses."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ EXIT_INVALID = 65
 EXIT_TOO_MANY_FAILURES = 69
 """``limits.consecutive_failures`` trials failed in a row."""
 EXIT_DEFECT = 70
-"""The driver raised what another attempt would raise again."""
+"""The driver raised an error that another attempt would raise again."""
 _CANNOT_RUN = (126, 127)
-"""A shell's, for a program that it may not run or does not find."""
+"""Exit statuses of a shell for a program that is not executable or not found."""
 FINAL_EXITS = frozenset({EXIT_INVALID, EXIT_TOO_MANY_FAILURES, EXIT_DEFECT, *_CANNOT_RUN})
 """Exit statuses after which another attempt would not help."""
 
 
 class DriverJob(Section):
-    """One driver: a sweep, the number of the attempt, and where things are."""
+    """Job of one driver: sweep, attempt, and locations."""
 
     sweep_id: str
     attempt: int
     specification: SweepSpec
     mlflow_tracking_uri: str
     storage_path: str
-    """Where checkpoints and logs of trials lie for all nodes: a folder or ``s3://bucket/prefix``."""
+    """Storage of checkpoints and logs for all nodes: a folder or ``s3://bucket/prefix``."""
     scratch_path: str
     """Folder of each node for the journal, prepared images and Tune's files."""
     data_dir: str
     """Folder with the data sets on the nodes."""
     accepts_changes: bool = False
-    """Whether the user wants the sweep to go on with other data than those of its results."""
+    """Whether the user consented to continue with other data than those of the results."""
 
     @property
     def trials_folder(self) -> Stored:
-        """Where each trial has a folder of its own."""
+        """Folder with one folder per trial."""
         return locate(self.storage_path) / "sweeps" / self.sweep_id / "checkpoints"

@@ -1,8 +1,8 @@
-"""The driver's journal: what happened to the trials, in order, on disk before anywhere else.
+"""The driver's journal: durable log of the trials' events, in order.
 
-The journal is what a restarted driver goes by (which trials have ended, which epochs are recorded)
-and what the writer delivers to MLflow. An entry is one line of JSON; its time is fixed when it is
-written, so delivering it twice changes nothing.
+A restarted driver reads from it which trials have ended and which epochs are recorded, and the
+delivery sends it to MLflow. An entry is one line of JSON. Its time is fixed when it is written, so
+that delivering it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Kind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """One thing that happened.
+    """One event.
 
     Args:
-        kind: What.
+        kind: Kind of the event.
         trial: Key of the trial; empty for the sweep.
-        time_ms: When, in milliseconds since 1970.
-        data: More, as plain JSON.
+        time_ms: Time, in milliseconds since 1970.
+        data: Details by the kind, as plain JSON.
     """
 
     kind: Kind
@@ -57,8 +57,8 @@ class Suggestion:
     """A configuration that a search found while the sweep ran.
 
     Args:
-        label: Of the optimizer it is for.
-        number: Among those of the optimizer, from 0.
+        label: Label of its optimizer.
+        number: Number among the suggestions of the optimizer, from 0.
         configuration: Learning rate and weight decay.
     """
 
@@ -71,10 +71,10 @@ class Journal:
     """An append-only file of entries.
 
     One process writes it; a second one waits until the first has ended. Readers wait for entries
-    with ``wait`` and page on with ``read``.
+    with ``wait`` and read pages with ``read``.
 
     Args:
-        path: The file; made when absent. A torn last line, left by a killed writer, is cut off.
+        path: The file, created if missing. An incomplete last line of a killed writer is removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -89,9 +89,9 @@ class Journal:
         self.metrics: dict[str, dict[str, float]] = {}
         """Latest value of every metric of each trial."""
         self.suggestions: list[Suggestion] = []
-        """What a search suggested, in order."""
+        """Suggestions of the search, in order."""
         self.is_started = False
-        """Whether a driver has noted its start."""
+        """Whether a driver has recorded its start."""
         self._grown = threading.Condition()
         self._end = self._recover()
 
@@ -101,7 +101,7 @@ class Journal:
         return self._end
 
     def append(self, kind: Kind, trial: str = "", **data: Any) -> None:
-        """Add an entry; it outlives this process from when this returns. Waits for a full disk."""
+        """Append an entry, which survives this process; wait while the disk is full."""
         entry = JournalEntry(kind, trial, time.time_ns() // 1_000_000, data)
         line = json.dumps(asdict(entry), allow_nan=False).encode() + b"\n"
         with self._grown:
@@ -129,12 +129,12 @@ class Journal:
             yield from some
 
     def wait(self, offset: int, timeout_seconds: float) -> bool:
-        """Wait until there is something behind ``offset``; returns whether there is."""
+        """Wait for an entry behind ``offset``; return whether there is one."""
         with self._grown:
             return self._grown.wait_for(lambda: self._end > offset, timeout_seconds)
 
     def is_recorded(self, trial: str, epoch: int) -> bool:
-        """Whether that epoch of the trial is in the journal already."""
+        """Whether an epoch of a trial is in the journal."""
         return epoch <= self.epochs.get(trial, 0)
 
     def close(self) -> None:
@@ -142,18 +142,18 @@ class Journal:
         self._file.close()
 
     def _write(self, line: bytes) -> None:
-        """Write a line to its end; a full disk may take a part of it and the rest later."""
+        """Write a complete line; while the disk is full, wait and write the rest later."""
         while line:
             try:
                 line = line[self._file.write(line) :]
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
-                log.warning("the sweep stands still until there is room: %s", error)
+                log.warning("the sweep waits until there is space: %s", error)
                 time.sleep(_FULL_PAUSE_SECONDS)
 
     def _recover(self) -> int:
-        """Read what an earlier driver wrote; returns the length of the readable part."""
+        """Read the entries of earlier drivers; return the length of the readable part."""
         end = 0
         with self.path.open("rb") as file:
             for line in file:
@@ -166,7 +166,7 @@ class Journal:
         return end
 
     def _remember(self, entry: JournalEntry) -> None:
-        """Keep the index of epochs and outcomes up to date."""
+        """Update the index of epochs, metrics, outcomes and suggestions."""
         if entry.kind == "trial_started":
             self.outcomes.pop(entry.trial, None)
         elif entry.kind == "epoch":
@@ -183,7 +183,7 @@ class Journal:
 
 
 def _parse(line: bytes) -> JournalEntry | None:
-    """The entry of a line; None when it is torn, or unreadable after a power failure."""
+    """The entry of a line; None if incomplete, or unreadable after a power failure."""
     if not line.endswith(b"\n"):
         return None
     try:
@@ -193,9 +193,9 @@ def _parse(line: bytes) -> JournalEntry | None:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """Keep the file to this process; the system lets go when the process ends, however."""
+    """Lock the file for this process; the system releases the lock when the process ends."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        log.warning("another driver writes %s; waiting until it has ended", path)
+        log.warning("another driver writes %s; waiting for its end", path)
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -1,12 +1,12 @@
-"""Curvature of the loss that a trial's network reached, on fixed images.
+"""Curvature of the loss at a trial's weights: trace and largest eigenvalue of the Hessian.
 
-The Hessian is that of the mean cross-entropy without weight decay and label smoothing, of the
-network in eval mode, at the weights' own precision, on class-balanced images without augmentation:
-the first so many of the validation set, and of the corrupted test set spread evenly over
-corruptions and severities. All trials of a sweep are measured on the same images.
+The loss is the mean cross-entropy without weight decay and label smoothing, of the network in eval
+mode, at the precision of the weights, on class-balanced images without augmentation: a subset of
+the validation set, and one of the corrupted test set, spread evenly over corruptions and
+severities. All trials of a sweep are measured on the same images.
 
-A network that torch differentiates once only is measured by differences of gradients, and the
-record says so.
+A network without a second derivative in torch is measured by differences of gradients; the record
+has ``hessian_by_differences``.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from sasam.curvature import (
     estimate_extremal_eigenvalues,
     estimate_trace,
 )
-from workers.batches import Normalisation, TrialData
 from workers.datasets import ImageSet, stratified_subset
 from workers.spec import CurvatureSpec
+from workers.trial_data import Normalisation, TrialData
 
 __all__ = ["CurvatureMeasurement"]
 
-_SEED = 0  # of the choice of images and of the random vectors: the same for all trials
+_SEED = 0  # of the images and of the probes: the same for all trials
 
 
 class CurvatureMeasurement:
-    """Measures networks on the same images; make it once a trial.
+    """Measures networks on the same images; one per trial.
 
     Args:
-        spec: What to measure, and how closely.
+        spec: Quantities and tolerances.
         data: The trial's images.
         normalise: Maps uint8 images to what a network takes.
         device: The network's device.
@@ -57,9 +57,9 @@ class CurvatureMeasurement:
         self._method: HessianMethod | None = None
 
     def measure(self, model: nn.Module, *, suffix: str = "") -> dict[str, float]:
-        """Measure a network; ``suffix`` ends every key of the result.
+        """Measure a network; every key of the result ends with ``suffix``.
 
-        A quantity that is not finite, as of a network whose loss is not, is left to the caller.
+        Quantities may be non-finite, such as those of a network with a non-finite loss.
         """
         metrics: dict[str, float] = {}
         for name, batches in self._batches.items():

@@ -1,8 +1,8 @@
 """Names, units and directions of everything a trial measures.
 
-A trial reports one flat record an epoch. The names here are the keys of that record and of MLflow's
-metrics; a suffix after a dot tells splits (``hessian_trace.ood``) and corruptions
-(``ood_accuracy.fog``) apart.
+A trial reports one flat record per epoch. The names here are the keys of that record and of
+MLflow's metrics; a suffix after a dot names the split (``hessian_trace.ood``) or the corruption
+(``ood_accuracy.fog``).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Outcome(StrEnum):
     PRUNED = "pruned"
     """Early stopping ended it."""
     FAILED = "failed"
-    """It raised or ran out of memory, and its retries are spent."""
+    """It raised an error or ran out of memory, and has no retries left."""
     CANCELLED = "cancelled"
 
 
 RESULTS = frozenset({Outcome.COMPLETED, Outcome.DIVERGED, Outcome.PRUNED})
-"""What no trial runs again after."""
+"""Outcomes after which a trial does not run again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Metric:
     Args:
         name: Its key.
         title: Its name in tables and figures.
-        better: The direction of better values, None where there is none.
-        when: Measured after every epoch, or at the end (and where asked for, every few epochs).
+        better: The direction of better values; None if there is none.
+        when: Measured after every epoch, or at the end (and every few epochs if requested).
         unit: Unit; empty for pure numbers.
     """
 

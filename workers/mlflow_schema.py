@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
-
-from mlflow.entities import Run, RunTag
+from typing import TYPE_CHECKING, Any
 
 from workers.metrics import Outcome
 from workers.spec import TrialConfig
+
+if TYPE_CHECKING:  # trial actors read this module; importing MLflow takes them a second
+    from mlflow.entities import Run
 
 __all__ = [
     "EPOCH",
@@ -35,7 +36,6 @@ __all__ = [
     "identity_tags",
     "is_finite",
     "run_filter",
-    "tags",
     "version_tag",
 ]
 
@@ -46,7 +46,7 @@ RUNNING = "RUNNING"
 
 
 class Tag(StrEnum):
-    """Tags of runs. Those of other facts about the data are named by `fact_tag`."""
+    """Tags of runs; `fact_tag` and `version_tag` name more."""
 
     SWEEP = "sasam.sweep"
     """Id of the sweep; on every run."""
@@ -72,12 +72,16 @@ class Tag(StrEnum):
     """Number of classes of the sweep's data, which gives the accuracy of chance."""
     DATA_FINGERPRINT = "sasam.data_fingerprint"
     """Digest of the sweep's data."""
+    DATA_NOTES = "sasam.data_notes"
+    """What makes results on the sweep's data doubtful; empty if nothing does."""
+    HESSIAN_METHOD = "sasam.hessian_method"
+    """How curvature is measured, ``exact`` or ``differences``; absent if it is not."""
     PUBLISHED = "sasam.published"
     """When the sweep's summary and figures were stored as artifacts."""
 
 
 class RunKind(StrEnum):
-    """What a run stands for."""
+    """Kind of a run."""
 
     SWEEP = "sweep"
     TRIAL = "trial"
@@ -94,7 +98,7 @@ class Artifact(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TrialIdentity:
-    """Which trial of its sweep a run is of.
+    """Identity of the trial that a run records.
 
     Args:
         position: Position in the sweep, from 0.
@@ -126,7 +130,7 @@ class TrialIdentity:
 
     @classmethod
     def decode(cls, run: Run) -> TrialIdentity | None:
-        """The identity that a run records; None if it is new, or of an earlier release."""
+        """The identity in a run; None if the run is new, or of an earlier release."""
         run_tags, params = run.data.tags, run.data.params
         try:
             return cls(
@@ -143,7 +147,7 @@ class TrialIdentity:
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
-    """What the MLflow run of a trial records.
+    """The MLflow run of a trial, decoded.
 
     Args:
         key: Key of the trial.
@@ -155,7 +159,7 @@ class TrialRun:
         ended_at: End of the trial; None while it runs.
         outcome: How it ended; None while it runs.
         error: Exception and message of a failed trial.
-        identity: Which trial it is; None before all of that is recorded.
+        identity: Identity of the trial; None before it is recorded completely.
     """
 
     key: str
@@ -171,7 +175,7 @@ class TrialRun:
 
     @classmethod
     def decode(cls, run: Run) -> TrialRun:
-        """Read a run; what says how a trial ended counts once the run has ended."""
+        """Read a run; outcome, error and end are None while it runs."""
         run_tags = run.data.tags
         is_over = run.info.status != RUNNING
         outcome = run_tags.get(Tag.OUTCOME) if is_over else None
@@ -192,17 +196,12 @@ class TrialRun:
 
 def run_filter(sweep_id: str | None = None, kind: RunKind | None = None) -> str:
     """MLflow's filter for the runs of a sweep, of a kind, or both."""
-    wanted = {Tag.SWEEP: sweep_id, Tag.KIND: kind}
-    return " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in wanted.items() if value)
-
-
-def tags(values: Mapping[Tag, object]) -> list[RunTag]:
-    """Tags as MLflow's entities."""
-    return [RunTag(tag.value, str(value)) for tag, value in values.items()]
+    conditions = {Tag.SWEEP: sweep_id, Tag.KIND: kind}
+    return " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in conditions.items() if value)
 
 
 def identity_tags(trial: TrialConfig, position: int) -> dict[str, str]:
-    """Tags that say which trial a run is of; its parameters say the rest."""
+    """Tags that identify the trial of a run; the run's parameters hold its configuration."""
     return {
         Tag.KIND.value: RunKind.TRIAL.value,
         Tag.TRIAL.value: trial.key,
@@ -212,7 +211,7 @@ def identity_tags(trial: TrialConfig, position: int) -> dict[str, str]:
 
 
 def fact_tag(name: str) -> str:
-    """Tag of a fact about the sweep's data, such as ``classes``."""
+    """Tag of a fact that preflight found, such as ``classes``."""
     return f"sasam.{name}"
 
 

@@ -1,4 +1,4 @@
-"""Times as people read them: in UTC, and saying so, on every machine."""
+"""Times as text and in log lines, in UTC."""
 
 from __future__ import annotations
 

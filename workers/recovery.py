@@ -1,7 +1,7 @@
 """Recovery of a lost journal from the sweep's runs in MLflow.
 
-A journal is lost with its disk, and backups do not contain it. What MLflow has recorded must
-neither run again nor be recorded again.
+A journal is lost with its disk, and backups do not contain it. Results in MLflow must neither be
+computed nor recorded again.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def recover_journal(
 ) -> None:
     """Fill a journal that has no start from the runs of its sweep.
 
-    Ended trials do not run again; epochs of the others that MLflow has count as recorded, although
-    those trials run from their checkpoint or anew. Repeating it changes nothing. The journal still
-    has no start afterwards: its caller appends that once everything counts as delivered.
+    Ended trials do not run again. Epochs of other trials in MLflow count as recorded, although
+    these trials resume from a checkpoint or start again. Calling it twice changes nothing. The
+    journal still has no start afterwards: the caller appends it once all of it counts as delivered.
 
     Args:
         journal: The journal to fill.
-        specification: Of the sweep.
-        runs: MLflow's runs of its trials, by key.
+        specification: Specification of the sweep.
+        runs: Runs of its trials, by trial key.
         history: All values of a metric of a run, by the run's id and the metric's name.
     """
     for run in sorted(runs.values(), key=_position):
@@ -50,7 +50,7 @@ def recover_journal(
 
 
 def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> None:
-    """Append the suggestion that a trial belongs to, once, if the search makes suggestions."""
+    """Append the suggestion of a trial once, if the search makes suggestions."""
     params, label = run.data.params, run.data.tags[Tag.OPTIMIZER]
     if not isinstance(specification.search, TpeSearch) or "weight_decay" not in params:
         return
@@ -69,7 +69,7 @@ def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) ->
 def _epochs(
     key: str, run: Run, specification: SweepSpec, history: History
 ) -> Iterator[tuple[float, str, int, dict[str, float]]]:
-    """Time, trial, epoch and metrics of the last epoch and of those early stopping decided on."""
+    """Time, trial, epoch and metrics of the last epoch, and of those for early stopping."""
     metrics: dict[str, float] = dict(run.data.metrics)
     last = int(metrics.pop(EPOCH, 0))
     if specification.early_stopping is not None:

@@ -1,8 +1,8 @@
-"""Where a trial's randomness comes from: its seed and nothing else.
+"""Random streams of a trial, derived from its seed alone.
 
-Every use of randomness has a stream of its own, named by its purpose and, where it recurs, by the
-epoch. So a resumed epoch draws what it would have drawn, whatever process runs it, and no state of
-a generator needs saving.
+Every use of randomness has a stream of its own, identified by its purpose and, if it recurs, by the
+epoch. A resumed epoch therefore draws the same numbers in any process, and no state of a generator
+needs saving.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["derive_seed", "make_deterministic", "stream"]
 
 
 def derive_seed(seed: int, purpose: str, epoch: int = 0) -> int:
-    """Return 63 bits that depend on the arguments alone and differ between any two purposes."""
+    """Return 63 bits that depend only on the arguments and differ between purposes."""
     digest = hashlib.blake2b(f"{seed}/{purpose}/{epoch}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -29,10 +29,11 @@ def stream(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
 def make_deterministic() -> None:
     """Choose deterministic algorithms for the whole process; call it before CUDA starts.
 
-    An operator that has none warns and runs: a model of another library may hold one.
+    An operator without a deterministic algorithm warns and runs: models of other libraries may have
+    one.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
-    # Filling every new tensor finds reads of uninitialised memory; it costs a kernel a tensor.
+    # Filling every new tensor finds reads of uninitialised memory; it costs one kernel per tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

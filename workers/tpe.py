@@ -1,15 +1,15 @@
-"""What to try next, by tree-structured Parzen estimators.
+"""Suggests configurations by tree-structured Parzen estimators (TPE).
 
-    next configuration = f(search, optimizer, what was tried and how it went)
+    next configuration = f(search, optimizer, earlier configurations and their results)
 
-The function keeps nothing: a study is built from the past for each suggestion, and its sampler's
-seed follows from the search's seed, the optimizer and the number of the suggestion. So a driver
-that starts again continues the search that its predecessor left, suggestion by suggestion. What is
-not reproducible is the past itself where trials run side by side: which of the earlier ones have
-ended when the next one is suggested is a matter of time. With one trial of an optimizer at a time
-(``resources.max_concurrent: 1``) the whole search repeats itself.
+The function has no state: each suggestion builds a study from the earlier results, and its
+sampler's seed is derived from the seed of the search, the optimizer and the number of the
+suggestion. A restarted driver therefore continues the search of its predecessor. The earlier
+results themselves are not reproducible when trials run in parallel: which trials have ended when
+the next suggestion is made depends on timing. With one trial at a time
+(``resources.max_concurrent: 1``) the whole search is reproducible.
 
-The first quarter, at most ten, is drawn at random, the same for every optimizer.
+The first quarter of the suggestions, at most ten, is random and the same for every optimizer.
 
 Source: Bergstra et al. 2011, "Algorithms for hyper-parameter optimization"; with two objectives
 Ozaki et al. 2022, "Multiobjective tree-structured Parzen estimator"; both as in Optuna. A trial in
@@ -29,21 +29,21 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from workers.spec import Configuration, Range, TpeSearch
 
-__all__ = ["Tried", "suggest"]
+__all__ = ["TriedConfiguration", "suggest_configuration"]
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-_MOST_RANDOM = 10
+_MAX_RANDOM = 10
 """Optuna's default."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TriedConfiguration:
     """A configuration that was suggested before.
 
     Args:
         configuration: Learning rate and weight decay.
-        values: One an objective, never NaN; None while its trials run or when all failed.
+        values: One per objective, never NaN; None while its trials run, or if all failed.
         has_ended: Whether all of its trials have ended.
     """
 
@@ -52,15 +52,17 @@ class Tried:
     has_ended: bool
 
 
-def suggest(search: TpeSearch, label: str, past: Sequence[Tried]) -> Configuration:
-    """The next configuration of an optimizer, one that it has not tried.
+def suggest_configuration(
+    search: TpeSearch, label: str, past: Sequence[TriedConfiguration]
+) -> Configuration:
+    """The next configuration of an optimizer, different from all earlier ones.
 
     Args:
-        search: The ranges and objectives.
-        label: Of the optimizer.
+        search: Ranges and objectives.
+        label: Label of the optimizer.
         past: All suggestions so far, in order.
     """
-    n_random = min(_MOST_RANDOM, -(-search.trials // 4))
+    n_random = min(_MAX_RANDOM, -(-search.trials // 4))
     is_random = len(past) < n_random
     sampler = optuna.samplers.TPESampler(
         n_startup_trials=n_random,
@@ -83,7 +85,7 @@ def suggest(search: TpeSearch, label: str, past: Sequence[Tried]) -> Configurati
 
 
 def _space(search: TpeSearch) -> dict[str, BaseDistribution]:
-    """The ranges as Optuna has them."""
+    """The ranges as distributions of Optuna."""
     return {
         "learning_rate": _distribution(search.learning_rate),
         "weight_decay": _distribution(search.weight_decay),
@@ -96,8 +98,8 @@ def _distribution(values: Range | tuple[float, ...]) -> BaseDistribution:
     return CategoricalDistribution(values)
 
 
-def _as_trial(tried: Tried, space: dict[str, BaseDistribution]) -> FrozenTrial:
-    """A configuration and how it went, as Optuna has it."""
+def _as_trial(tried: TriedConfiguration, space: dict[str, BaseDistribution]) -> FrozenTrial:
+    """A configuration and its result as a trial of Optuna."""
     if not tried.has_ended:
         state = TrialState.RUNNING
     else:

@@ -1,8 +1,8 @@
-"""A trial as Ray Tune's Trainable.
+"""Ray Tune Trainable that runs a trial.
 
-Actors are reused: a process starts and imports torch once and keeps the images; network and
-optimizer are dropped between trials. A trial saves itself (`workers.training.run_trial`), so it
-resumes wherever it runs next; Tune saves nothing of it.
+Actors are reused: a process imports torch once and keeps the images; network and optimizer are
+dropped between trials. `workers.training.run_trial` saves checkpoints, so that a trial resumes on
+any node; Tune saves none.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from ray import tune
 
-from workers.batches import DeviceData, load_data
 from workers.data_changes import require_same_data
 from workers.durable_storage import locate
 from workers.logs import TrialLog
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
 from workers.training import EpochRecord, run_trial
+from workers.trial_data import DeviceData, load_trial_data
 
 __all__ = ["SweepTrial"]
 
@@ -33,29 +33,31 @@ _LOGGED = ("epoch", "train_loss", "val_accuracy", "step_size", "images_per_secon
 
 
 class SweepTrial(tune.Trainable):
-    """Trains one trial, an epoch a step.
+    """Trains one trial, one epoch per step.
 
-    Its configuration holds ``trial``, a `TrialConfig` as plain data; ``data_dir`` and
-    ``cache_dir``, where images lie and are made; ``data_fingerprint``, of the data that the sweep's
-    trials share (any where absent); ``checkpoint_dir``, a folder or ``s3://`` address
-    where each trial has a folder of its own by its key; ``log_dir``, the same for its log, on this
-    node; and ``recorded``, how many of its epochs are recorded (none where absent).
+    Its configuration has these keys:
+        trial: A `TrialConfig` as plain data.
+        data_dir, cache_dir: Folders of data sets and of generated images.
+        data_fingerprint: Expected fingerprint of the data; any if missing.
+        checkpoint_dir: Folder or ``s3://`` address with one folder per trial key.
+        log_dir: Folder on this node with one folder per trial key.
+        recorded: Number of recorded epochs of the trial; 0 if missing.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
         """Prepare the process and the first trial."""
         make_deterministic()
         resources = self.trial_resources
-        wanted = resources.required_resources if resources is not None else {}
-        torch.set_num_threads(max(1, int(wanted.get("CPU", 1))))
-        self._device = torch.device("cuda" if wanted.get("GPU", 0) else "cpu")
+        required = resources.required_resources if resources is not None else {}
+        torch.set_num_threads(max(1, int(required.get("CPU", 1))))
+        self._device = torch.device("cuda" if required.get("GPU", 0) else "cpu")
         self._data: DeviceData | None = None
         self._data_key: object = None
         self._log = TrialLog()
         self._start(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Go on with another trial in this process."""
+        """Continue with another trial in this process."""
         self.cleanup()
         self._start(new_config)
         return True
@@ -80,7 +82,7 @@ class SweepTrial(tune.Trainable):
             torch.cuda.empty_cache()
 
     def _start(self, config: dict[str, Any]) -> None:
-        """Begin a trial, or go on from its last checkpoint."""
+        """Start a trial, or resume it from its last checkpoint."""
         trial = TrialConfig.model_validate(config["trial"])
         self._checkpoint = locate(config["checkpoint_dir"]) / trial.key / _FILE
         self._log.follow(Path(config["log_dir"], trial.key), self._checkpoint.parent)
@@ -92,11 +94,13 @@ class SweepTrial(tune.Trainable):
         )
 
     def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:
-        """The trial's images: those of the trial before, if they are the same."""
+        """The trial's images; those of the previous trial if they are the same."""
         key = (trial.dataset, trial.ood, data_dir, cache_dir)
         if self._data is None or self._data_key != key:
-            self._data = None  # before others take its place
-            images = load_data(trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir)
+            self._data = None  # free memory before loading others
+            images = load_trial_data(
+                trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir
+            )
             self._data = DeviceData(images, self._device, trial.dataset.placement)
             self._data_key = key
         return self._data

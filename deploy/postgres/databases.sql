@@ -1,4 +1,4 @@
--- One database and one role each for the service and for MLflow; neither reaches the other's.
+-- One database and one role each for the service and for MLflow; neither can access the other's.
 \set service_password `cat /run/secrets/service_db_password`
 \set mlflow_password `cat /run/secrets/mlflow_db_password`
 

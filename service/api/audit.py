@@ -1,4 +1,4 @@
-"""HTTP for the audit log."""
+"""HTTP endpoint of the audit log."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["operation"])
 
-_LARGEST_NUMBER = 2**31 - 1
+_MAX_NUMBER = 2**31 - 1
 
 
 @router.get("/audit", responses=problems())
 def list_audit(
     request: Request,
-    before: Annotated[int | None, Query(ge=1, le=_LARGEST_NUMBER)] = None,
+    before: Annotated[int | None, Query(ge=1, le=_MAX_NUMBER)] = None,
     sweep: Annotated[str | None, Query(pattern="^[0-9a-f]{1,16}$")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> AuditPage:
-    """Commands and what became of them, newest first; for administrators."""
+    """Commands and the status of their responses, newest first; for administrators."""
     audit = services(request).audit
     rows = audit.page(before=before, sweep_id=sweep, limit=limit + 1)
     shown = rows[:limit]

@@ -47,8 +47,8 @@ def show_preset(name: str) -> PresetView:
 @router.get("/schema/sweep.json")
 def show_schema(request: Request) -> dict[str, Any]:
     """The JSON Schema of a specification, for editors."""
-    known = {"$schema": GenerateJsonSchema.schema_dialect, "$id": str(request.url)}
-    return known | SweepSpec.model_json_schema()
+    head = {"$schema": GenerateJsonSchema.schema_dialect, "$id": str(request.url)}
+    return head | SweepSpec.model_json_schema()
 
 
 def _entries(catalog: Catalog) -> list[EntryView]:

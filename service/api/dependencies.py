@@ -75,10 +75,10 @@ def driver_logs(request: Request) -> DriverLogs:
 
 
 async def read_text(request: Request) -> str:
-    """The body as text; reading stops where it is too large.
+    """The body as text; reading stops if it is too large.
 
     Raises:
-        TooLargeProblem: It is larger than the settings allow.
+        TooLargeProblem: It is larger than `Settings.max_body_bytes`.
         InvalidProblem: It is not UTF-8.
     """
     limit = settings(request).max_body_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import cast
 
 from fastapi import FastAPI, Request
@@ -9,15 +10,15 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from service.external.mlflow_gateway import MlflowUnavailableError
-from service.external.ray_jobs import RayUnavailableError
-from service.first_line import first_line
 from service.problems import Problem, problem_response
+from service.security.access import Principal, Role
 from service.sensitivity.errors import NeedsGridError, NotAvailableError, SummaryError
-from service.storage import DATABASE_AWAY
+from service.unavailable import UNAVAILABLE, full_message, public_message
 from workers.spec import SpecError
 
-__all__ = ["install_error_handlers"]
+__all__ = ["install_error_handlers", "unavailable_detail"]
+
+log = logging.getLogger(__name__)
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -27,10 +28,8 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SummaryError, _on_summary_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RayUnavailableError, _on_unavailable)
-    app.add_exception_handler(MlflowUnavailableError, _on_unavailable)
-    for error in DATABASE_AWAY:
-        app.add_exception_handler(error, _on_database_error)
+    for error in UNAVAILABLE:
+        app.add_exception_handler(error, _on_unavailable)
     app.add_exception_handler(Exception, _on_defect)
 
 
@@ -70,29 +69,39 @@ def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
     return answer
 
 
-def _on_unavailable(_: Request, error: Exception) -> JSONResponse:
-    return problem_response(503, "unavailable", "Unavailable", str(error))
+def unavailable_detail(request: Request, error: Exception) -> str:
+    """Message about an unavailable dependency, which is also logged.
+
+    Only administrators read internal addresses and reasons.
+
+    Args:
+        request: The request that met the error.
+        error: One of `UNAVAILABLE`.
+    """
+    log.warning("%s %s: %s", request.method, request.scope["path"], full_message(error))
+    caller: Principal | None = getattr(request.state, "principal", None)
+    is_administrator = caller is not None and caller.role.includes(Role.ADMIN)
+    return full_message(error) if is_administrator else public_message(error)
+
+
+def _on_unavailable(request: Request, error: Exception) -> JSONResponse:
+    """The database, Ray or MLflow does not answer; nothing was changed."""
+    detail = unavailable_detail(request, error)
+    return problem_response(503, "unavailable", "Unavailable", detail)
 
 
 def _on_defect(_: Request, __: Exception) -> JSONResponse:
-    """A defect of the service; its traceback is in the log and nowhere else."""
+    """A defect of the service; only the log has its traceback."""
     detail = "the service failed on this request; its log has the reason"
     return problem_response(500, "internal-error", "Internal error", detail)
 
 
-def _on_database_error(_: Request, error: Exception) -> JSONResponse:
-    """The database is away, read-only or too slow; nothing was changed."""
-    reason = first_line(error)
-    detail = f"the database does not answer: {reason}"
-    return problem_response(503, "unavailable", "Unavailable", detail)
-
-
 def _on_summary_error(_: Request, error: Exception) -> JSONResponse:
-    """What cannot be answered yet is a conflict with the sweep; the rest is the caller's."""
-    is_for_now = isinstance(error, NotAvailableError) and not isinstance(error, NeedsGridError)
+    """409 if the sweep cannot be summarised yet; 422 if the request is invalid."""
+    may_change = isinstance(error, NotAvailableError) and not isinstance(error, NeedsGridError)
     summary_error = cast(SummaryError, error)
     return problem_response(
-        409 if is_for_now else 422,
+        409 if may_change else 422,
         summary_error.code,
         "No answer",
         str(error),

@@ -24,7 +24,7 @@ _HEARTBEAT_SECONDS = 15
 _SEND_TIMEOUT_SECONDS = 60
 """A reader that receives nothing for this long is disconnected."""
 _RECONNECT_MS = 2_000
-_LARGEST_NUMBER = 2**31 - 1
+_MAX_NUMBER = 2**31 - 1
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": (
@@ -42,8 +42,8 @@ def events(
     sweep_id: str,
     request: Request,
     stored: Annotated[Database, Depends(database)],
-    after: Annotated[int | None, Query(ge=0, le=_LARGEST_NUMBER)] = None,
-    last_event_id: Annotated[int | None, Header(ge=0, le=_LARGEST_NUMBER)] = None,
+    after: Annotated[int | None, Query(ge=0, le=_MAX_NUMBER)] = None,
+    last_event_id: Annotated[int | None, Header(ge=0, le=_MAX_NUMBER)] = None,
 ) -> Response:
     """The events of a sweep, as server-sent events.
 

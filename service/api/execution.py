@@ -1,4 +1,4 @@
-"""HTTP for what was executed: logs, and repair from MLflow."""
+"""HTTP endpoints of logs and of repair from MLflow."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from service.api.dependencies import database, driver_logs, mlflow_gateway, services, settings
-from service.execution.driver_logs import MOST_LINES, DriverLogs
-from service.execution.repair import Repair, RepairView
+from service.execution.driver_logs import MAX_LINES, DriverLogs
+from service.execution.repair import Repair
 from service.external.mlflow_gateway import MlflowGateway
 from service.problems import NotFoundProblem, UnavailableProblem, problems
 from service.settings import Settings
 from service.storage import Database
+from service.sweeps.schemas import RepairView
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from workers.characters import escape_controls
@@ -27,7 +28,7 @@ router = APIRouter(tags=["execution"])
 
 Stored = Annotated[Database, Depends(database)]
 Results = Annotated[MlflowGateway, Depends(mlflow_gateway)]
-Tail = Annotated[int, Query(ge=1, le=MOST_LINES)]
+Tail = Annotated[int, Query(ge=1, le=MAX_LINES)]
 
 _TEXT: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/plain": {"schema": {"type": "string"}}}}
@@ -49,9 +50,9 @@ def show_logs(
     attempt: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
     tail: Tail = 500,
 ) -> Response:
-    """What the sweep's drivers printed, each under a line with its attempt; the end of each.
+    """The ends of the logs of the sweep's drivers, each under a line with its attempt.
 
-    That of the driver that runs comes from the cluster, the others are kept.
+    The log of a running driver comes from the cluster, the others from the database.
     """
     with stored.snapshot() as session:
         sweep = require_sweep(session, sweep_id)
@@ -74,9 +75,9 @@ def show_trial_logs(
     config: Annotated[Settings, Depends(settings)],
     tail: Tail = 500,
 ) -> Response:
-    """What a trial logged, and its traceback if it failed; the end of each.
+    """The end of a trial's log, and of its traceback if it failed.
 
-    That of a trial that runs is there where this service sees the storage of the trials.
+    The log of a running trial is available if this service has access to the trials' storage.
     """
     with stored.snapshot() as session:
         require_sweep(session, sweep_id)
@@ -95,23 +96,23 @@ def show_trial_logs(
 
 @router.post("/sweeps/{sweep_id}/repair", responses=_MAY_FAIL)
 def repair_sweep(sweep_id: str, repair: Annotated[Repair, Depends(repairs)]) -> RepairView:
-    """Build the sweep's trials anew from MLflow; for administrators (``sasam repair SWEEP``)."""
+    """Rebuild the sweep's trials from MLflow; for administrators (``sasam repair SWEEP``)."""
     return repair.trials(sweep_id)
 
 
 @router.post("/repair", responses=problems(UnavailableProblem))
 def repair_all(repair: Annotated[Repair, Depends(repairs)]) -> RepairView:
-    """Restore the sweeps that only MLflow knows; for administrators (``sasam repair``).
+    """Restore the sweeps that only MLflow has; for administrators (``sasam repair``).
 
-    Sweeps that were deleted come back too: MLflow does not know that they were.
+    Deleted sweeps are restored too, because MLflow has no record of the deletion.
     """
     return repair.sweeps()
 
 
 def _sections(texts: dict[str, str]) -> Response:
-    """Texts one below the other, each under its title, as ``tail`` writes files.
+    """Texts under their titles, in the format of ``tail`` for several files.
 
-    Control characters are escaped: a terminal shows the answer as it is.
+    Control characters are escaped, because the response may be shown in a terminal.
     """
     parts = [f"==> {title} <==\n{text.rstrip()}\n" for title, text in texts.items()]
     return PlainTextResponse(escape_controls("\n".join(parts)))

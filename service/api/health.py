@@ -20,7 +20,7 @@ def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"model": Readiness}})
 def readyz(request: Request, response: Response) -> Readiness:
-    """Database, Ray and MLflow answer, and a service acts on sweeps."""
+    """Whether database, Ray and MLflow answer, and a service acts on sweeps."""
     watch = services(request).readiness
     found = watch.latest()
     if not found.ready:

@@ -1,4 +1,4 @@
-"""The document of the HTTP API, where it differs from what FastAPI writes by itself."""
+"""OpenAPI document: media types of problems and events, roles and responses of the gate."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SPECIFICATION_BODY: dict[str, Any] = {
 EVENT_STREAM: dict[str, Any] = {
     "text/event-stream": {
         "schema": {"type": "string"},
-        "itemSchema": {  # OpenAPI 3.2's word; earlier readers take the stream for text
+        "itemSchema": {  # of OpenAPI 3.2; earlier readers treat the stream as text
             "type": "object",
             "properties": {
                 "id": {"type": "string"},
@@ -59,20 +59,22 @@ _SCHEMES = {
     "token": {"type": "http", "scheme": "bearer", "description": "A token; see `sasam token`."},
     "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A login."},
 }
-_ANYWHERE: tuple[type[Problem], ...] = (
+_FROM_ANY_REQUEST: tuple[type[Problem], ...] = (
     TooLargeProblem,
     MisdirectedProblem,
     TooManyRequestsProblem,
     UnavailableProblem,
 )
-"""What any request may be answered with."""
-_KNOWN_CALLERS_ALONE: tuple[type[Problem], ...] = (UnauthenticatedProblem, ForbiddenProblem)
+"""Problems that any request may be answered with."""
+_FROM_PROTECTED_REQUESTS: tuple[type[Problem], ...] = (UnauthenticatedProblem, ForbiddenProblem)
+"""Further problems of requests that need a role."""
 
 
 class DocumentedAPI(FastAPI):
-    """FastAPI, with problem details under their own media type and the specification described.
+    """FastAPI with an OpenAPI document that describes problems, specification and access.
 
-    Every operation says who may call it, and how the gate before it refuses.
+    Problem details have their own media type, the specification has its schema, and every operation
+    states its role and the responses of the gate.
     """
 
     def openapi(self) -> dict[str, Any]:
@@ -93,11 +95,11 @@ class DocumentedAPI(FastAPI):
 
 
 def _document_access(operation: dict[str, Any], method: str, path: str) -> None:
-    """Say which role an operation needs, and what else the gate may answer."""
-    problems = _ANYWHERE
+    """Add the required role of an operation, and the responses of the gate."""
+    problems = _FROM_ANY_REQUEST
     role = required_role(method.upper(), path)
     if role is not None:
-        problems += _KNOWN_CALLERS_ALONE
+        problems += _FROM_PROTECTED_REQUESTS
         operation["security"] = [{name: [role]} for name in _SCHEMES]
     for problem in problems:
         operation["responses"].setdefault(

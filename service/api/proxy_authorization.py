@@ -1,4 +1,4 @@
-"""Says to a proxy who may pass to what lies beside this service, such as MLflow."""
+"""Proxy authorization: whether a caller may use services behind the same proxy, such as MLflow."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/auth", status_code=204, response_class=Response)
-def may_pass(request: Request, role: Role = Role.READ) -> Response:
-    """204 when the caller's token or session has the role; 401 for nobody we know, 403 for less.
+def authorize(request: Request, role: Role = Role.READ) -> Response:
+    """204 if the caller's token or session has the role, 401 if unauthenticated, 403 if not.
 
     Raises:
-        ForbiddenProblem: The caller's role does not suffice.
+        ForbiddenProblem: The caller's role is not sufficient.
     """
     principal: Principal = request.state.principal
     if not principal.role.includes(role):

@@ -1,4 +1,4 @@
-"""Endpoints of tuning sensitivity: summaries, figures, reports, comparisons."""
+"""HTTP endpoints of tuning sensitivity: summaries, figures, reports, comparisons."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _choice(allowed: Any, **more: Any) -> Any:
 def _selection(
     optimizer: Annotated[
         list[str] | None,
-        Query(description="Labels of optimizers, repeatable; all where absent."),
+        Query(description="Labels of optimizers, repeatable; all if absent."),
     ] = None,
     gradient_evaluations: Annotated[
         str | None,

@@ -1,4 +1,4 @@
-"""HTTP for sweeps."""
+"""HTTP endpoints of sweeps."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def submit(
     dry_run: bool = False,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> SweepDetail | DryRunView:
-    """Submit a sweep as YAML or JSON; ``dry_run`` only says what it would cost.
+    """Submit a sweep as YAML or JSON; ``dry_run`` only estimates its cost.
 
-    The same ``Idempotency-Key`` of the same token with the same specification answers the sweep
-    that is there.
+    A repeated submission with the same ``Idempotency-Key``, token and specification returns the
+    stored sweep.
     """
     specification = load_spec(body)
     if dry_run:
@@ -78,13 +78,13 @@ def show(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
 
 @router.delete("/{sweep_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_COMMANDED)
 def delete(sweep_id: str, sweeps: Sweeps) -> None:
-    """Forget a sweep that has ended; its MLflow runs stay."""
+    """Delete a sweep that has ended; its MLflow runs stay."""
     sweeps.delete(sweep_id)
 
 
 @router.post("/{sweep_id}/pause", responses=_COMMANDED)
 def pause(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
-    """Stop the trials; ``resume`` goes on from their checkpoints."""
+    """Stop the trials; ``resume`` continues them from their checkpoints."""
     return sweeps.command(sweep_id, Command.PAUSE)
 
 
@@ -92,21 +92,21 @@ def pause(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
 def resume(sweep_id: str, sweeps: Sweeps, force: bool = False) -> SweepDetail:
     """Queue a paused sweep again.
 
-    Refused when the code is not that of the trials that have ended, unless ``force`` is set.
+    Refused if the code is not that of the trials that have ended, unless ``force`` is set.
     """
     return sweeps.command(sweep_id, Command.RESUME, accept_changes=force)
 
 
 @router.post("/{sweep_id}/cancel", responses=_COMMANDED)
 def cancel(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
-    """End a sweep; what has finished stays."""
+    """Cancel a sweep; finished trials stay."""
     return sweeps.command(sweep_id, Command.CANCEL)
 
 
 @router.post("/{sweep_id}/retry-failed", responses=_COMMANDED)
 def retry_failed(sweep_id: str, sweeps: Sweeps, force: bool = False) -> SweepDetail:
-    """Run the failed, cancelled and missing trials of an ended sweep again.
+    """Run the failed, cancelled and missing trials of an ended sweep.
 
-    Refused when the code is not that of the trials that have ended, unless ``force`` is set.
+    Refused if the code is not that of the trials that have ended, unless ``force`` is set.
     """
     return sweeps.command(sweep_id, Command.RETRY_FAILED, accept_changes=force)

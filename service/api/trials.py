@@ -1,4 +1,4 @@
-"""HTTP for the trials of a sweep."""
+"""HTTP endpoints of the trials of a sweep."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 from workers.metrics import METRICS
 from workers.mlflow_schema import Artifact
-from workers.spec import SweepSpec
+from workers.spec import read_stored
 
 __all__ = ["router"]
 
@@ -57,7 +57,7 @@ def list_trials(
     responses=_KNOWN | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
 def export_trials(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> Response:
-    """All trials as CSV, one row a trial, one column a metric."""
+    """All trials as CSV, one row per trial, one column per metric."""
     with stored.snapshot() as session:
         require_sweep(session, sweep_id)
         rows = TrialRepository(session).of_sweep(sweep_id)
@@ -86,7 +86,7 @@ def show_trial(
         row = TrialRepository(session).get(sweep_id, key)
     if row is None:
         raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     trial = specification.trial(row.optimizer, (row.learning_rate, row.weight_decay), row.seed)
     run_id = row.mlflow_run_id
     curves = [

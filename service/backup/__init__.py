@@ -1,1 +1,1 @@
-"""Backups, their restoration, and the removal of what nobody needs any more."""
+"""Backup, restore, and pruning of files that are no longer needed."""

@@ -1,12 +1,12 @@
-"""Writes and restores backups: one file with all that cannot be computed again.
+"""Backup and restore: one file with everything that cannot be computed again.
 
-    manifest.json        what wrote it, when, the revision of the schema, rows of each table
-    tables/NAME.jsonl    the service's tables, of one moment
-    mlflow.db            MLflow's database of the embedded mode, of a moment after that
-    artifacts/...        MLflow's files of the embedded mode, where they are wanted
+    manifest.json        version that wrote it, time, revision of the schema, rows per table
+    tables/NAME.jsonl    one consistent snapshot of the service's tables
+    mlflow.db            a later snapshot of MLflow's database of the embedded mode
+    artifacts/...        MLflow's artifacts of the embedded mode, on request
 
-A service that is restored from a backup takes in what MLflow has recorded since. Checkpoints are
-not part of it: a sweep that was running starts its unfinished trials anew.
+A restored service reads from MLflow what was recorded after the backup. Checkpoints are not
+included: a sweep that was running starts its unfinished trials from the beginning.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from sqlalchemy import Connection
 from service.backup.errors import BackupError
 from service.backup.rows import read_rows, tables, write_rows
 from service.embedded.home import occupy
+from service.embedded.privacy import restrict
 from service.settings import Settings
 from service.storage import Database, SweepRow
 from workers.unpacking import unpack
@@ -46,16 +47,16 @@ _ARTIFACTS = "artifacts"
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds.
+    """Content of a backup.
 
     Attributes:
-        format: Version of this layout.
-        version: Of the sasam that wrote it.
-        revision: Of the schema of its tables.
-        created_at: When it was written.
-        rows: Rows of each table.
-        mlflow: Whether MLflow's database is in it.
-        artifacts: Whether MLflow's files are in it.
+        format: Version of the layout of the file.
+        version: Version of sasam that wrote the backup.
+        revision: Revision of the schema of the tables.
+        created_at: Time of the backup, in ISO 8601.
+        rows: Number of rows by table.
+        mlflow: Whether MLflow's database is included.
+        artifacts: Whether MLflow's artifacts are included.
     """
 
     format: int
@@ -71,15 +72,15 @@ def write_backup(file: Path, settings: Settings, *, artifacts: bool = False) -> 
     """Write a backup of a service, which may be running.
 
     Args:
-        file: What to write; a gzipped tar.
+        file: The file to write, a gzipped tar; it must not exist.
         settings: The service's settings.
-        artifacts: Whether MLflow's files of the embedded mode belong to it.
+        artifacts: Whether to include MLflow's artifacts of the embedded mode.
 
     Raises:
-        BackupError: The file exists, or the database has no tables of this service.
+        BackupError: The file exists, or the database has no tables of a service.
     """
     if file.exists():
-        raise BackupError(f"{file} exists; name a file that does not")
+        raise BackupError(f"{file} exists; choose a file that does not")
     home = settings.home.expanduser()
     mlflow, files = home / _MLFLOW, home / _ARTIFACTS
     with tempfile.TemporaryDirectory(dir=file.absolute().parent, prefix=".sasam-") as folder:
@@ -105,19 +106,21 @@ def write_backup(file: Path, settings: Settings, *, artifacts: bool = False) -> 
             described = Path(folder) / _MANIFEST
             described.write_text(json.dumps(asdict(manifest), indent=2))
             archive.add(described, _MANIFEST)
-        os.link(part, file)  # all of it or nothing, and never over another file
+        os.link(part, file)  # atomic, and never replaces another file
     return manifest
 
 
 def restore_backup(file: Path, settings: Settings) -> Manifest:
-    """Restore a backup where no service has been.
+    """Restore a backup into an empty home and database, completely or not at all.
 
     Args:
         file: The backup.
-        settings: Settings of the service it will be; its home and database must be empty.
+        settings: Settings of the restored service; its home and database must be empty.
 
     Raises:
-        BackupError: The file is none, is of a newer version, or something is there already.
+        BackupError: The file is damaged or not a backup, a newer version wrote it, or the home or
+            the database is not empty.
+        HomeError: The home cannot be written, or a supervisor uses it.
     """
     home = settings.home.expanduser()
     with tempfile.TemporaryDirectory(prefix="sasam-") as folder:
@@ -126,11 +129,11 @@ def restore_backup(file: Path, settings: Settings) -> Manifest:
                 unpack(archive, Path(folder))
             manifest = _read_manifest(Path(folder) / _MANIFEST)
         except (OSError, tarfile.TarError, zlib.error, ValueError, EOFError) as error:
-            raise BackupError(f"{file} is no backup of sasam, or damaged: {error}") from error
+            raise BackupError(f"{file} is damaged or not a backup of sasam: {error}") from error
         if manifest.format != _FORMAT:
             raise BackupError(
-                f"{file} was written by sasam {manifest.version} in a layout (format "
-                f"{manifest.format}) that this version does not know; restore it with that one"
+                f"{file} was written by sasam {manifest.version} in format {manifest.format}; this "
+                f"version reads format {_FORMAT}; restore it with sasam {manifest.version}"
             )
         try:
             _require_files(manifest, Path(folder))
@@ -145,14 +148,14 @@ def restore_backup(file: Path, settings: Settings) -> Manifest:
 
 
 class _DamagedError(Exception):
-    """The content of a backup is not what a backup holds; nothing was changed."""
+    """The content of a backup is invalid; nothing was changed."""
 
 
 def _read_manifest(path: Path) -> Manifest:
-    """The manifest of an unpacked backup.
+    """Read the manifest of an unpacked backup.
 
     Raises:
-        ValueError: It is not one.
+        ValueError: The file is not a manifest.
     """
     text = path.read_text()
     content, names = json.loads(text), [field.name for field in fields(Manifest)]
@@ -169,46 +172,57 @@ def _read_manifest(path: Path) -> Manifest:
 
 
 def _require_files(manifest: Manifest, folder: Path) -> None:
-    """See that the archive holds the files that the manifest names, and no other tables."""
-    for name, path, is_wanted in (
+    """Check that the archive has the files that the manifest lists, and no other tables.
+
+    Raises:
+        _DamagedError: A file is missing, or a table is not listed.
+    """
+    for name, path, is_listed in (
         ("MLflow's database", folder / _MLFLOW, manifest.mlflow),
-        ("MLflow's files", folder / _ARTIFACTS, manifest.artifacts),
+        ("MLflow's artifacts", folder / _ARTIFACTS, manifest.artifacts),
     ):
-        if is_wanted and not path.exists():
-            raise _DamagedError(f"{_MANIFEST} announces {name}, and {path.name} is missing")
+        if is_listed and not path.exists():
+            raise _DamagedError(f"{_MANIFEST} lists {name}, but {path.name} is missing")
     if manifest.mlflow:
         _require_sqlite(folder / _MLFLOW)
-    there = {path.stem for path in (folder / "tables").glob("*.jsonl")}
-    if differing := sorted(there ^ manifest.rows.keys()):
+    found = {path.stem for path in (folder / "tables").glob("*.jsonl")}
+    if differing := sorted(found ^ manifest.rows.keys()):
         state = "is missing" if differing[0] in manifest.rows else f"is not in {_MANIFEST}"
         raise _DamagedError(f"tables/{differing[0][:60]}.jsonl {state}")
 
 
 def _require_sqlite(path: Path) -> None:
+    """Check that a file is an undamaged SQLite database.
+
+    Raises:
+        _DamagedError: It is not.
+    """
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
             (found,) = database.execute("pragma quick_check(1)").fetchone()
     except sqlite3.Error as error:
-        raise _DamagedError(f"{path.name} must be a database of SQLite: {error}") from error
+        raise _DamagedError(f"{path.name} must be a SQLite database: {error}") from error
     if found != "ok":
-        raise _DamagedError(f"{path.name} must be a database of SQLite: {found}")
+        raise _DamagedError(f"{path.name} must be a SQLite database: {found}")
 
 
 def _add_tables(
     archive: tarfile.TarFile, settings: Settings, folder: Path
 ) -> tuple[str, dict[str, int]]:
-    """Add the tables as they are at one moment; returns their revision and rows."""
+    """Add a consistent snapshot of the tables; return the schema's revision and rows per table."""
     database = Database(settings.resolved_database_url)
-    where = database.url.render_as_string()
+    shown = database.url.render_as_string()
     if _is_missing(database):
-        raise BackupError(f"there is no database {where}; is SASAM_HOME the right one?")
+        raise BackupError(f"there is no database {shown}; is SASAM_HOME the right one?")
     rows: dict[str, int] = {}
     try:
         with database.snapshot() as session:
             connection = session.connection()
             revision = MigrationContext.configure(connection).get_current_revision()
             if revision is None:
-                raise BackupError(f"{where} holds no service; is SASAM_DATABASE_URL the right one?")
+                raise BackupError(
+                    f"{shown} has no tables of sasam; is SASAM_DATABASE_URL the right one?"
+                )
             for table in tables(connection):
                 path = folder / f"{table.name}.jsonl"
                 rows[table.name] = 0
@@ -226,7 +240,7 @@ def _add_tables(
 def _restore_tables(
     file: Path, manifest: Manifest, settings: Settings, folder: Path, home: Path
 ) -> None:
-    """Fill an empty database, bring it up to date and move MLflow's files: all of it or nothing."""
+    """Fill and migrate an empty database and move MLflow's files into the home, or undo all."""
     database = Database(settings.resolved_database_url)
     is_new = _is_missing(database)
     moved: list[Path] = []
@@ -239,10 +253,9 @@ def _restore_tables(
             database.upgrade(connection)
             for name in (_MLFLOW, _ARTIFACTS):
                 if (folder / name).exists():
+                    restrict(folder / name)
                     moved.append(home / name)
                     shutil.move(folder / name, home / name)
-            if (home / _MLFLOW).exists():
-                (home / _MLFLOW).chmod(0o600)
     except BaseException:
         for path in moved:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -257,14 +270,23 @@ def _restore_tables(
 
 
 def _require_empty(database: Database) -> None:
+    """Refuse a database that has tables of sasam.
+
+    Raises:
+        BackupError: The database has a table of sweeps.
+    """
     with database.engine.connect() as connection:
         if connection.dialect.has_table(connection, SweepRow.__tablename__):
-            where = database.url.render_as_string()
-            raise BackupError(f"{where} is not empty; restore into an empty database")
+            shown = database.url.render_as_string()
+            raise BackupError(f"{shown} is not empty; restore into an empty database")
 
 
 def _upgrade(database: Database, connection: Connection, file: Path, manifest: Manifest) -> None:
-    """Make the tables as the version that wrote the backup had them."""
+    """Create the tables in the schema of the version that wrote the backup.
+
+    Raises:
+        BackupError: This version does not know that schema.
+    """
     try:
         database.upgrade(connection, manifest.revision)
     except CommandError as error:
@@ -278,7 +300,8 @@ def _fill(connection: Connection, manifest: Manifest, folder: Path) -> None:
     """Insert the rows of all tables.
 
     Raises:
-        _DamagedError: A table is unknown, or its rows are not those that the manifest announces.
+        _DamagedError: A table is unknown, a row is invalid, or the manifest lists another number
+            of rows.
     """
     known = tables(connection)
     if unknown := sorted(manifest.rows.keys() - {table.name for table in known}):
@@ -294,20 +317,20 @@ def _fill(connection: Connection, manifest: Manifest, folder: Path) -> None:
                 raise _DamagedError(str(error)) from error
         if count != manifest.rows[table.name]:
             raise _DamagedError(
-                f"tables/{table.name}.jsonl has {count} rows, and {_MANIFEST} announces "
+                f"tables/{table.name}.jsonl has {count} rows, but {_MANIFEST} lists "
                 f"{manifest.rows[table.name]}"
             )
 
 
 def _is_missing(database: Database) -> bool:
-    """Whether a SQLite file is not there; asking it would make it."""
+    """Whether the database is a SQLite file that does not exist; connecting would create it."""
     path = database.url.database
     is_file = database.url.get_backend_name() == "sqlite" and path is not None
     return is_file and not Path(str(path)).exists()
 
 
 def _copy_sqlite(source: Path, target: Path) -> None:
-    """Copy a SQLite database that others may write to, as of one moment."""
+    """Copy a consistent snapshot of a SQLite database that may be in use."""
     with (
         closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as read,
         closing(sqlite3.connect(target)) as written,

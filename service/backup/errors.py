@@ -1,4 +1,4 @@
-"""What can be wrong with backups."""
+"""Errors of backup and restore."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["BackupError"]
 
 
 class BackupError(Exception):
-    """A backup cannot be written or restored; the message says why and what helps."""
+    """A backup cannot be written or restored; the message gives the reason and the remedy."""

@@ -1,7 +1,7 @@
-"""Checks each line of a backup against the column types of its table, before it is inserted.
+"""Validation of the lines of a backup against the column types of their table.
 
-SQLite stores anything in any column and a constraint's own message names no line, so a damaged
-backup would be found when the service reads it, if at all.
+SQLite stores any value in any column, and the message of a violated constraint names no line.
+Without this check a damaged backup would be noticed only when the service reads it, if at all.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from service.states import SweepState
 
 __all__ = ["parse_row"]
 
-_MOST_SHOWN = 60
-_INTEGERS = {"BIGINT": 64, "SMALLINT": 16}
+_MAX_SHOWN = 60
+_INTEGER_BITS = {"BIGINT": 64, "SMALLINT": 16}
 _CHOICES: Mapping[tuple[str, str], type[StrEnum]] = {
     ("sweeps", "state"): SweepState,
     ("tokens", "role"): Role,
 }
-"""Columns that hold one of a few words."""
+"""Columns with a fixed set of values."""
 
 
 def parse_row(table: Table, number: int, line: bytes) -> dict[str, Any]:
-    """The row that a line of JSON describes.
+    """Parse a line of JSON into a row.
 
     Args:
-        table: As the database describes it.
-        number: Of the line, from 1.
-        line: An object with a value for each column.
+        table: The table, as reflected from the database.
+        number: Number of the line, from 1.
+        line: A JSON object with a value for each column.
 
     Raises:
-        BackupError: It is no such row; the message says where, what was got and what is allowed.
+        BackupError: The line is not a valid row; the message gives the place, the value and what
+            is allowed.
     """
     place = f"tables/{table.name}.jsonl, line {number}"
     try:
@@ -60,26 +61,26 @@ def parse_row(table: Table, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _value(column: Column[Any], value: Any, place: str) -> Any:
-    """The value of a column as the database takes it."""
+    """Convert the JSON value of a column to the type that the database driver needs."""
     if value is None and column.nullable:
         return None
     allowed = _allowed(column)
     try:
-        is_right = value is not None and _is_right(column, value)
-        if is_right and isinstance(column.type, DateTime):
+        is_valid = value is not None and _is_valid(column, value)
+        if is_valid and isinstance(column.type, DateTime):
             moment = datetime.fromisoformat(value)
             if moment.tzinfo is not None:
                 return moment
-            is_right = False
+            is_valid = False
     except ValueError:
-        is_right = False
-    if not is_right:
+        is_valid = False
+    if not is_valid:
         raise BackupError(f"{place}: column {column.name!r} must be {allowed}, got {_shown(value)}")
     return value
 
 
-def _is_right(column: Column[Any], value: Any) -> bool:
-    """Whether a value that is not null has the column's type."""
+def _is_valid(column: Column[Any], value: Any) -> bool:
+    """Whether a value other than null has the type of the column."""
     kind, choices = column.type, _CHOICES.get((column.table.name, column.name))
     if choices is not None:
         return isinstance(value, str) and value in list(choices)
@@ -88,18 +89,18 @@ def _is_right(column: Column[Any], value: Any) -> bool:
     if isinstance(kind, Boolean):
         return isinstance(value, bool)
     if isinstance(kind, Integer):
-        bits = _INTEGERS.get(str(kind), 32)
+        bits = _INTEGER_BITS.get(str(kind), 32)
         is_whole = isinstance(value, int) and not isinstance(value, bool)
         return is_whole and -(2 ** (bits - 1)) <= value < 2 ** (bits - 1)
     if isinstance(kind, (Float, Numeric)):
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     is_text = isinstance(value, str) and "\0" not in value
-    most = kind.length if isinstance(kind, String) else None
-    return is_text and (most is None or len(value) <= most)
+    max_length = kind.length if isinstance(kind, String) else None
+    return is_text and (max_length is None or len(value) <= max_length)
 
 
 def _allowed(column: Column[Any]) -> str:
-    """What a column may hold, for messages."""
+    """The values that a column allows, for messages."""
     kind, choices = column.type, _CHOICES.get((column.table.name, column.name))
     if choices is not None:
         return f"one of {', '.join(choices)}"
@@ -107,17 +108,20 @@ def _allowed(column: Column[Any]) -> str:
         JSON: "a JSON object",
         Boolean: "true or false",
         DateTime: "a time with its zone, such as 2026-01-01T00:00:00+00:00",
-        Integer: f"a whole number of {_INTEGERS.get(str(kind), 32)} bits",
+        Integer: f"a whole number of {_INTEGER_BITS.get(str(kind), 32)} bits",
         Float: "a number",
         Numeric: "a number",
     }
     text = next((name for known, name in names.items() if isinstance(kind, known)), None)
     if text is None:
-        most = kind.length if isinstance(kind, String) else None
-        text = "text without a zero byte" + (f" of at most {most} characters" if most else "")
+        max_length = kind.length if isinstance(kind, String) else None
+        text = "text without a zero byte" + (
+            f" of at most {max_length} characters" if max_length else ""
+        )
     return f"{text} or null" if column.nullable else text
 
 
 def _shown(value: Any) -> str:
+    """A value for messages, shortened."""
     text = repr(value)
-    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

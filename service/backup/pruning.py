@@ -1,7 +1,7 @@
-"""Removes what ended sweeps leave behind: checkpoints, Tune's state, prepared images.
+"""Pruning: removal of checkpoints, Tune's state and prepared images of sweeps that ended.
 
-Results are in MLflow and in each sweep's journal, which stays. A failed trial that is retried later
-starts anew instead of from its checkpoint.
+Results are in MLflow and in the journal of each sweep, which is kept. A failed trial that is
+retried later starts from the beginning instead of from its checkpoint.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from sqlalchemy import delete
 from service.first_line import first_line
 from service.settings import Settings
 from service.states import TERMINAL
-from service.storage import DATABASE_AWAY, Database, SweepRow
+from service.storage import DATABASE_UNAVAILABLE, Database, SweepRow
 from service.storage.security_tables import SessionRow
 from service.storage.webhook_tables import DeliveryRow
-from service.webhooks.delivery import TOLD_OF_PAST
+from service.webhooks.delivery import NOTICE_PERIOD
 
 __all__ = ["Pruned", "Pruner", "prune"]
 
@@ -31,16 +31,16 @@ log = logging.getLogger(__name__)
 _REMOVED = ("checkpoints", "tune", "data")
 _TRASH = ".pruned-"
 _JOURNAL = "journal.jsonl"
-_EVERY_SECONDS = 3600.0
+_PERIOD_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What was removed, or would be.
+    """Removed files; in a dry run those that would be removed.
 
     Attributes:
         sweeps: Ids of sweeps.
-        bytes: Size of their files.
+        bytes: Total size of the files.
     """
 
     sweeps: list[str]
@@ -50,20 +50,20 @@ class Pruned:
 def prune(
     database: Database, settings: Settings, age: timedelta, *, dry_run: bool = False
 ) -> Pruned:
-    """Remove the bulky files of sweeps that ended long ago, and rows that nobody reads again.
+    """Remove large files of sweeps that ended long ago, expired sessions and settled deliveries.
 
     Args:
-        database: Knows which sweeps have ended.
-        settings: Where drivers keep their files.
-        age: How long ago a sweep must have ended.
-        dry_run: Only say what would be removed.
+        database: The database with the sweeps.
+        settings: The service's settings; they locate the files of drivers.
+        age: Minimum time since the end of a sweep.
+        dry_run: Report what would be removed, and remove nothing.
     """
     before = datetime.now(UTC) - age
     sweeps, size = [], 0
     for folder in _old_sweeps(database, Path(settings.resolved_scratch_path) / "sweeps", before):
         found = [path for name in _REMOVED if (path := folder / name).exists()]
         if not dry_run:
-            found += folder.glob(f"{_TRASH}*")  # of a run that was killed
+            found += folder.glob(f"{_TRASH}*")  # left by a pruning that was killed
         if not found:
             continue
         sweeps.append(folder.name)
@@ -74,18 +74,19 @@ def prune(
     if not dry_run:
         with database.transaction() as session:
             session.execute(delete(SessionRow).where(SessionRow.expires_at < before))
-            told = min(before, datetime.now(UTC) - TOLD_OF_PAST)  # or they would be told again
-            settled = DeliveryRow.due_at.is_(None) & (DeliveryRow.ended_at < told)
+            # Younger deliveries are kept: without its row, an end is notified again.
+            noticed = min(before, datetime.now(UTC) - NOTICE_PERIOD)
+            settled = DeliveryRow.due_at.is_(None) & (DeliveryRow.ended_at < noticed)
             session.execute(delete(DeliveryRow).where(settled))
     return Pruned(sweeps, size)
 
 
 class Pruner:
-    """Prunes every hour, where a setting says so.
+    """Prunes every hour in a thread, unless checkpoints are kept forever.
 
     Args:
-        database: Knows which sweeps have ended.
-        settings: Where files are, and how long they are kept.
+        database: The database with the sweeps.
+        settings: The service's settings: location of the files, how long they are kept.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -95,56 +96,59 @@ class Pruner:
         self._thread = threading.Thread(target=self._loop, name="pruner", daemon=True)
 
     def start(self) -> None:
-        """Start, if checkpoints are not kept for ever."""
+        """Start the thread, unless checkpoints are kept forever."""
         if self._settings.keep_checkpoints_days is not None:
             self._thread.start()
 
     def stop(self) -> None:
-        """End after what is being removed."""
+        """Stop the thread and wait until it has ended."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def _loop(self) -> None:
+        """Prune every hour until ``stop``."""
         age = timedelta(days=self._settings.keep_checkpoints_days or 0)
         while True:
             try:
                 pruned = prune(self._database, self._settings, age)
-            except DATABASE_AWAY as error:
+            except DATABASE_UNAVAILABLE as error:
                 reason = first_line(error)
-                log.warning("nothing was pruned; the next hour tries again: %s", reason)
+                log.warning("pruning failed; it is tried again in an hour: %s", reason)
             except Exception:
-                log.exception("nothing was pruned; the next hour tries again")
+                log.exception("pruning failed; it is tried again in an hour")
             else:
                 for sweep_id in pruned.sweeps:
-                    log.info("sweep %s: its checkpoints were removed", sweep_id)
-            if self._stopping.wait(_EVERY_SECONDS):
+                    log.info("sweep %s: checkpoints removed", sweep_id)
+            if self._stopping.wait(_PERIOD_SECONDS):
                 return
 
 
 def _old_sweeps(database: Database, folder: Path, before: datetime) -> Iterator[Path]:
-    """Folders of sweeps that ended before; of those nobody knows, by their last word."""
+    """Folders of sweeps that ended before a time; unknown sweeps by the age of their journal."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        with database.snapshot() as session:  # anew for each: one may be begun again meanwhile
+        with database.snapshot() as session:  # one per sweep: it may be retried meanwhile
             row = session.get(SweepRow, path.name)
         if row is None:
-            is_old = _spoke_before(path / _JOURNAL, before)
+            is_old = _is_older(path / _JOURNAL, before)
         else:
             is_old = row.state in TERMINAL and row.ended_at is not None and row.ended_at < before
         if is_old:
             yield path
 
 
-def _spoke_before(journal: Path, before: datetime) -> bool:
+def _is_older(journal: Path, before: datetime) -> bool:
+    """Whether a journal exists and was last written before a time."""
     return journal.is_file() and journal.stat().st_mtime < before.timestamp()
 
 
 def _size(path: Path) -> int:
+    """Total size of the files below a folder, in bytes."""
     return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
 
 
 def _remove(path: Path) -> None:
-    """Remove a folder; whoever opens it meanwhile finds all of it or nothing."""
+    """Remove a folder, atomically for its readers: it is renamed first."""
     trash = path if path.name.startswith(_TRASH) else path.with_name(f"{_TRASH}{path.name}")
     if trash != path:
         if trash.exists():

@@ -1,7 +1,7 @@
-"""The service's tables as lines of JSON, the same from SQLite and from PostgreSQL.
+"""Rows of the service's tables as lines of JSON, the same for SQLite and PostgreSQL.
 
-Tables are described by the database itself, so that what an earlier version wrote can be read back
-at that version's schema and brought up to date by the migrations.
+The tables are reflected from the database, so that the backup of an earlier version can be restored
+into the schema of that version and then migrated.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from service.first_line import first_line
 
 __all__ = ["read_rows", "tables", "write_rows"]
 
-_LEFT_OUT = frozenset({"alembic_version", "leases", "sessions"})
-"""What belongs to a running service: its lease, and logins of the page."""
+_EXCLUDED = frozenset({"alembic_version", "leases", "sessions"})
+"""State of a running service: the leader lease and login sessions."""
 _BATCH_ROWS = 1_000
 
 
 def tables(connection: Connection) -> list[Table]:
-    """The tables whose rows a backup holds, each after those it refers to."""
+    """The tables in a backup, each after the tables that its foreign keys refer to."""
     metadata = MetaData()
     metadata.reflect(connection)
     for table in metadata.tables.values():
         for column in table.columns:
             if isinstance(column.type, JSON):
-                column.type = JSON(none_as_null=True)  # null is no value, not the value `null`
-    return [table for table in metadata.sorted_tables if table.name not in _LEFT_OUT]
+                column.type = JSON(none_as_null=True)  # SQL null instead of the JSON value null
+    return [table for table in metadata.sorted_tables if table.name not in _EXCLUDED]
 
 
 def read_rows(connection: Connection, table: Table) -> Iterator[str]:
-    """Each row as a line of JSON, in the order of the primary key."""
+    """Yield each row as a line of JSON, in the order of the primary key."""
     query = select(table).order_by(*table.primary_key.columns)
     streamed = connection.execution_options(yield_per=_BATCH_ROWS).execute(query)
     for row in streamed:
@@ -57,10 +57,10 @@ def read_rows(connection: Connection, table: Table) -> Iterator[str]:
 
 
 def write_rows(connection: Connection, table: Table, lines: Iterable[bytes]) -> int:
-    """Insert the rows that lines describe; returns how many.
+    """Insert the rows that the lines describe; return their number.
 
     Raises:
-        BackupError: A line is not a row of this table; the message names it and its column.
+        BackupError: A line is not a row of this table; the message names the line and the column.
     """
     rows = (parse_row(table, number, line) for number, line in enumerate(lines, start=1))
     count = 0
@@ -76,19 +76,19 @@ def write_rows(connection: Connection, table: Table, lines: Iterable[bytes]) -> 
 
 
 def _reason(error: DBAPIError) -> str:
-    """What the database says, in one line."""
+    """The message of the database, in one line."""
     return first_line(error.orig or error)
 
 
 def _plain(value: Any) -> Any:
-    """A value that JSON has; SQLite forgets the zone of a time, which is UTC."""
+    """Convert a value to JSON; times without a zone, which SQLite returns, are in UTC."""
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).astimezone(UTC).isoformat()
     return value
 
 
 def _continue_numbers(connection: Connection, table: Table) -> None:
-    """Let PostgreSQL number new rows after those that were inserted with their numbers."""
+    """Set PostgreSQL's sequence of a table to continue after the inserted numbers."""
     if connection.dialect.name != "postgresql":
         return
     for column in table.primary_key.columns:

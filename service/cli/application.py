@@ -1,6 +1,6 @@
-"""The commands by name, and the program that runs one.
+"""The program ``sasam``: registration of its commands, and their error reports.
 
-Importing this must be quick: a command imports what it needs when it runs.
+Importing this module must be fast: a command imports its libraries when it runs.
 """
 
 from __future__ import annotations
@@ -11,30 +11,32 @@ import typer
 from typer.core import TyperGroup
 
 from service.cli import (
-    backup,
     catalog,
     data,
     doctor,
     export,
+    figures,
     init,
-    operation,
-    results,
+    logs,
+    maintenance,
     stack,
+    summaries,
     sweeps,
     tokens,
-    trial,
+    trials,
 )
-from service.cli.failures import reported
+from service.cli.errors import report_errors
+from service.cli.output import echo
 
 __all__ = ["app", "main"]
 
 
 class _Group(TyperGroup):
-    """Commands whose failures are told in a line, without a stack trace."""
+    """Commands whose errors are reported without a stack trace."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with reported():
+        with report_errors():
             return super().invoke(ctx)
 
 
@@ -50,11 +52,11 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         from importlib.metadata import version
 
-        typer.echo(version("sasam"))
+        echo(version("sasam"))
         raise typer.Exit
 
 
@@ -69,7 +71,7 @@ def _program(
 
 
 def _register(group: typer.Typer, panel: str | None, *commands: Any) -> None:
-    """Add functions as commands: the name from the function, examples from ``examples``."""
+    """Add functions as commands, named by the function, with the examples attached to it."""
     for command in commands:
         examples = "\n\n".join(f"  {line}" for line in getattr(command, "examples", ()))
         group.command(
@@ -80,20 +82,20 @@ def _register(group: typer.Typer, panel: str | None, *commands: Any) -> None:
 
 
 _register(app, "On this machine", stack.up, stack.demo, stack.serve, doctor.doctor)
-_register(app, "On this machine", backup.backup, backup.restore, backup.prune)
+_register(app, "On this machine", maintenance.backup, maintenance.restore, maintenance.prune)
 _register(app, "Sweeps", init.init, sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
 _register(app, "Sweeps", sweeps.pause, sweeps.resume, sweeps.cancel, sweeps.retry, sweeps.delete)
-_register(app, "Sweeps", operation.logs, operation.events, operation.repair)
-_register(app, "Results", results.summary, results.plot)
-_register(app, "Results", results.report, results.compare, results.trials, export.export)
+_register(app, "Sweeps", logs.logs, logs.events, maintenance.repair)
+_register(app, "Results", summaries.summary, figures.plot)
+_register(app, "Results", figures.report, summaries.compare, trials.trials, export.export)
 _register(app, "What can be swept", catalog.catalog, catalog.presets)
 
-_token = typer.Typer(help="Who may use the service.", no_args_is_help=True)
+_token = typer.Typer(help="Create, list and revoke tokens of the service.", no_args_is_help=True)
 _register(_token, None, tokens.create, tokens.list_, tokens.revoke, tokens.waive)
 app.add_typer(_token, name="token", rich_help_panel="On this machine")
 
 _trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=True)
-_register(_trial, None, trial.run)
+_register(_trial, None, trials.run)
 app.add_typer(_trial, name="trial", rich_help_panel="Without the service")
 
 _data = typer.Typer(help="Fetch and check data sets, make corrupted ones.", no_args_is_help=True)
@@ -102,5 +104,5 @@ app.add_typer(_data, name="data", rich_help_panel="Without the service")
 
 
 def main() -> None:
-    """Run the command line; the program ``sasam``."""
+    """Run the program ``sasam``."""
     app(prog_name="sasam")

@@ -1,4 +1,4 @@
-"""Commands on what can be swept: catalog, presets."""
+"""Commands that list the catalog (optimizers, models, data sets, corruptions) and the presets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from service.cli.connection import connect
-from service.cli.options import Output, OutputFormat, Url, examples
+from service.cli.options import Output, Url, examples
+from service.cli.output import OutputFormat, write
 
 __all__ = ["catalog", "presets"]
 
@@ -16,13 +17,13 @@ __all__ = ["catalog", "presets"]
 @examples("sasam catalog", "sasam catalog --output yaml")
 def catalog(output: Output = OutputFormat.TABLE, url: Url = None) -> None:
     """List optimizers, models, data sets and corruptions."""
-    from service.cli import rendering
-    from service.cli.output import write
+    from service.cli.console import console
+    from service.cli.tables import catalog_tables
 
     with connect(url) as client:
         found = client.catalog()
     if output is OutputFormat.TABLE:
-        rendering.console(is_wide=True).print(rendering.catalog_tables(found))
+        console(is_wide=True).print(catalog_tables(found))
     elif output is OutputFormat.CSV:
         kinds = ("optimizers", "models", "datasets")
         write(
@@ -46,8 +47,8 @@ def presets(
     url: Url = None,
 ) -> None:
     """List specifications to start from, or print one."""
-    from service.cli import rendering
-    from service.cli.output import write
+    from service.cli.console import console
+    from service.cli.tables import presets_table
 
     with connect(url) as client:
         if name is not None:
@@ -55,6 +56,6 @@ def presets(
             return
         found = client.presets()
     if output is OutputFormat.TABLE:
-        rendering.console(is_wide=True).print(rendering.presets_table(found))
+        console(is_wide=True).print(presets_table(found))
     else:
         write([preset.model_dump(mode="json") for preset in found], output)

@@ -1,4 +1,4 @@
-"""Finds the service a command speaks to, and the sweep it speaks of."""
+"""Connection of a command to the service, and lookup of the sweep that it names."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.cli.failures import CliError, ExitStatus
-from service.cli.options import LATEST
+from service.cli.errors import CliError, ExitStatus
 from service.cli.output import echo
 
 if TYPE_CHECKING:
     from service.client import Client, Sweep
 
-__all__ = ["connect", "find_sweep", "service_address"]
+__all__ = ["LATEST", "connect", "find_sweep", "service_address"]
+
+LATEST = "latest"
+"""Stands for the newest sweep where a command takes the id of one."""
 
 _LOOPBACK = "127.0.0.1"
-_EVERY_ADDRESS = {"", "0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
-_PORT = 8420
+_ALL_INTERFACES = {"", "0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
+_DEFAULT_PORT = 8420
 _PORTS = range(2**16)
 
 
 @contextmanager
 def connect(url: str | None) -> Iterator[Client]:
-    """A client of the service at ``url``, or of the one on this machine."""
+    """Open a client of the service at ``url``; None: the service of this machine."""
     from service.client import Client, VersionWarning
 
     with warnings.catch_warnings(), Client(url or service_address()) as client:
@@ -37,15 +39,15 @@ def connect(url: str | None) -> Iterator[Client]:
 
 
 def service_address() -> str:
-    """Address of this machine's service: the port that was set, or that it remembers.
+    """Return the address of this machine's service, from the settings or its stored ports.
 
-    Reads what ``Settings`` reads, without the quarter of a second that importing those takes.
+    Reads the environment itself: importing ``Settings`` takes a quarter of a second.
 
     Raises:
-        CliError: ``SASAM_PORT`` is no port.
+        CliError: ``SASAM_PORT`` is not a port.
     """
     host = os.environ.get("SASAM_HOST", _LOOPBACK)
-    host = _LOOPBACK if host in _EVERY_ADDRESS else f"[{host}]" if ":" in host else host
+    host = _LOOPBACK if host in _ALL_INTERFACES else f"[{host}]" if ":" in host else host
     return f"http://{host}:{_port()}"
 
 
@@ -54,9 +56,9 @@ def _port() -> int:
     if text is None:
         home = os.environ.get("SASAM_HOME")
         folder = Path(home) if home is not None else Path.home() / ".sasam"
-        with suppress(OSError, ValueError, TypeError, KeyError):  # it never ran here
+        with suppress(OSError, ValueError, TypeError, KeyError):  # no service has run here yet
             return int(json.loads((folder / "ports.json").read_text())["service"])
-        return _PORT
+        return _DEFAULT_PORT
     if not text.isdecimal() or int(text) not in _PORTS:
         raise CliError(
             f"a setting is invalid\n  SASAM_PORT: should be a port from 0 to 65535 (got {text!r})",
@@ -70,10 +72,10 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
 
 
 def find_sweep(client: Client, sweep_id: str) -> Sweep:
-    """The sweep of that id, or the latest one.
+    """Return the sweep with the given id; ``latest``: the newest sweep.
 
     Raises:
-        CliError: There is no latest sweep.
+        CliError: The newest sweep is requested and there is no sweep.
     """
     if sweep_id == LATEST:
         newest = next(client.sweeps.browse(page_size=1), None)

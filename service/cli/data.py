@@ -1,4 +1,4 @@
-"""Commands on data sets: fetch, check, corrupt. They need no service."""
+"""Commands on data sets, which need no service: fetch, check, corrupt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.failures import CliError, ExitStatus
+from service.cli.errors import CliError, ExitStatus
 from service.cli.options import examples
 from service.cli.output import echo
 
@@ -21,12 +21,10 @@ Folder = Annotated[
         "--data-dir", help="Folder of the data sets [SASAM_DATA_DIR].", show_default="~/.sasam/data"
     ),
 ]
-
-
 Name = Annotated[str, typer.Argument(help="Name of a data set, as in a specification.")]
 Options = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Of the data set (dataset.kwargs); repeatable."),
+    typer.Option(metavar="KEY=VALUE", help="Option of the data set (dataset.kwargs); repeatable."),
 ]
 
 
@@ -35,28 +33,29 @@ def fetch(
     name: Annotated[str, typer.Argument(help="cifar10, cifar100 or cifar10-c.")],
     data_dir: Folder = None,
 ) -> None:
-    """Download a published data set; an interrupted download goes on where it stopped."""
+    """Download a published data set; an interrupted download resumes where it stopped."""
     from workers.datasets import fetch as fetch_dataset
 
-    with _progress(f"fetching {name}", "bytes") as report:
-        folder = fetch_dataset(name, _data_dir(data_dir), report)
+    with _data_folder(data_dir) as parent, _progress(f"fetching {name}", "bytes") as report:
+        folder = fetch_dataset(name, parent, report)
     echo(folder)
 
 
 @examples("sasam data check image-folder --option path=flowers --option image_size=64")
 def check(dataset: Name, option: Options = None, data_dir: Folder = None) -> None:
-    """Read a data set; print its size, and what is left out of it or doubtful about it."""
+    """Read a data set; print its size, the files left out, and doubts about its images."""
     from workers.datasets import load_dataset
 
-    found = load_dataset(dataset, options=_options(option or ()), data_dir=_data_dir(data_dir))
+    with _data_folder(data_dir) as folder:
+        found = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
     height, width, channels = found.train_images.shape[1:]
-    typer.echo(
+    echo(
         f"{len(found.train):,} training and {len(found.test):,} test images of {height} x {width} "
         f"pixels, {channels} {'channel' if channels == 1 else 'channels'}, "
         f"{len(found.classes)} classes"
     )
     for note in found.notes:
-        typer.echo(note)
+        echo(note)
 
 
 @examples(
@@ -71,7 +70,7 @@ def corrupt(
         typer.Option(help="Folder of the files.", show_default="<data folder>/<dataset>-c"),
     ] = None,
     corruption: Annotated[
-        list[str] | None, typer.Option(help="Only this one; may be repeated.", show_default="all")
+        list[str] | None, typer.Option(help="Only this corruption; repeatable.", show_default="all")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Fixes the random draws.")] = 0,
     option: Options = None,
@@ -81,32 +80,32 @@ def corrupt(
     from workers.corruptions import CORRUPTIONS
     from workers.datasets import corrupt_dataset, load_dataset
 
-    folder = _data_dir(data_dir)
-    source = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
-    for note in source.notes:
-        typer.echo(f"sasam: warning: {note}", err=True)
-    output = output or folder / f"{dataset.replace('/', '-')}-c"
-    with _progress(f"corrupting {dataset}", "images") as report:
-        corrupt_dataset(
-            source, output, corruptions=corruption or CORRUPTIONS, seed=seed, progress=report
-        )
+    with _data_folder(data_dir, output) as folder:
+        source = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
+        for note in source.notes:
+            echo(f"sasam: warning: {note}", err=True)
+        output = output or folder / f"{dataset.replace('/', '-')}-c"
+        with _progress(f"corrupting {dataset}", "images") as report:
+            corrupt_dataset(
+                source, output, corruptions=corruption or CORRUPTIONS, seed=seed, progress=report
+            )
     echo(output)
 
 
-def _data_dir(given: Path | None) -> Path:
-    from service.embedded.privacy import make_private
+@contextmanager
+def _data_folder(given: Path | None, output: Path | None = None) -> Iterator[Path]:
+    """The folder of the data sets; files written to it and ``output`` are private in the home."""
+    from service.embedded.privacy import private_files
     from service.settings import Settings
 
-    if given is not None:
-        return given
     settings = Settings()
-    if settings.data_dir is None:
-        make_private(settings.home)
-    return settings.resolved_data_dir
+    folder = given or settings.resolved_data_dir
+    with private_files(settings.home, folder, output or folder):
+        yield folder
 
 
 def _options(pairs: list[str] | tuple[()]) -> dict[str, object]:
-    """Options of a data set, their values read as YAML."""
+    """Parse options of a data set, whose values are YAML."""
     import yaml
 
     options: dict[str, object] = {}
@@ -120,10 +119,10 @@ def _options(pairs: list[str] | tuple[()]) -> dict[str, object]:
 
 @contextmanager
 def _progress(label: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error; nothing where that is no terminal."""
+    """Show a progress bar if standard error is a terminal; yields a function that updates it."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from service.cli.rendering import console
+    from service.cli.console import console
 
     on = console(stderr=True)
     columns = (

@@ -1,4 +1,4 @@
-"""The command that says what is wrong with this machine, and how to mend it."""
+"""The command ``doctor``: checks of this machine and the service, each problem with a remedy."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from service.cli.failures import ExitStatus
-from service.cli.options import Output, OutputFormat, examples
+from service.cli.errors import ExitStatus
+from service.cli.findings import Check, Finding, Level
+from service.cli.options import Output, examples
+from service.cli.output import OutputFormat, write
+from service.first_line import first_line
 
 if TYPE_CHECKING:
-    from service.cli.checks import Check, Finding
     from service.settings import Settings
 
 __all__ = ["doctor"]
@@ -20,12 +22,11 @@ _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 @examples("sasam doctor", "sasam doctor --output json")
 def doctor(output: Output = OutputFormat.TABLE) -> None:
-    """Check this machine: versions, GPUs, database, disk, memory, ports; 1 if something is wrong.
+    """Check this machine: versions, GPUs, database, disk, memory, ports.
 
-    Warnings are no errors.
+    Exits with 1 if there is an error; warnings do not count.
     """
-    from service.cli.checks import CHECKS, Level
-    from service.cli.output import write
+    from service.cli.checks import CHECKS
     from service.settings import Settings
 
     settings = Settings()
@@ -46,20 +47,18 @@ def doctor(output: Output = OutputFormat.TABLE) -> None:
 
 
 def _run(check: Check, settings: Settings) -> Finding:
-    """What a check finds; one that fails has found something, too."""
-    from service.cli.checks import Finding, Level
-
+    """Run a check; an exception that it raises becomes an error."""
     try:
         return check(settings)
-    except Exception as error:  # noqa: BLE001 - all checks run, whatever one meets
-        message = str(error).strip().splitlines() or [type(error).__name__]
-        return Finding(Level.ERROR, message[0], "")
+    except Exception as failure:  # noqa: BLE001 - the other checks run all the same
+        return Finding(Level.ERROR, first_line(failure))
 
 
 def _print(findings: dict[str, Finding]) -> None:
     from rich.text import Text
 
-    from service.cli.rendering import console, table
+    from service.cli.console import console
+    from service.cli.tables import table
 
     shown = table("check", "", "found")
     for name, found in findings.items():

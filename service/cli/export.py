@@ -1,4 +1,4 @@
-"""The command that hands a sweep to other tools."""
+"""The command ``export``: writes a sweep as an Optuna study."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from service.cli.connection import connect, find_sweep
-from service.cli.failures import CliError, ExitStatus
-from service.cli.options import LATEST, SweepOrLatest, Url, examples
+from service.cli.connection import LATEST, connect, find_sweep
+from service.cli.errors import CliError, ExitStatus
+from service.cli.options import SweepOrLatest, Url, examples
 from service.cli.output import echo
+from service.cli.wording import count_of
 from service.first_line import first_line
 
 __all__ = ["export"]
@@ -26,11 +27,11 @@ def export(
         str, typer.Option(metavar="URL", help="Storage of the study: sqlite:///FILE, ...")
     ] = "",
     by_optimizer: Annotated[
-        bool, typer.Option("--by-optimizer", help="A study an optimizer, not one for all.")
+        bool, typer.Option("--by-optimizer", help="One study per optimizer instead of one for all.")
     ] = False,
     url: Url = None,
 ) -> None:
-    """Write the ended trials of a sweep to an Optuna storage; again adds those ended since."""
+    """Write the ended trials of a sweep to an Optuna storage; a repetition adds the new ones."""
     if "://" not in optuna:
         raise CliError(
             f"--optuna needs the URL of a storage, such as sqlite:///study.db (got {optuna!r})",
@@ -52,4 +53,4 @@ def export(
     except SQLAlchemyError as error:
         raise CliError(f"{optuna} cannot be written: {first_line(error)}") from error
     for study in studies:
-        echo(f"{study.study}: {study.trials} trials, {study.added} new")
+        echo(f"{study.name}: {count_of(study.trials, 'trial')}, {study.added} new")

@@ -1,4 +1,4 @@
-"""Draw a heatmap on a terminal: a number in every cell, with colours if supported."""
+"""Heatmaps on the terminal: a number in every cell, with colours if supported."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _GAP = 3
 
 
 def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
-    """Panels of learning rate x weight decay, as many beside each other as fit.
+    """Draw panels of learning rate x weight decay, as many side by side as fit.
 
     Args:
         figure: Result of ``Sweep.heatmap``.
@@ -49,17 +49,17 @@ def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
     (layout,) = heatmap_layouts(figure)
     panels = [_panel(panel, layout) for panel in layout.panels]
     width = max(on.measure(panel).maximum for panel in panels)
-    beside = max(1, (on.width + _GAP) // (width + _GAP))
+    per_row = max(1, (on.width + _GAP) // (width + _GAP))
     parts: list[RenderableType] = [Text(figure.title, style="bold")]
-    for first in range(0, len(panels), beside):
+    for first in range(0, len(panels), per_row):
         row = Table.grid(padding=(0, _GAP, 0, 0), pad_edge=False)
-        row.add_row(*panels[first : first + beside])
+        row.add_row(*panels[first : first + per_row])
         parts += [row, ""]
     return Group(*parts, *(Text(note, style="dim") for note in figure.notes))
 
 
 def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> Table:
-    """One optimizer: weight decays down, learning rates across."""
+    """Draw the panel of one optimizer: one row per weight decay, one column per learning rate."""
     drawn = Table(
         box=None,
         title=panel.title,
@@ -83,7 +83,7 @@ def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> Table:
 
 
 def _style(cell: HeatmapCell, stops: Sequence[_Colour]) -> Style:
-    """The colour of a cell, with readable text on it."""
+    """Return the colour of a cell and of readable text on it."""
     from service.sensitivity.figures.heatmap_layout import DARK_INK_ABOVE
 
     if cell.shade is None:
@@ -95,11 +95,12 @@ def _style(cell: HeatmapCell, stops: Sequence[_Colour]) -> Style:
 
 
 def _mix(shade: float, stops: Sequence[_Colour]) -> tuple[float, float, float]:
-    """The colour at a place in [0, 1] between the stops."""
-    place = shade * (len(stops) - 1)
-    at = min(int(place), len(stops) - 2)
-    part = place - at
+    """Interpolate the colour at ``shade`` in [0, 1] between equally spaced stops."""
+    position = shade * (len(stops) - 1)
+    index = min(int(position), len(stops) - 2)
+    weight = position - index
     red, green, blue = (
-        (1 - part) * low + part * high for low, high in zip(stops[at], stops[at + 1], strict=True)
+        (1 - weight) * low + weight * high
+        for low, high in zip(stops[index], stops[index + 1], strict=True)
     )
     return red, green, blue

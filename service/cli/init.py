@@ -1,4 +1,4 @@
-"""The command that begins a specification."""
+"""The command ``init``: writes a specification to start from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 
 from service.cli.completion import preset_names
 from service.cli.connection import service_address
-from service.cli.failures import CliError, ExitStatus
-from service.cli.options import Url, examples
+from service.cli.errors import CliError, ExitStatus
+from service.cli.options import Url, examples, require_known
 from service.cli.output import echo
 
 __all__ = ["init"]
@@ -30,12 +30,12 @@ def init(
     ] = Path(_TEMPLATE),
     preset: Annotated[
         str | None,
-        typer.Option(help="Begin with this preset.", autocompletion=preset_names),
+        typer.Option(help="Start from this preset.", autocompletion=preset_names),
     ] = None,
     url: Url = None,
 ) -> None:
-    """Write a commented specification to begin with."""
-    text = files("service.cli").joinpath(_TEMPLATE).read_text() if preset is None else _text(preset)
+    """Write a commented specification to start from."""
+    text = _template() if preset is None else _preset(preset)
     schema = f"{(url or service_address()).rstrip('/')}/api/v1/schema/sweep.json"
     try:
         with file.open("x", encoding="utf-8") as out:
@@ -46,10 +46,10 @@ def init(
     echo(f"next: sasam submit {file} --dry-run", err=True)
 
 
-def _text(preset: str) -> str:
-    known = preset_names("")
-    if preset not in known:
-        raise CliError(
-            f"no preset {preset[:40]!r} (there are {', '.join(known)})", ExitStatus.USAGE
-        )
-    return files("workers.presets").joinpath(f"{preset}.yaml").read_text()
+def _template() -> str:
+    return files("service.cli").joinpath(_TEMPLATE).read_text(encoding="utf-8")
+
+
+def _preset(name: str) -> str:
+    require_known("preset", name, preset_names(""))
+    return files("workers.presets").joinpath(f"{name}.yaml").read_text(encoding="utf-8")

@@ -1,27 +1,21 @@
-"""Options that many commands share, and examples for their help."""
+"""Options and arguments shared by commands, the check of a choice, and examples for the help."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import StrEnum
+import difflib
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 import typer
 
-from service.cli.completion import LATEST, sweep_ids
+from service.cli.completion import sweep_ids
+from service.cli.connection import LATEST
+from service.cli.errors import CliError, ExitStatus
+from service.cli.output import OutputFormat
 
-__all__ = ["LATEST", "Output", "OutputFormat", "SweepArgument", "SweepOrLatest", "Url", "examples"]
+__all__ = ["Output", "SweepArgument", "SweepOrLatest", "Url", "examples", "require_known"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class OutputFormat(StrEnum):
-    """How an answer is written."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-    YAML = "yaml"
 
 
 Url = Annotated[
@@ -32,7 +26,7 @@ Url = Annotated[
         show_default=False,
     ),
 ]
-Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="How the answer is written.")]
+Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="Format of the output.")]
 SweepArgument = Annotated[
     str,
     typer.Argument(
@@ -47,11 +41,31 @@ SweepOrLatest = Annotated[
 ]
 
 
+def require_known(kind: str, value: str, known: Sequence[str]) -> str:
+    """Return ``value`` if it is one of the known ones.
+
+    Args:
+        kind: The noun for messages, such as "state".
+        value: The value given by the user.
+        known: All allowed values.
+
+    Raises:
+        CliError: It is not; the message lists the allowed values and the nearest one.
+    """
+    if value in known:
+        return value
+    near = difflib.get_close_matches(value, known, n=1)
+    guess = f"; did you mean {near[0]}?" if near else ""
+    raise CliError(
+        f"unknown {kind} {value[:40]!r}{guess} (known: {', '.join(known)})", ExitStatus.USAGE
+    )
+
+
 def examples(*lines: str) -> Callable[[Command], Command]:
-    """Give a command examples that its help shows."""
+    """Attach examples to a command, which its help shows."""
 
     def attach(command: Command) -> Command:
-        command.examples = lines  # type: ignore[attr-defined]
+        command.examples = lines  # type: ignore[attr-defined]  # read by ``application``
         return command
 
     return attach

@@ -1,14 +1,14 @@
-"""Writes a sweep as an Optuna study, which optuna-dashboard and Optuna's plots can show.
+"""Export of a sweep as an Optuna study, for optuna-dashboard and Optuna's plots.
 
-    study        <name>-<sweep id>, or one an optimizer: <name>-<sweep id>-<optimizer>
-    trial        one of the sweep that has ended; its key is the user attribute ``sasam.trial``
-    parameters   optimizer, learning_rate, weight_decay: a grid's values as choices, ranges as such
-    values       of the search's objectives; validation accuracy where it has none
+    study        <name>-<sweep id>, or one per optimizer: <name>-<sweep id>-<optimizer>
+    trial        an ended trial of the sweep; its key is the user attribute ``sasam.trial``
+    parameters   optimizer, learning_rate, weight_decay: choices for a grid, ranges for a search
+    values       the objectives of the search; validation accuracy if it has none
     state        COMPLETE; PRUNED; FAIL for failed, cancelled, and diverged, which has no value
 
-Times are UTC in the storage; Optuna shows them in the zone of the machine that reads them.
+Times are UTC in the storage; Optuna shows them in the time zone of the machine that reads them.
 
-Writing again adds what has ended since: a trial that is there, with the same state, is left alone.
+A repeated export adds trials that have ended since; it skips those stored with the same state.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from workers.mlflow_schema import Tag
-from workers.spec import Direction, Range, SweepSpec, TpeSearch
+from workers.spec import Direction, Range, SweepSpec, TpeSearch, read_stored
 
 if TYPE_CHECKING:
     from service.sweeps.schemas import SweepDetail
     from service.trials.schemas import TrialView
 
-__all__ = ["Exported", "export_study"]
+__all__ = ["ExportedStudy", "export_study"]
 
 _STATES = {
     "completed": TrialState.COMPLETE,
@@ -46,32 +46,32 @@ _STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportedStudy:
     """A study that was written.
 
     Attributes:
-        study: Its name.
-        added: Trials that are new in it.
-        trials: All its trials.
+        name: Name of the study.
+        added: Number of trials added by this export.
+        trials: Number of all trials in the study.
     """
 
-    study: str
+    name: str
     added: int
     trials: int
 
 
 def export_study(
     storage: str, sweep: SweepDetail, trials: Iterable[TrialView], *, by_optimizer: bool = False
-) -> list[Exported]:
+) -> list[ExportedStudy]:
     """Write a sweep's ended trials to an Optuna storage.
 
     Args:
-        storage: Its URL, such as ``sqlite:///study.db``.
+        storage: URL of the storage, such as ``sqlite:///study.db``.
         sweep: The sweep.
-        trials: Its trials.
-        by_optimizer: A study an optimizer instead of one for all.
+        trials: Trials of the sweep.
+        by_optimizer: Write one study per optimizer instead of one for all.
     """
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     ended = [trial for trial in trials if trial.status in _STATES]
     name = f"{sweep.name}-{sweep.sweep_id}"
     if not by_optimizer:
@@ -95,8 +95,8 @@ def _write(
     sweep: SweepDetail,
     specification: SweepSpec,
     trials: Sequence[TrialView],
-) -> Exported:
-    """One study."""
+) -> ExportedStudy:
+    """Write one study."""
     objectives = _objectives(specification)
     study = optuna.create_study(
         storage=storage,
@@ -105,7 +105,7 @@ def _write(
         load_if_exists=True,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # it is, since Optuna 3.2
+        warnings.simplefilter("ignore", ExperimentalWarning)  # experimental since Optuna 3.2
         study.set_metric_names([metric for metric, _ in objectives])
     study.set_user_attr(Tag.SWEEP.value, sweep.sweep_id)
     for attribute in ("dataset", "model", "search", "training"):
@@ -116,11 +116,11 @@ def _write(
     made = [_frozen(trial, distributions, [metric for metric, _ in objectives]) for trial in trials]
     new = [trial for trial in made if (trial.user_attrs[Tag.TRIAL.value], trial.state) not in known]
     study.add_trials(new)
-    return Exported(name, len(new), len(stored) + len(new))
+    return ExportedStudy(name, len(new), len(stored) + len(new))
 
 
 def _objectives(specification: SweepSpec) -> list[tuple[str, Direction]]:
-    """Metrics and directions."""
+    """Return the metric and direction of each objective."""
     search = specification.search
     if isinstance(search, TpeSearch):
         return [(objective.metric, objective.direction) for objective in search.objectives]
@@ -128,7 +128,7 @@ def _objectives(specification: SweepSpec) -> list[tuple[str, Direction]]:
 
 
 def _distributions(specification: SweepSpec) -> dict[str, BaseDistribution]:
-    """What the parameters are drawn from."""
+    """Return the distribution of each parameter."""
     labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
     search = specification.search
     return {
@@ -147,7 +147,7 @@ def _distribution(values: Range | Sequence[float]) -> BaseDistribution:
 def _frozen(
     trial: TrialView, distributions: dict[str, BaseDistribution], metrics: Sequence[str]
 ) -> FrozenTrial:
-    """A trial as Optuna stores it; one without a value for every objective has failed."""
+    """Convert a trial; one without a value for every objective is stored as failed."""
     values = [trial.metrics[metric] for metric in metrics if metric in trial.metrics]
     state = _STATES[trial.status]
     if state is TrialState.COMPLETE and len(values) < len(metrics):
@@ -171,15 +171,15 @@ def _frozen(
         user_attrs=attributes,
         intermediate_values=_last_value(trial, metrics),
     )
-    # Aware: Optuna stores UTC, and would take a time without a zone for this machine's, of which an
-    # hour comes twice when summer time ends.
+    # With a time zone: Optuna stores UTC and would take a time without a zone for local time, which
+    # is ambiguous in the hour when summer time ends.
     made.datetime_complete = trial.ended_at or made.datetime_complete
     made.datetime_start = trial.started_at or made.datetime_complete
     return made
 
 
 def _last_value(trial: TrialView, metrics: Sequence[str]) -> dict[int, float]:
-    """How far a pruned trial came; Optuna has these for one objective only."""
+    """Return the last value of a pruned trial; Optuna stores these for one objective only."""
     value = trial.metrics.get(metrics[0])
     if trial.status != "pruned" or len(metrics) > 1 or value is None:
         return {}

@@ -1,4 +1,4 @@
-"""Shows how a sweep goes on: a live bar and table on a terminal, a line now and then in a log."""
+"""Progress of a sweep: a live bar and table on a terminal, periodic lines in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from service.cli.rendering import progress_words, state_text, table
+from service.cli.tables import state_text, table
+from service.cli.wording import ended_trials, progress_words
 from service.states import SweepState
 from workers.moments import clock_text
 
@@ -29,10 +30,10 @@ __all__ = ["follow"]
 
 _POLL_SECONDS = 1.0
 _LINE_SECONDS = 5.0
-_SIGN_OF_LIFE_SECONDS = 60.0
-# Beyond, the table by optimizer would load the service more than it tells.
-_MOST_TRIALS_LISTED = 1_000
-_TRIALS_SECONDS = 3.0
+_UNCHANGED_LINE_SECONDS = 60.0
+# The table by optimizer lists all trials; for more than this, the load on the service is too high.
+_MAX_LISTED_TRIALS = 1_000
+_LISTING_SECONDS = 3.0
 _BAR_COLUMNS = 40
 _NARROW_COLUMNS = 60
 
@@ -43,13 +44,13 @@ def follow(
     """Show a sweep until it has ended.
 
     Args:
-        sweep: What to show.
-        on: Where.
-        exit_on_pause: End when it is paused, too.
-        poll_seconds: Least time between two requests.
+        sweep: The sweep.
+        on: The console.
+        exit_on_pause: Also return when the sweep is paused.
+        poll_seconds: Minimum time between two requests.
 
     Returns:
-        Its end, or its pause.
+        The sweep as it ended, or as it was paused.
     """
     report: _Report = _LiveReport(on, sweep) if on.is_terminal else _LineReport(on)
     with report, closing(sweep.follow(poll_seconds=poll_seconds)) as details:
@@ -61,7 +62,7 @@ def follow(
 
 
 class _Report(Protocol):
-    """Shows a sweep again and again."""
+    """Shows successive states of a sweep."""
 
     def update(self, detail: SweepDetail) -> None: ...
 
@@ -76,7 +77,7 @@ class _Report(Protocol):
 
 
 class _LineReport:
-    """A line when the state changes, at most one every few seconds else."""
+    """Prints a line when the state changes, and otherwise at most one every few seconds."""
 
     def __init__(self, on: Console) -> None:
         self._on = on
@@ -84,16 +85,16 @@ class _LineReport:
         self._shown_at = 0.0
 
     def update(self, detail: SweepDetail) -> None:
-        """Print a line if there is news."""
+        """Print a line if one is due."""
         now, shown = time.monotonic(), self._shown
-        silence_seconds = now - self._shown_at
+        elapsed_seconds = now - self._shown_at
         if shown is None or (detail.state, detail.reason) != (shown.state, shown.reason):
             is_due = True
         else:
-            is_news = detail.progress.ended != shown.progress.ended
-            is_due = silence_seconds >= (_LINE_SECONDS if is_news else _SIGN_OF_LIFE_SECONDS)
+            has_changed = detail.progress.ended != shown.progress.ended
+            is_due = elapsed_seconds >= (_LINE_SECONDS if has_changed else _UNCHANGED_LINE_SECONDS)
         if is_due:
-            # A whole line at once, so that no other output ends up within it.
+            # In one write, so that no other output can interrupt the line.
             self._on.print(Text(_line(detail)), soft_wrap=True)
             self._shown, self._shown_at = detail, now
 
@@ -101,23 +102,23 @@ class _LineReport:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Every line is complete already."""
+        """Do nothing: every line is already complete."""
 
 
 class _LiveReport:
-    """A progress bar, and a table by optimizer, redrawn in place."""
+    """Redraws a progress bar and a table by optimizer in place."""
 
     def __init__(self, on: Console, sweep: Sweep) -> None:
         self._sweep = sweep
         self._live = Live(console=on, auto_refresh=False)
         self._trials: Sequence[TrialView] = ()
-        self._listed_at = -_TRIALS_SECONDS
+        self._listed_at = -_LISTING_SECONDS
 
     def update(self, detail: SweepDetail) -> None:
         """Redraw."""
         now = time.monotonic()
-        is_due = now - self._listed_at >= _TRIALS_SECONDS or detail.ended_at is not None
-        if is_due and detail.progress.total <= _MOST_TRIALS_LISTED:
+        is_due = now - self._listed_at >= _LISTING_SECONDS or detail.ended_at is not None
+        if is_due and detail.progress.total <= _MAX_LISTED_TRIALS:
             self._trials, self._listed_at = list(self._sweep.trials()), now
         self._live.update(_view(detail, self._trials, self._live.console.width), refresh=True)
 
@@ -126,34 +127,34 @@ class _LiveReport:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the last picture where it is."""
+        """Stop redrawing; the last state remains visible."""
         self._live.stop()
 
 
 def _line(detail: SweepDetail) -> str:
-    """A sweep in one line of a log."""
+    """Format a sweep as one line of a log."""
     progress = detail.progress
     return (
         f"{clock_text(datetime.now(UTC))} {detail.name} {detail.sweep_id} {detail.state}"
-        f"{_reason(detail)}: {progress.ended}/{progress.total} trials ({_percent(detail)} %), "
+        f"{_reason(detail)}: {ended_trials(progress)} ({_percent(detail)} %), "
         f"{progress_words(progress)}"
     )
 
 
 def _reason(detail: SweepDetail) -> str:
-    """Why it is in its state and, of a paused one, what goes on with it."""
+    """Return the reason for the state and, if paused, the command that resumes the sweep."""
     reasons = [detail.reason] if detail.reason else []
     if detail.state is SweepState.PAUSED:
-        reasons.append(f"`sasam resume {detail.sweep_id}` goes on")
+        reasons.append(f"`sasam resume {detail.sweep_id}` continues it")
     return f" ({'; '.join(reasons)})" if reasons else ""
 
 
 def _view(detail: SweepDetail, trials: Sequence[TrialView], columns: int) -> RenderableType:
-    """A sweep on a terminal."""
+    """Lay out a sweep for a terminal."""
     progress = detail.progress
     head = Text.assemble((detail.name, "bold"), " ", detail.sweep_id, " ", state_text(detail.state))
     head.append(_reason(detail))
-    done = f"{progress.ended}/{progress.total} trials {_percent(detail)} %"
+    done = f"{ended_trials(progress)} {_percent(detail)} %"
     bar = Table.grid(padding=(0, 1))
     width = max(1, min(_BAR_COLUMNS, columns - len(done) - 2))
     bar.add_row(
@@ -166,7 +167,7 @@ def _view(detail: SweepDetail, trials: Sequence[TrialView], columns: int) -> Ren
 
 
 def _by_optimizer(trials: Sequence[TrialView], *, is_narrow: bool) -> Table:
-    """How far each optimizer is, and its best validation accuracy so far."""
+    """Lay out the progress of each optimizer and its best validation accuracy so far."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     best: dict[str, float] = {}
     for trial in trials:
@@ -174,19 +175,19 @@ def _by_optimizer(trials: Sequence[TrialView], *, is_narrow: bool) -> Table:
         if trial.status == "completed":
             accuracy = trial.metrics.get("val_accuracy", 0.0)
             best[trial.optimizer] = max(accuracy, best.get(trial.optimizer, 0.0))
-    kinds = () if is_narrow else ("running", "diverged", "failed")
-    made = table("optimizer", "done", *kinds, "best val %")
+    statuses = () if is_narrow else ("running", "diverged", "failed")
+    made = table("optimizer", "done", *statuses, "best val %")
     for name, count in counts.items():
-        waiting = count["running"] + count["pending"]
+        unended = count["running"] + count["pending"]
         made.add_row(
             name,
-            f"{count.total() - waiting}/{count.total()}",
-            *(str(count[kind]) for kind in kinds),
+            f"{count.total() - unended}/{count.total()}",
+            *(str(count[status]) for status in statuses),
             f"{100 * best[name]:.1f}" if name in best else "",
         )
     return made
 
 
 def _percent(detail: SweepDetail) -> int:
-    """Trials that have ended, of 100; 100 only when all have."""
+    """Return the percentage of ended trials, rounded down: 100 only if all have ended."""
     return 100 * detail.progress.ended // max(detail.progress.total, 1)

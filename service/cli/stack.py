@@ -1,4 +1,4 @@
-"""Commands that run the whole product on this machine (up, demo), or the service alone (serve)."""
+"""Commands that run service, Ray and MLflow on this machine (up, demo), or the service (serve)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from service.cli.failures import CliError, ExitStatus, status_of
+from service.cli.completion import preset_names
+from service.cli.errors import CliError, ExitStatus, exit_status
 from service.cli.options import examples
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Port = Annotated[
 @examples("sasam up", "SASAM_HOME=/data/sasam sasam up --port 8420")
 def up(host: Host = None, port: Port = None) -> None:
     """Run the service, Ray and MLflow on this machine until Ctrl-C."""
-    from service.cli.rendering import console
+    from service.cli.console import console
 
     stack = _stack(host, port)
     with stack.running(_events(console(stderr=True))):
@@ -46,14 +47,19 @@ def up(host: Host = None, port: Port = None) -> None:
 @examples("sasam demo", "sasam demo --exit")
 def demo(
     leave: Annotated[
-        bool, typer.Option("--exit", help="End when the sweep has, instead of serving on.")
+        bool,
+        typer.Option(
+            "--exit", help="Exit when the sweep has ended instead of serving until Ctrl-C."
+        ),
     ] = False,
-    preset: Annotated[str, typer.Option(help="What to sweep.")] = "digits",
+    preset: Annotated[
+        str, typer.Option(help="Preset to run.", autocompletion=preset_names)
+    ] = "digits",
     host: Host = None,
     port: Port = None,
 ) -> None:
-    """Run a small sweep on this machine from start to heatmap, then serve until Ctrl-C."""
-    from service.cli.rendering import console
+    """Run a small sweep on this machine, show its results, then serve until Ctrl-C."""
+    from service.cli.console import console
     from service.client import Client
 
     on = console()
@@ -75,7 +81,7 @@ def demo(
     "SASAM_ADMIN_TOKEN_FILE=/run/secrets/admin sasam serve --host 0.0.0.0 --port 8420",
 )
 def serve(host: Host = None, port: Port = None) -> None:
-    """Run the service alone; settings tell it of Ray, MLflow and the database."""
+    """Run the service alone; its settings name Ray, MLflow and the database."""
     settings = _settings(host, port)
     _require_protection(settings)
 
@@ -85,18 +91,19 @@ def serve(host: Host = None, port: Port = None) -> None:
 
 
 def _run(sweep: Sweep, on: Console) -> ExitStatus:
-    """Show a sweep to its end and what it found; an interrupted one is cancelled.
+    """Show the progress of a sweep, then its results; an interruption cancels the sweep.
 
     Raises:
-        CliError: It failed.
+        CliError: The sweep failed.
     """
+    from service.cli.figures import print_heatmap
     from service.cli.progress import follow
-    from service.cli.results import print_heatmap, print_summary
+    from service.cli.summaries import print_summary
     from service.client import ClientError
 
     try:
         detail = follow(sweep, on)
-        if status_of(detail) is ExitStatus.FAILED:
+        if exit_status(detail) is ExitStatus.FAILED:
             reason = detail.reason or "see the logs"
             raise CliError(f"sweep {sweep.sweep_id} {detail.state}: {reason}")
         print_summary(sweep, on)
@@ -104,10 +111,10 @@ def _run(sweep: Sweep, on: Console) -> ExitStatus:
         print_heatmap(sweep, on)
     except (KeyboardInterrupt, SystemExit):
         with suppress(ClientError):
-            sweep.cancel()  # or the next `sasam up` would go on with it
+            sweep.cancel()  # otherwise the next `sasam up` would resume it
             on.print(f"interrupted; sweep {sweep.sweep_id} is cancelled", soft_wrap=True)
         raise
-    return status_of(detail)
+    return exit_status(detail)
 
 
 def _stack(host: str | None, port: int | None) -> EmbeddedStack:
@@ -126,39 +133,31 @@ def _settings(host: str | None, port: int | None) -> Settings:
 
 
 def _require_protection(settings: Settings) -> None:
-    """Check before a start that the service may start: its database, its tokens.
+    """Check that the service may start.
 
     Raises:
-        CliError: It lacks the tokens it needs, or a secret cannot be read.
-        SchemaError: Its database is a newer version's.
-        HomeError: Its home belongs to another user.
+        CliError: The service needs tokens and has none, or a secret cannot be read.
+        SchemaError: The database was written by a newer version.
+        HomeError: The home belongs to another user.
     """
-    from service.embedded.privacy import tighten
-    from service.security.authentication import exposure, prepare
     from service.security.errors import SecurityError
-    from service.storage import require_known_schema
-    from service.webhooks.delivery import read_key
+    from service.server import require_startable
 
-    tighten(settings.home)
     try:
-        read_key(settings)
-        if exposure(settings) is not None or settings.admin_token_file is not None:
-            prepare(settings)
-        else:
-            require_known_schema(settings.resolved_database_url)
+        require_startable(settings)
     except SecurityError as error:
         raise CliError(str(error), ExitStatus.USAGE) from error
 
 
 def _events(on: Console) -> Callable[[StackEvent], None]:
-    """Tells what happens to the parts of the stack."""
+    """Return a function that prints an event of the stack."""
 
-    def tell(event: StackEvent) -> None:
+    def show(event: StackEvent) -> None:
         style = {"died": "bold red", "notice": "yellow"}.get(event.kind, "dim")
-        with suppress(OSError):  # nobody may read us any more
+        with suppress(OSError):  # the terminal may be closed
             on.print(f"{event.child}: {event.message}", style=style, markup=False)
 
-    return tell
+    return show
 
 
 def _print_addresses(addresses: Addresses, on: Console) -> None:

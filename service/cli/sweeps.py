@@ -1,43 +1,45 @@
-"""Commands on sweeps: submit, list, show, watch, and those that change a state."""
+"""Commands on sweeps: submit, list, show, watch, and the commands that change their state."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.completion import preset_names
-from service.cli.connection import connect, find_sweep
-from service.cli.failures import CliError, ExitStatus, status_of
+from service.cli.completion import preset_names, sweep_states
+from service.cli.connection import LATEST, connect, find_sweep
+from service.cli.errors import CliError, ExitStatus, exit_status
 from service.cli.options import (
-    LATEST,
     Output,
-    OutputFormat,
     SweepArgument,
     SweepOrLatest,
     Url,
     examples,
+    require_known,
 )
-from service.cli.output import echo
+from service.cli.output import OutputFormat, echo, write
 
 if TYPE_CHECKING:
     from service.client import Client, Sweep
+    from service.sweeps.schemas import DryRunView
 
 __all__ = ["cancel", "delete", "list_", "pause", "resume", "retry", "show", "submit", "watch"]
 
 _STANDARD_INPUT = "-"
 
 Force = Annotated[
-    bool, typer.Option("--force", help="Even though the code is not that of the ended trials.")
+    bool,
+    typer.Option("--force", help="Even if the code has changed since the trials that have ended."),
 ]
 
 
 @examples(
     "sasam submit sweep.yaml --watch",
     "sasam submit --preset digits",
+    "SWEEP=$(sasam submit sweep.yaml) && sasam watch $SWEEP",
     "sasam presets paper-vgg19 | sasam submit - --dry-run",
 )
 def submit(
@@ -50,74 +52,82 @@ def submit(
         typer.Option(help="Submit a preset instead of a file.", autocompletion=preset_names),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only check it and say what it would cost.")
+        bool, typer.Option("--dry-run", help="Only check it and show its cost.")
     ] = False,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="The same key and specification is the same sweep.")
+        str | None, typer.Option(help="A repetition with the same key submits no second sweep.")
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--watch", "-w", help="Wait for its end; the exit status tells it.")
+        bool,
+        typer.Option("--watch", "-w", help="Wait until it has ended; the exit status shows how."),
     ] = False,
-    output: Output = OutputFormat.TABLE,
+    output: Annotated[
+        OutputFormat | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Format of the output.",
+            show_default="table on a terminal, otherwise the id alone",
+        ),
+    ] = None,
     url: Url = None,
 ) -> None:
-    """Submit a sweep."""
+    """Submit a sweep; prints its id alone if standard output is not a terminal."""
     if (spec is None) == (preset is None):
         raise CliError("name either a specification or a --preset", ExitStatus.USAGE)
     with connect(url) as client:
         text = client.preset(preset).text if preset else _read(str(spec))
         if dry_run:
-            from service.cli import rendering
-
-            estimate = client.sweeps.estimate(text)
-            if output is OutputFormat.TABLE:
-                rendering.console(is_wide=True).print(rendering.dry_run_table(estimate))
-            else:
-                _write(estimate.model_dump(mode="json"), output)
+            _show_estimate(client.sweeps.estimate(text), output or OutputFormat.TABLE)
             return
         sweep = client.sweeps.submit(text, idempotency_key=idempotency_key)
-        _show(client, sweep, output)
+        if output is None and sys.stdout.isatty():
+            output = OutputFormat.TABLE
+        if output is None:
+            echo(sweep.sweep_id)
+        else:
+            _show(client, sweep, output)
         if follow:
-            _follow(sweep, output)
+            # A program that reads the id or the data reads nothing else on standard output.
+            _follow(sweep, stderr=output is not OutputFormat.TABLE)
 
 
 @examples("sasam list", "sasam list --state running --output json", "sasam list --name digits")
 def list_(
     state: Annotated[
-        list[str] | None, typer.Option(help="Only sweeps in this state; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Only sweeps in this state; repeatable.", autocompletion=sweep_states),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Only sweeps of this name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="List at most this many.")] = 50,
     output: Output = OutputFormat.TABLE,
     url: Url = None,
 ) -> None:
     """List sweeps, newest first."""
     from itertools import islice
 
-    from service.cli import rendering
+    from service.cli.console import console
+    from service.cli.tables import sweeps_table
     from service.states import SweepState
 
-    try:
-        states = [SweepState(value) for value in state or ()]
-    except ValueError as error:
-        known = ", ".join(SweepState)
-        raise CliError(f"{error} (there are {known})", ExitStatus.USAGE) from None
+    known = sweep_states("")
+    states = [SweepState(require_known("state", value, known)) for value in state or ()]
     with connect(url) as client:
         browse = client.sweeps.browse(states=states, name=name, page_size=min(limit, 200))
         found = list(islice(browse, limit))
     if output is not OutputFormat.TABLE:
-        _write([sweep.model_dump(mode="json") for sweep in found], output)
+        write([sweep.model_dump(mode="json") for sweep in found], output)
     elif found:
-        rendering.console(is_wide=True).print(rendering.sweeps_table(found))
+        console(is_wide=True).print(sweeps_table(found))
     else:
-        rendering.console(stderr=True).print("no sweeps")
+        console(stderr=True).print("no sweeps")
 
 
 @examples("sasam show", "sasam show 1f0c2a9b77d4 --output yaml")
 def show(
     sweep: SweepOrLatest = LATEST, output: Output = OutputFormat.TABLE, url: Url = None
 ) -> None:
-    """Show a sweep: state, progress, time left, where to look further."""
+    """Show a sweep: state, progress, time left, addresses of its pages."""
     with connect(url) as client:
         _show(client, find_sweep(client, sweep), output)
 
@@ -131,22 +141,24 @@ def watch(
     sweep: SweepOrLatest = LATEST,
     exit_on_pause: Annotated[
         bool,
-        typer.Option("--exit-on-pause", help="End with status 4 when it is paused; else wait on."),
+        typer.Option(
+            "--exit-on-pause", help="Exit with status 4 when it is paused, instead of waiting."
+        ),
     ] = False,
     url: Url = None,
 ) -> None:
-    """Watch a sweep until it has ended; the exit status tells how.
+    """Show the progress of a sweep until it has ended; the exit status shows how it ended.
 
-    Ctrl-C ends the watching, not the sweep.
+    Ctrl-C ends the command, not the sweep.
     """
     with connect(url) as client:
-        _follow(find_sweep(client, sweep), OutputFormat.TABLE, exit_on_pause=exit_on_pause)
+        _follow(find_sweep(client, sweep), exit_on_pause=exit_on_pause)
 
 
 @examples("sasam pause 1f0c2a9b77d4")
 def pause(sweep: SweepArgument, output: Output = OutputFormat.TABLE, url: Url = None) -> None:
-    """Stop the trials of a sweep; 'resume' goes on from their checkpoints."""
-    _command(sweep, lambda found: found.pause(), output, url)
+    """Stop the trials of a sweep; 'resume' continues from their checkpoints."""
+    _run_command(sweep, lambda found: found.pause(), output, url)
 
 
 @examples("sasam resume 1f0c2a9b77d4")
@@ -156,14 +168,14 @@ def resume(
     output: Output = OutputFormat.TABLE,
     url: Url = None,
 ) -> None:
-    """Go on with a paused sweep."""
-    _command(sweep, lambda found: found.resume(force=force), output, url)
+    """Resume a paused sweep."""
+    _run_command(sweep, lambda found: found.resume(force=force), output, url)
 
 
 @examples("sasam cancel 1f0c2a9b77d4")
 def cancel(sweep: SweepArgument, output: Output = OutputFormat.TABLE, url: Url = None) -> None:
-    """End a sweep; what has finished stays."""
-    _command(sweep, lambda found: found.cancel(), output, url)
+    """Cancel a sweep; results of finished trials are kept."""
+    _run_command(sweep, lambda found: found.cancel(), output, url)
 
 
 @examples("sasam retry latest && sasam watch")
@@ -174,64 +186,68 @@ def retry(
     url: Url = None,
 ) -> None:
     """Run the failed, cancelled and missing trials of an ended sweep again."""
-    _command(sweep, lambda found: found.retry_failed(force=force), output, url)
+    _run_command(sweep, lambda found: found.retry_failed(force=force), output, url)
 
 
 @examples("sasam delete 1f0c2a9b77d4")
 def delete(sweep: SweepArgument, url: Url = None) -> None:
-    """Forget an ended sweep; its MLflow runs stay."""
+    """Delete an ended sweep; its MLflow runs are kept."""
     with connect(url) as client:
         found = find_sweep(client, sweep)
         found.delete()
     echo(f"sweep {found.sweep_id} is deleted", err=True)
 
 
-def _command(
+def _run_command(
     sweep_id: str, command: Callable[[Sweep], Sweep], output: OutputFormat, url: str | None
 ) -> None:
-    """Ask something of a sweep and show what it answers."""
+    """Send a command to a sweep and show the sweep afterwards."""
     with connect(url) as client:
         _show(client, command(find_sweep(client, sweep_id)), output)
 
 
 def _show(client: Client, sweep: Sweep, output: OutputFormat) -> None:
-    from service.cli import rendering
+    from service.cli.console import console
+    from service.cli.tables import sweep_table
 
     if output is OutputFormat.TABLE:
-        rendering.console(is_wide=True).print(rendering.sweep_table(sweep.detail, client.base_url))
+        console(is_wide=True).print(sweep_table(sweep.detail, client.base_url))
     else:
-        _write(sweep.detail.model_dump(mode="json"), output)
+        write(sweep.detail.model_dump(mode="json"), output)
 
 
-def _follow(sweep: Sweep, output: OutputFormat, *, exit_on_pause: bool = False) -> None:
-    """Watch a sweep and end with its status; what programs read stays alone on standard output."""
+def _show_estimate(estimate: DryRunView, output: OutputFormat) -> None:
+    from service.cli.console import console
+    from service.cli.tables import dry_run_table
+
+    if output is OutputFormat.TABLE:
+        console(is_wide=True).print(dry_run_table(estimate))
+    else:
+        write(estimate.model_dump(mode="json"), output)
+
+
+def _follow(sweep: Sweep, *, stderr: bool = False, exit_on_pause: bool = False) -> None:
+    """Show the progress of a sweep, then exit with its status."""
+    from service.cli.console import console
     from service.cli.progress import follow
-    from service.cli.rendering import console
 
-    on = console(stderr=output is not OutputFormat.TABLE)
     try:
-        detail = follow(sweep, on, exit_on_pause=exit_on_pause)
+        detail = follow(sweep, console(stderr=stderr), exit_on_pause=exit_on_pause)
     except KeyboardInterrupt:
         echo(
-            f"sasam: sweep {sweep.sweep_id} goes on; `sasam watch {sweep.sweep_id}` shows it "
+            f"sasam: sweep {sweep.sweep_id} continues; `sasam watch {sweep.sweep_id}` shows it "
             f"again, `sasam cancel {sweep.sweep_id}` ends it",
             err=True,
         )
         raise
-    raise typer.Exit(status_of(detail))
-
-
-def _write(data: dict[str, Any] | list[dict[str, Any]], output: OutputFormat) -> None:
-    from service.cli.output import write
-
-    write(data, output)
+    raise typer.Exit(exit_status(detail))
 
 
 def _read(spec: str) -> str:
-    """The text of a specification."""
+    """Read the text of a specification."""
     if spec == _STANDARD_INPUT:
         return sys.stdin.read()
     try:
-        return Path(spec).read_text()
+        return Path(spec).read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise CliError(f"{spec} is no text: a specification is YAML or JSON") from None
+        raise CliError(f"{spec} is not text: a specification is YAML or JSON in UTF-8") from None

@@ -1,4 +1,4 @@
-"""Commands on the tokens that callers of a service show; they work on its database."""
+"""Commands on the tokens of a service, which work on its database: create, list, revoke, waive."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.cli.failures import CliError
-from service.cli.options import Output, OutputFormat, examples
-from service.cli.output import echo, write
+from service.cli.options import Output, examples
+from service.cli.output import OutputFormat, echo, write
 
 if TYPE_CHECKING:
     from service.security.tokens import Tokens
 
 __all__ = ["RoleName", "create", "list_", "revoke", "waive"]
 
-Name = Annotated[str, typer.Argument(help="Who or what uses the token.")]
+Name = Annotated[str, typer.Argument(help="Name of the token, such as its user or program.")]
 
 
 class RoleName(StrEnum):
-    """What a token allows; each includes those before it."""
+    """Role of a token; each includes the roles before it."""
 
     READ = "read"
     SUBMIT = "submit"
@@ -36,13 +35,13 @@ def create(
     role: Annotated[
         RoleName,
         typer.Option(
-            help="read: see sweeps; submit: also submit and command them; admin: also delete, "
-            "repair and see the audit log."
+            help="read: view sweeps; submit: also submit and control them; admin: also delete, "
+            "repair and view the audit log."
         ),
     ] = RoleName.SUBMIT,
     days: Annotated[
         float | None,
-        typer.Option(help="How long it is valid.", show_default="until it is revoked"),
+        typer.Option(help="Days for which it is valid.", show_default="until it is revoked"),
     ] = None,
 ) -> None:
     """Create a token and print it; it cannot be shown again."""
@@ -55,7 +54,7 @@ def create(
 
 @examples("sasam token list", "sasam token list -o json")
 def list_(output: Output = OutputFormat.TABLE) -> None:
-    """List the tokens: role, end, last use; never the tokens themselves."""
+    """List the tokens: role, expiry, last use; never the tokens themselves."""
     with _tokens() as tokens:
         rows = [
             {
@@ -72,9 +71,9 @@ def list_(output: Output = OutputFormat.TABLE) -> None:
         write(rows, output)
     elif not rows:
         state = (
-            "the service requires one and refuses every caller; `sasam token waive` ends that"
+            "the service requires one and refuses every caller; `sasam token waive` lifts this"
             if are_required
-            else "the service answers this machine alone"
+            else "the service answers only this machine"
         )
         echo(f"there are no tokens; {state}", err=True)
     else:
@@ -83,35 +82,30 @@ def list_(output: Output = OutputFormat.TABLE) -> None:
 
 @examples("sasam token revoke alice")
 def revoke(name: Name) -> None:
-    """Revoke a token, and with it the logins it opened; tokens remain required after the last."""
+    """Revoke a token and its logins; after the last one, the service still requires tokens."""
     with _tokens() as tokens:
         tokens.revoke(name)
 
 
 @examples("sasam token waive")
 def waive() -> None:
-    """Require no token any more: from its next start the service answers this machine alone.
+    """Stop requiring tokens: from its next start the service answers only this machine.
 
     Refused while there are tokens.
     """
     with _tokens() as tokens:
         was_required = tokens.waive()
-    typer.echo(
-        "no token is required any more; restart the service"
+    echo(
+        "tokens are no longer required; restart the service"
         if was_required
-        else "no token was required"
+        else "tokens were not required"
     )
 
 
 @contextmanager
 def _tokens() -> Iterator[Tokens]:
-    """The tokens of the service whose settings are in the environment.
-
-    Raises:
-        CliError: What was asked for cannot be.
-    """
+    """Open the tokens of the service whose settings are in the environment."""
     from service.embedded.privacy import tighten
-    from service.security.errors import SecurityError
     from service.security.tokens import Tokens
     from service.settings import Settings
     from service.storage import Database
@@ -122,8 +116,6 @@ def _tokens() -> Iterator[Tokens]:
     try:
         database.migrate()
         yield Tokens(database)
-    except SecurityError as error:
-        raise CliError(str(error)) from error
     finally:
         database.close()
 
@@ -135,7 +127,7 @@ def _text(moment: datetime | None) -> str | None:
 def _print(rows: list[dict[str, str | None]]) -> None:
     from rich.table import Table
 
-    from service.cli.rendering import console
+    from service.cli.console import console
 
     table = Table(*(name.removesuffix("_at") for name in rows[0]), box=None, pad_edge=False)
     for row in rows:

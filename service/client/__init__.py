@@ -26,8 +26,8 @@ from service.client.errors import (
 from service.client.figure import Figure
 from service.client.sweep import AsyncSweep, Sweep
 from service.client.sweeps import AsyncSweeps, Specification, Sweeps
-from service.client.views import Repaired
 from service.events import Event
+from service.sweeps.schemas import RepairView
 
 __all__ = [
     "AsyncClient",
@@ -43,7 +43,7 @@ __all__ = [
     "MissingPackageError",
     "PresetView",
     "ProblemError",
-    "Repaired",
+    "RepairView",
     "Specification",
     "Sweep",
     "Sweeps",

@@ -18,7 +18,7 @@ from service.client.operations import (
 )
 from service.client.sweeps import AsyncSweeps, Sweeps
 from service.client.transport import AsyncTransport, Transport
-from service.client.views import Repaired
+from service.sweeps.schemas import RepairView
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -74,9 +74,9 @@ class _Service(Generic[T]):
         return Operation("GET", f"{_API}/presets/{name}", PresetView.model_validate_json)
 
     @endpoint
-    def repair(self) -> Operation[Repaired]:
+    def repair(self) -> Operation[RepairView]:
         """Restore sweeps that only MLflow has a record of; for administrators."""
-        return Operation("POST", f"{_API}/repair", Repaired.model_validate_json)
+        return Operation("POST", f"{_API}/repair", RepairView.model_validate_json)
 
 
 class Client(_Service[Transport], BlockingOperations):

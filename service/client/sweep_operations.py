@@ -11,9 +11,8 @@ from pydantic import TypeAdapter
 from service.client.errors import MissingPackageError
 from service.client.figure import Figure
 from service.client.operations import Operation, PagedOperation, endpoint, paged_endpoint
-from service.client.views import Repaired
 from service.states import SweepState
-from service.sweeps.schemas import Progress, SweepDetail
+from service.sweeps.schemas import Progress, RepairView, SweepDetail
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
@@ -100,9 +99,9 @@ class SweepOperations(Generic[S]):
         return Operation("DELETE", self._path(""), lambda _: None)
 
     @endpoint
-    def repair(self) -> Operation[Repaired]:
+    def repair(self) -> Operation[RepairView]:
         """Rebuild the trials of the sweep from MLflow; for administrators."""
-        return Operation("POST", self._path("/repair"), Repaired.model_validate_json)
+        return Operation("POST", self._path("/repair"), RepairView.model_validate_json)
 
     @paged_endpoint
     def trials(self, *, status: str | None = None) -> PagedOperation[TrialView]:

@@ -10,13 +10,15 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 
 from service.embedded.errors import HomeError
 from service.embedded.privacy import make_private
+from workers.moments import moment_text
 
 __all__ = ["Home", "occupy", "require_private", "runtime_folder"]
 
@@ -38,10 +40,18 @@ class Home:
     path: Path
     identity: str
 
-    @property
-    def logs(self) -> Path:
-        """Folder of the children's logs."""
-        return self.path / "logs"
+    def log_folder(self) -> Path:
+        """Return the folder of the children's logs; created if missing.
+
+        Raises:
+            HomeError: The folder cannot be created.
+        """
+        folder = self.path / "logs"
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise _not_writable(self.path, error) from error
+        return folder
 
     def token(self, path: Path | None) -> Path:
         """Return the file with Ray's token, ``path`` or one in the home; created if missing.
@@ -76,34 +86,66 @@ class Home:
 def occupy(path: Path) -> Iterator[Home]:
     """Create the home if it is missing, and lock it.
 
-    The kernel releases the lock when this process ends in any way; no child inherits it.
+    The kernel releases the lock when this process ends in any way; no child inherits it. At the end
+    of the block the lock file is removed, and a home that was created here if it is empty.
 
     Raises:
         HomeError: The folder cannot be written, is another user's, or another supervisor uses it.
     """
+    is_new = not path.expanduser().exists()
     path = make_private(path)
-    try:
-        (path / "logs").mkdir(mode=0o700, exist_ok=True)
-        (path / "supervisor.lock").touch(mode=0o600)
-        lock = (path / "supervisor.lock").open("a+")
-    except OSError as error:
-        raise HomeError(
-            f"SASAM_HOME {path} cannot be written ({error.strerror}): {error.filename}. "
-            "Make it writable or set another folder."
-        ) from error
-    with lock:
+    with _lock(path) as lock:
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()}, started {moment_text(datetime.now(UTC))}\n")
+        lock.flush()
+        try:
+            yield Home(path, _identity(path))
+        finally:
+            _lock_file(path).unlink(missing_ok=True)
+            if is_new:
+                with suppress(OSError):  # not empty
+                    path.rmdir()
+
+
+def _lock(home: Path) -> IO[str]:
+    """Open and lock the lock file of a home.
+
+    Raises:
+        HomeError: The file cannot be written, or another supervisor has locked it.
+    """
+    file = _lock_file(home)
+    while True:
+        try:
+            file.touch(mode=0o600)
+            lock = file.open("a+")
+        except OSError as error:
+            raise _not_writable(home, error) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            lock.seek(0)
+            with lock:
+                lock.seek(0)
+                holder = lock.read().strip() or "another supervisor"
             raise HomeError(
-                f"SASAM_HOME {path} is in use by {lock.read().strip() or 'another supervisor'}. "
+                f"SASAM_HOME {home} is in use by {holder}. "
                 "Stop that process, or set another SASAM_HOME."
             ) from error
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()}, started {datetime.now().astimezone():%F %T}\n")
-        lock.flush()
-        yield Home(path, _identity(path))
+        # The previous holder may have removed the file between our opening and locking it.
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                return lock
+        lock.close()
+
+
+def _lock_file(home: Path) -> Path:
+    return home / "supervisor.lock"
+
+
+def _not_writable(home: Path, error: OSError) -> HomeError:
+    return HomeError(
+        f"SASAM_HOME {home} cannot be written ({error.strerror}): {error.filename}. "
+        "Make it writable or set another folder."
+    )
 
 
 def _identity(path: Path) -> str:

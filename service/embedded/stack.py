@@ -38,7 +38,7 @@ from service.embedded.child_process import Child, ChildSpec, StackEvent
 from service.embedded.errors import EmbeddedError
 from service.embedded.home import Home, occupy
 from service.embedded.ports import Ports, claim_ports
-from service.embedded.privacy import PRIVATE_UMASK
+from service.embedded.privacy import umask_for
 from service.embedded.process_markers import end_marked, reaper
 from service.settings import Settings
 
@@ -129,12 +129,13 @@ class EmbeddedStack:
             marker, ray_folder = f"{home.identity}.{suffix}", home.ray_folder(suffix)
             resources.enter_context(reaper(marker, ray_folder, _ORPHAN_GRACE_SECONDS))
             client = resources.enter_context(httpx.Client(trust_env=False, timeout=2.0))
+            logs = home.log_folder()
             self._children = [
                 Child(
                     spec,
                     marker=marker,
                     folder=home.path,
-                    log=home.logs / f"{spec.name}.log",
+                    log=logs / f"{spec.name}.log",
                     client=client,
                     start_seconds=self._options.start_seconds,
                     emit=self._emit,
@@ -201,12 +202,9 @@ class EmbeddedStack:
         ]
 
     def _trials_umask(self, home: Home) -> int:
-        """The user's umask if trials write to folders that others may share, else a private one."""
+        """The umask for the files of drivers and trials."""
         folders = (Path(self._settings.resolved_scratch_path), self._settings.resolved_data_dir)
-        is_home = all(
-            folder.expanduser().absolute().is_relative_to(home.path) for folder in folders
-        )
-        return PRIVATE_UMASK if is_home else -1
+        return umask_for(home.path, *folders)
 
     def _reset(self) -> None:
         """Return to the state before the start, without children and ports."""

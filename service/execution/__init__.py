@@ -1,1 +1,1 @@
-"""Makes what is wanted real: Ray jobs, MLflow results, the reconciler."""
+"""Execution of sweeps: the reconciler, drivers as Ray jobs, results from MLflow."""

@@ -1,8 +1,8 @@
-"""What must be looked after now and then: drivers that nobody wants, events of the past.
+"""Housekeeping: stops orphaned drivers and deletes old events, periodically.
 
-A driver is unwanted when its sweep has moved on: ended, paused, or under a later driver. It happens
-when the answer to a submission was lost, the sweep was cancelled while the cluster did not know the
-job, and the job appeared after that.
+A driver is an orphan if its sweep has ended, is paused, or has a later driver. This happens when
+the answer to a submission was lost, the sweep was cancelled while the cluster did not know the job
+yet, and the job appeared after that.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from service.events.repository import EventRepository
 from service.execution.lease import Lease
 from service.execution.trial_sync import TrialSync
 from service.external.mlflow_gateway import MlflowGateway
-from service.external.ray_jobs import JobState, RayJobs, read_submission_id
+from service.external.ray_jobs import JobState, RayJobs, parse_submission_id
 from service.settings import Settings
-from service.states import TERMINAL, SweepState
+from service.states import TERMINAL, WITH_DRIVER, SweepState
 from service.storage import Database, SweepRow
 from service.sweeps.repository import SweepRepository
 
@@ -24,18 +24,16 @@ __all__ = ["Housekeeping"]
 
 log = logging.getLogger(__name__)
 
-_WANTED_IN = {SweepState.STARTING, SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING}
-
 
 class Housekeeping:
-    """Cleans up behind the reconciler.
+    """Cleans up after the reconciler.
 
     Args:
         database: The sweeps.
         ray: The cluster.
         results: MLflow.
-        settings: How long events are kept.
-        lease: What must be held to act.
+        settings: Settings, with the age at which events are deleted.
+        lease: The leader lease, which must be held to act.
     """
 
     def __init__(
@@ -54,43 +52,43 @@ class Housekeeping:
         self._trials = TrialSync(database, results, lease)
 
     def clean(self) -> None:
-        """One round.
+        """Delete old events, stop orphaned drivers, and close the runs they left open.
 
         Raises:
             LeaseLostError: Another service leads.
             RayUnavailableError: Ray does not answer.
             MlflowUnavailableError: MLflow does not answer.
         """
-        self._forget_events()
-        self._stop_unwanted()
+        self._delete_old_events()
+        self._stop_orphans()
 
-    def _forget_events(self) -> None:
+    def _delete_old_events(self) -> None:
         age = timedelta(days=self._settings.keep_events_days)
         with self._database.transaction() as session:
             self._lease.guard(session)
             EventRepository(session).forget_ended(datetime.now(UTC) - age)
 
-    def _stop_unwanted(self) -> None:
-        """Stop unwanted drivers; close what they left when they are gone."""
-        drivers = self._ray.drivers()  # before the sweeps: theirs may start meanwhile
-        owners = {name: read_submission_id(name) or ("", 0) for name in drivers}
+    def _stop_orphans(self) -> None:
+        """Stop orphaned drivers; close the runs of those that have ended."""
+        drivers = self._ray.drivers()  # before the sweeps, whose drivers may start in between
+        owners = {name: parse_submission_id(name) or ("", 0) for name in drivers}
         with self._database.snapshot() as session:
             rows = SweepRepository(session).of_ids({sweep_id for sweep_id, _ in owners.values()})
         for name, job in drivers.items():
             sweep_id, attempt = owners[name]
             row = rows.get(sweep_id)
             if row is None:
-                continue  # another service's, as far as this one can know
+                continue  # it may be another service's
             if not job.status.is_over:
-                if attempt < row.attempt or row.state not in _WANTED_IN:
-                    log.warning("nobody wants %s any more: stopping it", name)
+                if attempt < row.attempt or row.state not in WITH_DRIVER:
+                    log.warning("stopping the orphaned driver %s", name)
                     self._lease.check()
                     self._ray.stop(name)
             elif _ended_late(row, job):
                 self._close(row, job)
 
     def _close(self, row: SweepRow, job: JobState) -> None:
-        """Close the MLflow runs of a driver that ended after its sweep, and move the end there."""
+        """Close the MLflow runs of a driver that ended after its sweep; correct the sweep's end."""
         self._lease.check()
         self._trials.locate(row)
         if row.mlflow_experiment_id is not None:

@@ -1,4 +1,4 @@
-"""What a sweep has to wait for: room on the disk, a node that fits one of its trials."""
+"""Preconditions of a sweep: free disk space, a node that fits one of its trials."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from service.external.ray_jobs import NodeResources, RayJobs, RayUnavailableError
 from service.settings import Settings
 
-__all__ = ["Obstacles"]
+__all__ = ["Preconditions"]
 
 
-class Obstacles:
-    """The cluster and its storage as one pass of the reconciler finds them.
+class Preconditions:
+    """Checks against the cluster and its storage, for one pass of the reconciler.
 
     Args:
         ray: The cluster.
-        settings: Where the storage is, and how much of it must be free.
+        settings: Path of the storage, and the space that must be free.
     """
 
     def __init__(self, ray: RayJobs, settings: Settings) -> None:
@@ -26,27 +26,27 @@ class Obstacles:
         self._nodes: list[NodeResources] | RayUnavailableError | None = None
 
     def to_start(self, specification: Mapping[str, Any]) -> str | None:
-        """Why a sweep cannot start; None when nothing is in its way.
+        """Why a sweep cannot start; None if it can.
 
         Raises:
             RayUnavailableError: Ray does not answer.
         """
-        full = _disk(self._settings)
-        return full if full or self._settings.cluster_autoscales else self._misfit(specification)
+        full = _full_disk(self._settings)
+        return full if full or self._settings.cluster_autoscales else self._no_fit(specification)
 
-    def to_go_on(self, specification: Mapping[str, Any]) -> str | None:
-        """Why a sweep that has started stands still; None when nothing is in its way.
+    def to_continue(self, specification: Mapping[str, Any]) -> str | None:
+        """Why a running sweep cannot continue; None if it can.
 
         Raises:
             RayUnavailableError: Ray does not answer.
         """
-        return _disk(self._settings) or self._misfit(specification)
+        return _full_disk(self._settings) or self._no_fit(specification)
 
-    def _misfit(self, specification: Mapping[str, Any]) -> str | None:
-        """Whether a trial is larger than every node; the defaults are the driver's."""
-        nodes, wanted = self._ask_once(), specification["resources"]
-        cpus = 1.0 if wanted["cpu"] is None else wanted["cpu"]
-        gpus = wanted["gpu"]
+    def _no_fit(self, specification: Mapping[str, Any]) -> str | None:
+        """The reason if a trial is larger than every node, else None; defaults as in the driver."""
+        nodes, resources = self._request_nodes(), specification["resources"]
+        cpus = 1.0 if resources["cpu"] is None else resources["cpu"]
+        gpus = resources["gpu"]
         if gpus is None:
             gpus = 1.0 if any(node.gpus for node in nodes) else 0.0
         if any(node.cpus >= cpus and node.gpus >= gpus for node in nodes):
@@ -55,11 +55,11 @@ class Obstacles:
         found = ", ".join(f"{cpus:g} CPU + {gpus:g} GPU" for cpus, gpus in sizes[:5])
         return (
             f"no node of the cluster fits a trial of {cpus:g} CPU + {gpus:g} GPU "
-            f"(nodes: {found or 'none'}); add one, or ask for less under resources"
+            f"(nodes: {found or 'none'}); add one, or request less under resources"
         )
 
-    def _ask_once(self) -> list[NodeResources]:
-        """The nodes; a cluster that does not answer keeps a pass waiting once, not every sweep."""
+    def _request_nodes(self) -> list[NodeResources]:
+        """The nodes; requested once per pass, so that a timeout is not repeated for every sweep."""
         if self._nodes is None:
             try:
                 self._nodes = self._ray.nodes()
@@ -70,8 +70,8 @@ class Obstacles:
         return self._nodes
 
 
-def _disk(settings: Settings) -> str | None:
-    """Whether the storage is full, where this process can see it."""
+def _full_disk(settings: Settings) -> str | None:
+    """The reason if the storage is full, else None; also None if this process cannot see it."""
     path = settings.resolved_scratch_path
     try:
         free = shutil.disk_usage(path).free
@@ -79,5 +79,5 @@ def _disk(settings: Settings) -> str | None:
         return None
     if free >= settings.min_free_bytes:
         return None
-    least = f"{settings.min_free_bytes / 2**20:,.0f} MiB"
-    return f"the disk under {path} is full: less than {least} are free; make room"
+    needed = f"{settings.min_free_bytes / 2**20:,.0f} MiB"
+    return f"the disk under {path} is full: less than {needed} are free; make room"

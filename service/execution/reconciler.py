@@ -1,9 +1,9 @@
-"""The reconciler: a loop that makes what is wanted real.
+"""Reconciler: a loop that moves every live sweep one step towards its desired state.
 
-Each pass reads the live sweeps and takes, for each, the one step its state asks for. It keeps
-nothing in memory: killed between any two statements, the next pass goes on from the database, Ray
-and MLflow. Of several services on one database only the one that holds the lease takes steps, and
-every transaction makes sure of it.
+Each pass reads the live sweeps and calls, for each, the handler of its state. The loop keeps no
+state in memory: if it is killed between any two statements, the next pass continues from the
+database, Ray and MLflow. Of several services on one database only the holder of the leader lease
+acts, and every transaction checks that.
 """
 
 from __future__ import annotations
@@ -18,35 +18,32 @@ from service.events import EventKind
 from service.events.repository import EventRepository
 from service.execution.housekeeping import Housekeeping
 from service.execution.lease import Lease, LeaseLostError
-from service.execution.preconditions import Obstacles
-from service.execution.state_handlers import SweepSteps
-from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
-from service.external.ray_jobs import RayJobs, RayUnavailableError
-from service.first_line import first_line
+from service.execution.preconditions import Preconditions
+from service.execution.state_handlers import StateHandlers
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import RayJobs
 from service.settings import Settings
-from service.states import SweepState
-from service.storage import DATABASE_AWAY, Database, SweepRow
+from service.states import WITH_DRIVER, SweepState
+from service.storage import DATABASE_UNAVAILABLE, Database, SweepRow
 from service.sweeps.repository import SweepRepository
+from service.unavailable import ExternalServiceError, full_message
 
 __all__ = ["Reconciler"]
 
 log = logging.getLogger(__name__)
 
-_OCCUPYING = {SweepState.STARTING, SweepState.RUNNING, SweepState.PAUSING, SweepState.CANCELLING}
-_AWAY = (RayUnavailableError, MlflowUnavailableError)
-
 
 class Reconciler:
-    """Drives every live sweep towards its end.
+    """Moves every live sweep towards its desired state.
 
     Args:
         database: The sweeps.
         ray: The cluster that runs drivers.
         results: MLflow.
         settings: Limits and addresses.
-        lease: What must be held to act; started and stopped with the loop.
-        on_end: Told the sweep and its MLflow run, once, when a sweep has ended.
-        on_pass: Told of each pass how many seconds it took and whether it failed.
+        lease: The leader lease, which must be held to act; started and stopped with the loop.
+        on_end: Called once per end of a sweep, with the sweep's id and its MLflow run.
+        on_pass: Called after each pass, with its duration in seconds and whether it failed.
     """
 
     def __init__(
@@ -63,7 +60,7 @@ class Reconciler:
         self._ray = ray
         self._settings = settings
         self._lease = lease
-        self._steps = SweepSteps(database, ray, results, settings, lease, on_end)
+        self._handlers = StateHandlers(database, ray, results, settings, lease, on_end)
         self._housekeeping = Housekeeping(database, ray, results, settings, lease)
         self._on_pass = on_pass
         self._cleaned_at = -float("inf")
@@ -76,7 +73,7 @@ class Reconciler:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the loop after the pass it is in, and let another service lead."""
+        """End the loop after the current pass, and release the leader lease."""
         self._stopping.set()
         self._thread.join()
         self._lease.stop()
@@ -85,28 +82,28 @@ class Reconciler:
         """One pass over all live sweeps.
 
         Raises:
-            LeaseLostError: Another service leads.
+            LeaseLostError: Another service is the leader.
             OperationalError: The database does not answer.
         """
         with self._database.snapshot() as session:
             live = SweepRepository(session).live()
-        obstacles = Obstacles(self._ray, self._settings)
+        preconditions = Preconditions(self._ray, self._settings)
         places = self._settings.max_running_sweeps
-        free = places - sum(row.state in _OCCUPYING for row in live)
+        free = places - sum(row.state in WITH_DRIVER for row in live)
         for row in live:
             if row.state == SweepState.QUEUED:
                 if not _is_due(row):
                     continue
                 if free <= 0:
-                    self._explain(row, f"{places} sweeps run, as many as are allowed at a time")
+                    self._set_reason(row, f"{places} sweeps run, as many as are allowed at a time")
                     continue
-            free -= self._take(row, obstacles)
+            free -= self._handle(row, preconditions)
 
     def clean(self) -> None:
-        """Look after what no live sweep asks for, if it is time to.
+        """Run housekeeping, if its interval has passed.
 
         Raises:
-            LeaseLostError: Another service leads.
+            LeaseLostError: Another service is the leader.
             OperationalError: The database does not answer.
         """
         if time.monotonic() - self._cleaned_at < self._settings.housekeeping_seconds:
@@ -114,8 +111,8 @@ class Reconciler:
         self._cleaned_at = time.monotonic()
         try:
             self._housekeeping.clean()
-        except _AWAY as error:
-            log.warning("housekeeping waits: %s", error)
+        except ExternalServiceError as error:
+            log.warning("housekeeping waits: %s", full_message(error))
 
     def _loop(self) -> None:
         while not self._stopping.wait(self._settings.reconcile_seconds):
@@ -128,34 +125,37 @@ class Reconciler:
                 failed = False
             except LeaseLostError as error:
                 log.warning("the pass ended: %s", error)
-            except DATABASE_AWAY as error:
-                log.warning("the database does not answer: %s", first_line(error))
+            except DATABASE_UNAVAILABLE as error:
+                log.warning("%s", full_message(error))
             except Exception:
                 log.exception("the pass failed; the next one tries again")
             if self._on_pass is not None:
                 self._on_pass(time.monotonic() - started, failed)
 
-    def _take(self, row: SweepRow, obstacles: Obstacles) -> bool:
-        """One step of one sweep; what is wrong with it does not hold up the others.
+    def _handle(self, row: SweepRow, preconditions: Preconditions) -> bool:
+        """Take one step of one sweep; its errors do not stop the other sweeps.
 
         Returns:
             Whether the sweep took one of the places.
         """
+        detail = ""
         try:
-            reason = self._steps.take(row, obstacles)
-        except _AWAY as error:
-            reason = str(error)
-        except (LeaseLostError, *DATABASE_AWAY):
+            reason = self._handlers.handle(row, preconditions)
+        except ExternalServiceError as error:
+            reason, detail = str(error), error.detail
+        except (LeaseLostError, *DATABASE_UNAVAILABLE):
             raise
         except Exception as error:
-            reason = f"the service fails at it and tries again: {type(error).__name__}: {error}"
+            reason = (
+                f"the service failed on it and tries again; see its log ({type(error).__name__})"
+            )
             if reason != row.reason:
                 log.exception("sweep %s: the step failed; the next pass tries again", row.sweep_id)
-        self._explain(row, reason)
+        self._set_reason(row, reason, detail)
         return row.state == SweepState.QUEUED and reason is None
 
-    def _explain(self, row: SweepRow, reason: str | None) -> None:
-        """Say what a sweep waits for."""
+    def _set_reason(self, row: SweepRow, reason: str | None, detail: str = "") -> None:
+        """Store what a sweep waits for, for every caller; ``detail`` goes only to the log."""
         if reason == row.reason:
             return
         with self._database.transaction() as session:
@@ -167,7 +167,8 @@ class Reconciler:
             session.flush()
             EventRepository(session).append(row.sweep_id, (EventKind.REASON, {"reason": reason}))
         if reason is not None:
-            log.warning("sweep %s waits: %s", row.sweep_id, reason)
+            known = f"{reason} ({detail})" if detail else reason
+            log.warning("sweep %s waits: %s", row.sweep_id, known)
 
 
 def _is_due(row: SweepRow) -> bool:

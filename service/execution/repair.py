@@ -1,8 +1,8 @@
-"""Rebuilds what the database has lost from MLflow: trials of a sweep, and whole sweeps.
+"""Repair: rebuilds the trials of a sweep, and lost sweeps, from MLflow.
 
-A sweep's MLflow run has its id, attempt, classes and, as an artifact, its specification; the run of
-a trial has the trial. What only the database knew is gone: idempotency keys, events, logs of
-drivers, the moment of submission, that a sweep was deleted on purpose.
+The MLflow run of a sweep has its id, attempt, facts and, as an artifact, its specification; the run
+of a trial has the trial. Only the database has idempotency keys, creators, events, logs of drivers
+and the time of submission, so these stay lost; a sweep that was deleted on purpose comes back.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import delete
 
 from service.events import EventKind
 from service.events.repository import EventRepository
-from service.execution.trial_sync import record_runs
+from service.execution.trial_sync import record_runs, record_sweep_run
 from service.external.mlflow_gateway import MlflowGateway, SweepRecord
 from service.external.ray_jobs import RayJobs, submission_id
 from service.states import SweepState
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.repository import SweepRepository
+from service.sweeps.schemas import RepairView
 from service.sweeps.service import require_sweep, specification_hash
 from service.trials.repository import TrialRepository
 from workers.mlflow_schema import Artifact, TrialRun
-from workers.spec import SpecError, SweepSpec, load_spec
+from workers.spec import SpecError, load_spec, read_stored
 
-__all__ = ["Repair", "RepairView"]
+__all__ = ["Repair"]
 
 log = logging.getLogger(__name__)
 
@@ -37,25 +37,12 @@ _STATES = {
 }
 
 
-class RepairView(BaseModel):
-    """What a repair has done."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    sweeps: list[str]
-    """Ids of the sweeps whose trials were read again."""
-    trials: int
-    """How many of their trials MLflow knows."""
-    problems: list[str] = []
-    """Why a sweep could not be restored."""
-
-
 class Repair:
-    """Repairs from what MLflow and Ray know.
+    """Repairs a database from MLflow.
 
     Args:
-        database: What is repaired.
-        ray: Knows which drivers run.
+        database: The database to repair.
+        ray: The cluster, which knows the running drivers.
         results: MLflow.
     """
 
@@ -65,18 +52,18 @@ class Repair:
         self._results = results
 
     def trials(self, sweep_id: str) -> RepairView:
-        """Build a sweep's rows of trials anew.
+        """Rebuild the trials of a sweep.
 
         Raises:
             NotFoundProblem: There is no sweep of that id.
             MlflowUnavailableError: MLflow does not answer.
         """
         while (view := self._rebuild(sweep_id)) is None:
-            log.info("sweep %s went on while it was repaired; once more", sweep_id)
+            log.info("sweep %s changed its state during the repair; repeating it", sweep_id)
         return view
 
     def _rebuild(self, sweep_id: str) -> RepairView | None:
-        """Build the rows; None if the sweep went on meanwhile, for then newer ones are there."""
+        """Rebuild the rows; None if the sweep changed its state meanwhile, so rows may be newer."""
         with self._database.snapshot() as session:
             row = require_sweep(session, sweep_id)
         found = self._results.sweep_run(row.name, sweep_id)
@@ -89,29 +76,26 @@ class Repair:
                 return None
             stored.synced_at = None  # the next pass reads everything
             if found is not None:
-                stored.mlflow_experiment_id = found.experiment_id
-                stored.mlflow_run_id = found.run_id
-                stored.classes = found.classes or stored.classes
+                record_sweep_run(stored, found)
             session.flush()
             session.execute(delete(TrialRow).where(TrialRow.sweep_id == sweep_id))
             trials = TrialRepository(session)
-            trials.plan(sweep_id, SweepSpec.model_validate(stored.specification).trials)
+            trials.plan(sweep_id, read_stored(stored.specification).trials)
             known = record_runs(session, sweep_id, runs, with_events=False).known
-            told = {"trials": known}
-            EventRepository(session).append(sweep_id, (EventKind.REPAIRED, told))
+            EventRepository(session).append(sweep_id, (EventKind.REPAIRED, {"trials": known}))
         return RepairView(sweeps=[sweep_id], trials=known)
 
     def sweeps(self) -> RepairView:
         """Restore the sweeps that only MLflow knows, with their trials.
 
-        A sweep whose driver runs goes on; one that had not ended without one is paused.
+        A sweep whose driver runs continues; an unfinished sweep without a driver is paused.
 
         Raises:
             MlflowUnavailableError: MLflow does not answer.
             RayUnavailableError: Ray does not answer.
         """
         restored, trials, problems = [], 0, []
-        for record in self._lost():
+        for record in self._lost_sweeps():
             try:
                 self._restore(record)
             except SpecError as error:
@@ -121,7 +105,7 @@ class Repair:
             restored.append(record.sweep_id)
         return RepairView(sweeps=restored, trials=trials, problems=problems)
 
-    def _lost(self) -> Iterator[SweepRecord]:
+    def _lost_sweeps(self) -> Iterator[SweepRecord]:
         for record in self._results.sweeps():
             with self._database.snapshot() as session:
                 known = SweepRepository(session).get(record.sweep_id)
@@ -129,10 +113,10 @@ class Repair:
                 yield record
 
     def _restore(self, record: SweepRecord) -> None:
-        """Store the row of a sweep as MLflow remembers it.
+        """Store the row of a sweep from its record in MLflow.
 
         Raises:
-            SpecError: Its specification is missing, or no longer valid.
+            SpecError: The specification is missing, or no longer valid.
         """
         text = self._results.artifact_text(record.run.run_id, Artifact.SPECIFICATION)
         specification = load_spec(text or "")
@@ -144,7 +128,7 @@ class Repair:
                 name=specification.name,
                 specification=plain,
                 state=state,
-                reason="restored from MLflow; resume it to go on" if state == "paused" else None,
+                reason="restored from MLflow; resume it to continue" if state == "paused" else None,
                 priority=specification.priority,
                 attempt=record.attempt,
                 failures=0,
@@ -155,8 +139,13 @@ class Repair:
                 ended_at=record.ended_at,
             )
             SweepRepository(session).add(row)
-            born = {"state": state, "before": None, "reason": row.reason, "attempt": row.attempt}
-            EventRepository(session).append(row.sweep_id, (EventKind.STATE, born))
+            creation = {
+                "state": state,
+                "before": None,
+                "reason": row.reason,
+                "attempt": row.attempt,
+            }
+            EventRepository(session).append(row.sweep_id, (EventKind.STATE, creation))
 
     def _state(self, record: SweepRecord) -> SweepState:
         if record.status in _STATES:

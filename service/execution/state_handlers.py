@@ -1,6 +1,6 @@
-"""What the reconciler does with a sweep in each state; every step can be taken twice.
+"""State handlers: one idempotent step of a sweep per state, called by the reconciler.
 
-A step returns what the sweep waits for, None when nothing is in its way.
+A handler returns what the sweep waits for, or None if it does not wait.
 """
 
 from __future__ import annotations
@@ -11,38 +11,38 @@ from datetime import UTC, datetime, timedelta
 
 from service.execution.driver_logs import DriverLogs
 from service.execution.lease import Lease
-from service.execution.preconditions import Obstacles
+from service.execution.preconditions import Preconditions
 from service.execution.trial_sync import TrialSync
 from service.external.mlflow_gateway import MlflowGateway
 from service.external.ray_jobs import JobState, JobStatus, RayJobs, submission_id
 from service.settings import Settings
 from service.states import TERMINAL, SweepState
 from service.storage import Database, SweepRow
+from service.sweeps.code_changes import changed_code
 from service.sweeps.lifecycle import transition
-from service.sweeps.service import changed_code
 from service.trials.repository import TrialRepository
 from workers.code_version import code_version
 from workers.failures import names_defect
 from workers.job import FINAL_EXITS, DriverJob
-from workers.spec import SweepSpec, duration_seconds
+from workers.spec import duration_seconds, read_stored
 
-__all__ = ["SweepSteps"]
+__all__ = ["StateHandlers"]
 
 log = logging.getLogger(__name__)
 
-_LONGEST_BACKOFF_SECONDS = 60
+_MAX_BACKOFF_SECONDS = 60
 
 
-class SweepSteps:
-    """The steps of sweeps on one cluster.
+class StateHandlers:
+    """Handlers of the states of sweeps on one cluster.
 
     Args:
         database: The sweeps.
         ray: The cluster that runs drivers.
         results: MLflow.
         settings: Limits and addresses.
-        lease: What must be held to act.
-        on_end: Told the sweep and its MLflow run, once, when a sweep has ended.
+        lease: The leader lease, which must be held to act.
+        on_end: Called once per end of a sweep, with the sweep's id and its MLflow run.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class SweepSteps:
         self._on_end = on_end
         self._trials = TrialSync(database, results, lease)
         self._logs = DriverLogs(database, ray)
-        self._steps = {
+        self._handlers = {
             SweepState.QUEUED: self._claim,
             SweepState.STARTING: self._launch,
             SweepState.RUNNING: self._follow,
@@ -70,34 +70,37 @@ class SweepSteps:
             SweepState.CANCELLING: self._halt,
         }
 
-    def take(self, row: SweepRow, obstacles: Obstacles) -> str | None:
-        """Take the step that a sweep's state asks for.
+    def handle(self, row: SweepRow, preconditions: Preconditions) -> str | None:
+        """Take the step of a sweep's state.
+
+        Returns:
+            What the sweep waits for; None if it does not wait.
 
         Raises:
-            LeaseLostError: Another service leads.
+            LeaseLostError: Another service is the leader.
             RayUnavailableError: Ray does not answer.
             MlflowUnavailableError: MLflow does not answer.
         """
-        step = self._steps.get(SweepState(row.state))
-        return row.reason if step is None else step(row, obstacles)
+        handler = self._handlers.get(SweepState(row.state))
+        return row.reason if handler is None else handler(row, preconditions)
 
-    def _claim(self, row: SweepRow, obstacles: Obstacles) -> str | None:
+    def _claim(self, row: SweepRow, preconditions: Preconditions) -> str | None:
         """Give a queued sweep its next attempt; the next pass launches it."""
-        reason = obstacles.to_start(row.specification)
+        reason = preconditions.to_start(row.specification)
         if reason is not None:
             return reason
         with self._database.snapshot() as session:
             changed = None if row.accepts_changes else changed_code(session, row)
         if changed is not None:
-            consent = f"{changed}; resume it with force to go on all the same"
+            consent = f"{changed}; resume it with force to continue anyway"
             self._change(row, SweepState.PAUSED, reason=consent)
             return consent
         attempt = row.attempt + 1
         self._change(row, SweepState.STARTING, attempt=attempt, code_version=code_version())
         return None
 
-    def _launch(self, row: SweepRow, _obstacles: Obstacles) -> str | None:
-        """See that the driver of this attempt exists and wait until it runs."""
+    def _launch(self, row: SweepRow, _preconditions: Preconditions) -> str | None:
+        """Start the driver of this attempt if it does not exist, and wait until it runs."""
         job = self._ray.state(submission_id(row.sweep_id, row.attempt))
         if job is None:
             driver = self._driver_job(row)
@@ -110,8 +113,8 @@ class SweepSteps:
             self._recover(row, job)
         return None
 
-    def _follow(self, row: SweepRow, obstacles: Obstacles) -> str | None:
-        """Take in results; react when the driver has ended."""
+    def _follow(self, row: SweepRow, preconditions: Preconditions) -> str | None:
+        """Sync results; finish or restart the sweep when its driver has ended."""
         job = self._ray.state(submission_id(row.sweep_id, row.attempt))
         is_over = job is None or job.status.is_over
         self._trials.sync(row, whole=is_over)
@@ -122,11 +125,11 @@ class SweepSteps:
         elif (reason := _overtime(row)) is not None:
             self._change(row, SweepState.CANCELLING, reason=reason)
         else:
-            return obstacles.to_go_on(row.specification)
+            return preconditions.to_continue(row.specification)
         return None
 
-    def _halt(self, row: SweepRow, _obstacles: Obstacles) -> str | None:
-        """Stop the driver, then settle in the state that was asked for."""
+    def _halt(self, row: SweepRow, _preconditions: Preconditions) -> str | None:
+        """Stop the driver, then change to the requested state."""
         name = submission_id(row.sweep_id, row.attempt)
         job = self._ray.state(name) if row.attempt else None
         if job is not None and not job.status.is_over:
@@ -145,7 +148,7 @@ class SweepSteps:
         return None
 
     def _finish(self, row: SweepRow) -> None:
-        """A driver that succeeded has delivered everything; say so if it has not."""
+        """Complete a sweep whose driver succeeded; fail it if results were not delivered."""
         self._keep_log(row)
         with self._database.snapshot() as session:
             counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
@@ -157,7 +160,7 @@ class SweepSteps:
             self._change(row, SweepState.COMPLETED)
 
     def _end(self, row: SweepRow, state: SweepState, reason: str | None) -> None:
-        """End a sweep early; none of its MLflow runs stays open."""
+        """End a sweep early, and close its MLflow runs."""
         self._trials.locate(row)
         if row.mlflow_experiment_id is not None:
             status = "FAILED" if state == SweepState.FAILED else "KILLED"
@@ -167,7 +170,10 @@ class SweepSteps:
         self._change(row, state, reason=reason)
 
     def _recover(self, row: SweepRow, job: JobState | None) -> None:
-        """Start a dead driver again, unless that cannot help or was tried too often."""
+        """Queue the next attempt after a driver died, or fail the sweep.
+
+        It fails if another attempt would meet the same error, or too many died without progress.
+        """
         self._keep_log(row)
         message = "the Ray cluster does not know the driver" if job is None else _last_line(job)
         failures = row.failures + 1
@@ -177,7 +183,7 @@ class SweepSteps:
             reason = f"the driver died {failures} times without progress: {message}"
             self._end(row, SweepState.FAILED, reason)
         else:
-            pause = min(2 ** (failures - 1), _LONGEST_BACKOFF_SECONDS)
+            pause = min(2 ** (failures - 1), _MAX_BACKOFF_SECONDS)
             self._change(
                 row,
                 SweepState.QUEUED,
@@ -196,7 +202,7 @@ class SweepSteps:
         return DriverJob(
             sweep_id=row.sweep_id,
             attempt=row.attempt,
-            specification=SweepSpec.model_validate(row.specification),
+            specification=read_stored(row.specification),
             mlflow_tracking_uri=str(uri).rstrip("/"),
             storage_path=settings.resolved_storage_path,
             scratch_path=settings.resolved_scratch_path,
@@ -218,16 +224,16 @@ class SweepSteps:
 
 
 def _overtime(row: SweepRow) -> str | None:
-    """Why a sweep has run for too long; None when it has not."""
+    """The reason if a sweep has exceeded its time limit, else None."""
     limit: str | None = row.specification["limits"]["wall_clock"]
     if limit is None or row.started_at is None:
         return None
     end = row.started_at + timedelta(seconds=duration_seconds(limit))
-    return f"limits.wall_clock ({limit}) was over" if datetime.now(UTC) >= end else None
+    return f"limits.wall_clock ({limit}) was exceeded" if datetime.now(UTC) >= end else None
 
 
 def _last_line(job: JobState) -> str:
-    """The driver's own last words, or Ray's."""
+    """The last messages of the driver itself, or else Ray's."""
     lines = [line.strip() for line in job.message.splitlines() if line.strip()]
     own = [line.removeprefix("sasam: ") for line in lines if line.startswith("sasam: ")]
     return "; ".join(own) or (lines[-1] if lines else f"job {job.status}")

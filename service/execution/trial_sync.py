@@ -1,4 +1,4 @@
-"""Sync of the trials table with MLflow: updates rows, and appends events for what changed."""
+"""Sync of the trials table with MLflow: updates rows, and appends events for the changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from service.events import EventKind
 from service.events.repository import EventRepository
 from service.execution.lease import Lease
-from service.external.mlflow_gateway import MlflowGateway
+from service.external.mlflow_gateway import MlflowGateway, SweepRun
 from service.states import TERMINAL
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.repository import SweepRepository
@@ -20,10 +20,18 @@ from service.trials.repository import TrialRepository
 from workers.metrics import RESULTS, Outcome
 from workers.mlflow_schema import TrialRun
 
-__all__ = ["Recorded", "TrialSync", "record_runs"]
+__all__ = ["Recorded", "TrialSync", "record_runs", "record_sweep_run"]
 
 _MAX_KEYS = 500
 """With more keys than this, reading all trials is cheaper than naming each."""
+_SWEEP_RUN_COLUMNS = (
+    "mlflow_experiment_id",
+    "mlflow_run_id",
+    "classes",
+    "data_notes",
+    "hessian_method",
+)
+"""Columns of a sweep's row that `record_sweep_run` sets."""
 
 
 class TrialSync:
@@ -40,23 +48,31 @@ class TrialSync:
         self._results = results
         self._lease = lease
 
-    def locate(self, row: SweepRow) -> None:
-        """Find the sweep's experiment and run in MLflow, once a driver has created them."""
-        if row.attempt and (row.mlflow_run_id is None or row.classes is None):
-            parent = self._results.sweep_run(row.name, row.sweep_id)
-            if parent is not None:
-                row.mlflow_experiment_id = parent.experiment_id
-                row.mlflow_run_id = parent.run_id
-                row.classes = parent.classes
+    def locate(self, row: SweepRow, *, again: bool = False) -> None:
+        """Read the sweep's run in MLflow into its row, once a driver has created the run.
+
+        Args:
+            row: The sweep, which is not stored here.
+            again: Whether to read the run even if all that it records is known; a later driver may
+                have found other data.
+        """
+        known = (row.mlflow_run_id, row.classes, row.data_notes)
+        if row.attempt and (again or None in known):
+            run = self._results.sweep_run(row.name, row.sweep_id)
+            if run is not None:
+                record_sweep_run(row, run)
 
     def sync(self, row: SweepRow, *, whole: bool = False) -> None:
         """Update the trials table from MLflow.
 
-        Runs may reach MLflow in another order than they ended in, so runs that ended since the last
-        pass are not all that is new: trials that are running by the table are looked up too, and
-        ``whole`` reads every run, once a driver is gone.
+        Runs may reach MLflow in another order than they ended in, so a pass reads the runs that
+        ended since the last pass, and those of the trials that are running by the table.
+
+        Args:
+            row: The sweep.
+            whole: Whether to read every run, which is needed once the driver has ended.
         """
-        self.locate(row)
+        self.locate(row, again=whole)
         if row.mlflow_experiment_id is None:
             return
         since = None if whole else row.synced_at
@@ -71,9 +87,8 @@ class TrialSync:
             stored = SweepRepository(session).lock(row.sweep_id)
             if stored is None or (row.state in TERMINAL and stored.state != row.state):
                 return  # deleted or restarted in the meantime
-            stored.mlflow_experiment_id = row.mlflow_experiment_id
-            stored.mlflow_run_id = row.mlflow_run_id
-            stored.classes = row.classes
+            for column in _SWEEP_RUN_COLUMNS:
+                setattr(stored, column, getattr(row, column))
             stored.synced_at = newest or row.created_at
             session.flush()
             if record_runs(session, row.sweep_id, runs).is_progress:
@@ -87,12 +102,22 @@ class TrialSync:
         return self._results.runs(experiment_id, sorted(filter(None, missed)))
 
 
+def record_sweep_run(row: SweepRow, run: SweepRun) -> None:
+    """Write a sweep's MLflow run, and the facts it records, into the sweep's row."""
+    row.mlflow_experiment_id = run.experiment_id
+    row.mlflow_run_id = run.run_id
+    row.classes = run.classes or row.classes
+    if run.data_notes is not None:
+        row.data_notes = run.data_notes
+        row.hessian_method = run.hessian_method
+
+
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What some runs changed.
+    """Effect of recording some runs.
 
     Args:
-        known: Number of the runs that are of trials of the sweep.
+        known: Number of runs that belong to trials of the sweep.
         is_progress: Whether a trial reached a new epoch or a result.
     """
 
@@ -109,7 +134,7 @@ def record_runs(
         session: An open transaction that holds the lock of the sweep's row.
         sweep_id: The sweep.
         runs: Runs of its trials.
-        with_events: Whether to append events for what changed.
+        with_events: Whether to append events for the changes.
     """
     found = {run.key: run.identity for run in runs if run.identity is not None}
     TrialRepository(session).discover(sweep_id, found)
@@ -148,7 +173,7 @@ def _differs(row: TrialRow, run: TrialRun) -> bool:
 
 
 def _is_progress(row: TrialRow, run: TrialRun) -> bool:
-    """Whether a trial reached a new epoch or a result; failing again is no progress."""
+    """Whether a trial reached a new epoch or a result; another failure is no progress."""
     is_result = run.outcome in RESULTS and row.outcome not in RESULTS
     return is_result or run.epoch > (row.epoch or 0)
 
@@ -172,5 +197,5 @@ def _events(
 
 
 def _is_superseded(run: TrialRun, attempt: int) -> bool:
-    """Whether a trial failed under an earlier driver; the present one runs it again."""
+    """Whether a trial failed under an earlier driver; the current one runs it again."""
     return run.outcome in {Outcome.FAILED, Outcome.CANCELLED} and run.attempt < attempt

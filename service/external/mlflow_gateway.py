@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 from requests import RequestException
 
 from service.first_line import first_line
+from service.unavailable import MlflowUnavailableError
 from workers.metrics import Outcome
 from workers.mlflow_schema import (
     RUNNING,
@@ -28,26 +29,36 @@ from workers.mlflow_schema import (
 
 __all__ = ["MlflowGateway", "MlflowUnavailableError", "SweepRecord", "SweepRun"]
 
+_SETTING = "SASAM_MLFLOW_TRACKING_URI"
+"""The setting with MLflow's address; messages name it in place of the address."""
 _EXPERIMENTS_PER_SEARCH = 100
 _RUNS_PER_SEARCH = 100
 
 
-class MlflowUnavailableError(RuntimeError):
-    """MLflow does not answer, or refuses the request."""
-
-
 @dataclass(frozen=True, slots=True)
 class SweepRun:
-    """The MLflow run of a sweep."""
+    """The MLflow run of a sweep, and the facts that its driver recorded in it.
+
+    Args:
+        experiment_id: MLflow's id of the experiment.
+        run_id: MLflow's id of the run.
+        classes: Number of classes; None if not recorded yet.
+        data_notes: What makes results on the data doubtful, empty if nothing does; None if not
+            recorded yet.
+        hessian_method: How curvature is measured, ``exact`` or ``differences``; None if it is not
+            measured, or not recorded yet.
+    """
 
     experiment_id: str
     run_id: str
-    classes: int | None
+    classes: int | None = None
+    data_notes: str | None = None
+    hessian_method: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SweepRecord:
-    """What MLflow records of a sweep, apart from its specification.
+    """A sweep as MLflow records it, without its specification.
 
     Args:
         sweep_id: The sweep.
@@ -259,13 +270,21 @@ class MlflowGateway:
                 return
 
     def _unavailable(self, error: Exception) -> MlflowUnavailableError:
-        reason = first_line(error)[:300]
-        return MlflowUnavailableError(f"MLflow does not answer at {self._uri}: {reason}")
+        return MlflowUnavailableError(
+            f"MLflow does not answer at {_SETTING}", f"{self._uri}: {first_line(error)[:300]}"
+        )
 
 
 def _sweep_run(run: Run) -> SweepRun:
-    classes = run.data.tags.get(Tag.CLASSES)
-    return SweepRun(run.info.experiment_id, run.info.run_id, int(classes) if classes else None)
+    tags = run.data.tags
+    classes = tags.get(Tag.CLASSES)
+    return SweepRun(
+        experiment_id=run.info.experiment_id,
+        run_id=run.info.run_id,
+        classes=int(classes) if classes else None,
+        data_notes=tags.get(Tag.DATA_NOTES),
+        hessian_method=tags.get(Tag.HESSIAN_METHOD),
+    )
 
 
 def _sweep_record(run: Run) -> SweepRecord:

@@ -1,4 +1,4 @@
-"""Ray's Jobs API over HTTP; the service needs no Ray of its own."""
+"""Client of Ray's Jobs API over HTTP; the service itself does not import Ray."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from service.settings import Settings
+from service.unavailable import RayUnavailableError
 from workers.job import ENTRYPOINT, JOB_VARIABLE, DriverJob
 
 __all__ = [
@@ -21,25 +22,23 @@ __all__ = [
     "NodeResources",
     "RayJobs",
     "RayUnavailableError",
-    "read_submission_id",
+    "parse_submission_id",
     "submission_id",
 ]
 
-_LEAST_VERSION = (2, 56)
-"""Authentication by token, and what its first releases missed; pyproject.toml asks for the same."""
+_MIN_VERSION = (2, 56)
+"""The first release whose authentication by token is complete; pyproject.toml requires the same."""
+_SETTING = "SASAM_RAY_ADDRESS"
+"""The setting with Ray's address; messages name it in place of the address."""
 _TIMEOUT = httpx.Timeout(10.0)
-_MOST_LOG_BYTES = 1 << 18
-_LONGEST_STOP_SECONDS = 3600
-"""How long a driver that was asked to end may deliver its results before Ray kills it."""
+_MAX_LOG_BYTES = 1 << 18
+_MAX_STOP_SECONDS = 3600
+"""Time that a driver has to deliver its results after SIGTERM, before Ray kills it."""
 _SUBMISSION_ID = re.compile(r"sweep-([0-9a-f]+)-([0-9]+)")
 
 
-class RayUnavailableError(RuntimeError):
-    """Ray does not answer, or refuses to."""
-
-
 class JobStatus(StrEnum):
-    """Ray's word for where a job stands."""
+    """Status of a job, as Ray names it."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -49,20 +48,20 @@ class JobStatus(StrEnum):
 
     @property
     def is_over(self) -> bool:
-        """Whether the job's processes are gone."""
+        """Whether the job's processes have ended."""
         return self in {JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.STOPPED}
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What Ray says of a job.
+    """State of a job.
 
     Args:
-        status: Where it stands.
-        exit_code: Exit status of its entrypoint, once there is one.
-        message: Why it stands there.
-        ended_at: When it ended, by the cluster's clock.
-        node: The node that runs its entrypoint and keeps its log.
+        status: Its status.
+        exit_code: Exit status of its entrypoint; None before the end, or if unknown.
+        message: Ray's explanation of the status.
+        ended_at: When it ended, by the cluster's clock; None before.
+        node: Id of the node that runs its entrypoint and keeps its log; None before there is one.
     """
 
     status: JobStatus
@@ -74,19 +73,19 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class NodeResources:
-    """What a node of the cluster has in all, in use or not."""
+    """Total resources of a node of the cluster, in use or not."""
 
     cpus: float
     gpus: float
 
 
 def submission_id(sweep_id: str, attempt: int) -> str:
-    """Ray's id of a driver; never used twice."""
+    """Submission id of a driver in Ray; unique per attempt."""
     return f"sweep-{sweep_id}-{attempt}"
 
 
-def read_submission_id(name: str) -> tuple[str, int] | None:
-    """The sweep and the attempt of a driver; None for another's job."""
+def parse_submission_id(name: str) -> tuple[str, int] | None:
+    """Sweep id and attempt of a driver; None if the job is not a driver of sasam."""
     match = _SUBMISSION_ID.fullmatch(name)
     return (match[1], int(match[2])) if match else None
 
@@ -100,23 +99,24 @@ class RayJobs:
         self._client = httpx.Client(base_url=self._address, timeout=_TIMEOUT)
 
     def version(self) -> str:
-        """Ray's version; a sign of life.
+        """Ray's version.
 
         Raises:
-            RayUnavailableError: There is none, or it is too old to be safe.
+            RayUnavailableError: Ray does not answer, or is too old to be safe.
         """
-        with self._understood():
+        with self._parsing():
             found = str(self._request("GET", "/api/version").json()["ray_version"])
         numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
-        if numbers < _LEAST_VERSION:
-            least = ".".join(map(str, _LEAST_VERSION))
+        if numbers < _MIN_VERSION:
+            oldest = ".".join(map(str, _MIN_VERSION))
             raise RayUnavailableError(
-                f"Ray at {self._address} is version {found}; this service needs {least} or newer"
+                f"Ray at {_SETTING} is version {found}; this service needs {oldest} or newer",
+                self._address,
             )
         return found
 
     def submit(self, job: DriverJob) -> None:
-        """Start a driver; does nothing when it has been started before.
+        """Start a driver; does nothing if it was started before.
 
         Raises:
             RayUnavailableError: Ray does not answer, or is too old.
@@ -129,7 +129,7 @@ class RayJobs:
             "runtime_env": {
                 "env_vars": {
                     JOB_VARIABLE: job.model_dump_json(),
-                    "RAY_JOB_STOP_WAIT_TIME_S": str(_LONGEST_STOP_SECONDS),
+                    "RAY_JOB_STOP_WAIT_TIME_S": str(_MAX_STOP_SECONDS),
                 }
             },
             "metadata": {"sweep": job.sweep_id, "attempt": str(job.attempt)},
@@ -141,7 +141,7 @@ class RayJobs:
                 raise
 
     def state(self, name: str) -> JobState | None:
-        """Where a job stands; None when this cluster does not know it.
+        """State of a job; None if the cluster does not know it.
 
         Raises:
             RayUnavailableError: Ray does not answer.
@@ -149,21 +149,21 @@ class RayJobs:
         answer = self._request("GET", f"/api/jobs/{name}", missing_is_fine=True)
         if answer.status_code == httpx.codes.NOT_FOUND:
             return None
-        with self._understood():
+        with self._parsing():
             return _job_state(answer.json())
 
     def drivers(self) -> dict[str, JobState]:
-        """All drivers that the cluster knows, by their ids.
+        """All drivers that the cluster knows, by submission id.
 
         Raises:
             RayUnavailableError: Ray does not answer.
         """
         answer = self._request("GET", "/api/jobs/")
-        with self._understood():
+        with self._parsing():
             return {
                 name: _job_state(job)
                 for job in answer.json()
-                if (name := job.get("submission_id")) and read_submission_id(name)
+                if (name := job.get("submission_id")) and parse_submission_id(name)
             }
 
     def nodes(self) -> list[NodeResources]:
@@ -173,7 +173,7 @@ class RayJobs:
             RayUnavailableError: Ray does not answer.
         """
         answer = self._request("GET", "/api/v0/nodes?detail=true&limit=10000")
-        with self._understood():
+        with self._parsing():
             return [
                 NodeResources(
                     cpus=float(node["resources_total"].get("CPU", 0)),
@@ -184,17 +184,17 @@ class RayJobs:
             ]
 
     def node_summaries(self) -> list[dict[str, Any]]:
-        """What Ray's dashboard shows of each node: resources, load, devices.
+        """Ray's summary of each node: resources, load, devices.
 
         Raises:
             RayUnavailableError: Ray does not answer.
         """
         answer = self._request("GET", "/nodes?view=summary")
-        with self._understood():
+        with self._parsing():
             return list(answer.json()["data"]["summary"])
 
     def stop(self, name: str) -> None:
-        """Ask a job to end: SIGTERM, and SIGKILL when it has not within an hour.
+        """Stop a job: SIGTERM, and SIGKILL if it has not ended within an hour.
 
         Raises:
             RayUnavailableError: Ray does not answer.
@@ -202,7 +202,7 @@ class RayJobs:
         self._request("POST", f"/api/jobs/{name}/stop", missing_is_fine=True)
 
     def log_tail(self, name: str, *, lines: int) -> str | None:
-        """The last lines that a job has printed, at most 256 KiB; None when it is unknown.
+        """The last lines of a job's log, at most 256 KiB; None if the job is unknown.
 
         Raises:
             RayUnavailableError: Ray does not answer, or the node with the log does not.
@@ -219,13 +219,14 @@ class RayJobs:
             ) as answer:
                 if answer.is_error:
                     raise RayUnavailableError(
-                        f"Ray at {self._address} has no log of {name}: {answer.status_code}"
+                        f"Ray at {_SETTING} has no log of {name} (status {answer.status_code})",
+                        self._address,
                     )
                 for chunk in answer.iter_bytes():
                     tail += chunk
-                    del tail[:-_MOST_LOG_BYTES]
+                    del tail[:-_MAX_LOG_BYTES]
         except httpx.HTTPError as error:
-            raise self._silent(error) from error
+            raise self._no_answer(error) from error
         return tail.decode(errors="replace")
 
     def close(self) -> None:
@@ -235,50 +236,54 @@ class RayJobs:
     def _request(
         self, method: str, path: str, *, missing_is_fine: bool = False, json: Any = None
     ) -> httpx.Response:
-        """One call with the cluster's token."""
+        """Send one request with the cluster's token."""
         try:
             answer = self._client.request(method, path, json=json, headers=self._headers())
         except httpx.HTTPError as error:
-            raise self._silent(error) from error
+            raise self._no_answer(error) from error
         if missing_is_fine and answer.status_code == httpx.codes.NOT_FOUND:
             return answer
         if answer.is_error:
             text = answer.text.strip().splitlines()
-            detail = text[-1][:300] if text else "no reason given"
-            call = f"{method} {path}"
+            reason = text[-1][:300] if text else "no reason given"
             raise RayUnavailableError(
-                f"Ray at {self._address} answers {call} with {answer.status_code}: {detail}"
+                f"Ray at {_SETTING} answers {method} {path} with {answer.status_code}",
+                f"{self._address}: {reason}",
             )
         return answer
 
-    def _silent(self, error: httpx.HTTPError) -> RayUnavailableError:
+    def _no_answer(self, error: httpx.HTTPError) -> RayUnavailableError:
         reason = str(error) or type(error).__name__
-        return RayUnavailableError(f"Ray does not answer at {self._address}: {reason}")
+        return RayUnavailableError(
+            f"Ray does not answer at {_SETTING}", f"{self._address}: {reason}"
+        )
 
     @contextmanager
-    def _understood(self) -> Iterator[None]:
-        """Something else than Ray may listen there, and answers of Ray may change."""
+    def _parsing(self) -> Iterator[None]:
+        """Report an answer of unknown form: it is not Ray that answers, or another version."""
         try:
             yield
         except (ValueError, LookupError, AttributeError, TypeError) as error:
-            detail = f"{type(error).__name__}: {error}"
             raise RayUnavailableError(
-                f"what answers at {self._address} does not speak Ray's Jobs API ({detail})"
+                f"the server at {_SETTING} does not speak Ray's Jobs API",
+                f"{self._address}: {type(error).__name__}: {error}",
             ) from error
 
     def _headers(self) -> dict[str, str]:
-        """The token is read each time: it may be replaced while the service runs."""
+        """Headers with the token, read each time: its file may change while the service runs."""
         if self._token_path is None:
             return {}
         try:
             token = self._token_path.read_text().strip()
         except OSError as error:
-            raise RayUnavailableError(f"Ray's token cannot be read: {error}") from error
+            raise RayUnavailableError(
+                "Ray's token cannot be read (SASAM_RAY_TOKEN_PATH)", str(error)
+            ) from error
         return {"Authorization": f"Bearer {token}"}
 
 
 def _job_state(job: dict[str, Any]) -> JobState:
-    """What Ray says of a job, in our words."""
+    """Decode Ray's description of a job."""
     end_ms = job.get("end_time")
     return JobState(
         JobStatus(job["status"]),

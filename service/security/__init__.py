@@ -1,1 +1,1 @@
-"""Who may ask what: tokens, sessions of the page, the gate before every request, the audit log."""
+"""Access control: tokens, login sessions, roles, the gate in front of all requests, audit log."""

@@ -1,7 +1,7 @@
-"""Who may do what: roles, and the one rule that says which role a request needs.
+"""Roles, and the rule that determines which role a request needs.
 
-The rule knows methods and paths alone and holds for every path, known or not: a new route is
-behind a token before anyone thinks of it.
+The rule depends on method and path only and covers every path, known or not: a new route needs a
+token by default.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from enum import StrEnum
 __all__ = ["LOCAL", "OPEN_PATHS", "Principal", "Role", "required_role"]
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout"})
-"""What anyone may ask, besides the static files of the page."""
+"""Paths that need no token, besides the static files of the page."""
 
-_OPEN_FOLDER = "/static/"
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_ADMINISTRATION = re.compile(r"/api/v1/(audit|tokens)\b")
-_DESTRUCTION = re.compile(r"/(delete|repair)\b")
+_OPEN_PREFIX = "/static/"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ADMIN_PATHS = re.compile(r"/api/v1/(audit|tokens)\b")
+_ADMIN_COMMANDS = re.compile(r"/(delete|repair)\b")
 
 
 class Role(StrEnum):
-    """What a token allows; each role includes those before it."""
+    """What a token permits; each role includes the previous ones."""
 
     READ = "read"
-    """See everything but the audit log."""
+    """Read everything except the audit log."""
     SUBMIT = "submit"
     """Submit sweeps and command them."""
     ADMIN = "admin"
-    """Delete, repair, see the audit log."""
+    """Delete, repair, read the audit log."""
 
     def includes(self, other: Role) -> bool:
         """Whether this role may do what ``other`` may."""
@@ -39,11 +39,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks.
+    """An authenticated caller.
 
     Attributes:
         name: Name of the token.
-        role: What it allows.
+        role: Role of the token.
     """
 
     name: str
@@ -51,15 +51,15 @@ class Principal:
 
 
 LOCAL = Principal("local", Role.ADMIN)
-"""Whoever sits at this machine, where no token is asked for."""
+"""The caller on this machine while no token is required."""
 
 
 def required_role(method: str, path: str) -> Role | None:
-    """The least role a request needs; None for what anyone may ask."""
-    if path in OPEN_PATHS or path.startswith(_OPEN_FOLDER):
+    """The lowest role that may make a request; None if no token is needed."""
+    if path in OPEN_PATHS or path.startswith(_OPEN_PREFIX):
         return None
-    if _ADMINISTRATION.search(path):
+    if _ADMIN_PATHS.search(path):
         return Role.ADMIN
-    if method in _READING:
+    if method in _SAFE_METHODS:
         return Role.READ
-    return Role.ADMIN if method == "DELETE" or _DESTRUCTION.search(path) else Role.SUBMIT
+    return Role.ADMIN if method == "DELETE" or _ADMIN_COMMANDS.search(path) else Role.SUBMIT

@@ -1,8 +1,8 @@
-"""The names this service goes by.
+"""Check of the ``Host`` header against the names of this service.
 
-A page of another site can make a browser take this service for a part of that site, by a name
-server that answers with this machine's address (DNS rebinding). Such a request names that site in
-``Host``: a name that is not ours. An address instead of a name cannot be rebound.
+The owner of another site can point its name at this machine's address (DNS rebinding). Browsers
+then treat this service as part of that site, and its pages may read the responses. Such a request
+has the name of that site in ``Host``. An address in ``Host`` cannot be rebound.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _THIS_MACHINE = "localhost"
 
 
 def require_known_host(host: str | None, listening: str | None, allowed: Iterable[str]) -> None:
-    """Let a request pass that calls this service by one of its names.
+    """Accept a request whose ``Host`` is an address or a name of this service.
 
     Args:
-        host: Its ``Host`` header.
-        listening: The address it came to.
-        allowed: Names besides this machine's; ``*`` is any.
+        host: The ``Host`` header; None if missing.
+        listening: The address that received the request.
+        allowed: Names besides ``localhost``; ``*`` allows every name.
 
     Raises:
-        MisdirectedProblem: It calls us by another name.
+        MisdirectedProblem: ``Host`` is another name.
     """
     name = without_port(host or "").lower()
     known = {_THIS_MACHINE, *(entry.lower() for entry in allowed)}
@@ -35,7 +35,7 @@ def require_known_host(host: str | None, listening: str | None, allowed: Iterabl
         return
     names = sorted(known)
     raise MisdirectedProblem(
-        f"this service is not called {name[:80]!r} (it is called {', '.join(names)}; the operator "
+        f"this service is not called {name[:80]!r} (its names are {', '.join(names)}; the operator "
         "adds names in SASAM_ALLOWED_HOSTS)",
         code="unknown-host",
         allowed=names,

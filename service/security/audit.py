@@ -1,4 +1,4 @@
-"""The audit log: who commanded what, from where, and what became of it."""
+"""Audit log: every command with its caller, address and result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.first_line import first_line
-from service.storage import DATABASE_AWAY, Database
+from service.storage import DATABASE_UNAVAILABLE, Database
 from service.storage.security_tables import AuditRow
 
 __all__ = ["AuditLog"]
@@ -34,7 +34,7 @@ class AuditLog:
         status: int,
         request_id: str,
     ) -> None:
-        """Add an entry, and say it in the log; a database that is away does not stop the answer."""
+        """Store an entry and log it; an unreachable database does not hold up the response."""
         _log.info("audit: %s from %s: %s %s -> %d", actor, address, command, sweep_id or "", status)
         try:
             with self._database.transaction() as session:
@@ -49,7 +49,7 @@ class AuditLog:
                         request_id=request_id,
                     )
                 )
-        except DATABASE_AWAY as error:
+        except DATABASE_UNAVAILABLE as error:
             reason = first_line(error)
             _log.error("the audit log could not be written: %s", reason)
         except SQLAlchemyError:
@@ -58,12 +58,12 @@ class AuditLog:
     def page(
         self, *, before: int | None = None, sweep_id: str | None = None, limit: int
     ) -> Sequence[AuditRow]:
-        """Entries, newest first.
+        """Return entries, newest first.
 
         Args:
-            before: Only entries older than the one of this number.
-            sweep_id: Only entries of this sweep.
-            limit: At most so many.
+            before: Return only entries with a lower number; None for all.
+            sweep_id: Return only entries of this sweep; None for all.
+            limit: Maximum number of entries.
         """
         query = select(AuditRow).order_by(AuditRow.number.desc()).limit(limit)
         if before is not None:

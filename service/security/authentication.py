@@ -1,9 +1,9 @@
-"""Whether callers must authenticate, and who they are.
+"""Authentication of callers, and whether they need a token.
 
-Callers need a token from the first token on, or when a setting says so. The database remembers that
-there was a token: revoking or expiring the last one does not open the service again. As long as no
-token is required, the service answers only callers on this machine: it refuses to listen beyond
-loopback, and refuses settings that only make sense behind a proxy.
+Callers need a token as soon as the first one was created, or if a setting requires it. The database
+stores that there was a token: revoking or expiring the last one does not open the service again.
+While no token is required, the service answers only callers on this machine: it refuses to listen
+beyond loopback, and refuses settings that are of use only behind a proxy.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from service.storage import Database
 
 __all__ = ["Authentication", "exposure", "prepare"]
 
-_LOOK_AGAIN_SECONDS = 1.0
+_RECHECK_SECONDS = 1.0
 
 
 class Authentication:
-    """Who asks.
+    """Identifies callers by token or session.
 
     Args:
-        database: Where tokens and sessions are kept.
-        settings: Whether tokens are required, and the administrator's.
+        database: The database with tokens and sessions.
+        settings: Whether tokens are required, and the file with the administrator's token.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -38,10 +38,10 @@ class Authentication:
         self.sessions = Sessions(database, timedelta(hours=settings.session_hours))
         self._settings = settings
         self._is_required = settings.auth == "required"
-        self._looked_at = float("-inf")
+        self._checked_at = float("-inf")
 
     def prepare(self) -> None:
-        """Store the administrator's token, and refuse to be reachable without tokens.
+        """Store the administrator's token; refuse to be reachable by others without tokens.
 
         Raises:
             SecretFileError: The administrator's token cannot be read.
@@ -52,7 +52,7 @@ class Authentication:
         exposed_by = exposure(self._settings)
         if exposed_by is None or self.tokens.exist():
             return
-        # Behind a proxy a service without tokens answers 401: safe, and tokens can come later.
+        # On loopback with tokens required, every caller gets 401 until a token is created.
         if not is_loopback(self._settings.host) or not self.is_required():
             raise ExposedError(
                 f"{exposed_by}: the service needs a token: create one with `sasam token create "
@@ -60,14 +60,14 @@ class Authentication:
             )
 
     def is_required(self) -> bool:
-        """Whether a token is needed; once it is, it remains so until the service ends."""
-        if not self._is_required and time.monotonic() - self._looked_at >= _LOOK_AGAIN_SECONDS:
+        """Whether callers need a token; once True, it remains so until the service ends."""
+        if not self._is_required and time.monotonic() - self._checked_at >= _RECHECK_SECONDS:
             self._is_required = self.tokens.are_required()
-            self._looked_at = time.monotonic()
+            self._checked_at = time.monotonic()
         return self._is_required
 
     def caller(self, authorization: str | None, cookie: str | None) -> Principal | None:
-        """The caller: the local administrator if no token is required; None if unknown."""
+        """The caller; ``LOCAL`` if no token is required, None if unauthenticated."""
         return self.identify(authorization, cookie) if self.is_required() else LOCAL
 
     def identify(self, authorization: str | None, cookie: str | None) -> Principal | None:
@@ -79,11 +79,11 @@ class Authentication:
 
 
 def prepare(settings: Settings) -> None:
-    """Bring the database up to date and check what ``Authentication.prepare`` does, before a start.
+    """Migrate the database and do what ``Authentication.prepare`` does, before a start.
 
     Raises:
-        SchemaError: The database was written by a newer version.
-        SecurityError: The service may not start like this.
+        SchemaError: A newer version wrote the database.
+        SecurityError: The service may not start with these settings and tokens.
     """
     database = Database(settings.resolved_database_url)
     try:
@@ -94,7 +94,7 @@ def prepare(settings: Settings) -> None:
 
 
 def exposure(settings: Settings) -> str | None:
-    """The setting by which callers on other machines reach the service; None if there is none."""
+    """The setting that lets other machines reach the service, in words; None without one."""
     if not is_loopback(settings.host):
         return f"SASAM_HOST is {settings.host or 'every address'}, which other machines reach"
     for name, value in (

@@ -1,8 +1,8 @@
-"""Refuses forms and commands that another site sent: stateless protection against request forgery.
+"""CSRF protection without state: refuses state-changing requests from other sites.
 
-A browser says where a request comes from in ``Sec-Fetch-Site``, and where that is missing (plain
-http to another machine than this one) in ``Origin``. A request with neither comes from no browser
-and carries nobody's authority.
+Browsers state the origin of a request in ``Sec-Fetch-Site``, and where that is missing (plain HTTP
+to another machine) in ``Origin``. A request with neither header does not come from a browser, so
+it has no cookie that another site could misuse.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ __all__ = ["ForeignOriginProblem", "refuse_foreign_commands", "require_same_orig
 
 
 class ForeignOriginProblem(Problem):
-    """The form was sent from another site."""
+    """A state-changing request came from another site."""
 
     status = 403
     title = "Sent from another site"
 
 
 def require_same_origin(request: Request) -> None:
-    """Let a form pass that comes from a page of this service.
+    """Accept a request from a page of this service or from a program.
 
     Raises:
-        ForeignOriginProblem: It comes from elsewhere.
+        ForeignOriginProblem: The request came from a page of another site.
     """
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
@@ -35,20 +35,20 @@ def require_same_origin(request: Request) -> None:
         allowed = origin is None or _authority(origin) == request.headers.get("host")
     if not allowed:
         got = origin or site or ""
-        detail = f"this came from {got[:80]!r}; only pages of this service may send it"
+        detail = f"the request came from {got[:80]!r}; only pages of this service may send it"
         raise ForeignOriginProblem(detail, code="foreign-origin")
 
 
 def refuse_foreign_commands(request: Request) -> None:
-    """Let another site's page read where the browser lets it, but change nothing.
+    """Reject cross-origin requests that change state.
 
     Raises:
-        ForeignOriginProblem: A request that changes something comes from elsewhere.
+        ForeignOriginProblem: A state-changing request came from a page of another site.
     """
     if request.method not in {"GET", "HEAD", "OPTIONS"}:
         require_same_origin(request)
 
 
 def _authority(origin: str) -> str:
-    """Host and port of an origin, which has nothing behind them (RFC 6454); empty for ``null``."""
+    """Host and port of an origin, which has no path (RFC 6454); empty for ``null``."""
     return origin.partition("://")[2]

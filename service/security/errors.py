@@ -1,11 +1,11 @@
-"""What security refuses: requests, as problems of the API; settings, at start.
+"""Errors of access control: refused requests as problem details, refused settings at start.
 
 Problem
 ├── UnauthenticatedProblem   401
 ├── ForbiddenProblem         403
 ├── MisdirectedProblem       421
 └── TooManyRequestsProblem   429
-SecurityError                  the operator's to mend
+SecurityError                  for the operator: settings and commands
 ├── SecretFileError
 ├── TokenError
 └── ExposedError
@@ -28,44 +28,44 @@ __all__ = [
 
 
 class UnauthenticatedProblem(Problem):
-    """It needs a token, and there is none or it is not valid."""
+    """The request needs a token, and it has none or an invalid one."""
 
     status = 401
     title = "Not authenticated"
 
 
 class ForbiddenProblem(Problem):
-    """The token's role does not allow it."""
+    """The role of the token does not suffice, or the caller may not call without a token."""
 
     status = 403
     title = "Not allowed"
 
 
 class MisdirectedProblem(Problem):
-    """The request was sent to a name this service does not go by."""
+    """The ``Host`` of the request is not a name of this service."""
 
     status = 421
     title = "Unknown host name"
 
 
 class TooManyRequestsProblem(Problem):
-    """This caller asks too often; ``Retry-After`` says when to ask again."""
+    """The caller exceeds the rate limit; ``Retry-After`` gives the seconds to wait."""
 
     status = 429
     title = "Too many requests"
 
 
 class SecurityError(Exception):
-    """A setting or an operator's command cannot stand; the message says what helps."""
+    """A setting or a command of the operator is refused; the message gives the remedy."""
 
 
 class SecretFileError(SecurityError):
-    """A file with a secret is missing, cannot be read, or holds none."""
+    """A file with a secret is missing, unreadable, or too short."""
 
 
 class TokenError(SecurityError):
-    """A token cannot be created, or there is none of that name."""
+    """A token cannot be created, or no token has that name."""
 
 
 class ExposedError(SecurityError):
-    """The service would be reachable from other machines and ask nobody for a token."""
+    """Other machines could reach the service without a token."""

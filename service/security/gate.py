@@ -1,13 +1,14 @@
-"""The gate every request passes before it reaches a route.
+"""The gate: middleware that checks every request before it reaches a route.
 
-    host name known -> body small enough -> caller known -> not too often -> role suffices -> route
+    host name known -> body small enough -> authenticated -> within rate limit -> role suffices
 
-What is refused is answered here; what is let through carries its ``Principal`` in
-``request.state.principal``. The answer to a command is recorded before it is sent.
+Refused requests are answered here. Accepted requests have their ``Principal`` in
+``request.state.principal``. The response to a command is recorded before it is sent.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Callable
@@ -19,7 +20,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.first_line import first_line
 from service.problems import (
     InvalidProblem,
     Problem,
@@ -37,36 +37,39 @@ from service.security.errors import (
     TooManyRequestsProblem,
     UnauthenticatedProblem,
 )
-from service.security.locality import is_local
+from service.security.locality import require_local
 from service.security.rate_limit import RateLimit
 from service.security.sessions import COOKIE
 from service.settings import Settings
-from service.storage import DATABASE_AWAY
+from service.storage import DATABASE_UNAVAILABLE
+from service.unavailable import full_message, public_message
 
 __all__ = ["Gate", "RenderError"]
+
+log = logging.getLogger(__name__)
 
 RenderError = Callable[[int, str, str], Response]
 """Renders status, title and detail of an error as a page."""
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
-_PROGRAMS = ("/api/", "/auth", "/metrics", "/openapi.json")
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROGRAM_PREFIXES = ("/api/", "/auth", "/metrics", "/openapi.json")
 _NOT_RECORDED = frozenset({"/login", "/logout", "/new/check"})
 _SUBMISSION = "/api/v1/sweeps"
-_MOST_DIGITS = 20
-"""Of an announced length: more than any limit has, and fewer than Python refuses to read."""
+_MAX_DIGITS = 20
+"""Digits read of ``Content-Length``: more than any limit has, fewer than ``int`` refuses."""
 _TRUE = frozenset({"1", "true", "on", "yes", "t", "y"})
 _SWEEP = re.compile(r"/sweeps/([0-9a-f]{1,16})(?:/|$)")
 
 
 class Gate:
-    """Lets requests pass, or answers them.
+    """ASGI middleware that passes accepted requests on and answers refused ones.
 
     Args:
-        app: What lies behind it.
-        authentication: Knows callers.
-        audit: Where commands are recorded.
-        settings: Limits and names.
-        render_error: Renders a refusal for browsers.
+        app: The application behind the gate.
+        authentication: Identifies callers.
+        audit: The audit log.
+        settings: Limits and allowed hosts.
+        render_error: Renders an error as a page for browsers.
     """
 
     def __init__(
@@ -85,7 +88,7 @@ class Gate:
         self._limit = RateLimit(settings.requests_per_second, settings.request_burst)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request; there are no web sockets."""
+        """Handle a request; web sockets are refused."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -97,8 +100,8 @@ class Gate:
         try:
             principal = await self._identify(request)
             self._admit(request, principal)
-        except (Problem, *DATABASE_AWAY) as error:
-            problem = error if isinstance(error, Problem) else _away(error)
+        except (Problem, *DATABASE_UNAVAILABLE) as error:
+            problem = error if isinstance(error, Problem) else _unavailable(error)
             answer = _refusal(request, problem, self._render_error)
             if principal is not None and _is_command(request):
                 await self._record(request, principal, answer.status_code, answer.headers)
@@ -110,13 +113,13 @@ class Gate:
         await self._app(scope, receive, send)
 
     async def _identify(self, request: Request) -> Principal | None:
-        """Who asks; None for nobody we know.
+        """Return the caller; None if unauthenticated or if the path needs no token.
 
         Raises:
-            MisdirectedProblem: The request is for another host.
-            TooLargeProblem: It announces a body that nobody will read.
-            InvalidProblem: Its query is not ASCII or has a zero byte.
-            ForbiddenProblem: No token is needed here, but the request comes from elsewhere.
+            MisdirectedProblem: ``Host`` is not a name of this service.
+            TooLargeProblem: The announced body exceeds the limit.
+            InvalidProblem: The query is not ASCII or has a zero byte.
+            ForbiddenProblem: No token is required, and the request came from another machine.
         """
         server = request.scope.get("server")
         listening = server[0] if server else None
@@ -130,29 +133,24 @@ class Gate:
             request.headers.get("authorization"),
             request.cookies.get(COOKIE),
         )
-        if caller is LOCAL and not is_local(request):
-            raise ForbiddenProblem(
-                "without tokens this service answers only requests made on its own machine, not "
-                "those that come from elsewhere or through a proxy; its operator creates a token "
-                "with `sasam token create`",
-                code="no-tokens",
-            )
+        if caller is LOCAL:
+            require_local(request)
         return caller
 
     def _admit(self, request: Request, principal: Principal | None) -> None:
-        """See that the caller may ask this, and does not ask too often.
+        """Check the caller's rate limit and role.
 
         Raises:
-            TooManyRequestsProblem: Too often.
-            UnauthenticatedProblem: Nobody knows the caller.
-            ForbiddenProblem: The role does not suffice.
+            TooManyRequestsProblem: The caller exceeds the rate limit.
+            UnauthenticatedProblem: The caller is not authenticated.
+            ForbiddenProblem: The role of the caller does not suffice.
         """
         if principal is not LOCAL:
             caller = principal.name if principal else ("address", _address(request))
             if wait_seconds := self._limit.take(caller):
                 raise TooManyRequestsProblem(
-                    f"more than {self._settings.requests_per_second:g} requests a second; "
-                    f"ask again in {math.ceil(wait_seconds)} s",
+                    f"more than {self._settings.requests_per_second:g} requests per second; "
+                    f"try again in {math.ceil(wait_seconds)} s",
                     code="too-many-requests",
                     retry_after_seconds=math.ceil(wait_seconds),
                 )
@@ -162,7 +160,7 @@ class Gate:
         if principal is None:
             shown = "authorization" in request.headers or COOKIE in request.cookies
             raise UnauthenticatedProblem(
-                "the token or session is not valid, or no longer"
+                "the token or session is invalid, revoked or expired"
                 if shown
                 else "this needs a token: send `Authorization: Bearer TOKEN`, or log in at /login",
                 code="not-authenticated",
@@ -176,7 +174,7 @@ class Gate:
             )
 
     def _recording(self, request: Request, principal: Principal, send: Send) -> Send:
-        """Record what became of a command before its answer is sent."""
+        """Return a ``send`` that records the command and its status before the response starts."""
 
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -189,6 +187,7 @@ class Gate:
     async def _record(
         self, request: Request, principal: Principal, status: int, answered: Headers
     ) -> None:
+        """Add a command to the audit log."""
         was_routed = "endpoint" in request.scope
         target = route_template(request.scope) if was_routed else _escaped_path(request)
         sweep = _SWEEP.search(_path(request)) or _SWEEP.search(answered.get("location", ""))
@@ -204,21 +203,21 @@ class Gate:
 
 
 def _wants_page(request: Request) -> bool:
-    """Whether a person reads the answer, not a program."""
-    is_page = not _path(request).startswith(_PROGRAMS)
+    """Whether the caller is a browser that shows the response as a page."""
+    is_page = not _path(request).startswith(_PROGRAM_PREFIXES)
     return is_page and "text/html" in request.headers.get("accept", "")
 
 
 def _refusal(request: Request, problem: Problem, render_error: RenderError) -> Response:
-    """The answer to a request that does not pass: problem details, a page, or the way to log in."""
+    """The response to a refused request: problem details, a page, or a redirect to the login."""
     answer: Response
-    is_part = "hx-request" in request.headers  # of a page, which a login form must not replace
+    is_part = "hx-request" in request.headers  # a login form must not replace a part of a page
     if isinstance(problem, UnauthenticatedProblem) and _wants_page(request) and not is_part:
         query = _query(request)
         target = _path(request) + (f"?{query}" if query else "")
-        comes_back = request.method in _READING and target != "/"
-        way_back = f"?next={quote(target, safe='')}" if comes_back else ""
-        return RedirectResponse(f"/login{way_back}", 303)
+        returns = request.method in _SAFE_METHODS and target != "/"
+        query = f"?next={quote(target, safe='')}" if returns else ""
+        return RedirectResponse(f"/login{query}", 303)
     if _wants_page(request):
         answer = render_error(problem.status, problem.title, problem.detail)
     else:
@@ -232,39 +231,47 @@ def _refusal(request: Request, problem: Problem, render_error: RenderError) -> R
     if isinstance(problem, TooManyRequestsProblem):
         answer.headers["Retry-After"] = str(problem.extra["retry_after_seconds"])
     if isinstance(problem, TooLargeProblem):
-        answer.headers["Connection"] = "close"  # the body is still on its way
+        answer.headers["Connection"] = "close"  # the body is still being sent
     return answer
 
 
-def _away(error: Exception) -> Problem:
-    """Nobody is let in while the database that knows the tokens is away."""
-    reason = first_line(error)
-    return UnavailableProblem(f"the database does not answer: {reason}", code="unavailable")
+def _unavailable(error: Exception) -> Problem:
+    """Refuse every caller while the database with the tokens does not answer."""
+    log.warning("no caller can be identified: %s", full_message(error))
+    return UnavailableProblem(public_message(error), code="unavailable")
 
 
 def _is_command(request: Request) -> bool:
-    """Whether a request changes something; a dry run does not."""
+    """Whether a request changes state; a dry run does not."""
     path = _path(request)
-    if request.method in _READING or path in _NOT_RECORDED:
+    if request.method in _SAFE_METHODS or path in _NOT_RECORDED:
         return False
     return path != _SUBMISSION or request.query_params.get("dry_run", "").lower() not in _TRUE
 
 
 def _require_small(request: Request, limit: int) -> None:
-    """Refuse by what a request announces; whoever reads the body counts what comes."""
+    """Refuse an announced body that is too large; handlers count the bytes that arrive.
+
+    Raises:
+        TooLargeProblem: ``Content-Length`` exceeds the limit.
+    """
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced[:_MOST_DIGITS]) > limit:
+    if announced.isdecimal() and int(announced[:_MAX_DIGITS]) > limit:
         raise TooLargeProblem(
-            f"the body is larger than {limit} bytes: it has {announced[:20]}",
+            f"the body has {announced[:_MAX_DIGITS]} bytes; at most {limit} are allowed",
             code="body-too-large",
             limit_bytes=limit,
         )
 
 
 def _require_text(request: Request) -> None:
-    """Refuse bytes in a query that are not ASCII, and zero bytes, which PostgreSQL does not take.
+    """Refuse a query with bytes that are not ASCII, or with zero bytes.
 
-    A client escapes what is not ASCII; Starlette fails on some of what is not escaped.
+    Clients must escape bytes that are not ASCII; Starlette fails on some that are not escaped.
+    PostgreSQL does not accept zero bytes.
+
+    Raises:
+        InvalidProblem: The query has such bytes.
     """
     query = request.scope["query_string"]
     if not query.isascii():
@@ -279,13 +286,13 @@ def _require_text(request: Request) -> None:
 
 
 def _path(request: Request) -> str:
-    """The path that routing goes by; a URL made of it and of ``Host`` could have another one."""
+    """The path that routing uses; ``request.url``, which is parsed again, could have another."""
     path: str = request.scope["path"]
     return path
 
 
 def _escaped_path(request: Request) -> str:
-    """The path as it was sent: printable, whatever it means."""
+    """The percent-encoded path as it was sent, which is printable."""
     raw: bytes = request.scope.get("raw_path") or b""
     return raw.decode("latin-1") or quote(_path(request))
 
@@ -297,4 +304,5 @@ def _query(request: Request) -> str:
 
 
 def _address(request: Request) -> str:
+    """The address of the caller; ``-`` if unknown."""
     return request.client.host if request.client else "-"

@@ -1,7 +1,7 @@
-"""Headers that tell browsers to take nothing for more than it is.
+"""Security headers of responses: Content-Security-Policy and others.
 
-Answers that say nothing else are data: they may be framed by nobody, run nothing and load nothing
-but the pictures and styles within themselves, which the report and figures are made of.
+The default policy is that of data: no frames, no scripts, and no resources but inline styles and
+images, which reports and figures contain. Pages set a policy of their own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _HEADERS = {
 
 
 class SecurityHeaders:
-    """Adds the headers that an answer does not have."""
+    """ASGI middleware that adds the headers that a response does not have."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

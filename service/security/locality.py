@@ -1,10 +1,10 @@
-"""Whether a request was made on this machine, without a proxy in between.
+"""Locality of a request: whether it was made on this machine, without a proxy in between.
 
 Only such a caller is trusted without a token. The listening address does not prove it: a reverse
-proxy on this machine connects from loopback on behalf of callers from elsewhere. What gives a proxy
-away are the headers it adds, the public name it keeps in ``Host``, and HTTP/1.0, in which nginx
-speaks to its upstream servers unless its configuration says otherwise. A proxy or tunnel that
-changes nothing about a request cannot be told from a local caller: behind one, set
+proxy on this machine connects from loopback on behalf of callers on other machines. A proxy is
+recognised by the headers it adds, by the public name it keeps in ``Host``, and by HTTP/1.0, which
+nginx uses towards its upstream servers by default. A proxy or tunnel that adds no header and
+rewrites ``Host`` cannot be distinguished from a local caller: behind one, set
 ``SASAM_AUTH=required``.
 """
 
@@ -15,8 +15,9 @@ from ipaddress import ip_address
 from fastapi import Request
 
 from service.security.allowed_hosts import without_port
+from service.security.errors import ForbiddenProblem
 
-__all__ = ["is_local", "is_loopback"]
+__all__ = ["is_local", "is_loopback", "require_local"]
 
 _FORWARDING_PREFIXES = ("x-forwarded-", "x-original-", "x-envoy-", "cf-", "x-amzn-", "x-arr-")
 _FORWARDING = frozenset(
@@ -41,15 +42,30 @@ _FORWARDING = frozenset(
 """Headers that reverse proxies, load balancers and content delivery networks add, lower case."""
 
 
-def is_local(request: Request) -> bool:
-    """Whether a request comes from this machine itself; one made in this process does.
+def require_local(request: Request) -> None:
+    """Accept a request without a token only if it was made on this machine.
 
-    Both ends of the connection must be loopback addresses, the name in ``Host`` must be this
-    machine's own, and nothing may show that a proxy forwarded the request.
+    Raises:
+        ForbiddenProblem: The request came from another machine or through a proxy.
+    """
+    if not is_local(request):
+        raise ForbiddenProblem(
+            "without tokens this service answers only requests made on its own machine, not "
+            "those from other machines or through a proxy; its operator creates a token with "
+            "`sasam token create`",
+            code="no-tokens",
+        )
+
+
+def is_local(request: Request) -> bool:
+    """Whether a request was made on this machine; requests within this process are local.
+
+    Both ends of the connection must be loopback addresses, ``Host`` must be ``localhost`` or a
+    loopback address, and the request must not show signs of a proxy.
     """
     server, client = request.scope.get("server"), request.client
     listening = server[0] if server else None
-    if _is_elsewhere(listening) or _is_elsewhere(client.host if client else None):
+    if _is_remote(listening) or _is_remote(client.host if client else None):
         return False
     name = without_port(request.headers.get("host", "")).lower()
     if not (is_loopback(name) or name == listening):
@@ -65,8 +81,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _is_elsewhere(address: str | None) -> bool:
-    """Whether an address is not this machine's; the ends of a call in this process are names."""
+def _is_remote(address: str | None) -> bool:
+    """Whether an address is not loopback; within this process the ends are names, not addresses."""
     try:
         return not ip_address(address or "").is_loopback
     except ValueError:
@@ -74,5 +90,6 @@ def _is_elsewhere(address: str | None) -> bool:
 
 
 def _is_forwarded(request: Request) -> bool:
+    """Whether a request has a header that proxies add."""
     names = (name.lower() for name in request.headers)
     return any(name in _FORWARDING or name.startswith(_FORWARDING_PREFIXES) for name in names)

@@ -1,4 +1,4 @@
-"""What the API says of the audit log."""
+"""JSON of the audit log in the API."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ __all__ = ["AuditEntry", "AuditPage"]
 
 
 class AuditEntry(BaseModel):
-    """One command and what became of it."""
+    """One command and its result."""
 
     model_config = ConfigDict(frozen=True, from_attributes=True, use_attribute_docstrings=True)
 
     number: int
     at: datetime
     actor: str
-    """Name of the token; `local` where none is asked for."""
+    """Name of the token; `local` if no token is required."""
     address: str
     command: str
     """Method and template of the path."""
     sweep_id: str | None
     status: int
-    """HTTP status of the answer."""
+    """HTTP status of the response."""
     request_id: str
 
 
 class AuditPage(BaseModel):
-    """Newest entries first."""
+    """Entries of the audit log, newest first."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 

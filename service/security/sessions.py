@@ -1,4 +1,4 @@
-"""Logins of the page: a cookie that stands for a token, kept here so that it can be ended here."""
+"""Login sessions of the page: a cookie stands for a token; stored, so that it can be revoked."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COOKIE = "sasam_session"
 
 
 class Sessions:
-    """The logins of one database.
+    """The login sessions in the database.
 
     Args:
-        database: Where they are kept.
-        lifetime: How long each lasts.
+        database: The database that stores them.
+        lifetime: Lifetime of a session.
     """
 
     def __init__(self, database: Database, lifetime: timedelta) -> None:
@@ -31,7 +31,7 @@ class Sessions:
         self.lifetime = lifetime
 
     def open(self, principal: Principal) -> str:
-        """Open a session for a token's owner; returns its cookie. Sessions that are over go."""
+        """Open a session for a principal and return its cookie; delete expired sessions."""
         cookie, now = new_secret(), datetime.now(UTC)
         with self._database.transaction() as session:
             session.execute(delete(SessionRow).where(SessionRow.expires_at <= now))
@@ -46,7 +46,7 @@ class Sessions:
         return cookie
 
     def identify(self, cookie: str) -> Principal | None:
-        """Whose session it is; None when it or its token is over."""
+        """The principal of a session; None if the session or its token is invalid or expired."""
         now = datetime.now(UTC)
         query = (
             select(TokenRow)
@@ -58,6 +58,6 @@ class Sessions:
         return Principal(row.name, Role(row.role)) if row and is_valid(row, now) else None
 
     def close(self, cookie: str) -> None:
-        """End a session; nothing happens when there is none."""
+        """End a session, if it exists."""
         with self._database.transaction() as session:
             session.execute(delete(SessionRow).where(SessionRow.digest == digest(cookie)))

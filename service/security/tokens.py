@@ -1,6 +1,6 @@
-"""Bearer tokens: an operator creates, lists and revokes them; a request shows one.
+"""Bearer tokens: creation, listing, revocation, identification of callers.
 
-The first token makes tokens a requirement, which the database keeps until ``waive``.
+From the first token on, callers need one; the database stores this requirement until ``waive``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from service.storage.security_tables import ProtectionRow, TokenRow
 __all__ = ["BOOTSTRAP", "Tokens", "is_valid"]
 
 BOOTSTRAP = "bootstrap"
-"""Name of the token that a file gives."""
+"""Name of the administrator's token, which comes from a file."""
 
 _REQUIRED = "tokens-required"
 _PREFIX = "sasam_"
@@ -33,21 +33,21 @@ _USE_RECORDED_EVERY = timedelta(minutes=1)
 
 
 class Tokens:
-    """The tokens of one database."""
+    """The tokens in the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def create(self, name: str, role: Role, *, lifetime: timedelta | None = None) -> str:
-        """Create a token; this is the only time it is seen.
+        """Create and return a token; only its digest is stored.
 
         Args:
-            name: Who or what will use it.
-            role: What it allows.
-            lifetime: How long it is valid; until it is revoked when absent.
+            name: Name of its user, a person or a program.
+            role: Role of the token.
+            lifetime: How long it is valid; None until it is revoked.
 
         Raises:
-            TokenError: The name is taken, reserved or none; or the lifetime is over at once.
+            TokenError: The name is invalid, reserved or in use; or the lifetime is not positive.
         """
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise TokenError(
@@ -66,12 +66,12 @@ class Tokens:
         return token
 
     def all(self) -> Sequence[TokenRow]:
-        """Every token, by name."""
+        """All tokens, sorted by name."""
         with self._database.snapshot() as session:
             return session.scalars(select(TokenRow).order_by(TokenRow.name)).all()
 
     def exist(self) -> bool:
-        """Whether there is any, valid or not."""
+        """Whether there is a token, valid or expired."""
         with self._database.snapshot() as session:
             return session.scalar(select(TokenRow.name).limit(1)) is not None
 
@@ -82,10 +82,10 @@ class Tokens:
             return is_kept or session.scalar(select(TokenRow.name).limit(1)) is not None
 
     def waive(self) -> bool:
-        """Require no token any more; returns whether one was required.
+        """End the requirement of tokens; return whether there was one.
 
         Raises:
-            TokenError: There are tokens, which would be required again at once.
+            TokenError: There are tokens.
         """
         if names := [row.name for row in self.all()]:
             raise TokenError(
@@ -97,17 +97,17 @@ class Tokens:
             return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
 
     def revoke(self, name: str) -> None:
-        """Delete a token, and with it the logins it opened.
+        """Delete a token and its login sessions.
 
         Raises:
-            TokenError: There is none of that name.
+            TokenError: No token has that name.
         """
         if not self._remove(name):
             known = ", ".join(row.name for row in self.all()) or "none"
             raise TokenError(f"no token is named {name[:80]!r} (there are: {known})")
 
     def bootstrap(self, token: str | None) -> None:
-        """Make ``token`` the administrator's that a file gives; the one before is revoked."""
+        """Store the administrator's token from a file, or None; revoke the previous one."""
         with self._database.snapshot() as session:
             known = session.get(TokenRow, BOOTSTRAP)
         if known is not None and (token is None or known.digest != digest(token)):
@@ -117,15 +117,15 @@ class Tokens:
             self._store(BOOTSTRAP, token, Role.ADMIN, None)
 
     def identify(self, token: str) -> Principal | None:
-        """Whose token it is; None when it is nobody's or its time is over."""
-        wanted, now = digest(token), datetime.now(UTC)
+        """The principal of a token; None if the token is unknown or expired."""
+        sought, now = digest(token), datetime.now(UTC)
         with self._database.snapshot() as session:
-            row = session.scalar(select(TokenRow).where(TokenRow.digest == wanted))
-        if row is None or not hmac.compare_digest(row.digest, wanted) or not is_valid(row, now):
+            row = session.scalar(select(TokenRow).where(TokenRow.digest == sought))
+        if row is None or not hmac.compare_digest(row.digest, sought) or not is_valid(row, now):
             return None
         if row.last_used_at is None or now - row.last_used_at >= _USE_RECORDED_EVERY:
             with self._database.transaction() as session:
-                used = update(TokenRow).where(TokenRow.digest == wanted)
+                used = update(TokenRow).where(TokenRow.digest == sought)
                 session.execute(used.values(last_used_at=now))
         return Principal(row.name, Role(row.role))
 
@@ -152,5 +152,5 @@ class Tokens:
 
 
 def is_valid(row: TokenRow, now: datetime) -> bool:
-    """Whether a token's time is not over."""
+    """Whether a token has not expired."""
     return row.expires_at is None or now < row.expires_at

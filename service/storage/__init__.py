@@ -1,10 +1,15 @@
-"""Tables, sessions and migrations."""
+"""Database: tables, sessions and migrations."""
 
-from service.storage.database import DATABASE_AWAY, Database, SchemaError, require_known_schema
+from service.storage.database import (
+    DATABASE_UNAVAILABLE,
+    Database,
+    SchemaError,
+    require_known_schema,
+)
 from service.storage.tables import DriverLogRow, EventRow, LeaseRow, SweepRow, TrialRow
 
 __all__ = [
-    "DATABASE_AWAY",
+    "DATABASE_UNAVAILABLE",
     "Database",
     "DriverLogRow",
     "EventRow",

@@ -1,4 +1,4 @@
-"""The database's clock, which all who share the database can agree on."""
+"""SQL function for the database's clock, which all services on one database share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database: SQLite on one machine, PostgreSQL where several share it."""
+"""Database engine, sessions and migration, on SQLite or PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor, Exception
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["DATABASE_AWAY", "Database", "SchemaError", "require_known_schema"]
+__all__ = ["DATABASE_UNAVAILABLE", "Database", "SchemaError", "require_known_schema"]
 
-DATABASE_AWAY = (
+DATABASE_UNAVAILABLE = (
     exc.InterfaceError,
     exc.InternalError,
     exc.OperationalError,
     exc.TimeoutError,  # every connection is in use
 )
-"""What is raised when the database does not answer, is read-only, too slow or refuses its user."""
+"""Errors of a database that does not answer, is read-only, is too slow or refuses its user."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _BUSY_TIMEOUT_MS = 10_000
@@ -35,7 +35,7 @@ _BUSY_PAUSE_SECONDS = 0.02
 _LOCK_TIMEOUT_MS = 10_000
 _STATEMENT_TIMEOUT_MS = 30_000
 _IDLE_TIMEOUT_MS = 15_000
-"""PostgreSQL gives up the transaction of a process that stands still, and with it its locks."""
+"""PostgreSQL aborts the transaction of a suspended process, which releases its locks."""
 _CONNECT_TIMEOUT_SECONDS = 5
 _POSTGRESQL_OPTIONS = {
     "connect_timeout": _CONNECT_TIMEOUT_SECONDS,
@@ -44,20 +44,20 @@ _POSTGRESQL_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
-"""A server that went without a word is noticed within half a minute; see libpq's parameters."""
+"""A server that disappears is detected within half a minute; see libpq's parameters."""
 _MIGRATION_LOCK = 0x736173616D
-"""Key of the advisory lock of who migrates: "sasam" in ASCII."""
+"""Key of the advisory lock of migrations: "sasam" in ASCII."""
 _INSUFFICIENT_PRIVILEGE = "42501"
-"""SQLSTATE; see PostgreSQL's appendix of error codes."""
+"""SQLSTATE of a missing privilege; see PostgreSQL's appendix of error codes."""
 _READ_ONLY: dict[str, dict[str, Any]] = {
     "sqlite": {"read_only": True},
     "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
 }
-"""Options of a connection that reads at one moment."""
+"""Options of a connection that reads a snapshot."""
 
 
 class SchemaError(RuntimeError):
-    """The database was written by a newer version of the service."""
+    """A newer version of the service wrote the database."""
 
 
 class Database:
@@ -76,24 +76,24 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[Session]:
-        """A session that only reads, at one moment, and stands in nobody's way."""
+        """A read-only session on one snapshot, which blocks no writer."""
         with self._reading.begin() as session:
             yield session
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """A session that commits at the end and rolls back on an error."""
+        """A session that commits at the end, and rolls back on an error."""
         with self._writing.begin() as session:
             yield session
 
     def migrate(self, revision: str = "head") -> None:
-        """Bring the schema to this version; of several who try at once one does, the others wait.
+        """Upgrade the schema to this version; concurrent callers wait for the first one.
 
         Args:
-            revision: An earlier revision, for what was written by an earlier version.
+            revision: The revision to upgrade to; an earlier one for data of an earlier version.
 
         Raises:
-            SchemaError: The schema is newer than this version knows.
+            SchemaError: The schema is of a newer version.
         """
         if self.url.get_backend_name() == "sqlite" and self.url.database:
             _make_private(Path(self.url.database))
@@ -103,7 +103,7 @@ class Database:
 
     @contextmanager
     def restoring(self) -> Iterator[Connection]:
-        """A connection that fills an empty database, schema and rows, in one transaction."""
+        """A connection for filling an empty database, schema and rows, in one transaction."""
         if self.url.get_backend_name() == "sqlite" and self.url.database:
             _make_private(Path(self.url.database))
         with self.engine.begin() as connection:
@@ -111,10 +111,10 @@ class Database:
             yield connection
 
     def upgrade(self, connection: Connection, revision: str = "head") -> None:
-        """Bring the schema to a revision within the transaction of a connection.
+        """Upgrade the schema to a revision within the transaction of a connection.
 
         Raises:
-            SchemaError: The schema is newer than this version knows.
+            SchemaError: The schema is of a newer version.
         """
         config = _migrations()
         _require_known(connection, config)
@@ -122,10 +122,10 @@ class Database:
         command.upgrade(config, revision)
 
     def ping(self) -> None:
-        """Ask the database for a sign of life.
+        """Check that the database answers.
 
         Raises:
-            sqlalchemy.exc.SQLAlchemyError: There is none.
+            sqlalchemy.exc.SQLAlchemyError: It does not.
         """
         with self._reader.connect() as connection:
             connection.execute(text("select 1"))
@@ -136,10 +136,10 @@ class Database:
 
 
 def require_known_schema(url: str) -> None:
-    """See that a database is not a newer version's; one that does not exist yet is not.
+    """Check that no newer version wrote a database; one that does not exist passes.
 
     Raises:
-        SchemaError: The schema is newer than this version knows.
+        SchemaError: The schema is of a newer version.
     """
     database = Database(url)
     path = database.url.database
@@ -153,11 +153,11 @@ def require_known_schema(url: str) -> None:
 
 
 def _make_private(path: Path) -> None:
-    """Make a SQLite file for its owner alone; its ``-wal`` and ``-shm`` get the same mode."""
+    """Restrict a SQLite file to its owner, and its ``-wal`` and ``-shm``."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.touch(mode=0o600)
     for file in (path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
-        with suppress(FileNotFoundError, PermissionError):  # closed meanwhile; another user's
+        with suppress(FileNotFoundError, PermissionError):  # closed, or owned by another user
             mode = stat.S_IMODE(file.stat().st_mode)
             if mode & 0o077:
                 file.chmod(mode & ~0o077)
@@ -170,7 +170,7 @@ def _migrations() -> Config:
 
 
 def _require_known(connection: Connection, config: Config) -> None:
-    """Refuse a schema of a version that this one does not know."""
+    """Refuse a schema whose revision this version does not know."""
     current = MigrationContext.configure(connection).get_current_revision()
     known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     if current is not None and current not in known:
@@ -181,7 +181,7 @@ def _require_known(connection: Connection, config: Config) -> None:
 
 
 def _create_engine(url: str) -> Engine:
-    """An engine with what each database needs for concurrent writers."""
+    """Create an engine that is set up for concurrent writers."""
     if make_url(url).get_backend_name() != "sqlite":
         engine = create_engine(
             url,
@@ -190,7 +190,7 @@ def _create_engine(url: str) -> Engine:
             connect_args=_POSTGRESQL_OPTIONS,
         )
         event.listen(engine, "connect", _prepare_postgresql)
-        event.listen(engine, "handle_error", _tell_refusals, retval=True)
+        event.listen(engine, "handle_error", _classify_refusal, retval=True)
         return engine
     engine = create_engine(url)
     event.listen(engine, "connect", _prepare_sqlite)
@@ -199,13 +199,13 @@ def _create_engine(url: str) -> Engine:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    """Begin writers as writers: a reader that turns into one could deadlock with another."""
+    """Begin a writing transaction with its lock: upgrading a read lock could deadlock."""
     read_only = connection.get_execution_options().get("read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
 def _begin_migration(connection: Connection) -> None:
-    """Wait, as long as it takes, until nobody else migrates; SQLite lets one write anyway."""
+    """Wait without a timeout for other migrations; SQLite has one writer at a time anyway."""
     if connection.dialect.name != "sqlite":
         connection.exec_driver_sql("set local statement_timeout = 0")
         connection.exec_driver_sql("set local lock_timeout = 0")
@@ -213,8 +213,8 @@ def _begin_migration(connection: Connection) -> None:
         connection.exec_driver_sql(f"set local lock_timeout = {_LOCK_TIMEOUT_MS}")
 
 
-def _tell_refusals(context: ExceptionContext) -> exc.OperationalError | None:
-    """A privilege that was taken away is the database's state, not a fault of the statement."""
+def _classify_refusal(context: ExceptionContext) -> exc.OperationalError | None:
+    """Report a missing privilege as an unavailable database, not as a wrong statement."""
     error = context.original_exception
     if getattr(error, "sqlstate", None) != _INSUFFICIENT_PRIVILEGE:
         return None
@@ -222,7 +222,7 @@ def _tell_refusals(context: ExceptionContext) -> exc.OperationalError | None:
 
 
 def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    """Bounds on a statement, on waiting for a lock, on standing still inside a transaction."""
+    """Set timeouts of statements, of locks, and of idle transactions."""
     cursor = connection.cursor()
     cursor.execute(f"set statement_timeout = {_STATEMENT_TIMEOUT_MS}")
     cursor.execute(f"set lock_timeout = {_LOCK_TIMEOUT_MS}")
@@ -232,7 +232,7 @@ def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntr
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
-    """WAL, a busy timeout, foreign keys; the driver leaves BEGIN to ``_begin_sqlite``."""
+    """Set WAL, a busy timeout and foreign keys; the driver leaves BEGIN to ``_begin_sqlite``."""
     raw: Any = connection
     raw.isolation_level = None
     cursor = connection.cursor()
@@ -247,16 +247,16 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 
 def _enter_wal(cursor: DBAPICursor) -> None:
-    """Turn WAL on, which stays with the file; who meets another that does so waits.
+    """Turn WAL on, which the file keeps; wait while another connection does the same.
 
-    SQLite does not: the lock of the change is one that it gives or refuses at once.
+    SQLite itself does not wait for the lock of this change, whatever the busy timeout.
     """
-    last_try = time.monotonic() + _BUSY_TIMEOUT_MS / 1_000
+    deadline = time.monotonic() + _BUSY_TIMEOUT_MS / 1_000
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > last_try:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             time.sleep(_BUSY_PAUSE_SECONDS)
         else:

@@ -1,4 +1,4 @@
-"""Tables of tokens, sessions, the protection and the audit log; secrets are stored as digests."""
+"""Tables of tokens, sessions, the audit log and the requirement of tokens; secrets as digests."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class TokenRow(Table):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
-    """To the minute."""
+    """Rounded to the minute."""
 
 
 class SessionRow(Table):
-    """One login of the page; it ends with its token."""
+    """A login session of the page; it ends with its token."""
 
     __tablename__ = "sessions"
 
@@ -40,28 +40,28 @@ class SessionRow(Table):
 
 
 class ProtectionRow(Table):
-    """What an operator has put in force for good; a row exists as long as it is in force."""
+    """A protection that stays active; a row exists while it is active."""
 
     __tablename__ = "protection"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
-    """``tokens-required``: callers need a token, even when every token is revoked or expired."""
+    """``tokens-required``: callers need a token, even if every token is revoked or expired."""
     since: Mapped[datetime]
 
 
 class AuditRow(Table):
-    """One command that someone known gave."""
+    """A command of an authenticated caller."""
 
     __tablename__ = "audit"
 
     number: Mapped[int] = mapped_column(primary_key=True)
     at: Mapped[datetime] = mapped_column(index=True)
     actor: Mapped[str] = mapped_column(String(64))
-    """Name of the token; ``local`` where none is asked for."""
+    """Name of the token; ``local`` if none is required."""
     address: Mapped[str] = mapped_column(String(64))
     command: Mapped[str] = mapped_column(String(255))
-    """Method and template of the path."""
+    """Method and route template."""
     sweep_id: Mapped[str | None] = mapped_column(String(16), index=True)
     status: Mapped[int]
-    """HTTP status of the answer."""
+    """HTTP status of the response."""
     request_id: Mapped[str] = mapped_column(String(64))

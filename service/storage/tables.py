@@ -1,8 +1,8 @@
-"""The tables: sweeps, their trials, what happened to them, and who acts on them.
+"""Tables of sweeps, trials, events, logs of drivers and the leader lease.
 
-A sweep's row is the truth of what is wanted and how far it is. A trial's row is a read model of its
-MLflow run and can be rebuilt from it. Events are numbered by the sweep: whoever appends one holds
-the lock of the sweep's row, so numbers become visible in order and without gaps.
+A sweep's row is the source of truth of its desired state and its progress. A trial's row is a read
+model of its MLflow run and can be rebuilt from it. Events are numbered per sweep: appending one
+requires the lock of the sweep's row, so numbers become visible in order and without gaps.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["DriverLogRow", "EventRow", "LeaseRow", "Moment", "SweepRow", "Table"
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware UTC time; SQLite forgets the zone, so this stores UTC and puts it back."""
+    """An aware UTC time; SQLite does not store the zone, so this stores UTC and adds the zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -82,15 +82,19 @@ class SweepRow(Table):
     mlflow_experiment_id: Mapped[str | None] = mapped_column(String(64))
     mlflow_run_id: Mapped[str | None] = mapped_column(String(64))
     synced_at: Mapped[datetime | None]
-    """End time of the newest run that the trials table has taken in."""
+    """End time of the newest run that the sync has read."""
     classes: Mapped[int | None]
-    """Number of classes, which gives the accuracy of chance; known once the driver has read it."""
+    """Number of classes, which gives the accuracy of chance; None until the driver recorded it."""
+    data_notes: Mapped[str | None] = mapped_column(Text)
+    """What makes results on the data doubtful, empty if nothing; None until it is recorded."""
+    hessian_method: Mapped[str | None] = mapped_column(String(16))
+    """How curvature is measured, ``exact`` or ``differences``; None if it is not, or unknown."""
     last_event: Mapped[int] = mapped_column(server_default=text("0"))
     """Number of its newest event."""
     code_version: Mapped[str | None] = mapped_column(String(255))
     """The code that the latest driver ran."""
     accepts_changes: Mapped[bool] = mapped_column(server_default=false())
-    """Whether the next driver may go on with other data than the trials that have ended."""
+    """Whether the next driver may use other code or data than the trials that have ended."""
 
 
 class TrialRow(Table):
@@ -116,7 +120,7 @@ class TrialRow(Table):
     metrics: Mapped[dict[str, Any]]
     """Latest value of every metric."""
     details: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), deferred=True)
-    """Learning curves and accuracies by severity of an ended trial, once a question needed them."""
+    """Learning curves and accuracies by severity of an ended trial, stored on first use."""
     error: Mapped[str | None]
     """Last line of the traceback of a failed trial."""
     mlflow_run_id: Mapped[str | None] = mapped_column(String(64))
@@ -126,12 +130,12 @@ class TrialRow(Table):
 
     @property
     def status(self) -> str:
-        """Its outcome; ``running`` or ``pending`` before there is one."""
+        """Its outcome; ``running`` or ``pending`` before it has one."""
         return self.outcome or ("running" if self.mlflow_run_id else "pending")
 
 
 class EventRow(Table):
-    """Something that happened to a sweep."""
+    """An event of a sweep."""
 
     __tablename__ = "events"
 
@@ -146,7 +150,7 @@ class EventRow(Table):
 
 
 class DriverLogRow(Table):
-    """The end of what a driver has printed, kept when its cluster is gone."""
+    """The end of a driver's log, kept when the cluster no longer has it."""
 
     __tablename__ = "driver_logs"
 
@@ -159,13 +163,13 @@ class DriverLogRow(Table):
 
 
 class LeaseRow(Table):
-    """The right to act, held by one process at a time."""
+    """A lease, which one process holds at a time."""
 
     __tablename__ = "leases"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     holder: Mapped[str] = mapped_column(String(255))
     epoch: Mapped[int] = mapped_column(BigInteger)
-    """Raised whenever the holder changes: an earlier epoch is a lease that was lost."""
+    """Increases whenever the holder changes; a lease of an earlier epoch was lost."""
     expires_at: Mapped[float] = mapped_column(Double)
-    """Seconds since 1970 by the database's clock."""
+    """Seconds since 1970, by the database's clock."""

@@ -1,4 +1,4 @@
-"""The table of deliveries: what is to be told, to whom, and how often that was tried."""
+"""Table of webhook deliveries: message, receiver, and attempts to deliver it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class DeliveryRow(Table):
     number: Mapped[int] = mapped_column(primary_key=True)
     sweep_id: Mapped[str] = mapped_column(String(16))
     ended_at: Mapped[datetime]
-    """Which of the sweep's ends: one that is retried ends again."""
+    """Which end of the sweep: a retried sweep ends again."""
     url: Mapped[str] = mapped_column(Text)
     body: Mapped[str] = mapped_column(Text)
     """JSON, as it is signed and sent."""
     attempts: Mapped[int]
     created_at: Mapped[datetime]
     due_at: Mapped[datetime | None] = mapped_column(index=True)
-    """Earliest next try; absent once it was delivered or given up."""
+    """Time of the next attempt; None once it was delivered or given up."""
     delivered_at: Mapped[datetime | None]
     error: Mapped[str | None]
-    """Why the last try failed."""
+    """Why the last attempt failed."""

@@ -10,7 +10,7 @@ from service.sensitivity import TrialResult, TrialTable
 from service.storage import SweepRow, TrialRow
 from workers.catalog import datasets, models, optimizers
 from workers.metrics import SPLITS
-from workers.spec import SweepSpec
+from workers.spec import SweepSpec, read_stored
 
 __all__ = ["trial_table"]
 
@@ -24,7 +24,7 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
         sweep: The sweep.
         trials: Its trials, ended or not.
     """
-    specification = SweepSpec.model_validate(sweep.specification)
+    specification = read_stored(sweep.specification)
     search = specification.search
     titles = _titles(specification)
     return TrialTable.from_results(

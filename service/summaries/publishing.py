@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 
 from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
-from service.first_line import first_line
 from service.sensitivity import FIGURES, NotAvailableError, export_summary
 from service.sensitivity.figures import PICTURE_FORMATS
-from service.storage import DATABASE_AWAY, Database
+from service.storage import DATABASE_UNAVAILABLE, Database
 from service.summaries.service import SummaryService
 from service.sweeps.repository import SweepRepository
+from service.unavailable import full_message
 from workers.mlflow_schema import Tag
 
 __all__ = ["Publisher"]
@@ -91,7 +91,8 @@ class Publisher:
             try:
                 is_published = self._results.run_tag(run_id, Tag.PUBLISHED) is not None
             except MlflowUnavailableError as error:
-                log.warning("whether sweep %s is published is unknown: %s", sweep_id, error)
+                reason = full_message(error)
+                log.warning("whether sweep %s is published is unknown: %s", sweep_id, reason)
                 continue
             if not is_published:
                 self._publish(sweep_id, run_id)
@@ -106,8 +107,8 @@ class Publisher:
                 self._results.tag_run(run_id, Tag.PUBLISHED, "true")
             except NotAvailableError as error:
                 log.info("sweep %s has nothing to publish: %s", sweep_id, error)
-            except (MlflowUnavailableError, *DATABASE_AWAY) as error:
-                reason = first_line(error)
+            except (MlflowUnavailableError, *DATABASE_UNAVAILABLE) as error:
+                reason = full_message(error)
                 log.warning("the figures of sweep %s wait for the next start: %s", sweep_id, reason)
             except Exception:
                 log.exception("the figures of sweep %s are not in MLflow", sweep_id)

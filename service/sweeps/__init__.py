@@ -1,1 +1,1 @@
-"""Sweeps: submit, look up, command."""
+"""Sweeps: submission, views, commands, states."""

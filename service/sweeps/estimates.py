@@ -1,10 +1,10 @@
-"""What a sweep would cost, from the specification and from past trials.
+"""Estimated cost of a sweep, from its specification and from past trials.
 
     device seconds = sum over trials of gradient evaluations x batch size x seconds per image
 
 Seconds per image are the median over past completed trials of the same model, data set and
-optimizer; of all optimizers together where that one never ran. Measurements at the end of a trial
-are in them.
+optimizer, or of all optimizers if there is no trial of that one. They include the measurements at
+the end of a trial.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["device_seconds", "gradient_evaluations"]
 def gradient_evaluations(specification: SweepSpec) -> list[int] | None:
     """Gradient evaluations of all trials of each optimizer.
 
-    None when the data set's size is not known here.
+    None if the size of the data set is unknown.
     """
     dataset = specification.dataset
     images: int | None = dataset.train_size or datasets.entry(dataset.name).facts.get(
@@ -37,7 +37,7 @@ def gradient_evaluations(specification: SweepSpec) -> list[int] | None:
     if dataset.validation == "split" and dataset.train_size is None:
         images = math.floor(images * (1 - dataset.validation_fraction))
     training = specification.training
-    steps = images // training.batch_size * training.epochs  # the ragged batch is left out
+    steps = images // training.batch_size * training.epochs  # an incomplete last batch is dropped
     cells = specification.search.configuration_count * len(specification.seeds)
     return [
         optimizers.entry(optimizer.name).facts.get("gradient_evaluations_per_step", 1)
@@ -48,12 +48,12 @@ def gradient_evaluations(specification: SweepSpec) -> list[int] | None:
 
 
 def device_seconds(session: Session, specification: SweepSpec) -> float | None:
-    """Seconds that all trials take one after the other; None when nothing comparable ran."""
+    """Seconds that all trials take one after the other; None without comparable trials."""
     evaluations = gradient_evaluations(specification)
     rates = _seconds_per_image(session, specification)
     if evaluations is None or not rates:
         return None
-    overall = median(rate for some in rates.values() for rate in some)
+    overall = median(rate for group in rates.values() for rate in group)
     batch_size = specification.training.batch_size
     seconds = 0.0
     for optimizer, count in zip(specification.optimizers, evaluations, strict=True):
@@ -63,7 +63,7 @@ def device_seconds(session: Session, specification: SweepSpec) -> float | None:
 
 
 def _seconds_per_image(session: Session, specification: SweepSpec) -> dict[str, list[float]]:
-    """Of comparable trials, by the name of their optimizer."""
+    """Seconds per image of comparable trials, by the name of their optimizer."""
     sweeps = SweepRepository(session)
     model = specification.model.model_dump(mode="json")
     batch_sizes = {

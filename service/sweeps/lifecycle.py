@@ -1,7 +1,7 @@
-"""The one gateway that changes a sweep's state, by the table in ``service.states``.
+"""Transitions of sweeps: the only function that changes a sweep's state, by ``service.states``.
 
-Every change is a compare-and-set: it names the state it starts from, and does nothing when another
-process was faster. The event that tells of it is stored with it.
+Every change is a compare-and-set: it names the state it starts from, and does nothing if another
+process changed the state first. The event of the change is stored in the same transaction.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def transition(
         values: Further columns to set in the same statement.
 
     Returns:
-        Whether it changed; False when the state was another one.
+        Whether it changed; False if the state was another one.
 
     Raises:
         ValueError: The table has no such transition.
@@ -44,7 +44,7 @@ def transition(
     if after in TERMINAL:
         values.setdefault("ended_at", datetime.now(UTC))
     elif after == SweepState.QUEUED and before in {*TERMINAL, SweepState.PAUSED}:
-        values = {"started_at": None, "ended_at": None} | values  # its time begins anew
+        values = {"started_at": None, "ended_at": None} | values  # its time starts again
     values = {"reason": None} | values
     attempt = session.scalar(
         update(SweepRow)

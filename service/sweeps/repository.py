@@ -18,7 +18,7 @@ __all__ = ["SweepRepository"]
 _COMPARABLE_SWEEPS = 50
 _COMPARABLE_TRIALS = 1_000
 _SUBMITTERS = 0x7375626D
-"""First part of the keys of submitters' advisory locks: "subm" in ASCII."""
+"""First part of the keys of the advisory locks of submitters: "subm" in ASCII."""
 
 
 class SweepRepository:
@@ -33,31 +33,31 @@ class SweepRepository:
         self._session.flush()
 
     def get(self, sweep_id: str) -> SweepRow | None:
-        """The sweep of that id; what cannot be an id does not reach the database."""
+        """The sweep with an id; None if there is none. Text that cannot be an id is not queried."""
         return self._session.get(SweepRow, sweep_id) if sweep_id.isalnum() else None
 
     def lock(self, sweep_id: str) -> SweepRow | None:
-        """The sweep of that id, which nobody else changes until the transaction ends."""
+        """The sweep with an id, locked until the transaction ends; None if there is none."""
         if not sweep_id.isalnum():
             return None
         return self._session.get(SweepRow, sweep_id, with_for_update=True, populate_existing=True)
 
     def of_ids(self, sweep_ids: Iterable[str]) -> dict[str, SweepRow]:
-        """The sweeps of those ids that are there, by id."""
+        """The sweeps that exist, by id."""
         query = select(SweepRow).where(SweepRow.sweep_id.in_(list(sweep_ids)))
         return {row.sweep_id: row for row in self._session.scalars(query)}
 
     def lock_submitter(self, creator: str) -> None:
-        """Let no other transaction of this submitter go on until this one ends.
+        """Make other transactions of this submitter wait until this one ends.
 
-        SQLite lets one transaction write at a time anyway.
+        SQLite has one writing transaction at a time anyway.
         """
         if self._session.get_bind().dialect.name == "postgresql":
             lock = func.pg_advisory_xact_lock(_SUBMITTERS, func.hashtext(creator))
             self._session.execute(select(lock))
 
     def count_unfinished(self, creator: str) -> tuple[int, int]:
-        """How many sweeps of a submitter have not ended, and how many of their trials."""
+        """Numbers of a submitter's unfinished sweeps and of their unfinished trials."""
         live = (SweepRow.creator == creator) & SweepRow.state.in_(LIVE)
         planned = select(func.count(), func.coalesce(func.sum(SweepRow.trial_count), 0))
         sweeps, trials = self._session.execute(planned.where(live)).one()
@@ -68,7 +68,7 @@ class SweepRepository:
         return sweeps, trials - (self._session.scalar(ended) or 0)
 
     def find_by_idempotency_key(self, key: str) -> SweepRow | None:
-        """The sweep that was submitted with that key, a ``scoped_key``."""
+        """The sweep submitted with a key, which is a ``scoped_key``; None if there is none."""
         return self._session.scalar(select(SweepRow).where(SweepRow.idempotency_key == key))
 
     def page(
@@ -85,12 +85,12 @@ class SweepRepository:
             states: Only sweeps in these states; all where empty.
             name: Only sweeps of this name.
             before: Creation time and id of the last sweep of the previous page.
-            limit: At most so many.
+            limit: Largest number of sweeps.
         """
         query = select(SweepRow).order_by(SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
-        wanted = list(states)
-        if wanted:
-            query = query.where(SweepRow.state.in_(wanted))
+        selected = list(states)
+        if selected:
+            query = query.where(SweepRow.state.in_(selected))
         if name is not None:
             query = query.where(SweepRow.name == name)
         if before is not None:
@@ -106,18 +106,18 @@ class SweepRepository:
     def search(
         self, *, states: Iterable[SweepState] = (), text: str = "", offset: int = 0, limit: int
     ) -> tuple[Sequence[SweepRow], int]:
-        """The newest sweeps that match, and how many match in all.
+        """The newest sweeps that match, and the number of all that match.
 
         Args:
             states: Only sweeps in these states; all where empty.
             text: Part of the name, or the beginning of the id.
-            offset: Skip so many.
-            limit: At most so many.
+            offset: Number of sweeps to skip.
+            limit: Largest number of sweeps.
         """
         query = select(SweepRow)
-        wanted = list(states)
-        if wanted:
-            query = query.where(SweepRow.state.in_(wanted))
+        selected = list(states)
+        if selected:
+            query = query.where(SweepRow.state.in_(selected))
         if text:
             named = func.lower(SweepRow.name).contains(text.lower(), autoescape=True)
             query = query.where(or_(named, SweepRow.sweep_id.startswith(text, autoescape=True)))
@@ -127,18 +127,18 @@ class SweepRepository:
         return self._session.scalars(page).all(), total
 
     def live(self) -> Sequence[SweepRow]:
-        """Sweeps that the reconciler must look after, by priority, then first come."""
+        """Sweeps that have not ended, by descending priority, then by creation."""
         query = select(SweepRow).where(SweepRow.state.in_(LIVE))
         order = (SweepRow.priority.desc(), SweepRow.created_at, SweepRow.sweep_id)
         return self._session.scalars(query.order_by(*order)).all()
 
     def ended_since(self, moment: datetime) -> Sequence[SweepRow]:
-        """Sweeps that ended after a moment, oldest first."""
+        """Sweeps that ended after a given time, oldest first."""
         query = select(SweepRow).where(SweepRow.ended_at > moment)
         return self._session.scalars(query.order_by(SweepRow.ended_at)).all()
 
     def comparable(self, model: str, dataset: str) -> Sequence[SweepRow]:
-        """The newest sweeps of a model and a data set, by their names."""
+        """The newest sweeps of a model and a data set, given by name."""
         specification = SweepRow.specification
         query = (
             select(SweepRow)
@@ -158,7 +158,7 @@ class SweepRepository:
         return self._session.scalars(query.limit(_COMPARABLE_TRIALS)).all()
 
     def count_ended_since_start(self, sweep_ids: Sequence[str]) -> dict[str, int]:
-        """How many trials of each sweep have ended since it started, the last time it did."""
+        """Number of trials of each sweep that have ended since its latest start."""
         query = (
             select(TrialRow.sweep_id, func.count().label("ended"))
             .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
@@ -168,12 +168,12 @@ class SweepRepository:
         return {row.sweep_id: row.ended for row in self._session.execute(query)}
 
     def count_by_state(self) -> dict[SweepState, int]:
-        """How many sweeps each state has."""
+        """Number of sweeps in each state."""
         query = select(SweepRow.state, func.count()).group_by(SweepRow.state)
         return {SweepState(state): count for state, count in self._session.execute(query)}
 
     def remove(self, sweep_id: str) -> bool:
-        """Delete a sweep that has ended, and its trials; returns whether it had ended."""
+        """Delete a sweep and its trials if it has ended; returns whether it had."""
         ended = (SweepRow.sweep_id == sweep_id) & SweepRow.state.in_(TERMINAL)
         statement = delete(SweepRow).where(ended)
         return cast(CursorResult[Any], self._session.execute(statement)).rowcount == 1

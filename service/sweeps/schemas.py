@@ -1,4 +1,4 @@
-"""What the API says of sweeps."""
+"""Schemas of sweeps, of the API and of the client."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pydantic import BaseModel, ConfigDict
 
 from service.states import Command, SweepState
 
-__all__ = ["DryRunView", "Progress", "SweepDetail", "SweepLinks", "SweepPage", "SweepView"]
+__all__ = [
+    "DryRunView",
+    "Progress",
+    "RepairView",
+    "SweepDetail",
+    "SweepLinks",
+    "SweepPage",
+    "SweepView",
+]
 
 
 class _View(BaseModel):
@@ -17,12 +25,12 @@ class _View(BaseModel):
 
 
 class Progress(_View):
-    """How far a sweep is, in trials."""
+    """Progress of a sweep, in trials."""
 
     total: int
     completed: int = 0
     diverged: int = 0
-    """Ended by a loss that is not finite: a result."""
+    """Trials whose loss became NaN or infinite, which is a result."""
     pruned: int = 0
     failed: int = 0
     cancelled: int = 0
@@ -33,18 +41,18 @@ class Progress(_View):
 
     @property
     def ended(self) -> int:
-        """Trials that have ended, however they did."""
+        """Trials that have ended, with any outcome."""
         return self.completed + self.diverged + self.pruned + self.failed + self.cancelled
 
 
 class SweepLinks(_View):
-    """Where to go from a sweep."""
+    """Links of a sweep."""
 
     page: str
     summary: str
     trials: str
     mlflow: str | None
-    """The sweep's run in MLflow's page; absent until its driver has made it."""
+    """The sweep's run in MLflow's UI; absent until its driver has created it."""
 
 
 class SweepView(_View):
@@ -65,7 +73,7 @@ class SweepView(_View):
     started_at: datetime | None
     ended_at: datetime | None
     commands: list[Command]
-    """What can be asked of it now."""
+    """Commands that it accepts in its state."""
     tags: dict[str, str]
     links: SweepLinks
 
@@ -75,7 +83,13 @@ class SweepDetail(SweepView):
 
     specification: dict[str, Any]
     last_event: int = 0
-    """Number of its newest event: a reader of events who knows the state starts behind it."""
+    """Number of its newest event: a reader of events who knows the state starts after it."""
+    notes: list[str] = []
+    """What a reader should know about its data and its curvature, as its driver found; empty before
+    the driver has recorded it."""
+    hessian_method: str | None = None
+    """How curvature is measured: `exact`, or by `differences` of gradients; absent if it is not
+    measured, or not known yet."""
 
 
 class SweepPage(_View):
@@ -83,16 +97,27 @@ class SweepPage(_View):
 
     sweeps: list[SweepView]
     next_cursor: str | None
-    """Pass it as ``cursor`` for the next page; absent on the last one."""
+    """The ``cursor`` of the next page; absent on the last page."""
 
 
 class DryRunView(_View):
-    """What a sweep would cost."""
+    """Estimated cost of a sweep."""
 
     trials: int
     gradient_evaluations: int | None
-    """Of all trials; unknown where the size of the training set is."""
+    """Gradient evaluations of all trials; absent if the size of the training set is unknown."""
     device_seconds: float | None
-    """Estimated from past trials of the same model and data set; absent without any."""
+    """Estimated from past trials of the same model and data set; absent if there are none."""
     specification: dict[str, Any]
     """The specification with its defaults."""
+
+
+class RepairView(_View):
+    """Result of a repair from MLflow."""
+
+    sweeps: list[str]
+    """Ids of the sweeps whose trials were rebuilt."""
+    trials: int
+    """Number of their trials that MLflow has."""
+    problems: list[str] = []
+    """Why a sweep could not be restored."""

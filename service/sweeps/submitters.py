@@ -1,7 +1,7 @@
-"""What one submitter may ask for: how many sweeps and trials at once, and which priority.
+"""Limits of one submitter: numbers of unfinished sweeps and trials, and the priority.
 
-A submitter is the name of a token. The local administrator, who needs no token, has no limits, and
-neither have sweeps of which nobody knows who submitted them: those rebuilt from MLflow.
+A submitter is the name of a token. There are no limits for the local administrator, who needs no
+token, and for sweeps whose submitter is unknown because they were rebuilt from MLflow.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def require_priority(specification: SweepSpec, submitter: Principal, settings: S
     """Check that a submitter's role allows the priority of a specification.
 
     Raises:
-        SpecError: Only an administrator may ask for it.
+        SpecError: Only an administrator may request it.
     """
-    most = settings.max_submit_priority
-    if specification.priority > most and not submitter.role.includes(Role.ADMIN):
+    highest = settings.max_submit_priority
+    if specification.priority > highest and not submitter.role.includes(Role.ADMIN):
         message = (
-            f"must be at most {most} for the role {submitter.role} (SASAM_MAX_SUBMIT_PRIORITY); "
+            f"must be at most {highest} for the role {submitter.role} (SASAM_MAX_SUBMIT_PRIORITY); "
             f"the role {Role.ADMIN} may give any"
         )
         raise SpecError([SpecProblem("priority", message, str(specification.priority))])
@@ -37,12 +37,14 @@ def require_priority(specification: SweepSpec, submitter: Principal, settings: S
 def require_room(
     session: Session, creator: str | None, settings: Settings, *, sweeps: int = 0, trials: int = 0
 ) -> None:
-    """Check that a submitter stays within the limits, and keep it so until the transaction ends.
+    """Check that a submitter stays within the limits.
+
+    The submitter's lock keeps the result valid until the transaction ends.
 
     Args:
         session: An open transaction, which holds the submitter's lock.
         creator: The submitter's name; None if unknown, which has no limits.
-        settings: The limits; 0 is none.
+        settings: The limits; 0 disables a limit.
         sweeps: Sweeps about to be stored.
         trials: Trials of these sweeps.
 
@@ -69,9 +71,9 @@ def require_room(
 
 
 def scoped_key(creator: str, idempotency_key: str) -> str:
-    """A submitter's idempotency key as it is stored: the same key of another one is another.
+    """A submitter's idempotency key as it is stored, which differs between submitters.
 
     A digest of both fits the column that earlier versions made unique for the key alone; SQLite
-    drops no such constraint without copying the table. Names of tokens hold no line break.
+    cannot drop such a constraint without copying the table. Names of tokens have no line breaks.
     """
     return hashlib.sha256(f"{creator}\n{idempotency_key}".encode()).hexdigest()

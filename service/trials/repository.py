@@ -25,7 +25,7 @@ class TrialRepository:
         self._session = session
 
     def plan(self, sweep_id: str, trials: Iterable[TrialConfig]) -> None:
-        """Store the trials of a new sweep that are known before it runs."""
+        """Store the trials of a new sweep that its specification determines."""
         positions = enumerate(trials)
         self._insert(sweep_id, {t.key: TrialIdentity.of(t, position) for position, t in positions})
 
@@ -33,8 +33,8 @@ class TrialRepository:
         """Store trials that a search has found while the sweep runs.
 
         Args:
-            sweep_id: Their sweep; of one whose trials were planned there are no others.
-            identities: By key; trials that are stored already are not changed.
+            sweep_id: Their sweep; nothing is stored if its specification determines all trials.
+            identities: By key; stored trials are not changed.
         """
         sweep = self._session.get(SweepRow, sweep_id)
         if sweep is None or sweep.specification["search"]["type"] != "tpe":
@@ -51,7 +51,7 @@ class TrialRepository:
             self._session.execute(insert(TrialRow), rows)
 
     def get(self, sweep_id: str, key: str) -> TrialRow | None:
-        """One trial; what cannot be a key does not reach the database."""
+        """One trial; None if there is none. Text that cannot be a key is not queried."""
         return self._session.get(TrialRow, (sweep_id, key)) if key.isalnum() else None
 
     def of_sweep(
@@ -67,8 +67,8 @@ class TrialRepository:
         Args:
             sweep_id: Their sweep.
             outcome: Only those with this outcome; ``running`` and ``pending`` are those without.
-            after: Only those behind this position.
-            limit: At most so many.
+            after: Only those after this position.
+            limit: Largest number of trials; None for all.
         """
         query = TrialFilter(outcome).apply(select(TrialRow), sweep_id)
         query = query.where(TrialRow.position > after)
@@ -77,17 +77,17 @@ class TrialRepository:
     def find(
         self,
         sweep_id: str,
-        wanted: TrialFilter,
+        selection: TrialFilter,
         *,
         offset: int,
         limit: int,
         best_first: bool = False,
     ) -> tuple[Sequence[TrialRow], int]:
-        """Trials that match, and how many match in all.
+        """A page of the trials that match, and the number of all that match.
 
         They come in the order of the specification, or with the best validation accuracy first.
         """
-        query = wanted.apply(select(TrialRow), sweep_id)
+        query = selection.apply(select(TrialRow), sweep_id)
         total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
         if best_first:
             accuracy = TrialRow.metrics["val_accuracy"].as_float()
@@ -96,7 +96,7 @@ class TrialRepository:
         return self._session.scalars(page).all(), total
 
     def running(self, sweep_id: str, limit: int | None = None) -> Sequence[TrialRow]:
-        """Trials that run now, the longest running first."""
+        """Running trials, the longest running first."""
         query = TrialFilter("running").apply(select(TrialRow), sweep_id)
         order = (TrialRow.started_at, TrialRow.position)
         return self._session.scalars(query.order_by(*order).limit(limit)).all()
@@ -143,7 +143,7 @@ class TrialRepository:
     def count(self, sweep_ids: Sequence[str]) -> dict[str, Counter[str]]:
         """Trials of each sweep by outcome, with ``running`` and ``pending`` for those without.
 
-        Those that a search has not found yet are pending.
+        Trials that a search has not suggested yet are pending.
         """
         started = TrialRow.mlflow_run_id.is_not(None)
         query = (
@@ -163,14 +163,14 @@ class TrialRepository:
         return counts
 
     def details(self, sweep_id: str) -> dict[str, dict[str, Any]]:
-        """What is stored of the details of each trial that has any, by key."""
+        """Stored details of the trials that have any, by key."""
         query = select(TrialRow.key, TrialRow.details).where(
             TrialRow.sweep_id == sweep_id, TrialRow.details.is_not(None)
         )
         return {key: details for key, details in self._session.execute(query) if details}
 
     def outcomes(self, sweep_id: str) -> tuple[tuple[str, int], ...]:
-        """How many trials of a sweep ended in each way; read from an index alone."""
+        """Number of trials of a sweep by outcome, without running ones; reads only an index."""
         query = (
             select(TrialRow.outcome, func.count())
             .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome.is_not(None))
@@ -180,13 +180,13 @@ class TrialRepository:
         return tuple((str(outcome), count) for outcome, count in self._session.execute(query))
 
     def record(self, sweep_id: str, key: str, values: Mapping[str, Any]) -> None:
-        """Write what its MLflow run says of a trial."""
+        """Write the columns of a trial that follow its MLflow run."""
         self.record_all(sweep_id, {key: values})
 
     def record_all(self, sweep_id: str, values_by_key: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write what their MLflow runs say of trials, the same columns of each; in one statement.
+        """Write the same columns of several trials in one statement.
 
-        Ten thousand take half a second; one by one they would hold the others up for five.
+        Ten thousand trials take half a second; one by one they would block other writers for five.
         """
         rows = [{"of_trial": key, **values} for key, values in values_by_key.items()]
         if rows:
@@ -197,7 +197,7 @@ class TrialRepository:
             )
             self._session.connection().execute(statement, rows)
 
-    def forget_unsuccessful(self, sweep_id: str) -> None:
+    def reset_unsuccessful(self, sweep_id: str) -> None:
         """Make failed and cancelled trials pending again."""
         unsuccessful = TrialRow.outcome.in_([Outcome.FAILED, Outcome.CANCELLED])
         self._session.execute(
@@ -217,18 +217,18 @@ class TrialRepository:
 
 
 _VAL_ACCURACY = func.avg(TrialRow.metrics["val_accuracy"].as_float())
-"""Of a configuration: the mean over its seeds."""
+"""Mean of a configuration over its seeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrialFilter:
-    """Which trials of a sweep; None is all.
+    """Conditions on trials of a sweep; None disables a condition.
 
     Attributes:
         status: An outcome; ``running`` and ``pending`` are trials without one.
         optimizer: A label.
-        learning_rate: Exactly this one.
-        weight_decay: Exactly this one.
+        learning_rate: The exact learning rate.
+        weight_decay: The exact weight decay.
     """
 
     status: str | None = None
@@ -246,9 +246,9 @@ class TrialFilter:
         elif self.status is not None:
             query = query.where(TrialRow.outcome == self.status)
         for column in ("optimizer", "learning_rate", "weight_decay"):
-            wanted = getattr(self, column)
-            if wanted is not None:
-                query = query.where(getattr(TrialRow, column) == wanted)
+            value = getattr(self, column)
+            if value is not None:
+                query = query.where(getattr(TrialRow, column) == value)
         return query
 
 

@@ -1,4 +1,4 @@
-"""What the API says of trials."""
+"""Schemas of trials, of the API and of the client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class TrialView(BaseModel):
     weight_decay: float
     seed: int
     status: str
-    """Its outcome; ``running`` or ``pending`` before there is one."""
+    """Its outcome; ``running`` or ``pending`` before it has one."""
     epoch: int
     """Last epoch that was recorded."""
     metrics: dict[str, float]
@@ -32,17 +32,17 @@ class TrialView(BaseModel):
     started_at: datetime | None
     ended_at: datetime | None
     mlflow: str | None
-    """Its run in MLflow's page."""
+    """Link to its run in MLflow's UI; absent before it has one."""
 
 
 class TrialDetail(TrialView):
-    """A trial with its configuration, its learning curves and, when it failed, its traceback."""
+    """A trial with its configuration, its learning curves and, if it failed, its traceback."""
 
     configuration: dict[str, Any]
     history: dict[str, list[tuple[int, float]]]
     """(epoch, value) of every metric that is measured each epoch."""
     ood_matrix: dict[str, list[float]] | None
-    """Accuracy by corruption, one entry a severity."""
+    """Accuracy by corruption, one entry per severity."""
     traceback: str | None
 
 

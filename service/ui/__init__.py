@@ -1,4 +1,4 @@
-"""The web page: rendered on the server, live by htmx, complete without JavaScript."""
+"""Web pages: rendered on the server, updated by htmx, readable without JavaScript."""
 
 from service.ui.router import STATIC, router
 

@@ -1,11 +1,16 @@
-"""Display of durations, times, names and comparisons on the page."""
+"""Text of numbers, durations, times, names and comparisons on pages."""
 
 from __future__ import annotations
 
 import math
 from datetime import datetime
 
-from service.sensitivity.number_format import curvature_label, points_label, split_label
+from service.sensitivity.number_format import (
+    accuracy_label,
+    curvature_label,
+    points_label,
+    split_label,
+)
 from service.sensitivity.schemas import PairComparison
 from workers.catalog import optimizers
 from workers.metrics import METRICS
@@ -13,16 +18,34 @@ from workers.moments import moment_text
 
 __all__ = [
     "comparison_sentence",
+    "counted",
     "duration",
+    "integer",
     "metric_title",
     "moment",
     "number",
     "optimizer_title",
+    "percentage",
 ]
 
 
+def integer(value: int) -> str:
+    """An integer with separated thousands."""
+    return f"{value:,}"
+
+
+def counted(value: int, noun: str) -> str:
+    """A number with its noun: 1 trial, 1,200 trials."""
+    return f"{integer(value)} {noun}{'' if value == 1 else 's'}"
+
+
+def percentage(fraction: float | None) -> str:
+    """A fraction in percent with its sign; a dash for None."""
+    return accuracy_label(fraction) + (" %" if fraction is not None else "")
+
+
 def duration(seconds: float | None) -> str:
-    """A duration in at most two units: 42 s, 3 min, 2 h 5 min, 3 d 4 h."""
+    """A duration in at most two units: 42 s, 3 min, 2 h 5 min, 3 d 4 h; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 90:
@@ -36,12 +59,12 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(value: datetime | None) -> str:
-    """A time to the second, in UTC."""
+    """A time to the second, in UTC; a dash for None."""
     return moment_text(value) if value else "–"
 
 
 def number(value: float | None) -> str:
-    """A number of any size: integers in full, others with three digits."""
+    """A number of any size, integers in full, others with three digits; a dash for None."""
     if value is None:
         return "–"
     if float(value).is_integer() and abs(value) < 1e15:
@@ -50,7 +73,7 @@ def number(value: float | None) -> str:
 
 
 def metric_title(key: str) -> str:
-    """``hessian_trace.ood`` as "Tr(H), ood"; with its unit."""
+    """Display name of a metric with its split and unit: ``hessian_trace.ood`` is "Tr(H), OOD"."""
     name, _, suffix = key.partition(".")
     metric = METRICS.get(name)
     if metric is None:
@@ -60,12 +83,12 @@ def metric_title(key: str) -> str:
 
 
 def optimizer_title(label: str) -> str:
-    """Display name of an optimizer; a variant has its own label."""
+    """Display name of an optimizer; the label of a variant is its own name."""
     return optimizers.title(label) if label in optimizers.entries() else label
 
 
 def comparison_sentence(pair: PairComparison) -> str:
-    """A comparison of two optimizers in one sentence."""
+    """A comparison of two optimizers in one sentence, from the side of the better one."""
     sides = [(optimizer_title(pair.a), pair.wins), (optimizer_title(pair.b), pair.losses)]
     mean = pair.mean_difference
     if mean is None:
@@ -74,11 +97,12 @@ def comparison_sentence(pair: PairComparison) -> str:
         sides.reverse()
     (better, ahead), (worse, behind) = sides
     if points_label(abs(mean)) == points_label(0):
-        gist = f"{better} and {worse} are level on average"
+        result = f"{better} and {worse} are level on average"
     else:
-        gist = f"{better} is {points_label(abs(mean))} better than {worse} on average"
+        result = f"{better} is {points_label(abs(mean))} better than {worse} on average"
     ties = f", level on {pair.ties}" if pair.ties else ""
-    counts = f"{better} ahead on {ahead}, {worse} on {behind}{ties} of {pair.n_blocks}"
+    shared = counted(pair.n_blocks, "shared configuration")
+    wins = f"{better} ahead on {ahead}, {worse} on {behind}{ties} of {shared}"
     p = pair.wilcoxon_p_holm
     if p is None:
         verdict = "too few configurations to test"
@@ -86,4 +110,4 @@ def comparison_sentence(pair: PairComparison) -> str:
         verdict = f"consistent within this sweep (p = {p:.2g})"
     else:
         verdict = f"no consistent difference within this sweep (p = {p:.2g})"
-    return f"{gist}: {counts} shared configurations; {verdict}."
+    return f"{result}: {wins}; {verdict}."

@@ -1,4 +1,4 @@
-"""Numbered pages of a list."""
+"""Numbered pages of a long list."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ __all__ = ["Paging"]
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Where a page lies in a list.
+    """The position of a page in a list.
 
     Attributes:
-        page: Its number, from 1.
-        size: Entries a page.
-        total: Entries in all.
+        page: Number of the page, from 1.
+        size: Entries per page.
+        total: Entries of the whole list.
     """
 
     page: int
@@ -28,12 +28,12 @@ class Paging:
 
     @property
     def pages(self) -> int:
-        """How many pages there are, at least one."""
+        """Number of pages, at least 1."""
         return max(1, -(-self.total // self.size))
 
     @property
     def first(self) -> int:
-        """Number of the first entry, from 1; 0 when the page is empty."""
+        """Number of the first entry, from 1; 0 if the page is empty."""
         return self.offset + 1 if self.offset < self.total else 0
 
     @property

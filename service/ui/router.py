@@ -1,4 +1,4 @@
-"""All pages, and where their static files lie."""
+"""Router of all pages, and the folder of their static files."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from pathlib import Path
 from fastapi import APIRouter
 
 from service.ui import (
+    api_docs_page,
     compare_page,
-    docs,
-    login,
-    new_sweep,
-    search_figure,
-    sweep_list,
+    login_page,
+    new_sweep_page,
+    sweep_list_page,
     sweep_page,
-    trial_pages,
+    trial_list_page,
+    trial_page,
 )
 
 __all__ = ["STATIC", "router"]
 
 STATIC = Path(__file__).parent / "static"
-"""To be mounted at ``/static``."""
+"""Folder to mount at ``/static``."""
 
 router = APIRouter(include_in_schema=False)
-for _pages in (
-    login,
-    sweep_list,
-    new_sweep,
+for _page in (
+    login_page,
+    sweep_list_page,
+    new_sweep_page,
     compare_page,
     sweep_page,
-    search_figure,
-    trial_pages,
-    docs,
+    trial_list_page,
+    trial_page,
+    api_docs_page,
 ):
-    router.include_router(_pages.router)
+    router.include_router(_page.router)

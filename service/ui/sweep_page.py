@@ -1,4 +1,4 @@
-"""The page of one sweep, its parts, its commands."""
+"""Page of one sweep: its sections, figures, events, logs and commands."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Response, status
 from fastapi.responses import RedirectResponse
 
-from service.api.dependencies import (
-    database,
-    driver_logs,
-    mlflow_gateway,
-    summary_service,
-    sweep_service,
-)
 from service.events.repository import EventRepository
-from service.execution.driver_logs import DriverLogs
-from service.external.mlflow_gateway import MlflowGateway
-from service.problems import ConflictProblem
+from service.problems import ConflictProblem, NotFoundProblem
 from service.security.csrf import require_same_origin
 from service.states import Command
-from service.storage import Database
-from service.summaries.service import SummaryService
-from service.sweeps.service import SweepService
-from service.ui import sweep_parts
-from service.ui.event_sentences import happenings
-from service.ui.new_sweep import read_form
-from service.ui.permissions import Caller
-from service.ui.rendering import PageRoute, render_page
+from service.sweeps.service import require_sweep
+from service.trials.repository import TrialRepository
+from service.ui import sweep_sections
+from service.ui.dependencies import (
+    Caller,
+    DatabaseDep,
+    DriverLogsDep,
+    FigureFormat,
+    MlflowDep,
+    SummariesDep,
+    SweepsDep,
+    Theme,
+)
+from service.ui.forms import Form
+from service.ui.labels import optimizer_title
+from service.ui.page_responses import PageRoute, figure_response, render_page
+from service.ui.search_scatter import MAX_CONFIGURATIONS, draw_search_scatter, search_records
+from service.ui.timeline import timeline
+from workers.spec import read_stored
 
 __all__ = ["router"]
 
 router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}")
 
-_LARGE_TRIALS = 1_000
-"""The results of fewer trials are worked out within a fraction of a second."""
-_LOG_LINES = 500
-_EVENTS_A_PAGE = 100
+_LARGE_SWEEP_TRIALS = 1_000
+"""The results of fewer trials are computed within a fraction of a second."""
+_MAX_LOG_LINES = 500
+_EVENTS_PER_PAGE = 100
 
 FIGURES = {
     "best": "Best configurations",
@@ -51,51 +53,45 @@ FIGURES = {
 }
 _NEEDS_GRID = ("lr-curves", "overview")
 
-
 Name = Annotated[str | None, Query(max_length=40)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the heatmaps are asked to show."""
+class _HeatmapMetric:
+    """Query parameters that select the metric of the heatmaps."""
 
     metric: Name = None
     split: Name = None
 
 
-Asked = Annotated[_Asked, Depends()]
-Form = Annotated[dict[str, str], Depends(read_form)]
-Mlflow = Annotated[MlflowGateway, Depends(mlflow_gateway)]
-Stored = Annotated[Database, Depends(database)]
-Summaries = Annotated[SummaryService, Depends(summary_service)]
-Sweeps = Annotated[SweepService, Depends(sweep_service)]
+HeatmapMetric = Annotated[_HeatmapMetric, Depends()]
 
 
 @router.get("")
 def show_sweep(
     sweep_id: str,
-    asked: Asked,
-    stored: Stored,
-    sweeps: Sweeps,
-    summaries: Summaries,
+    heatmap: HeatmapMetric,
+    database: DatabaseDep,
+    sweeps: SweepsDep,
+    summaries: SummariesDep,
     caller: Caller,
     figure: Name = None,
     whole: bool = False,
 ) -> Response:
-    """One sweep; what takes long to work out follows by itself, unless the ``whole`` is wanted."""
+    """Show a sweep; the page of a large one loads its results afterwards, unless ``whole``."""
     sweep = sweeps.get(sweep_id)
-    is_large = sweep.progress.ended > _LARGE_TRIALS
+    is_large = sweep.progress.ended > _LARGE_SWEEP_TRIALS
     is_grid = sweep.specification["search"]["type"] == "grid"
     figures = {name: FIGURES[name] for name in FIGURES if is_grid or name not in _NEEDS_GRID}
     context: dict[str, Any] = {
-        **sweep_parts.running(sweep, stored),
+        **sweep_sections.running(sweep, database),
         **(
-            sweep_parts.no_results(asked.metric, asked.split)
+            sweep_sections.results_to_load(heatmap.metric, heatmap.split)
             if is_large and not whole
-            else sweep_parts.results(sweep, stored, summaries, asked.metric, asked.split)
+            else sweep_sections.results(sweep, database, summaries, heatmap.metric, heatmap.split)
         ),
-        **sweep_parts.history(sweep, stored),
-        **sweep_parts.status(sweep, caller),
+        **sweep_sections.history(sweep, database),
+        **sweep_sections.status(sweep, caller),
     }
     return render_page(
         "sweep.html", **context, figures=figures, figure=figure or next(iter(figures))
@@ -103,74 +99,97 @@ def show_sweep(
 
 
 @router.get("/status")
-def show_status(sweep_id: str, sweeps: Sweeps, caller: Caller) -> Response:
-    """State, progress and commands."""
-    return render_page("_status.html", **sweep_parts.status(sweeps.get(sweep_id), caller))
+def show_status(sweep_id: str, sweeps: SweepsDep, caller: Caller) -> Response:
+    """Show the section with state, progress and commands."""
+    return render_page("_status.html", **sweep_sections.status(sweeps.get(sweep_id), caller))
 
 
 @router.get("/running")
-def show_running(sweep_id: str, stored: Stored, sweeps: Sweeps, mlflow: Mlflow) -> Response:
-    """Trials that run now, with their curves."""
-    return render_page("_running.html", **sweep_parts.running(sweeps.get(sweep_id), stored, mlflow))
+def show_running(
+    sweep_id: str, database: DatabaseDep, sweeps: SweepsDep, mlflow: MlflowDep
+) -> Response:
+    """Show the section with the running trials and their sparklines."""
+    context = sweep_sections.running(sweeps.get(sweep_id), database, mlflow)
+    return render_page("_running.html", **context)
 
 
 @router.get("/results")
 def show_results(
-    sweep_id: str, asked: Asked, stored: Stored, sweeps: Sweeps, summaries: Summaries
+    sweep_id: str,
+    heatmap: HeatmapMetric,
+    database: DatabaseDep,
+    sweeps: SweepsDep,
+    summaries: SummariesDep,
 ) -> Response:
-    """Heatmaps and sensitivity."""
+    """Show the section with heatmaps and sensitivity."""
     sweep = sweeps.get(sweep_id)
-    context = sweep_parts.results(sweep, stored, summaries, asked.metric, asked.split)
+    context = sweep_sections.results(sweep, database, summaries, heatmap.metric, heatmap.split)
     return render_page("_results.html", **context)
 
 
 @router.get("/history")
-def show_history(sweep_id: str, stored: Stored, sweeps: Sweeps) -> Response:
-    """What happened last."""
-    return render_page("_history.html", **sweep_parts.history(sweeps.get(sweep_id), stored))
+def show_history(sweep_id: str, database: DatabaseDep, sweeps: SweepsDep) -> Response:
+    """Show the section with the newest events."""
+    return render_page("_history.html", **sweep_sections.history(sweeps.get(sweep_id), database))
 
 
 @router.get("/events")
 def show_events(
     sweep_id: str,
-    stored: Stored,
-    sweeps: Sweeps,
+    database: DatabaseDep,
+    sweeps: SweepsDep,
     caller: Caller,
     before: Annotated[int | None, Query(ge=1, lt=2**31)] = None,
 ) -> Response:
-    """All that happened, newest first."""
+    """List all events, newest first, one page at a time."""
     sweep = sweeps.get(sweep_id)
-    with stored.snapshot() as session:
+    with database.snapshot() as session:
         events = EventRepository(session).newest(
-            sweep_id, limit=_EVENTS_A_PAGE + 1, all_trials=True, before=before
+            sweep_id, limit=_EVENTS_PER_PAGE + 1, all_trials=True, before=before
         )
-    shown = events[:_EVENTS_A_PAGE]
+    shown = events[:_EVENTS_PER_PAGE]
     return render_page(
         "events.html",
         sweep=sweep,
         caller=caller,
-        happenings=happenings(shown),
+        entries=timeline(shown),
         earlier=shown[-1].number if len(events) > len(shown) else None,
         before=before,
     )
 
 
-@router.get("/log")
-def show_log(
-    sweep_id: str, sweeps: Sweeps, logs: Annotated[DriverLogs, Depends(driver_logs)]
+@router.get("/search")
+def show_search(
+    sweep_id: str,
+    database: DatabaseDep,
+    file_format: FigureFormat = "vega-lite",
+    theme: Theme = "light",
 ) -> Response:
-    """The end of what the drivers printed."""
-    drivers = range(1, sweeps.get(sweep_id).attempt + 1)
-    found = logs.read(sweep_id, drivers, lines=_LOG_LINES)
-    texts = {f"Driver {number}": text for number, text in found if text}
-    return render_page("_log.html", texts=texts, empty="No driver has printed anything yet.")
+    """Draw the configurations of a random or TPE search."""
+    with database.snapshot() as session:
+        specification = read_stored(require_sweep(session, sweep_id).specification)
+        best = TrialRepository(session).best_configurations(sweep_id, MAX_CONFIGURATIONS)
+    if not best:
+        raise NotFoundProblem("no trial has completed yet", code="unknown-figure")
+    records = search_records(best, f"/sweeps/{sweep_id}/trials")
+    titles = [optimizer_title(label) for label in specification.labels]
+    return figure_response(draw_search_scatter(records, titles, theme), file_format)
+
+
+@router.get("/log")
+def show_log(sweep_id: str, sweeps: SweepsDep, logs: DriverLogsDep) -> Response:
+    """Show the last lines that the driver of each attempt printed."""
+    attempts = range(1, sweeps.get(sweep_id).attempt + 1)
+    found = logs.read(sweep_id, attempts, lines=_MAX_LOG_LINES)
+    texts = {f"Attempt {number}": text for number, text in found if text}
+    return render_page("_log.html", texts=texts, empty="The driver has not printed anything yet.")
 
 
 @router.post("/{command}", dependencies=[Depends(require_same_origin)])
 def command(
-    sweep_id: str, command: Command, sweeps: Sweeps, caller: Caller, form: Form
+    sweep_id: str, command: Command, sweeps: SweepsDep, caller: Caller, form: Form
 ) -> Response:
-    """Ask something of a sweep and come back to it; other code than before needs consent."""
+    """Send a command and return to the sweep; a change of the code needs the user's consent."""
     if command is Command.DELETE:
         sweeps.delete(sweep_id)
         return RedirectResponse("/", status.HTTP_303_SEE_OTHER)

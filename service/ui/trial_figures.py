@@ -1,4 +1,4 @@
-"""The curves of one trial: records from its history, then Vega-Lite."""
+"""Figures of one trial: its metrics by epoch, as records and as Vega-Lite."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from service.sensitivity.figures.figure_data import Datum
 from service.sensitivity.figures.theme import (
     OPTIMIZER_COLOURS,
     RECORDS,
-    Theme,
     theme_of,
     themed,
     titled,
@@ -18,53 +17,66 @@ from service.sensitivity.figures.theme import (
 from service.trials.schemas import TrialDetail
 from workers.metrics import METRICS
 
-__all__ = ["TRIAL_FIGURES", "draw_trial", "trial_records"]
+__all__ = ["TRIAL_FIGURES", "draw_trial_figure", "figure_title", "trial_records"]
 
 TRIAL_FIGURES = {
-    "accuracy": "Accuracy",
-    "loss": "Loss",
-    "step-size": "Step size and perturbation radius",
-}
-_METRICS = {
     "accuracy": ("train_accuracy", "val_accuracy"),
     "loss": ("train_loss", "val_loss"),
     "step-size": ("step_size", "perturbation_radius"),
 }
+"""The metrics of each figure."""
+
 _WIDTH, _HEIGHT = 270, 180
 
 
-def draw_trial(name: str, trial: TrialDetail, theme: str = "light") -> dict[str, Any] | None:
-    """The Vega-Lite specification of a trial's figure.
+def trial_records(name: str, trial: TrialDetail) -> list[Datum]:
+    """The data of a figure: one record per epoch and metric.
 
     Args:
-        name: One of ``TRIAL_FIGURES``.
-        trial: With its history.
+        name: Name of the figure; one that is not in ``TRIAL_FIGURES`` has no records.
+        trial: A trial with its history.
+    """
+    is_log = name == "step-size"
+    return [
+        {"metric": METRICS[metric].title, "epoch": epoch, "value": value}
+        for metric in TRIAL_FIGURES.get(name, ())
+        for epoch, value in trial.history.get(metric, ())
+        if not is_log or value > 0
+    ]
+
+
+def figure_title(name: str, records: list[Datum]) -> str:
+    """The title of a figure; step size and radius are named only if the trial has them."""
+    if name == "step-size":
+        return " and ".join(_metric_titles(records)).capitalize()
+    return {"accuracy": "Accuracy", "loss": "Loss"}[name]
+
+
+def draw_trial_figure(name: str, trial: TrialDetail, theme: str = "light") -> dict[str, Any] | None:
+    """The Vega-Lite specification of a figure.
+
+    Args:
+        name: Name of the figure.
+        trial: A trial with its history.
         theme: "light" or "dark".
 
     Returns:
-        None where there is no such figure or nothing to show.
+        The specification; None if there is no such figure or it would be empty.
     """
     records = trial_records(name, trial)
     if not records:
         return None
     colours = theme_of(theme)
-    return themed(_lines(name, records, colours), records, colours)
+    return themed(_lines(name, records), records, colours)
 
 
-def trial_records(name: str, trial: TrialDetail) -> list[Datum]:
-    """What a figure shows: a record an epoch and metric."""
-    log = name == "step-size"
-    return [
-        {"metric": METRICS[metric].title, "epoch": epoch, "value": value}
-        for metric in _METRICS.get(name, ())
-        for epoch, value in trial.history.get(metric, ())
-        if not log or value > 0
-    ]
+def _metric_titles(records: list[Datum]) -> list[str]:
+    return list(dict.fromkeys(str(record["metric"]) for record in records))
 
 
-def _lines(name: str, records: list[Datum], theme: Theme) -> Any:
-    """A line a metric, told apart by dashes too."""
-    titles = list(dict.fromkeys(str(record["metric"]) for record in records))
+def _lines(name: str, records: list[Datum]) -> Any:
+    """One line per metric, distinguished by colour and dashes."""
+    titles = _metric_titles(records)
     if name == "accuracy":
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~%"))
     elif name == "loss":
@@ -91,5 +103,5 @@ def _lines(name: str, records: list[Datum], theme: Theme) -> Any:
                 legend=legend,
             ),
         )
-        .properties(width=_WIDTH, height=_HEIGHT, title=titled(TRIAL_FIGURES[name], []))
+        .properties(width=_WIDTH, height=_HEIGHT, title=titled(figure_title(name, records), []))
     )

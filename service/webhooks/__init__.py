@@ -1,1 +1,1 @@
-"""Tells other services that a sweep has ended."""
+"""Webhooks: signed notifications of other services that a sweep has ended."""

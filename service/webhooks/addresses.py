@@ -1,8 +1,8 @@
-"""Connects to the addresses a webhook may have, and to no other.
+"""HTTP requests to webhooks, with a check of the addresses against private networks (SSRF).
 
-A name is resolved once, each address is checked, and the connection is made to the address that was
-checked: a name server that answers differently in between has no effect. Redirects are not
-followed, and proxies of the environment are not used.
+A name is resolved once, all its addresses are checked, and the connection is made to a checked
+address, so a name server that changes its answer in between has no effect. Redirects are not
+followed, and proxies in the environment are not used.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ _TIMEOUT_SECONDS = 10.0
 
 
 class AddressRefusedError(OSError):
-    """A webhook's name leads into a private network or to this machine."""
+    """The host of a webhook resolves to an address in a private network or to this machine."""
 
 
 def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool = False) -> int:
-    """Send a body; returns the HTTP status of the answer, whose content nobody reads.
+    """Send a body by POST and return the HTTP status; the body of the response is not read.
 
     Args:
-        url: Where to, ``http`` or ``https``.
-        body: What to send.
+        url: The URL, ``http`` or ``https``.
+        body: The body of the request.
         headers: Headers besides ``Host`` and ``Content-Length``.
-        allow_private: Whether it may lie in a private network or on this machine.
+        allow_private: Whether private networks and this machine are allowed.
 
     Raises:
-        OSError: No connection, or none that is allowed.
-        http.client.HTTPException: The answer is no HTTP.
+        AddressRefusedError: An address of the host is not allowed.
+        OSError: The connection failed.
+        http.client.HTTPException: The response is not HTTP.
     """
     parts = urlsplit(url)
     is_encrypted = parts.scheme == "https"
@@ -49,9 +50,9 @@ def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool 
             else raw
         )
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        # `Host` needs the port unless it is the scheme's own, which the class takes for http's.
-        named = parts.netloc.rpartition("@")[2]
-        connection.request("POST", target, body, {"Host": named, **headers})
+        # Given explicitly: the class would add the default port of https, which is not http's.
+        authority = parts.netloc.rpartition("@")[2]
+        connection.request("POST", target, body, {"Host": authority, **headers})
         return connection.getresponse().status
     finally:
         connection.close()
@@ -59,15 +60,20 @@ def post(url: str, body: bytes, headers: dict[str, str], *, allow_private: bool 
 
 
 def _connect(host: str, port: int, *, allow_private: bool) -> socket.socket:
-    """Connect to one of the host's addresses, all of which must be allowed."""
+    """Connect to the first reachable address of a host, all of whose addresses must be allowed.
+
+    Raises:
+        AddressRefusedError: An address is not allowed.
+        OSError: No address is reachable.
+    """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [(family, target) for family, _, _, _, target in found]
     for _, target in addresses:
         address = ip_address(str(target[0]).partition("%")[0])
         if not allow_private and not is_public(address):
             raise AddressRefusedError(
-                f"{host} is {address}, which is not an address of the internet; the operator "
-                "allows private ones with SASAM_WEBHOOK_PRIVATE_ADDRESSES=true"
+                f"{host} has the address {address}, which is not public; the operator "
+                "allows private addresses with SASAM_WEBHOOK_PRIVATE_ADDRESSES=true"
             )
     failure: OSError = OSError(f"{host} has no address")
     for family, target in addresses:

@@ -1,11 +1,11 @@
-"""Tells the operator's webhooks that sweeps have ended.
+"""Delivery of notifications that sweeps have ended to the operator's webhooks.
 
-    note      a row for each ended sweep and URL that has none
-    claim     attempts + 1, due later           where nobody else has claimed it
-    send      2xx: delivered     410 or too often: given up     else: again when it is due
+    enqueue   add one row per ended sweep and URL
+    claim     count the attempt and set the time of the next one, by compare-and-set
+    send      2xx: delivered; 410 or last attempt: given up; else: next attempt when due
 
-Everything is in the database: a message survives restarts, and of several services one sends it. A
-service that dies while it sends leaves a claimed message that is sent again: receivers know
+All state is in the database: messages survive restarts, and only one of several services sends
+each. If a service dies while sending, the message is sent again; receivers recognise repeated
 messages by ``webhook-id``.
 """
 
@@ -33,28 +33,30 @@ from service.trials.repository import TrialRepository
 from service.webhooks.addresses import post
 from service.webhooks.signature import signed_headers, signing_key
 
-__all__ = ["PAUSES_SECONDS", "TOLD_OF_PAST", "Webhooks", "read_key"]
+__all__ = ["NOTICE_PERIOD", "PAUSES_SECONDS", "Webhooks", "read_key"]
 
 log = logging.getLogger(__name__)
 
 PAUSES_SECONDS = (10, 60, 300, 1800, 7200, 21600, 43200)
-"""Pauses after each failed try but the last: about a day in all."""
+"""Pauses after each failed attempt but the last; about a day in total."""
 
-_LOOK_EVERY_SECONDS = 2.0
-TOLD_OF_PAST = timedelta(days=1)
+NOTICE_PERIOD = timedelta(days=1)
+"""Only sweeps that ended within this period are notified."""
+
+_POLL_SECONDS = 2.0
 _GONE = 410
 _KEY_VARIABLE = "SASAM_WEBHOOK_SECRET_FILE"
 
 
 class Webhooks:
-    """Delivers in a thread of its own.
+    """Delivers notifications in a thread.
 
     Args:
-        database: Sweeps and messages.
-        settings: URLs and the key.
+        database: The database with sweeps and messages.
+        settings: The service's settings: URLs, file with the signing key.
 
     Raises:
-        SecretFileError: There are URLs and no key to sign with.
+        SecretFileError: URLs are set, but no signing key.
     """
 
     def __init__(self, database: Database, settings: Settings) -> None:
@@ -66,19 +68,19 @@ class Webhooks:
         self._thread = threading.Thread(target=self._loop, name="webhooks", daemon=True)
 
     def start(self) -> None:
-        """Start delivering, if there is anyone to tell."""
+        """Start the thread, if URLs are set."""
         if self._urls:
             self._thread.start()
 
     def stop(self) -> None:
-        """End after the message that is being sent."""
+        """Stop the thread after the message that is being sent."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
 
     def deliver(self) -> int:
-        """Note what has ended, send what is due; returns how many messages were sent."""
-        self._note()
+        """Enqueue messages, send those that are due; return the number delivered."""
+        self._enqueue()
         with self._database.snapshot() as session:
             query = select(DeliveryRow).where(DeliveryRow.due_at <= datetime.now(UTC))
             due = session.scalars(query.order_by(DeliveryRow.due_at)).all()
@@ -90,25 +92,26 @@ class Webhooks:
         return sent
 
     def _loop(self) -> None:
-        while not self._stopping.wait(_LOOK_EVERY_SECONDS):
+        """Deliver periodically until ``stop``."""
+        while not self._stopping.wait(_POLL_SECONDS):
             try:
                 self.deliver()
             except SQLAlchemyError as error:
-                log.warning("webhooks wait: %s", first_line(error))
+                log.warning("webhooks wait for the database: %s", first_line(error))
             except Exception:
-                log.exception("webhooks failed; the next look tries again")
+                log.exception("delivery of webhooks failed; it is tried again")
 
-    def _note(self) -> None:
-        """Store a message for each sweep that has ended since yesterday and each URL."""
-        since = datetime.now(UTC) - TOLD_OF_PAST
+    def _enqueue(self) -> None:
+        """Store one message per URL and sweep that ended recently."""
+        since = datetime.now(UTC) - NOTICE_PERIOD
         for url in self._urls:
-            is_noted = exists().where(
+            is_enqueued = exists().where(
                 DeliveryRow.sweep_id == SweepRow.sweep_id,
                 DeliveryRow.ended_at == SweepRow.ended_at,
                 DeliveryRow.url == url,
             )
             query = select(SweepRow).where(
-                SweepRow.state.in_(TERMINAL), SweepRow.ended_at >= since, ~is_noted
+                SweepRow.state.in_(TERMINAL), SweepRow.ended_at >= since, ~is_enqueued
             )
             with self._database.snapshot() as session:
                 ended = [(row, _message(session, row)) for row in session.scalars(query).all()]
@@ -116,6 +119,7 @@ class Webhooks:
                 self._add(row, url, body)
 
     def _add(self, row: SweepRow, url: str, body: str) -> None:
+        """Store a message that is due now, unless another service has stored it."""
         now = datetime.now(UTC)
         try:
             with self._database.transaction() as session:
@@ -131,10 +135,10 @@ class Webhooks:
                     )
                 )
         except IntegrityError:
-            pass  # another service was faster
+            pass  # another service has stored it
 
     def _claim(self, row: DeliveryRow) -> bool:
-        """Count a try before it is made, so that no other service makes it too."""
+        """Count an attempt before it is made; False if another service has claimed it."""
         pause = PAUSES_SECONDS[min(row.attempts, len(PAUSES_SECONDS) - 1)]
         statement = (
             update(DeliveryRow)
@@ -145,7 +149,7 @@ class Webhooks:
             return cast(CursorResult[Any], session.execute(statement)).rowcount == 1
 
     def _send(self, row: DeliveryRow) -> bool:
-        """Try once; returns whether it was delivered."""
+        """Send a message once; return whether it was delivered."""
         body = row.body.encode()
         now = datetime.now(UTC)
         message_id = f"sasam-{row.sweep_id}-{row.number}"
@@ -162,7 +166,7 @@ class Webhooks:
                 return True
             reason, is_last = f"answered {status}", is_last or status == _GONE
         log.warning(
-            "webhook for sweep %s: try %d failed%s: %s",
+            "webhook for sweep %s: attempt %d failed%s: %s",
             row.sweep_id,
             row.attempts + 1,
             ", given up" if is_last else "",
@@ -172,6 +176,7 @@ class Webhooks:
         return False
 
     def _settle(self, row: DeliveryRow, **values: Any) -> None:
+        """Store the result of an attempt."""
         with self._database.transaction() as session:
             session.execute(
                 update(DeliveryRow).where(DeliveryRow.number == row.number).values(**values)
@@ -179,10 +184,10 @@ class Webhooks:
 
 
 def read_key(settings: Settings) -> bytes:
-    """The key that signs messages; empty where nobody is told anything.
+    """Read the signing key; empty if no URLs are set.
 
     Raises:
-        SecretFileError: There are URLs and no key.
+        SecretFileError: URLs are set, but no signing key.
     """
     if not settings.webhook_urls:
         return b""
@@ -194,7 +199,7 @@ def read_key(settings: Settings) -> bytes:
 
 
 def _message(session: Session, row: SweepRow) -> str:
-    """What is told of a sweep's end."""
+    """The JSON of the notification that a sweep has ended."""
     ended_at = row.ended_at.isoformat() if row.ended_at else None
     counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
     return json.dumps(

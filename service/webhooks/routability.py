@@ -1,8 +1,8 @@
-"""Which addresses are the internet's: globally routable unicast, wherever an IPv4 address leads.
+"""Public addresses: globally routable unicast, including embedded IPv4 addresses.
 
-An IPv6 address that embeds an IPv4 address is judged by the latter, because a translator or tunnel
+For an IPv6 address that embeds an IPv4 address the latter decides, because a translator or tunnel
 on the way delivers to it. The tables are IANA's special-purpose address registries (RFC 6890) as of
-2025, and not ``ipaddress.is_global``, whose answers differ between releases of Python.
+2025; the results of ``ipaddress.is_global`` differ between releases of Python.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SPECIAL_IPV4 = tuple(
     )
 )
 _UNICAST = IPv6Network("2000::/3")
-"""All that IANA allocates to networks; loopback, local, mapped and multicast lie elsewhere."""
+"""The range that IANA allocates to networks; it has no loopback, local or multicast address."""
 _SPECIAL_IPV6 = tuple(
     IPv6Network(network)
     for network in (
@@ -50,12 +50,12 @@ _ISATAP = 0x5EFE  # RFC 5214: an interface identifier 0[02]00:5efe and an IPv4 a
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address is globally routable unicast, and so is every IPv4 address in it."""
+    """Whether an address and the IPv4 addresses embedded in it are globally routable unicast."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_IPV4)
     if address.scope_id is not None:
         return False
-    if address.ipv4_mapped is not None:  # the connection is one of IPv4
+    if address.ipv4_mapped is not None:  # the operating system connects by IPv4
         return is_public(address.ipv4_mapped)
     if address in _NAT64:
         return is_public(_last_ipv4(address))

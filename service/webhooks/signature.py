@@ -1,12 +1,12 @@
-"""Signatures of webhooks by the Standard Webhooks specification, for which there are libraries.
+"""Signatures of webhooks by the Standard Webhooks specification.
 
     webhook-signature: v1,base64(HMAC-SHA256(key, "ID.TIMESTAMP.BODY"))
 
 A receiver computes the signature itself, compares in constant time, and rejects timestamps that are
 minutes old; the id is the same for each attempt to deliver a message.
 
-The package ``standardwebhooks`` would replace only the two lines of the HMAC: it takes every secret
-for base64, so that secrets in plain text would still have to be read here.
+The package ``standardwebhooks`` would replace only the two lines of the HMAC: it decodes every
+secret as base64, so secrets in plain text would still need the code below.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PREFIX = "whsec_"
 
 
 def signing_key(secret: str) -> bytes:
-    """The key of a secret: the base64 after ``whsec_``, else the bytes of the secret."""
+    """The signing key: the decoded base64 after ``whsec_``, else the bytes of the secret."""
     if secret.startswith(_PREFIX):
         try:
             return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
@@ -31,7 +31,7 @@ def signing_key(secret: str) -> bytes:
 
 
 def signed_headers(key: bytes, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Headers with which a receiver verifies sender, time and integrity of a message."""
+    """Headers by which a receiver verifies sender, time and integrity of a message."""
     signed = f"{message_id}.{timestamp}.".encode() + body
     signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()
     return {

@@ -26,11 +26,11 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
-from workers.batches import DeviceData, TrialData
 from workers.datasets import ImageSet
 from workers.models import build_model
 from workers.spec import ModelSpec, validate_spec
 from workers.training import Trial
+from workers.trial_data import DeviceData, TrialData
 
 WORKLOADS = {
     "digits, cnn-tiny": ("digits", "cnn-tiny", 64, "none"),

@@ -21,9 +21,9 @@ import timm
 import torch
 from PIL import Image
 
-from workers.batches import DeviceData, load_data
 from workers.spec import SpecError, validate_spec
 from workers.training import preflight, run_trial
+from workers.trial_data import DeviceData, load_trial_data
 
 NETWORKS: dict[str, dict[str, Any]] = {
     name: {}
@@ -98,15 +98,17 @@ def survey(name: str) -> str:
         except SpecError as error:
             reason = " ".join("; ".join(problem.message for problem in error.problems).split())
             return f"| `{name}` | {shown} | | refused: {reason.replace('|', '/')[:240]} |"
-        data = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=data_dir / "cache")
+        data = load_trial_data(
+            spec.dataset, spec.ood, data_dir=data_dir, cache_dir=data_dir / "cache"
+        )
         device_data = DeviceData(data, torch.device("cpu"))
         (record,) = run_trial(spec.trials[0], device_data)
-        method = facts["hessian_method"]
+        method = facts.hessian_method
         if record["outcome"] != "completed" or "hessian_trace.validation" not in record:
             method += f", but the trial {record['outcome']}"
         elif record["hessian_by_differences.validation"] != (method == "differences"):
             method += ", but the trial took the other"
-        return f"| `{name}` | {shown} | {facts['parameters']:,} | {method} |"
+        return f"| `{name}` | {shown} | {facts.parameters:,} | {method} |"
 
 
 def _write_images(folder: Path) -> None:

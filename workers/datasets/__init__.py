@@ -1,12 +1,12 @@
 """Labelled images: data sets by name, splits, corrupted test sets.
 
-NumPy only. Arrays lie on disk once a machine and are mapped into every process that reads them.
+Arrays are NumPy's, stored once per machine and mapped into every process that reads them.
 """
 
 from __future__ import annotations
 
-from workers.datasets.cells import Cell
 from workers.datasets.corrupted import CorruptedSet, corrupted_test_set
+from workers.datasets.corruption_cells import CorruptionCell
 from workers.datasets.dataset import ImageDataset, ImageSet
 from workers.datasets.errors import (
     DamagedDataError,
@@ -21,8 +21,8 @@ from workers.datasets.load import cache_folder, load_dataset
 from workers.datasets.splits import Splits, split, stratified_subset
 
 __all__ = [
-    "Cell",
     "CorruptedSet",
+    "CorruptionCell",
     "DamagedDataError",
     "DatasetError",
     "ImageDataset",

@@ -1,7 +1,7 @@
-"""Arrays on disk, written once a machine and mapped into every process that reads them.
+"""Cache of arrays: written once per machine, mapped into every process that reads them.
 
 An entry is a folder of ``.npy`` files. It is filled under another name while a file lock is held,
-then renamed: an entry that exists is whole, and processes that start together build it once.
+then renamed: an entry that exists is complete, and concurrent processes build it once.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ __all__ = ["build_once", "locked", "map_array", "open_or_rebuild", "require_spac
 
 _Entry = TypeVar("_Entry")
 
-_SPARE_BYTES = 64 * 2**20  # left free beside what is written
+_SPARE_BYTES = 64 * 2**20  # left free besides the data
 
 
 def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """Return ``folder``, filled by the first process that asks for it."""
+    """Return ``folder``, filled by the first process that needs it."""
     if folder.is_dir():
         return folder
     with locked(folder):
@@ -46,14 +46,14 @@ def build_once(folder: Path, fill: Callable[[Path], None]) -> Path:
 def open_or_rebuild(
     folder: Path, fill: Callable[[Path], None], open_entry: Callable[[Path], _Entry]
 ) -> _Entry:
-    """Open an entry, built if absent, and built again if it is damaged.
+    """Open an entry; build it if it is missing or damaged.
 
-    A full disk or a power failure can cut files short; an entry can always be made again.
+    A full disk or a power failure can truncate files.
 
     Args:
         folder: The entry.
-        fill: Writes it to the folder given.
-        open_entry: Opens it; raises ValueError, KeyError or OSError if it is damaged.
+        fill: Writes the entry to the given folder.
+        open_entry: Opens the entry; raises ValueError, KeyError or OSError if it is damaged.
     """
     build_once(folder, fill)
     try:
@@ -65,10 +65,10 @@ def open_or_rebuild(
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock that belongs to ``path``; the system frees it when its process dies.
+    """Hold the lock of ``path``; the system releases it if the process dies.
 
     Raises:
-        MissingDataError: Its folder cannot be made or written.
+        MissingDataError: Its folder cannot be created or written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,12 +87,11 @@ def locked(path: Path) -> Iterator[None]:
 def map_array(path: Path) -> npt.NDArray[Any]:
     """Map a ``.npy`` file: pages are shared between processes, writes stay private.
 
-    Copy-on-write rather than read-only, because PyTorch takes no read-only arrays without a
-    warning.
+    Copy-on-write instead of read-only, because PyTorch warns about read-only arrays.
 
     Raises:
-        ValueError: The file is cut short or is no array.
-        FileNotFoundError: There is none.
+        ValueError: The file is truncated or not an array.
+        FileNotFoundError: The file does not exist.
     """
     try:
         array: npt.NDArray[Any] = np.load(path, mmap_mode="c", allow_pickle=False).view(np.ndarray)
@@ -102,7 +101,7 @@ def map_array(path: Path) -> npt.NDArray[Any]:
 
 
 def save_array(path: Path, array: npt.NDArray[Any]) -> None:
-    """Write a ``.npy`` file through to the disk."""
+    """Write a ``.npy`` file and flush it to the disk."""
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)
         file.flush()
@@ -110,10 +109,10 @@ def save_array(path: Path, array: npt.NDArray[Any]) -> None:
 
 
 def require_space(folder: Path, needed_bytes: int, *, key: str) -> None:
-    """Check that ``folder``'s disk can take so much.
+    """Check that the disk of ``folder`` has enough space.
 
     Raises:
-        InsufficientSpaceError: It cannot.
+        InsufficientSpaceError: It has not.
     """
     existing = folder.absolute()
     while not existing.exists():

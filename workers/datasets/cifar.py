@@ -9,37 +9,37 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from workers.datasets.archives import CIFAR10, CIFAR100, Archive
 from workers.datasets.dataset import ImageDataset, ImageSet
+from workers.datasets.dataset_source import DatasetSource, require_known_options
 from workers.datasets.errors import DamagedDataError
-from workers.datasets.records import CIFAR10, CIFAR100, Record
-from workers.datasets.source import Source, reject_options
 from workers.datasets.verify import verify
 
 __all__ = ["cifar", "cifar10", "cifar100"]
 
 
-def cifar10(options: Mapping[str, Any], data_dir: Path) -> Source:
+def cifar10(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
     """Return 60,000 colour images of 32 × 32 pixels in ten classes (Krizhevsky 2009)."""
-    reject_options("cifar10", options, allowed=())
+    require_known_options("cifar10", options, allowed=())
     return cifar(CIFAR10, data_dir, label_key="labels", names_key="label_names")
 
 
-def cifar100(options: Mapping[str, Any], data_dir: Path) -> Source:
+def cifar100(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
     """Return 60,000 colour images of 32 × 32 pixels in 100 classes (Krizhevsky 2009)."""
-    reject_options("cifar100", options, allowed=())
+    require_known_options("cifar100", options, allowed=())
     return cifar(CIFAR100, data_dir, label_key="fine_labels", names_key="fine_label_names")
 
 
-def cifar(record: Record, data_dir: Path, *, label_key: str, names_key: str) -> Source:
-    """Return the images of a record's folder; its files are named as in the record, in order."""
+def cifar(archive: Archive, data_dir: Path, *, label_key: str, names_key: str) -> DatasetSource:
+    """Return the images of an archive's folder; its files are named as in the archive, in order."""
 
     def build() -> ImageDataset:
-        folder = verify(record, data_dir, key="dataset.name")
-        *train_files, test_file, names_file = record.files
+        folder = verify(archive, data_dir, key="dataset.name")
+        *train_files, test_file, names_file = archive.files
         train = [_read_batch(folder / name, label_key) for name in train_files]
         test = _read_batch(folder / test_file, label_key)
         return ImageDataset.from_arrays(
-            record.name,
+            archive.name,
             np.concatenate([batch.images for batch in train]),
             np.concatenate([batch.labels for batch in train]),
             test.images,
@@ -47,7 +47,7 @@ def cifar(record: Record, data_dir: Path, *, label_key: str, names_key: str) -> 
             tuple(_read(folder / names_file)[names_key]),
         )
 
-    return Source(" ".join((record.name, *record.files.values())), build)
+    return DatasetSource(" ".join((archive.name, *archive.files.values())), build)
 
 
 def _read_batch(path: Path, label_key: str) -> ImageSet:

@@ -1,7 +1,7 @@
-"""The corrupted test set: CIFAR-10-C's official files, or the same made here for any data set.
+"""The corrupted test set: official files of CIFAR-10-C, or corruptions generated for any data set.
 
-Files lie on disk once a machine and are mapped; what is missing is made by the first process that
-needs it, while the others wait.
+Files are stored once per machine and mapped. The first process that needs missing files generates
+them, while others wait.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 from workers.corruptions import corrupt
 from workers.corruptions.constants import GENERATOR_VERSION, MIN_SIDE_PIXELS
+from workers.datasets.archives import CIFAR10_C
 from workers.datasets.cache import locked, map_array
-from workers.datasets.cells import Cell, Progress, require_cells, write_cells
+from workers.datasets.corruption_cells import CorruptionCell, Progress, require_cells, write_cells
 from workers.datasets.dataset import ImageDataset, Images, ImageSet, Labels
 from workers.datasets.errors import DamagedDataError, InvalidRequestError, system_errors
-from workers.datasets.records import CIFAR10_C
 from workers.datasets.splits import Indices, quotas, stratified_indices
 from workers.datasets.verify import verify
 
@@ -34,22 +34,22 @@ class CorruptedSet:
 
     Args:
         cells: The images of each cell, uint8 (n, height, width, channels), mapped; corruption by
-            corruption, severities in the order asked for.
-        labels: int64, shape (n,): those of every cell.
-        source: Whose pixels they are.
-        fingerprint: SHA-256 of all that fixes the pixels.
+            corruption, severities in the requested order.
+        labels: int64, shape (n,), the same for every cell.
+        source: Whether the pixels are official or generated.
+        fingerprint: SHA-256 of everything that determines the pixels.
     """
 
-    cells: Mapping[Cell, Images]
+    cells: Mapping[CorruptionCell, Images]
     labels: Labels
     source: Literal["official", "generated"]
     fingerprint: str
 
     def images(self, corruption: str, severity: int) -> Images:
         """Return the images of one cell."""
-        return self.cells[Cell(corruption, severity)]
+        return self.cells[CorruptionCell(corruption, severity)]
 
-    def __iter__(self) -> Iterator[tuple[Cell, Images]]:
+    def __iter__(self) -> Iterator[tuple[CorruptionCell, Images]]:
         return iter(self.cells.items())
 
     def __len__(self) -> int:
@@ -58,13 +58,13 @@ class CorruptedSet:
     def stratified_subset(self, size: int, *, seed: int) -> ImageSet:
         """Return a fixed subset, balanced over classes, corruptions and severities at once.
 
-        Items sorted by class are dealt to the cells like cards: the cells' sizes differ by at most
-        one, and so does each class's share of the cells. Which images stand for a class in a cell
-        is drawn for each cell anew.
+        Items sorted by class are dealt to the cells like cards: the sizes of cells, and the numbers
+        of images of a class per cell, differ by at most one. The images of a class are drawn
+        independently for each cell.
 
         Args:
-            size: Number of images; all cells whole where it exceeds them.
-            seed: Fixes the choice.
+            size: Number of images; all images if it exceeds their number.
+            seed: Seed of the choice.
 
         Raises:
             InvalidRequestError: ``size`` is not positive.
@@ -103,24 +103,24 @@ def corrupted_test_set(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> CorruptedSet:
-    """Return the test images of a data set under corruptions; make what is not there yet.
+    """Return the corrupted test images of a data set; generate missing ones.
 
     Args:
-        dataset: Whose test images.
+        dataset: The data set whose test images are corrupted.
         corruptions: Names from `workers.corruptions.CORRUPTIONS`.
         severities: From 1 to 5.
-        images: Corrupt so many test images, class-balanced; all by default.
-        seed: Fixes that choice and the random draws of the corruptions.
-        cache_dir: Where generated images are kept.
-        data_dir: Where the official files lie, in ``CIFAR-10-C``.
-        source: The official files, images made here, or the official files where they are there
+        images: Number of test images to corrupt, class-balanced; by default all.
+        seed: Seed of that choice and of the corruptions.
+        cache_dir: Folder of generated images.
+        data_dir: Folder that contains ``CIFAR-10-C`` with the official files.
+        source: The official files, generated images, or the official files if they exist
             (``cifar10`` only).
-        workers: Threads that generate; as many as the process has processors by default.
+        workers: Number of threads; by default the number of processors.
         progress: Called with the images generated and their total.
 
     Raises:
-        DatasetError: A name or number does not exist, an official file is missing or damaged, or
-            the disk is too small.
+        DatasetError: A corruption or severity is unknown, an official file is missing or damaged,
+            or the disk is too small.
     """
     cells = require_cells(corruptions, severities)
     chosen = None
@@ -147,7 +147,7 @@ def corrupted_test_set(
         )
     numbers = np.arange(len(labels)) if chosen is None else chosen
 
-    def make(cell: Cell, span: slice) -> Images:
+    def make(cell: CorruptionCell, span: slice) -> Images:
         part = numbers[span]
         return corrupt(dataset.test_images[part], *cell, seed=seed, indices=part)
 
@@ -158,7 +158,7 @@ def corrupted_test_set(
 
 
 def _use_official(source: str, dataset: ImageDataset, data_dir: Path | None) -> bool:
-    """Return whether the official files are to be used."""
+    """Return whether to use the official files."""
     if source == "official" and dataset.name != "cifar10":
         raise InvalidRequestError(
             "ood.source", f"{dataset.name} has no official files", "set auto or generated"
@@ -168,8 +168,8 @@ def _use_official(source: str, dataset: ImageDataset, data_dir: Path | None) -> 
 
 
 def _official_cells(
-    dataset: ImageDataset, cells: list[Cell], data_dir: Path | None
-) -> dict[Cell, Images]:
+    dataset: ImageDataset, cells: list[CorruptionCell], data_dir: Path | None
+) -> dict[CorruptionCell, Images]:
     """Return the published images; severity s is rows [n (s - 1), n s) of a corruption's file."""
     names = dict.fromkeys(cell.corruption for cell in cells)
     files = [*(f"{name}.npy" for name in names), "labels.npy"]
@@ -187,27 +187,27 @@ def _official_cells(
 
 def _cached(
     folder: Path,
-    cells: list[Cell],
-    make: Callable[[Cell, slice], Images],
+    cells: list[CorruptionCell],
+    make: Callable[[CorruptionCell, slice], Images],
     shape: tuple[int, int, int, int],
     workers: int | None,
     progress: Progress | None,
-) -> dict[Cell, Images]:
-    """Return the cells from a cache folder, where one process makes those that are missing."""
+) -> dict[CorruptionCell, Images]:
+    """Return the cells from a cache folder; one process generates missing ones."""
     with suppress(OSError, ValueError):
         return _mapped(folder, cells)
     with locked(folder):
         for cell in cells:
             try:
                 _mapped(folder, [cell])
-            except (OSError, ValueError):  # absent, or cut short by a power failure
+            except (OSError, ValueError):  # missing, or truncated by a power failure
                 (folder / cell.file).unlink(missing_ok=True)
         for _ in write_cells(folder, cells, make, shape, workers=workers, progress=progress):
             pass
     return _mapped(folder, cells)
 
 
-def _mapped(folder: Path, cells: list[Cell]) -> dict[Cell, Images]:
+def _mapped(folder: Path, cells: list[CorruptionCell]) -> dict[CorruptionCell, Images]:
     """Return cells mapped from their files."""
     return {cell: map_array(folder / cell.file) for cell in cells}
 

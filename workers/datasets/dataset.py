@@ -1,4 +1,4 @@
-"""A data set of labelled images in memory or mapped from disk, checked once when it is made."""
+"""Data set of labelled images, in memory or mapped from disk, validated when created."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from workers.datasets.cache import map_array, require_space, save_array
+from workers.datasets.doubtful_images import describe_doubtful_images
 from workers.datasets.errors import DamagedDataError
-from workers.datasets.findings import findings
 
 __all__ = ["ImageDataset", "ImageSet", "Images", "Labels"]
 
@@ -41,7 +41,7 @@ class ImageSet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageDataset:
-    """Training and test images of one size; make it with `from_arrays`, which checks.
+    """Training and test images of one size; created by `from_arrays`, which validates them.
 
     Args:
         name: Its name in a specification.
@@ -50,10 +50,10 @@ class ImageDataset:
         test_images: As the training images.
         test_labels: As the training labels.
         classes: Names of the classes by label.
-        mean: Of each channel over the training images, pixels in [0, 1].
+        mean: Mean of each channel over the training images, pixels in [0, 1].
         std: Standard deviation, likewise.
         fingerprint: SHA-256 of the arrays and class names.
-        notes: What a user should know of the data before trusting results on them, in sentences.
+        notes: Sentences about the data that a user should know.
     """
 
     name: str
@@ -78,9 +78,9 @@ class ImageDataset:
         classes: tuple[str, ...],
         notes: tuple[str, ...] = (),
     ) -> ImageDataset:
-        """Check the arrays and compute what follows from them.
+        """Validate the arrays; compute moments, fingerprint and notes.
 
-        Images of a single colour, repeated images and test images that are training images too
+        Images of a single colour, repeated images and test images that are also training images
         add to the notes.
 
         Raises:
@@ -103,7 +103,7 @@ class ImageDataset:
         )
         mean, std = _channel_moments(train_images)
         fingerprint = _fingerprint(arrays, classes)
-        found = findings(*arrays)
+        found = describe_doubtful_images(*arrays)
         return cls(name, *arrays, classes, mean, std, fingerprint, (*notes, *found))
 
     @property
@@ -117,7 +117,7 @@ class ImageDataset:
         return ImageSet(self.test_images, self.test_labels)
 
     def save(self, folder: Path) -> None:
-        """Write the data set to an existing folder, to be opened by `open`."""
+        """Write the data set to an existing folder, for `open`."""
         size = self.train_images.nbytes + self.test_images.nbytes
         require_space(folder, size, key="dataset.name")
         for array in _ARRAYS:
@@ -162,7 +162,7 @@ def _check(
     labels: npt.NDArray[Any],
     classes: tuple[str, ...],
 ) -> None:
-    """Raise DamagedDataError unless images and labels are what a data set holds."""
+    """Raise DamagedDataError if types, shapes or labels are wrong."""
     problem = None
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] not in (1, 3):
         problem = (
@@ -172,7 +172,7 @@ def _check(
     elif labels.dtype.kind not in "iu" or labels.shape != (len(images),) or not len(images):
         problem = (
             f"{len(images)} {part} images have {labels.dtype} labels of shape {labels.shape}",
-            "give one integer label an image, and at least one image",
+            "give one integer label per image, and at least one image",
         )
     elif labels.min() < 0 or labels.max() >= len(classes):
         problem = (
@@ -184,7 +184,7 @@ def _check(
 
 
 def _channel_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of each channel, exactly, from the counts of the 256 values."""
+    """Return the exact mean and deviation of each channel, from the counts of the 256 values."""
     values = np.arange(256) / 255
     means, deviations = [], []
     for channel in range(images.shape[-1]):
@@ -192,12 +192,12 @@ def _channel_moments(images: Images) -> tuple[tuple[float, ...], tuple[float, ..
         mean = np.average(values, weights=counts)
         means.append(float(mean))
         deviation = np.sqrt(np.average((values - mean) ** 2, weights=counts))
-        deviations.append(float(max(deviation, 1 / 255)))  # a constant channel divides by no zero
+        deviations.append(float(max(deviation, 1 / 255)))  # never 0
     return tuple(means), tuple(deviations)
 
 
 def _fingerprint(arrays: tuple[npt.NDArray[Any], ...], classes: tuple[str, ...]) -> str:
-    """Return the SHA-256 of all content."""
+    """Return the SHA-256 of arrays and class names."""
     digest = hashlib.sha256(json.dumps(classes).encode())
     for array in arrays:
         digest.update(repr((array.dtype.str, array.shape)).encode())

@@ -1,4 +1,4 @@
-"""scikit-learn's hand-written digits: real data that every installation carries."""
+"""scikit-learn's hand-written digits: real data in every installation."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 import numpy as np
 
 from workers.datasets.dataset import ImageDataset
-from workers.datasets.source import Source, reject_options
+from workers.datasets.dataset_source import DatasetSource, require_known_options
 from workers.datasets.splits import hold_out
 
 __all__ = ["digits"]
 
 _TEST_IMAGES = 500
 _SPLIT_SEED = 0
-_VERSION = 1  # rises when the split or the scaling changes
+_VERSION = 1  # increased when the split or the scaling changes
 
 
-def digits(options: Mapping[str, Any], data_dir: Path) -> Source:
-    """Return 1,797 grey 8 × 8 images in ten classes, 500 of them for the test, class-balanced.
+def digits(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
+    """Return 1,797 grey 8 × 8 images in ten classes, 500 of them test images, class-balanced.
 
     Source: Alpaydin & Kaynak 1998, UCI "Optical Recognition of Handwritten Digits" (its test
     part), as ``sklearn.datasets.load_digits``; 0 .. 16 scaled to 0 .. 255.
     """
     del data_dir
-    reject_options("digits", options, allowed=())
-    return Source(f"digits-{_VERSION}", _build)
+    require_known_options("digits", options, allowed=())
+    return DatasetSource(f"digits-{_VERSION}", _build)
 
 
 def _build() -> ImageDataset:
     """Read the digits from scikit-learn."""
-    from sklearn.datasets import load_digits  # takes a second or two; the cache saves it
+    from sklearn.datasets import load_digits  # slow to import, and needed only without a cache
 
     bunch = load_digits()
     images = np.rint(bunch.images[..., None] * (255 / 16)).astype(np.uint8)

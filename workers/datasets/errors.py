@@ -1,10 +1,10 @@
-"""What can be wrong with data, found before any trial starts.
+"""Errors of data sets, raised before any trial starts.
 
 DatasetError
-├── MissingDataError        a file or folder is not there
+├── MissingDataError        a file or folder is missing
 ├── DamagedDataError        a file fails its check: size, checksum, shape, labels
-├── InvalidRequestError     a setting asks for what the data set does not have
-└── InsufficientSpaceError  the disk is too small for what would be written
+├── InvalidRequestError     a setting requests something that does not exist
+└── InsufficientSpaceError  the disk is too small
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class DatasetError(Exception):
     """Data that cannot be used.
 
     Args:
-        key: The setting of the specification that led here, such as ``dataset.kwargs.path``.
-        problem: What is wrong, with the value got.
-        remedy: What to do about it.
+        key: The setting that caused the error, such as ``dataset.kwargs.path``.
+        problem: What is wrong, with the value.
+        remedy: How to correct it.
     """
 
     def __init__(self, key: str, problem: str, remedy: str) -> None:
@@ -53,7 +53,7 @@ class DatasetError(Exception):
 
 
 class MissingDataError(DatasetError):
-    """A file or folder is not there."""
+    """A file or folder is missing."""
 
 
 class DamagedDataError(DatasetError):
@@ -61,7 +61,7 @@ class DamagedDataError(DatasetError):
 
 
 class InvalidRequestError(DatasetError):
-    """A setting asks for what does not exist."""
+    """A setting requests something that does not exist."""
 
 
 class InsufficientSpaceError(DatasetError):
@@ -70,15 +70,15 @@ class InsufficientSpaceError(DatasetError):
 
 @contextmanager
 def system_errors(key: str, what: str) -> Iterator[None]:
-    """Raise errors of the file system as the `DatasetError` that they amount to.
+    """Raise errors of the file system as a `DatasetError`.
 
     Args:
-        key: The setting that led here.
-        what: What is read or written, for the message.
+        key: The setting that caused the access.
+        what: The data that are read or written, for the message.
 
     Raises:
         InsufficientSpaceError: The disk is full.
-        MissingDataError: Something cannot be read or written for another reason.
+        MissingDataError: The data cannot be read or written for another reason.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Makes a folder like CIFAR-10-C for any data set: ``<corruption>.npy`` each, ``labels.npy``."""
+"""Corrupted test sets in the layout of CIFAR-10-C: ``<corruption>.npy`` and ``labels.npy``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 
 from workers.corruptions import CORRUPTIONS, GENERATOR_VERSION, SEVERITIES, corrupt
 from workers.datasets.cache import locked, map_array, require_space, save_array
-from workers.datasets.cells import Cell, Progress, require_cells, save_images, write_cells
+from workers.datasets.corruption_cells import (
+    CorruptionCell,
+    Progress,
+    require_cells,
+    save_images,
+    write_cells,
+)
 from workers.datasets.dataset import ImageDataset, Images
 from workers.datasets.errors import InvalidRequestError, system_errors
 
@@ -30,22 +36,22 @@ def corrupt_dataset(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Write corrupted test images in the official layout; go on where an earlier call stopped.
+    """Write corrupted test images in the official layout; resume an interrupted call.
 
     Each ``<corruption>.npy`` is uint8 (5 n, height, width, channels): severities 1 to 5, each in
     the order of the test set. ``labels.npy`` is uint8 (int64 above 256 classes), (5 n,). A file
-    that is there is whole. ``corruptions.json`` says what the pixels follow from.
+    that exists is complete. ``corruptions.json`` identifies the data, the seed and the generator.
 
     Args:
-        dataset: Whose test images.
-        folder: Where the files go; made if absent.
+        dataset: The data set whose test images are corrupted.
+        folder: Output folder; created if missing.
         corruptions: Names from `workers.corruptions.CORRUPTIONS`.
-        seed: Fixes the random draws.
-        workers: Threads; as many as the process has processors by default.
+        seed: Seed of the corruptions.
+        workers: Number of threads; by default the number of processors.
         progress: Called with the images generated in this call and their total.
 
     Raises:
-        InvalidRequestError: A corruption does not exist, or the folder holds those of other data.
+        InvalidRequestError: A corruption is unknown, or the folder holds corruptions of other data.
         InsufficientSpaceError: The disk is too small.
     """
     require_cells(corruptions, SEVERITIES)
@@ -56,7 +62,7 @@ def corrupt_dataset(
         missing = [name for name in corruptions if not (folder / f"{name}.npy").exists()]
         require_space(folder, len(missing) * len(SEVERITIES) * images.nbytes, key="ood.corruptions")
 
-        def make(cell: Cell, span: slice) -> Images:
+        def make(cell: CorruptionCell, span: slice) -> Images:
             positions = range(len(images))[span]
             return corrupt(images[span], *cell, seed=seed, indices=positions)
 
@@ -72,7 +78,7 @@ def corrupt_dataset(
 
 
 def _claim(dataset: ImageDataset, folder: Path, seed: int) -> None:
-    """Write labels and manifest, or check that the folder's are the same."""
+    """Write labels and manifest, or check that the existing ones are the same."""
     manifest = {
         "dataset": dataset.name,
         "fingerprint": dataset.fingerprint,
@@ -102,8 +108,8 @@ def _claim(dataset: ImageDataset, folder: Path, seed: int) -> None:
 
 
 def _assemble(corruption: str, unfinished: Path, folder: Path) -> None:
-    """Join the severities of a corruption into its file and remove them."""
-    parts = [unfinished / Cell(corruption, severity).file for severity in SEVERITIES]
+    """Join the severities of a corruption into one file and remove their files."""
+    parts = [unfinished / CorruptionCell(corruption, severity).file for severity in SEVERITIES]
     arrays = [map_array(part) for part in parts]
     shape = (sum(map(len, arrays)), *arrays[0].shape[1:])
     whole = unfinished / f"{corruption}.npy"

@@ -21,15 +21,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from workers.datasets.decoding import FileState, image_suffixes
 from workers.datasets.errors import DamagedDataError, MissingDataError, system_errors
-from workers.datasets.pictures import FileState, suffixes
+from workers.datasets.notes import counted
 
 __all__ = ["ImageFile", "ImageFiles", "list_images", "printable"]
 
 _KEY = "dataset.kwargs.path"
 _TEST_NAMES = ("test", "val")
 _PART_NAMES = frozenset({"train", "training", "test", "testing", "val", "valid", "validation"})
-_MOST_SUFFIXES = 5  # that a note names
+_MAX_SUFFIXES = 5  # named in a note
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +65,38 @@ class ImageFiles:
     notes: tuple[str, ...]
 
 
+_HIDDEN = ("hidden file or folder", "hidden files and folders")
+_BESIDE_CLASSES = ("file beside the class folders", "files beside the class folders")
+_CIRCULAR = (
+    "link that leads back to a folder above it",
+    "links that lead back to a folder above them",
+)
+_SPECIAL = ("pipe, socket or device", "pipes, sockets or devices")
+_NO_IMAGES = ("file that is no image", "files that are no images")
+
+
 @dataclass(slots=True)
 class _LeftOut:
-    """Counts of what does not belong to the data set."""
+    """Counts of files and folders that do not belong to the data set."""
 
     suffixes: Counter[str] = field(default_factory=Counter)
-    others: Counter[str] = field(default_factory=Counter)
+    others: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By singular and plural of a kind."""
 
     def file(self, name: str) -> None:
+        """Count a file that is no image."""
         self.suffixes[printable(Path(name).suffix.lower()) or "no suffix"] += 1
 
     def notes(self) -> tuple[str, ...]:
-        parts = [f"{count:,} {what}" for what, count in self.others.items()]
+        """The counts as at most one sentence."""
+        parts = [counted(count, *kind) for kind, count in self.others.items()]
         if self.suffixes:
-            most = self.suffixes.most_common(_MOST_SUFFIXES)
+            most = self.suffixes.most_common(_MAX_SUFFIXES)
             named = ", ".join(f"{count:,} {suffix}" for suffix, count in most)
             rest = self.suffixes.total() - sum(count for _, count in most)
-            more = f", {rest:,} others" if rest else ""
-            parts.append(f"{self.suffixes.total():,} files that are no images ({named}{more})")
+            more = f", {counted(rest, 'other', 'others')}" if rest else ""
+            total = counted(self.suffixes.total(), *_NO_IMAGES)
+            parts.append(f"{total} ({named}{more})")
         return (f"left out: {'; '.join(parts)}",) if parts else ()
 
 
@@ -125,11 +140,11 @@ def list_images(root: Path, shown: str) -> ImageFiles:
         )
     for name, entry in entries.items():
         if name.startswith("."):
-            left_out.others["hidden files and folders"] += 1
+            left_out.others[_HIDDEN] += 1
         elif name not in ("train", part) and _is_folder(entry, shown):
             notes.append(f"{printable(name)}/ is not used, only train/ and {part}/ are")
         elif name not in ("train", part):
-            left_out.others["files beside the class folders"] += 1
+            left_out.others[_BESIDE_CLASSES] += 1
     train_folders = _class_folders(root / "train", f"{shown}/train", left_out)
     test_folders = _class_folders(root / part, f"{shown}/{part}", left_out)
     classes = _require_classes(train_folders, f"{shown}/train")
@@ -159,9 +174,9 @@ def _class_folders(root: Path, shown: str, left_out: _LeftOut) -> dict[str, Path
     for entry in _entries(root, shown):
         name = printable(entry.name)
         if entry.name.startswith("."):
-            left_out.others["hidden files and folders"] += 1
+            left_out.others[_HIDDEN] += 1
         elif not stat.S_ISDIR(_status(entry, shown).st_mode):
-            left_out.others["files beside the class folders"] += 1
+            left_out.others[_BESIDE_CLASSES] += 1
         elif not _is_utf8(entry.name):
             raise DamagedDataError(_KEY, f"{shown}/{name} is not a UTF-8 name", "rename it")
         else:
@@ -222,12 +237,12 @@ def _images(
         status = folder.stat()
     identity = (status.st_dev, status.st_ino)
     if identity in above:
-        left_out.others["links that lead back to a folder above them"] += 1
+        left_out.others[_CIRCULAR] += 1
         return
     for entry in _entries(folder, shown):
-        is_image = Path(entry.name).suffix.lower() in suffixes()
+        is_image = Path(entry.name).suffix.lower() in image_suffixes()
         if entry.name.startswith("."):
-            left_out.others["hidden files and folders"] += 1
+            left_out.others[_HIDDEN] += 1
             continue
         if Path(entry.name).suffix and not is_image and not _leads_somewhere(entry, shown):
             left_out.file(entry.name)
@@ -239,7 +254,7 @@ def _images(
         elif not is_image:
             left_out.file(entry.name)
         elif not stat.S_ISREG(status.st_mode):
-            left_out.others["pipes, sockets or devices"] += 1
+            left_out.others[_SPECIAL] += 1
         else:
             yield Path(entry.path), FileState.of(status)
 

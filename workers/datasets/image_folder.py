@@ -1,4 +1,4 @@
-"""Any folder with one folder of images per class, resized to one size."""
+"""Data set from a folder with one folder of images per class, resized to one size."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from workers.datasets.dataset import ImageDataset, Images, Labels
+from workers.datasets.dataset_source import DatasetSource, require_known_options
+from workers.datasets.decoding import DecodedImage, UnusableImageError, decode_image
 from workers.datasets.errors import DamagedDataError, InvalidRequestError
 from workers.datasets.image_files import ImageFile, list_images, printable
-from workers.datasets.pictures import Picture, UnusableImageError, decode
-from workers.datasets.source import Source, reject_options
+from workers.datasets.notes import counted_of
 from workers.datasets.splits import hold_out
 
 __all__ = ["image_folder"]
@@ -24,7 +25,7 @@ __all__ = ["image_folder"]
 _KEY = "dataset.kwargs.path"
 _OPTIONS = ("path", "image_size", "channels", "value_range", "test_fraction", "seed")
 _ROOTS_VARIABLE = "SASAM_DATA_ROOTS"
-_DECODING_VERSION = 2  # rises when the same files give other pixels
+_DECODING_VERSION = 2  # increased when the same files give other pixels
 _DARK_PEAK = 1 / 8  # brighter pictures use 5 of their 8 bits, or more
 
 
@@ -32,7 +33,7 @@ _DARK_PEAK = 1 / 8  # brighter pictures use 5 of their 8 bits, or more
 class _Options:
     """The checked options of an image folder."""
 
-    shown: str = field(repr=False)  # another spelling of a path makes no other data
+    shown: str = field(repr=False)  # the same data by another spelling of the path
     root: Path
     size: int
     channels: int
@@ -41,12 +42,12 @@ class _Options:
     seed: int
 
 
-def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
+def image_folder(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
     """Return the images below a folder, cut to their central square and resized.
 
     The folder holds ``train/`` and ``test/`` (or ``val/``), one folder per class in each; or the
     folders of the classes themselves, of which a seeded, class-balanced part becomes the test.
-    `workers.datasets.image_files` says which files count, `workers.datasets.pictures` how each
+    `workers.datasets.image_files` says which files count, `workers.datasets.decoding` how each
     kind of image is read.
 
     Options: ``path`` (relative to ``data_dir`` or absolute), ``image_size`` in [8, 1024] (32),
@@ -93,12 +94,12 @@ def image_folder(options: Mapping[str, Any], data_dir: Path) -> Source:
         )
 
     content = (_DECODING_VERSION, files.classes, files.train, files.test, chosen)
-    return Source(repr(content), build, files.notes)
+    return DatasetSource(repr(content), build, files.notes)
 
 
 def _checked(options: Mapping[str, Any], data_dir: Path) -> _Options:
     """Return the options, or raise InvalidRequestError."""
-    reject_options("image-folder", options, allowed=_OPTIONS)
+    require_known_options("image-folder", options, allowed=_OPTIONS)
     path = options.get("path")
     if not isinstance(path, str):
         raise InvalidRequestError(_KEY, "image-folder has no folder to read", "name one")
@@ -167,12 +168,14 @@ def _value_range(given: object) -> tuple[float, float] | None:
     )
 
 
-def _read(files: tuple[ImageFile, ...], chosen: _Options) -> tuple[Images, Labels, list[Picture]]:
+def _read(
+    files: tuple[ImageFile, ...], chosen: _Options
+) -> tuple[Images, Labels, list[DecodedImage]]:
     """Decode files in parallel (Pillow frees the interpreter while it decodes)."""
     size = chosen.size
     images = np.empty((len(files), size, size, chosen.channels), np.uint8)
 
-    def read(position: int) -> Picture:
+    def read(position: int) -> DecodedImage:
         picture = _decoded(files[position], chosen)
         images[position] = picture.pixels
         return replace(picture, pixels=images[position])
@@ -182,10 +185,10 @@ def _read(files: tuple[ImageFile, ...], chosen: _Options) -> tuple[Images, Label
     return images, np.array([file.label for file in files], np.int64), pictures
 
 
-def _decoded(file: ImageFile, chosen: _Options) -> Picture:
+def _decoded(file: ImageFile, chosen: _Options) -> DecodedImage:
     """Return an image; errors name its file as the user would."""
     try:
-        return decode(file.path, file.state, chosen.size, chosen.channels, chosen.value_range)
+        return decode_image(file.path, file.state, chosen.size, chosen.channels, chosen.value_range)
     except UnusableImageError as error:
         name = printable(str(file.path.relative_to(chosen.root)))
         raise DamagedDataError(
@@ -205,17 +208,19 @@ def _require_differences(images: Images, chosen: _Options) -> None:
         )
 
 
-def _notes(pictures: list[Picture]) -> Iterator[str]:
-    """Yield a sentence for each thing about the files that a user may not expect."""
-    several = sum(picture.frames > 1 for picture in pictures)
-    if several:
-        yield f"{several:,} of {len(pictures):,} images have several frames: the first is used"
-    transparent = sum(picture.transparent for picture in pictures)
-    if transparent:
-        yield f"{transparent:,} of {len(pictures):,} images are transparent: laid over white"
+def _notes(pictures: list[DecodedImage]) -> Iterator[str]:
+    """Yield a sentence for each property of the files that a user may not expect."""
+    total = len(pictures)
+    if several := sum(picture.frames > 1 for picture in pictures):
+        kinds = ("images has several frames", "images have several frames")
+        yield f"{counted_of(several, total, *kinds)}: the first is used"
+    if transparent := sum(picture.transparent for picture in pictures):
+        kinds = ("images is transparent", "images are transparent")
+        yield f"{counted_of(transparent, total, *kinds)}: laid over white"
     peaks = [picture.peak for picture in pictures if picture.peak is not None]
     if peaks:
-        note = f"{len(peaks):,} of {len(pictures):,} images have more than 8 bits: scaled to 8"
+        kinds = ("images has more than 8 bits", "images have more than 8 bits")
+        note = f"{counted_of(len(peaks), total, *kinds)}: scaled to 8"
         if max(peaks) < _DARK_PEAK:
             note += (
                 f"; the brightest value is only {max(peaks):.1%} of white, which "

@@ -1,4 +1,4 @@
-"""Loads a data set by name; its arrays lie in a cache and are mapped, so processes share them."""
+"""Loading of data sets by name; processes share the cached arrays."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from workers import catalog
 from workers.datasets.cache import open_or_rebuild
 from workers.datasets.cifar import cifar10, cifar100
 from workers.datasets.dataset import ImageDataset
+from workers.datasets.dataset_source import DatasetSource
 from workers.datasets.digits import digits
 from workers.datasets.errors import (
     DamagedDataError,
@@ -21,32 +22,33 @@ from workers.datasets.errors import (
     system_errors,
 )
 from workers.datasets.image_folder import image_folder
-from workers.datasets.source import Source
 
 __all__ = ["cache_folder", "load_dataset"]
 
-_BUILT_IN: MappingProxyType[str, Callable[[Mapping[str, Any], Path], Source]] = MappingProxyType(
-    {
-        "digits": digits,
-        "cifar10": cifar10,
-        "cifar100": cifar100,
-        "image-folder": image_folder,
-    }
+_BUILT_IN: MappingProxyType[str, Callable[[Mapping[str, Any], Path], DatasetSource]] = (
+    MappingProxyType(
+        {
+            "digits": digits,
+            "cifar10": cifar10,
+            "cifar100": cifar100,
+            "image-folder": image_folder,
+        }
+    )
 )
 
 
 def load_dataset(name: str, *, options: Mapping[str, Any], data_dir: Path) -> ImageDataset:
-    """Return a data set, read once a machine and mapped from ``data_dir/cache`` after.
+    """Return a data set; it is built once per machine and then mapped from ``data_dir/cache``.
 
     Args:
         name: ``digits``, ``cifar10``, ``cifar100``, ``image-folder``, or the name of an entry
             point in the group ``sasam.datasets``: a callable that takes ``options`` and
             ``data_dir`` by keyword and returns `ImageDataset.from_arrays`.
         options: The data set's keyword arguments (``dataset.kwargs``).
-        data_dir: Where files lie and the cache is kept.
+        data_dir: Folder of the data sets and the cache.
 
     Raises:
-        DatasetError: No such data set, or its files are missing, damaged or wrong.
+        DatasetError: The data set is unknown, or its files are missing, damaged or wrong.
     """
     with system_errors("dataset.name", f"the data of {name}"):
         built_in = _BUILT_IN.get(name)
@@ -62,12 +64,12 @@ def load_dataset(name: str, *, options: Mapping[str, Any], data_dir: Path) -> Im
 
 
 def cache_folder(data_dir: Path) -> Path:
-    """Return where arrays that can be made again are kept."""
+    """Return the folder of arrays that can be built again."""
     return data_dir / "cache"
 
 
-def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> Source:
-    """Return the data set of an entry point; its content is its key, so it is never stale."""
+def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
+    """Return the data set of an entry point, with its content as the key."""
     try:
         factory = catalog.datasets.load(name)
     except (ValueError, ImportError, AttributeError) as error:
@@ -82,7 +84,7 @@ def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> Source:
         raise DamagedDataError(
             "dataset.name",
             f"the entry point of {name} failed: {type(error).__name__}: {error}",
-            "mend the package or the options in dataset.kwargs",
+            "correct the package or the options in dataset.kwargs",
         ) from error
     if not isinstance(dataset, ImageDataset):
         raise DamagedDataError(
@@ -90,4 +92,4 @@ def _installed(name: str, options: Mapping[str, Any], data_dir: Path) -> Source:
             f"the entry point of {name} returned {type(dataset).__name__}",
             "return workers.datasets.ImageDataset.from_arrays(...)",
         )
-    return Source(dataset.fingerprint, lambda: dataset)
+    return DatasetSource(dataset.fingerprint, lambda: dataset)

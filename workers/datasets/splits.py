@@ -1,7 +1,7 @@
 """Seeded, class-balanced splits and subsets.
 
-Every choice is stratified: a class keeps its share, to within one image (largest remainders), so a
-balanced data set gives balanced parts. The indices are sorted; the same seed gives the same ones.
+Every choice is stratified: a class keeps its share to within one image (largest remainders), so
+parts of a balanced data set are balanced. Indices are sorted and depend only on the seed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Splits:
-    """The images to learn from, to choose by, and to judge by."""
+    """Training, validation and test images."""
 
     train: ImageSet
     validation: ImageSet
@@ -57,14 +57,14 @@ def split(
         validation: Validate on the test set (the paper's reading), or on a part of the training
             set.
         fraction: That part, in (0, 1).
-        seed: Fixes all choices. The validation images do not depend on ``train_size``.
-        train_size: Use so many training images; all that remain by default.
-        test_size: Use so many test images; all by default.
-        cache_dir: Parts of the data set are written here once and mapped, so that the processes of
-            a machine share them; without it each process copies. The whole is never copied.
+        seed: Seed of all choices. The validation images do not depend on ``train_size``.
+        train_size: Number of training images; by default all that remain.
+        test_size: Number of test images; by default all.
+        cache_dir: Folder for subsets, which the processes of a machine share; None copies them in
+            each process.
 
     Raises:
-        InvalidRequestError: The data set has fewer images than asked for.
+        InvalidRequestError: The data set has fewer images than requested.
     """
     rest = np.arange(len(dataset.train))
     held_out = None
@@ -89,7 +89,7 @@ def split(
 def stratified_subset(
     images: ImageSet, size: int, *, seed: int, key: str = "curvature.images"
 ) -> ImageSet:
-    """Return a fixed, class-balanced subset; all images where ``size`` exceeds them."""
+    """Return a fixed, class-balanced subset; all images if ``size`` exceeds their number."""
     chosen = stratified_indices(images.labels, min(size, len(images)), seed=seed, key=key)
     return ImageSet(images.images[chosen], images.labels[chosen])
 
@@ -120,7 +120,7 @@ def stratified_indices(labels: Labels, size: int, *, seed: int, key: str) -> Ind
     """
     if not 0 < size <= len(labels):
         raise InvalidRequestError(
-            key, f"{size} images are asked for", f"1 to {len(labels)} can be used"
+            key, f"{size} images are requested", f"1 to {len(labels)} can be used"
         )
     generator = np.random.default_rng(seed)
     classes, counts = np.unique(labels, return_counts=True)
@@ -132,7 +132,7 @@ def stratified_indices(labels: Labels, size: int, *, seed: int, key: str) -> Ind
 
 
 def quotas(counts: Indices, size: int, generator: np.random.Generator) -> Indices:
-    """Divide ``size`` in proportion to ``counts``; ties between remainders fall by chance."""
+    """Divide ``size`` in proportion to ``counts``; ties between remainders are broken at random."""
     quotas, remainders = np.divmod(counts * size, counts.sum())
     order = np.lexsort((generator.random(len(counts)), -remainders))
     quotas[order[: size - quotas.sum()]] += 1

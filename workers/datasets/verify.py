@@ -1,4 +1,4 @@
-"""Checks files against the checksums of their record, once: what was found is remembered."""
+"""Checksum verification of a data set's files; results are remembered in the folder."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from workers.datasets.archives import Archive
 from workers.datasets.errors import DamagedDataError, MissingDataError
-from workers.datasets.records import Record
 
 __all__ = ["checksum", "verify"]
 
 _REMEMBERED = ".verified.json"
 
 
-def verify(record: Record, data_dir: Path, *, key: str, only: Iterable[str] | None = None) -> Path:
-    """Return the folder of a record after checking its files' MD5.
+def verify(
+    archive: Archive, data_dir: Path, *, key: str, only: Iterable[str] | None = None
+) -> Path:
+    """Return the folder of an archive after checking its files' MD5.
 
     A file whose size and modification time are those of the last check is not read again.
 
     Args:
-        record: What the files should be.
-        data_dir: Where its folder lies.
-        key: The setting that asks for it, for errors.
-        only: Names of the files that matter; all by default.
+        archive: The published archive.
+        data_dir: Folder that contains the archive's folder.
+        key: The setting that needs the files, for errors.
+        only: Names of the files to check; all by default.
 
     Raises:
         MissingDataError: The folder or a file is not there.
         DamagedDataError: A file is not the published one.
     """
-    folder = data_dir / record.folder
-    fetch = f"sasam data fetch {record.name}"
+    folder = data_dir / archive.folder
+    fetch = f"sasam data fetch {archive.name}"
     if not folder.is_dir():
         raise MissingDataError(
             key,
             f"{folder} is not there",
-            f"run `{fetch}`, or put {record.archive} (from {record.url}) into {data_dir} and run "
-            "the same",
+            f"run `{fetch}`, or put {archive.file_name} (from {archive.url}) into {data_dir} and "
+            "run the same",
         )
     remembered = _recall(folder)
     found = dict(remembered)
-    for name in only if only is not None else record.files:
+    for name in only if only is not None else archive.files:
         path = folder / name
         if not path.is_file():
             raise MissingDataError(key, f"{path} is not there", f"run `{fetch}`")
         status = path.stat()
-        mark = f"{record.files[name]} {status.st_size} {status.st_mtime_ns}"
+        mark = f"{archive.files[name]} {status.st_size} {status.st_mtime_ns}"
         if remembered.get(name) == mark:
             continue
         md5 = checksum(path, "md5")
-        if md5 != record.files[name]:
+        if md5 != archive.files[name]:
             raise DamagedDataError(
                 key,
-                f"{path} has the MD5 {md5}, not the published {record.files[name]}",
+                f"{path} has the MD5 {md5}, not the published {archive.files[name]}",
                 f"delete it and run `{fetch}`",
             )
         found[name] = mark

@@ -4,7 +4,14 @@ Nothing here imports torch or Ray: the service and the cluster read the same mod
 """
 
 from workers.spec.fields import duration_seconds
-from workers.spec.loading import SpecError, SpecProblem, load_spec, parse_spec, validate_spec
+from workers.spec.loading import (
+    SpecError,
+    SpecProblem,
+    load_spec,
+    parse_spec,
+    read_stored,
+    validate_spec,
+)
 from workers.spec.search import (
     AshaSpec,
     Configuration,
@@ -50,5 +57,6 @@ __all__ = [
     "duration_seconds",
     "load_spec",
     "parse_spec",
+    "read_stored",
     "validate_spec",
 ]

@@ -5,15 +5,29 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Hashable
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+    WrapValidator,
+)
 
 from workers.spec.plain import find_flaws
 
 __all__ = [
+    "KEPT_INTEGER",
+    "KEPT_NUMBER",
+    "KEPT_TEXT",
     "PATTERNS",
+    "STORED",
     "Count",
     "Duration",
     "Flag",
@@ -28,23 +42,24 @@ __all__ = [
     "Seed",
     "Unique",
     "duration_seconds",
+    "is_stored",
     "require_plain",
 ]
 
 T = TypeVar("T", bound=Hashable)
 V = TypeVar("V")
 
-_LARGEST = 1e30
-_SMALLEST = 1e-30
-"""Largest and smallest positive number: float32, which trains, has neither infinity nor denormal
-numbers in between, nor has a product of one with a usual weight."""
-_LARGEST_COUNT = 1_000_000_000
-_MOST_ENTRIES = 100_000
-_MOST_NAMED = 5
-"""Repeated entries that a message names."""
-_LONGEST_NAME = 200
-_LONGEST_KEYWORDS = 4_000
-"""Characters of all keywords as JSON; each becomes a parameter in MLflow, which takes 6,000."""
+_MAX_NUMBER = 1e30
+_MIN_NUMBER = 1e-30
+"""Range of positive numbers: in float32, which trains, neither they nor their products with usual
+weights overflow or become denormal."""
+_MAX_COUNT = 1_000_000_000
+_MAX_ENTRIES = 100_000
+_MAX_NAMED = 5
+"""Repeated entries listed in a message."""
+_MAX_NAME = 200
+_MAX_KEYWORDS = 4_000
+"""Characters of all keywords as JSON; MLflow limits a parameter to 6,000."""
 
 _LABEL = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,62}$"
 _DURATION = r"^([0-9]{1,6}d)?([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
@@ -58,14 +73,14 @@ PATTERNS = {
     ),
     _DURATION: _DURATION_IN_WORDS,
 }
-"""What the patterns of this module allow, in words."""
+"""Explanation of each pattern, for messages."""
 
 
 class PartError(ValueError):
-    """What is wrong with a part of the value that a validator looks at.
+    """An error in a part of the validated value.
 
     Args:
-        location: Where the part lies, seen from that value.
+        location: Path of the part, relative to the validated value.
         message: What is wrong and what is allowed.
         value: The part.
     """
@@ -76,6 +91,40 @@ class PartError(ValueError):
         super().__init__(message)
 
 
+STORED: Mapping[str, bool] = MappingProxyType({"is_stored": True})
+"""Validation context of a specification that an earlier release accepted.
+
+Bounds that were introduced later do not apply to it: it must remain readable.
+"""
+
+
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether a stored specification is validated."""
+    return info.context is STORED
+
+
+def _kept(*types: type) -> WrapValidator:
+    """Keep a value of these types in a stored specification even if it is out of bounds."""
+
+    def keep(value: Any, validate: Callable[[Any], Any], info: ValidationInfo) -> Any:
+        if not is_stored(info):
+            return validate(value)
+        try:
+            return validate(value)
+        except ValueError:
+            if isinstance(value, types) and not isinstance(value, bool):
+                return value
+            raise
+
+    return WrapValidator(keep)
+
+
+KEPT_NUMBER = _kept(float, int)
+KEPT_INTEGER = _kept(int)
+KEPT_TEXT = _kept(str)
+_KEPT_MAPPING = _kept(dict)
+
+
 class Section(BaseModel):
     """A section of a specification: immutable, unknown keys are errors."""
 
@@ -83,33 +132,33 @@ class Section(BaseModel):
 
 
 def _without_negative_zero(value: float) -> float:
-    """-0.0 and 0.0 are one number and must have one identity."""
+    """Turn -0.0 into 0.0: equal numbers must lead to equal trial keys."""
     return value + 0.0
 
 
 def _not_tiny(value: float) -> float:
-    """Refuse what float32 cannot tell from zero."""
-    if 0 < value < _SMALLEST:
-        raise ValueError(f"must be at least {_SMALLEST:g}, or 0 where 0 is allowed")
+    """Refuse numbers that float32 cannot distinguish from zero."""
+    if 0 < value < _MIN_NUMBER:
+        raise ValueError(f"must be at least {_MIN_NUMBER:g}, or 0 where 0 is allowed")
     return value
 
 
 def _without_duplicates(values: tuple[T, ...]) -> tuple[T, ...]:
-    """Refuse a repeated entry: it would be the same trial twice."""
+    """Refuse repeated entries: they would be equal trials."""
     repeated = [str(value) for value, count in Counter(values).items() if count > 1]
     if repeated:
-        rest = len(repeated) - _MOST_NAMED
+        rest = len(repeated) - _MAX_NAMED
         more = f" and {rest:,} more" if rest > 0 else ""
-        named = ", ".join(repeated[:_MOST_NAMED])
+        named = ", ".join(repeated[:_MAX_NAMED])
         raise ValueError(f"must have every entry once; repeated: {named}{more}")
     return values
 
 
 def require_plain(value: V) -> V:
-    """Refuse what no part of a specification can have.
+    """Refuse values that are not plain data, see `find_flaws`.
 
     Raises:
-        PartError: A part is such a value.
+        PartError: A part of the value is not plain data.
     """
     for flaw in find_flaws(value):
         raise PartError(flaw.location, flaw.message, flaw.value)
@@ -117,13 +166,13 @@ def require_plain(value: V) -> V:
 
 
 def _plain_keywords(keywords: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    """Refuse what no call takes and no other system stores."""
+    """Refuse names that are no Python arguments, and values that are not plain or too long."""
     require_plain(keywords)
     for name in keywords:
         if not name.isidentifier():
             raise PartError((name,), "must be named like a Python argument", keywords[name])
-    if len(json.dumps(keywords)) > _LONGEST_KEYWORDS:
-        raise ValueError(f"must have at most {_LONGEST_KEYWORDS:,} characters as JSON")
+    if len(json.dumps(keywords)) > _MAX_KEYWORDS:
+        raise ValueError(f"must have at most {_MAX_KEYWORDS:,} characters as JSON")
     return keywords
 
 
@@ -139,31 +188,38 @@ def _not_empty_duration(text: str) -> str:
 
 
 Positive = Annotated[
-    float, Field(gt=0, le=_LARGEST, allow_inf_nan=False, strict=True), AfterValidator(_not_tiny)
+    float,
+    Field(gt=0, le=_MAX_NUMBER, allow_inf_nan=False, strict=True),
+    AfterValidator(_not_tiny),
+    KEPT_NUMBER,
 ]
 NonNegative = Annotated[
     float,
-    Field(ge=0, le=_LARGEST, allow_inf_nan=False, strict=True),
+    Field(ge=0, le=_MAX_NUMBER, allow_inf_nan=False, strict=True),
     AfterValidator(_not_tiny),
     AfterValidator(_without_negative_zero),
+    KEPT_NUMBER,
 ]
 Probability = Annotated[
     float,
     Field(ge=0, lt=1, allow_inf_nan=False, strict=True),
     AfterValidator(_without_negative_zero),
 ]
-Count = Annotated[int, Field(ge=1, le=_LARGEST_COUNT, strict=True)]
+Count = Annotated[int, Field(ge=1, le=_MAX_COUNT, strict=True), KEPT_INTEGER]
 Seed = Annotated[int, Field(ge=0, lt=2**32, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Name = Annotated[
-    str, StringConstraints(min_length=1, max_length=_LONGEST_NAME), AfterValidator(require_plain)
+    str,
+    StringConstraints(min_length=1, max_length=_MAX_NAME),
+    AfterValidator(require_plain),
+    KEPT_TEXT,
 ]
 Label = Annotated[str, StringConstraints(pattern=_LABEL)]
 Duration = Annotated[str, StringConstraints(pattern=_DURATION), AfterValidator(_not_empty_duration)]
 Unique = Annotated[
     tuple[T, ...],
-    Field(min_length=1, max_length=_MOST_ENTRIES),
+    Field(min_length=1, max_length=_MAX_ENTRIES),
     AfterValidator(_without_duplicates),
 ]
-Keywords = Annotated[dict[str, JsonValue], AfterValidator(_plain_keywords)]
+Keywords = Annotated[dict[str, JsonValue], AfterValidator(_plain_keywords), _KEPT_MAPPING]
 """Keyword arguments as plain JSON."""

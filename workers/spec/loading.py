@@ -1,4 +1,4 @@
-"""Text to specification, with errors that name the place."""
+"""Reading of specifications: YAML and JSON, validation, errors with their paths."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ import yaml
 from pydantic import Tag, ValidationError
 
 from workers.characters import escape_controls
-from workers.spec.fields import PATTERNS, Section
+from workers.spec.fields import PATTERNS, STORED, Section
 from workers.spec.plain import find_flaws
 from workers.spec.sweep import SweepSpec
 
-__all__ = ["SpecError", "SpecProblem", "load_spec", "parse_spec", "validate_spec"]
+__all__ = ["SpecError", "SpecProblem", "load_spec", "parse_spec", "read_stored", "validate_spec"]
 
-_LONGEST_TEXT = 200_000
+_MAX_TEXT_CHARACTERS = 200_000
 """Characters; the longest preset has 700, and a page of YAML takes a second from here on."""
-_DEEPEST = 50
-_MOST_DIGITS = 4_000
-"""Of a whole number; Python refuses to convert more than 4,300, and 16 are the most allowed."""
-_MOST_JSON_CHARACTERS = 100_000
-"""Of a specification with its defaults, quoted as JSON text: a driver gets it in an environment
-variable, which Linux limits to 128 KiB."""
-_MOST_PROBLEMS = 20
-_LONGEST_MESSAGE = 1_000
+_MAX_DEPTH = 50
+_MAX_DIGITS = 4_000
+"""Digits of a whole number: Python refuses to convert more than 4,300; 16 are allowed."""
+_MAX_JSON_CHARACTERS = 100_000
+"""Characters of a specification with its defaults, quoted as JSON text: it reaches the driver in an
+environment variable, which Linux limits to 128 KiB."""
+_MAX_PROBLEMS = 20
+_MAX_MESSAGE_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class SpecProblem:
-    """One thing wrong with a specification.
+    """One problem of a specification.
 
     Args:
-        path: Where, such as ``search.learning_rate[2]``; empty for the whole.
+        path: Path of the value, such as ``search.learning_rate[2]``; empty for the whole.
         message: What is wrong and what is allowed.
-        value: What was there, as text, shortened.
+        value: The value as text, shortened.
     """
 
     path: str
@@ -56,7 +56,7 @@ class SpecProblem:
 
 
 class SpecError(ValueError):
-    """A specification that cannot be run; ``problems`` says where and why."""
+    """A specification that cannot be run; ``problems`` has paths and reasons."""
 
     def __init__(self, problems: list[SpecProblem]) -> None:
         self.problems = problems
@@ -67,8 +67,8 @@ class _Loader(yaml.SafeLoader):
     """Safe YAML with the scalars of YAML 1.2's JSON schema; no repeated keys, aliases or tags.
 
     ``1e-4`` is a float; ``on``, ``010`` and ``2026-11-25`` are text, not true, eight and a date.
-    Aliases are refused because a few of them describe a structure too large to walk, tags because
-    they make values that no section takes, such as bytes and sets.
+    Aliases are refused because a few of them can describe a huge structure, and tags because they
+    create values that no section accepts, such as bytes and sets.
     """
 
     yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - PyYAML's own interface
@@ -83,8 +83,8 @@ class _Loader(yaml.SafeLoader):
         if getattr(event, "tag", None) is not None:
             tag = _cut(event.tag.replace("tag:yaml.org,2002:", "!!"))
             problem = f"tags such as {tag} are not allowed; write text in quotes"
-        if self._depth == _DEEPEST:
-            problem = f"more than {_DEEPEST} levels"
+        if self._depth == _MAX_DEPTH:
+            problem = f"more than {_MAX_DEPTH} levels"
         if problem:
             raise yaml.composer.ComposerError(None, None, problem, event.start_mark)
         self._depth += 1
@@ -106,7 +106,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        """A whole number; one too long to convert is refused with its place."""
+        """A whole number; one too long to convert is refused with its position."""
         try:
             return _integer(node.value)
         except ValueError as error:
@@ -148,8 +148,8 @@ def parse_spec(text: str) -> Any:
     Raises:
         SpecError: The text is neither.
     """
-    if len(text) > _LONGEST_TEXT:
-        message = f"must have at most {_LONGEST_TEXT:,} characters"
+    if len(text) > _MAX_TEXT_CHARACTERS:
+        message = f"must have at most {_MAX_TEXT_CHARACTERS:,} characters"
         raise SpecError([SpecProblem("", message, f"{len(text):,}")])
     try:
         if text.lstrip().startswith("{"):
@@ -168,7 +168,7 @@ def parse_spec(text: str) -> Any:
 
 
 def _parse_json(text: str) -> Any:
-    """Read JSON; what merely looks like it may be YAML."""
+    """Read JSON; text that only looks like JSON may be YAML."""
     try:
         return json.loads(text, object_pairs_hook=_without_repeated_keys, parse_int=_integer)
     except json.JSONDecodeError:
@@ -176,7 +176,7 @@ def _parse_json(text: str) -> Any:
 
 
 def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; by default the last of equal keys would win silently."""
+    """A JSON object; by default the last of repeated keys would win silently."""
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         (repeated, _), *_ = Counter(key for key, _ in pairs).most_common(1)
@@ -185,12 +185,12 @@ def _without_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    """A whole number as it is written.
+    """Parse a whole number.
 
     Raises:
         ValueError: It has too many digits.
     """
-    if len(text) > _MOST_DIGITS:
+    if len(text) > _MAX_DIGITS:
         raise ValueError(f"a whole number of {len(text):,} digits; at most 16 are allowed")
     return int(text)
 
@@ -199,7 +199,7 @@ def validate_spec(data: Any) -> SweepSpec:
     """Check plain data against the specification.
 
     Raises:
-        SpecError: It does not fit; one problem an error, each with its path.
+        SpecError: The data are invalid; one problem per error, each with its path.
     """
     if not isinstance(data, dict):
         message = "must be a mapping of sections such as dataset, model and optimizers"
@@ -220,27 +220,42 @@ def validate_spec(data: Any) -> SweepSpec:
     return specification
 
 
+def read_stored(data: dict[str, Any]) -> SweepSpec:
+    """Read a specification that this or an earlier release accepted and stored.
+
+    Values outside bounds that were introduced later are kept.
+
+    Raises:
+        SpecError: This release cannot read it, such as because its optimizer is not installed.
+    """
+    try:
+        return SweepSpec.model_validate(data, context=STORED)
+    except ValidationError as error:
+        details = [_problem(dict(detail), data) for detail in error.errors(include_url=False)]
+        raise SpecError(_counted(_joined(details))) from error
+
+
 def _require_size(specification: SweepSpec) -> None:
-    """Refuse what cannot be handed to a driver.
+    """Refuse a specification too large to pass to a driver.
 
     Raises:
         SpecError: It is too large.
     """
     size = len(json.dumps(specification.model_dump_json()))
-    if size > _MOST_JSON_CHARACTERS:
+    if size > _MAX_JSON_CHARACTERS:
         message = (
-            f"must have at most {_MOST_JSON_CHARACTERS:,} characters as JSON; write values as "
+            f"must have at most {_MAX_JSON_CHARACTERS:,} characters as JSON; write values as "
             "ranges of a search, or submit several sweeps"
         )
         raise SpecError([SpecProblem("", message, f"{size:,}")])
 
 
 def _counted(problems: list[SpecProblem]) -> list[SpecProblem]:
-    """The first problems, and how many more there are."""
-    if len(problems) <= _MOST_PROBLEMS:
+    """The first problems, and the number of further ones."""
+    if len(problems) <= _MAX_PROBLEMS:
         return problems
-    more = f"has {len(problems) - _MOST_PROBLEMS:,} more problems"
-    return [*problems[:_MOST_PROBLEMS], SpecProblem("", more, f"{len(problems):,} in all")]
+    more = f"has {len(problems) - _MAX_PROBLEMS:,} more problems"
+    return [*problems[:_MAX_PROBLEMS], SpecProblem("", more, f"{len(problems):,} in all")]
 
 
 def _place(location: Sequence[int | str]) -> str:
@@ -261,7 +276,7 @@ def _problem(detail: dict[str, Any], data: Any) -> SpecProblem:
     value = getattr(cause, "value", detail["input"])
     got = "nothing" if is_missing else _shorten(value)
     message = escape_controls(_message(detail))
-    return SpecProblem(_cut(path), _cut(message, _LONGEST_MESSAGE), got)
+    return SpecProblem(_cut(path), _cut(message, _MAX_MESSAGE_CHARACTERS), got)
 
 
 _MESSAGES = {
@@ -289,7 +304,7 @@ _MESSAGES = {
     "too_short": "must have at least {min_length} entry",
     "tuple_type": "must be a list",
 }
-"""Pydantic's kinds of errors that a specification can have, in a researcher's words."""
+"""Messages by pydantic's type of error."""
 
 
 def _message(detail: dict[str, Any]) -> str:
@@ -316,7 +331,7 @@ def _message(detail: dict[str, Any]) -> str:
 
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
-    """Name the keys that a section has, and the nearest."""
+    """Message with the known keys of a section, and the nearest one."""
     known = list(_section(location).model_fields)
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     guess = f"; did you mean {near[0]}?" if near else ""
@@ -324,7 +339,7 @@ def _unknown_key(location: tuple[int | str, ...]) -> str:
 
 
 def _section(location: tuple[int | str, ...]) -> type[Section]:
-    """The section that a location lies in."""
+    """The section that contains a location."""
     section: type[Section] = SweepSpec
     choices: dict[str, type[Section]] = {}
     for part in location[:-1]:
@@ -338,7 +353,7 @@ def _section(location: tuple[int | str, ...]) -> type[Section]:
 
 
 def _sections(annotation: Any, tag: str | None = None) -> Iterator[tuple[str, type[Section]]]:
-    """The sections an annotation allows, by the names that locations have for them."""
+    """The sections that an annotation allows, by their names in locations."""
     arguments = get_args(annotation)
     tag = next((part.tag for part in arguments if isinstance(part, Tag)), tag)
     if isinstance(annotation, type) and issubclass(annotation, Section):
@@ -348,7 +363,7 @@ def _sections(annotation: Any, tag: str | None = None) -> Iterator[tuple[str, ty
 
 
 def _path(location: Sequence[int | str], data: Any, *, is_missing: bool) -> str:
-    """An error's place; the names pydantic gives to members of a union are dropped."""
+    """Path of an error, without pydantic's names of the members of unions."""
     path, value = "", data
     for position, part in enumerate(location):
         is_absent = is_missing and position == len(location) - 1
@@ -360,7 +375,7 @@ def _path(location: Sequence[int | str], data: Any, *, is_missing: bool) -> str:
 
 
 def _join(path: str, part: int | str) -> str:
-    """A path and one step more."""
+    """Append a part to a path."""
     if isinstance(part, int):
         return f"{path}[{part}]"
     name = part if part.isprintable() else _cut(escape_controls(repr(part)))
@@ -368,7 +383,7 @@ def _join(path: str, part: int | str) -> str:
 
 
 def _joined(problems: list[SpecProblem]) -> list[SpecProblem]:
-    """Join what the members of a union say of one path; a part says more than the whole."""
+    """Join messages of the members of a union; problems of parts replace those of the whole."""
     joined: dict[tuple[str, str], dict[str, None]] = {}
     for problem in problems:
         joined.setdefault((problem.path, problem.value), {})[problem.message] = None
@@ -383,7 +398,7 @@ def _joined(problems: list[SpecProblem]) -> list[SpecProblem]:
 
 
 def _shorten(value: Any) -> str:
-    """A value as short text that any terminal and any encoding takes."""
+    """A value as short text without control characters."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (RecursionError, TypeError, ValueError):

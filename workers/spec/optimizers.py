@@ -27,10 +27,10 @@ Radius = Literal["sqrt-lr"] | Positive
 
 
 class _Optimizer(Section):
-    """What all optimizers share."""
+    """Fields of all optimizers."""
 
     label: Label | None = None
-    """How tables and figures call this variant; the name where absent."""
+    """Name of this variant in tables and figures; the optimizer's name if absent."""
 
     @model_validator(mode="before")
     @classmethod
@@ -46,9 +46,9 @@ class _SmoothnessAdaptive(_Optimizer):
     """Options of the step-size rule, eq. (5) of the paper."""
 
     preset: Literal["paper", "reference"] = "paper"
-    """Values of the options left out: the paper's, or those of the authors' code."""
+    """Defaults of the other options: the paper's, or those of the authors' code."""
     delta: NonNegative | None = None
-    """Growth of the step size: at most sqrt(1 + delta * theta) a step."""
+    """Growth of the step size: at most by sqrt(1 + delta * theta) per step."""
     damping: Positive | None = None
     """The smoothness term is ||dw|| / (damping * ||dg||)."""
     theta_init: Positive | None = None
@@ -56,7 +56,7 @@ class _SmoothnessAdaptive(_Optimizer):
     max_lr: Positive | None = None
     """Upper bound of the step size."""
     scheduled: Flag = False
-    """Let ``training.schedule`` and its warm-up multiply the step size that the rule finds."""
+    """Multiply the step size by ``training.schedule`` and its warm-up."""
 
 
 class SASAM(_SmoothnessAdaptive):
@@ -128,11 +128,11 @@ VARIANTS: dict[str, type[_Optimizer]] = {
     "adam": Adam,
     "plugin": PluginOptimizer,
 }
-"""The model of each built-in optimizer by its name, and of all others."""
+"""Section of each built-in optimizer by name, and of all others."""
 
 
 def _variant(value: object) -> str:
-    """Which of ``VARIANTS`` an entry of the list means."""
+    """Key in ``VARIANTS`` of an entry of the list."""
     name = value if isinstance(value, str) else None
     if isinstance(value, dict):
         name = value.get("name")

@@ -1,7 +1,7 @@
-"""What plain data of a specification can be, wherever it stands.
+"""Rules for plain data at any depth of a specification: types, sizes, control characters.
 
-Each string, number and key ends up in JSON, SQL, MLflow, file names and on terminals. The rules
-here hold at every depth, so that no section needs rules of its own for what those cannot take.
+Strings, numbers and keys end up in JSON, SQL, MLflow, file names and on terminals. The rules here
+exclude what these cannot represent, so that sections need no such rules of their own.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ __all__ = ["LARGEST_INTEGER", "Flaw", "Location", "find_flaws"]
 Location = tuple[int | str, ...]
 
 LARGEST_INTEGER = 2**53 - 1
-"""Largest integer that every reader of JSON, and a double, holds exactly."""
-_LONGEST_KEY = 100
-_LONGEST_TEXT = 1_000
-_DEEPEST = 50
-_MOST_VALUES = 200_000
+"""Largest integer that every JSON parser, and a double, represents exactly."""
+_MAX_KEY_CHARACTERS = 100
+_MAX_TEXT_CHARACTERS = 1_000
+_MAX_DEPTH = 50
+_MAX_VALUES = 200_000
 
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """A value that no part of a specification can have.
+    """A value that is not allowed anywhere in a specification.
 
     Args:
-        location: Where the value is.
+        location: Path of the value.
         message: What is allowed.
         value: The value.
     """
@@ -41,23 +41,23 @@ class Flaw:
 
 
 def find_flaws(data: Any) -> Iterator[Flaw]:
-    """Find the values that no part of a specification can have, in order.
+    """Yield the values that are not allowed anywhere in a specification, in order.
 
     Args:
-        data: Mappings, lists and scalars, nested to any depth, even endlessly.
+        data: Mappings, lists and scalars, nested to any depth, even in a cycle.
     """
     rest: list[tuple[Location, Any]] = [((), data)]
     seen = 0
     while rest:
         location, value = rest.pop()
         seen += 1
-        if seen > _MOST_VALUES:
-            yield Flaw((), f"must have at most {_MOST_VALUES:,} values", "more")
+        if seen > _MAX_VALUES:
+            yield Flaw((), f"must have at most {_MAX_VALUES:,} values", "more")
             return
         if not isinstance(value, dict | list | tuple):
             if message := _scalar_flaw(value):
                 yield Flaw(location, message, value)
-        elif len(location) >= _DEEPEST:
+        elif len(location) >= _MAX_DEPTH:
             yield Flaw(location, "is nested too deeply", value)
         elif isinstance(value, dict):
             for key in value:
@@ -70,16 +70,20 @@ def find_flaws(data: Any) -> Iterator[Flaw]:
 
 
 def _key_flaw(key: object) -> str | None:
+    """What is allowed, if a key is not; else None."""
     if not isinstance(key, str):
         return "must have text as keys"
     if control := find_control(key):
         return f"must have keys without control characters such as {control}"
     return (
-        None if len(key) <= _LONGEST_KEY else f"must have keys of at most {_LONGEST_KEY} characters"
+        None
+        if len(key) <= _MAX_KEY_CHARACTERS
+        else f"must have keys of at most {_MAX_KEY_CHARACTERS} characters"
     )
 
 
 def _scalar_flaw(value: object) -> str | None:
+    """What is allowed, if a scalar is not; else None."""
     if value is None or isinstance(value, bool):
         return None
     if isinstance(value, str):
@@ -87,8 +91,8 @@ def _scalar_flaw(value: object) -> str | None:
             return f"must be text without control characters such as {control}"
         return (
             None
-            if len(value) <= _LONGEST_TEXT
-            else f"must have at most {_LONGEST_TEXT:,} characters"
+            if len(value) <= _MAX_TEXT_CHARACTERS
+            else f"must have at most {_MAX_TEXT_CHARACTERS:,} characters"
         )
     if isinstance(value, int):
         if abs(value) <= LARGEST_INTEGER:

@@ -1,4 +1,4 @@
-"""How a sweep chooses its configurations, and when it gives up on one early.
+"""Search and early stopping sections: how a sweep chooses configurations and stops trials.
 
     search: {type: grid, learning_rate: [1e-3, 1e-2], weight_decay: [0, 1e-4]}
     search: {type: random, trials: 30, learning_rate: {low: 1e-4, high: 1}, weight_decay: [0, 1e-4]}
@@ -26,11 +26,21 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidationInfo,
     model_validator,
 )
 
 from workers.metrics import METRICS
-from workers.spec.fields import Count, NonNegative, PartError, Positive, Section, Seed, Unique
+from workers.spec.fields import (
+    Count,
+    NonNegative,
+    PartError,
+    Positive,
+    Section,
+    Seed,
+    Unique,
+    is_stored,
+)
 
 __all__ = [
     "AshaSpec",
@@ -50,11 +60,11 @@ Configuration = tuple[float, float]
 Direction = Literal["maximize", "minimize"]
 
 _DIRECTIONS: dict[str | None, Direction] = {"higher": "maximize", "lower": "minimize"}
-_MOST_CONFIGURATIONS = 100_000
+_MAX_CONFIGURATIONS = 100_000
 _DIGITS = 8
-"""Significant digits of a drawn number, fewer than any two machines' logarithms agree on."""
-_NARROWEST = 1.01
-"""Least high / low: so narrow a range has 1e5 numbers of so many digits at least."""
+"""Significant digits of a drawn number; the logarithms of all machines agree on more."""
+_MIN_RATIO = 1.01
+"""Smallest high / low: such a range still has 1e5 numbers of so many digits."""
 
 
 class GridSearch(Section):
@@ -68,11 +78,11 @@ class GridSearch(Section):
 
     @property
     def configuration_count(self) -> int:
-        """How many cells the grid has."""
+        """Number of cells of the grid."""
         return len(self.learning_rate) * len(self.weight_decay)
 
     def configurations(self) -> list[Configuration]:
-        """(learning rate, weight decay) of every cell."""
+        """(Learning rate, weight decay) of every cell."""
         return list(product(self.learning_rate, self.weight_decay))
 
 
@@ -82,11 +92,11 @@ class Range(Section):
     low: NonNegative
     high: Positive
     scale: Literal["log", "linear"] = "log"
-    """On which numbers are spread evenly."""
+    """Scale on which numbers are spread evenly."""
 
     @model_validator(mode="after")
-    def _is_range(self) -> Range:
-        if self.low * _NARROWEST > self.high:
+    def _is_range(self, info: ValidationInfo) -> Range:
+        if self.low * _MIN_RATIO > self.high and not is_stored(info):
             message = f"must be at least 1 % below high, {self.high:g}"
             raise PartError(("low",), message, self.low)
         if self.scale == "log" and self.low == 0:
@@ -111,28 +121,28 @@ def _above_zero(value: Range) -> Range:
 
 
 class _SampledSearch(Section):
-    """What searches over ranges share."""
+    """Fields of searches over ranges."""
 
-    trials: Annotated[int, Field(ge=1, le=_MOST_CONFIGURATIONS, strict=True)]
+    trials: Annotated[int, Field(ge=1, le=_MAX_CONFIGURATIONS, strict=True)]
     """Configurations of each optimizer, each run with every seed."""
     learning_rate: Annotated[Range, AfterValidator(_above_zero)] = Range(low=1e-4, high=1e-1)
     """eta_0 for the smoothness-adaptive methods."""
     weight_decay: Range | Unique[NonNegative] = Range(low=1e-8, high=1e-4)
-    """A range, or some to choose from, 0 among them where no weight decay is one."""
+    """A range, or values to choose from, which may include 0."""
     seed: Seed = 0
     """Seed of the search; the trials have their own."""
 
     @property
     def configuration_count(self) -> int:
-        """How many configurations each optimizer has."""
+        """Number of configurations per optimizer."""
         return self.trials
 
 
 class RandomSearch(_SampledSearch):
     """Configurations drawn independently, the same ones for every optimizer.
 
-    They follow from ``seed`` alone and are known at submission; shared ones allow to compare
-    optimizers in pairs, as on a grid.
+    They depend only on ``seed`` and are known at submission. Sharing them allows paired comparisons
+    of optimizers, as on a grid.
     """
 
     type: Literal["random"]
@@ -148,13 +158,13 @@ class RandomSearch(_SampledSearch):
 
 
 def _direction(metric: object) -> Direction:
-    """The direction of better values; of an unknown metric any will do."""
+    """The direction of better values; arbitrary for an unknown metric."""
     known = METRICS.get(str(metric).partition(".")[0])
     return _DIRECTIONS.get(known.better if known else None, "maximize")
 
 
 class Objective(Section):
-    """A metric to search by; a plain name stands for it."""
+    """A metric to optimise; a plain name is enough."""
 
     metric: Literal[
         "val_accuracy",
@@ -194,7 +204,7 @@ class Objective(Section):
 
     @property
     def curvature_metric(self) -> str | None:
-        """What `CurvatureSpec.metrics` must have for it; None for what every trial measures."""
+        """Required entry of `CurvatureSpec.metrics`; None if every trial measures the metric."""
         name, _, split = self.metric.partition(".")
         return name.removeprefix("hessian_") if split else None
 
@@ -202,18 +212,18 @@ class Objective(Section):
 class TpeSearch(_SampledSearch):
     """Tree-structured Parzen estimators: each optimizer's search learns from its own trials.
 
-    With two objectives it looks for the best compromises (multi-objective TPE). With several seeds
-    an objective is the mean over them. A sweep that is interrupted goes on with the same
-    suggestions; the same sweep submitted again makes the same ones only where its trials end in the
+    With two objectives it searches for the best trade-offs (multi-objective TPE). With several
+    seeds an objective is the mean over them. An interrupted sweep continues with the same
+    suggestions; the same sweep submitted again makes the same ones only if its trials end in the
     same order, as with ``resources.max_concurrent: 1``.
     """
 
     type: Literal["tpe"]
     objectives: Annotated[Unique[Objective], Field(max_length=2)] = (Objective(),)
-    """One metric, or two to find compromises between."""
+    """One metric, or two for trade-offs between them."""
 
     def configurations(self) -> list[Configuration]:
-        """None: they are found while the sweep runs."""
+        """Empty: configurations are found while the sweep runs."""
         return []
 
     @property
@@ -224,23 +234,23 @@ class TpeSearch(_SampledSearch):
 
 
 class AshaSpec(Section):
-    """Asynchronous successive halving: stop a trial that is behind the others of its optimizer.
+    """Asynchronous successive halving: stop a trial that falls behind others of its optimizer.
 
-    A trial that has trained ``grace_epochs * reduction_factor ** k`` epochs, k = 0, 1, ..., goes on
-    if its metric is among the best 1 / ``reduction_factor`` of those that came as far. Only trials
-    of one optimizer are compared: one that learns slower at first is not worse.
+    A trial that has trained ``grace_epochs * reduction_factor ** k`` epochs, k = 0, 1, ...,
+    continues if its metric is among the best 1 / ``reduction_factor`` of the trials that came as
+    far. Only trials of one optimizer are compared: one that learns slowly at first is not worse.
     """
 
     type: Literal["asha"] = "asha"
     metric: Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"] = "val_accuracy"
     grace_epochs: Count = 1
-    """Epochs that every trial has at least."""
+    """Minimum number of epochs of every trial."""
     reduction_factor: Annotated[int, Field(ge=2, le=100, strict=True)] = 4
-    """Of the trials at a rung, one in so many goes on."""
+    """One in so many trials at a rung continues."""
 
     @property
     def direction(self) -> Direction:
-        """Which values of the metric are better."""
+        """The direction of better values of the metric."""
         return _direction(self.metric)
 
 
@@ -253,7 +263,7 @@ _SEARCHES = ("grid", "random", "tpe")
 
 
 def _known_type(value: Any) -> Any:
-    """Refuse a search of unknown type before the fields of one are looked at."""
+    """Refuse an unknown type of search before its fields are validated."""
     if isinstance(value, dict) and value.get("type", "grid") not in _SEARCHES:
         known = " or ".join(map(repr, _SEARCHES))
         raise PartError(("type",), f"must be {known}", value["type"])
@@ -261,7 +271,7 @@ def _known_type(value: Any) -> Any:
 
 
 def _type_of(value: Any) -> str:
-    """Which search is meant; a grid where nothing is said."""
+    """Type of the search; a grid if absent."""
     kind = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return kind if kind in _SEARCHES else "grid"
 

@@ -1,14 +1,16 @@
-"""The sections of a specification: what to train, on what, how, and what to measure."""
+"""Sections of a specification: data set, model, training, curvature, resources, limits."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from workers.catalog import datasets, models
 from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS
 from workers.spec.fields import (
+    KEPT_INTEGER,
+    KEPT_NUMBER,
     Count,
     Duration,
     Flag,
@@ -20,6 +22,7 @@ from workers.spec.fields import (
     Section,
     Seed,
     Unique,
+    is_stored,
 )
 
 __all__ = [
@@ -34,12 +37,16 @@ __all__ = [
 
 Split = Literal["validation", "ood"]
 
-_LEAST_RESOURCE = 0.0001
-"""Ray counts resources in whole multiples of it and fails with less than one."""
+_MIN_RESOURCE = 0.0001
+"""Unit of Ray's resources: Ray fails for smaller amounts."""
+
+
+_Gpus = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False, strict=True), KEPT_NUMBER]
+_Cpus = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False, strict=True), KEPT_NUMBER]
 
 
 class _Named(Section):
-    """A section that a plain name can stand for."""
+    """A section that can be given as a plain name."""
 
     name: Name
 
@@ -50,20 +57,20 @@ class _Named(Section):
 
 
 class DatasetSpec(_Named):
-    """The images, and which of them validate."""
+    """The images and their split."""
 
     validation: Literal["test", "split"] = "test"
     """Validate on the test set (the paper's reading) or on a split of the training set."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.2
     """Share of the training set that a split takes."""
     train_size: Count | None = None
-    """Use so many training images, class-balanced; all where absent."""
+    """Number of training images, class-balanced; all if absent."""
     test_size: Count | None = None
-    """Use so many test images, class-balanced; all where absent."""
+    """Number of test images, class-balanced; all if absent."""
     seed: Seed = 0
     """Seed of the split and of the subsets."""
     placement: Literal["auto", "device", "host"] = "auto"
-    """Keep the images on the accelerator, on the host, or on the accelerator when they fit."""
+    """Keep the images on the accelerator, on the host, or on the accelerator if they fit."""
     kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of the data set, such as ``image_size`` of an image folder."""
 
@@ -79,11 +86,11 @@ class OodSpec(Section):
     corruptions: Literal["all", "benchmark"] | Unique[str] = "all"
     """All 19 corruptions, the 15 of the benchmark, or some by name."""
     severities: Unique[Annotated[int, Field(ge=1, le=5, strict=True)]] = (1, 2, 3, 4, 5)
-    """Of each corruption, 1 the mildest."""
+    """Severities of each corruption; 1 is the mildest."""
     images: Count | None = None
-    """Corrupt so many test images, class-balanced; all where absent."""
+    """Number of corrupted test images, class-balanced; all if absent."""
     source: Literal["auto", "official", "generated"] = "auto"
-    """Official files, images generated here, or the official files when they are there."""
+    """Official files, generated images, or the official files if available."""
 
     @field_validator("corruptions")
     @classmethod
@@ -115,7 +122,9 @@ class ModelSpec(_Named):
         return models.require(value)
 
     @model_validator(mode="after")
-    def _known_kwargs(self) -> ModelSpec:
+    def _known_kwargs(self, info: ValidationInfo) -> ModelSpec:
+        if is_stored(info):
+            return self
         allowed: tuple[str, ...] | None = models.entry(self.name).facts.get("kwargs")
         for key, value in self.kwargs.items():
             if allowed is not None and key not in allowed:
@@ -128,21 +137,21 @@ class ModelSpec(_Named):
 class TrainingSpec(Section):
     """How one trial trains."""
 
-    epochs: Annotated[int, Field(ge=1, le=100_000, strict=True)] = 200
+    epochs: Annotated[int, Field(ge=1, le=100_000, strict=True), KEPT_INTEGER] = 200
     """Passes over the training images."""
-    batch_size: Annotated[int, Field(ge=2, le=65_536, strict=True)] = 256
-    """Images of a step; the last, smaller batch of an epoch is left out."""
+    batch_size: Annotated[int, Field(ge=2, le=65_536, strict=True), KEPT_INTEGER] = 256
+    """Images per step; the last, smaller batch of an epoch is left out."""
     augmentation: Literal["none", "crop", "crop-flip", "randaugment"] = "crop"
     """Random changes of the training images: ``crop`` pads by 4 pixels and cuts."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """``auto``: bf16 on a GPU that has it, fp32 elsewhere."""
+    """``auto``: bf16 on a GPU that supports it, fp32 elsewhere."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
-    """Schedule of the learning rate; the smoothness-adaptive methods take another than
-    ``constant`` only when they are told to (``scheduled``)."""
-    warmup_epochs: Annotated[int, Field(ge=0, le=100_000, strict=True)] = 0
+    """Schedule of the learning rate; the smoothness-adaptive methods need ``scheduled`` for
+    another one than ``constant``."""
+    warmup_epochs: Annotated[int, Field(ge=0, le=100_000, strict=True), KEPT_INTEGER] = 0
     """Epochs over which the learning rate rises from 0."""
     label_smoothing: Probability = 0.0
-    """Share of a label that is spread over all classes, in training."""
+    """Share of a training label that is spread over all classes."""
     gradient_clipping: Positive | None = None
     """Largest norm of the gradient that the base step takes."""
     channels_last: Flag = True
@@ -167,13 +176,13 @@ class CurvatureSpec(Section):
     metrics: Unique[Literal["trace", "lambda_max"]] = ("trace", "lambda_max")
     """The trace of the Hessian, its largest eigenvalue."""
     splits: Unique[Split] = ("validation", "ood")
-    """On which images the loss is taken."""
+    """Images on which the loss is computed."""
     images: Count = 2048
-    """Images of each split, class-balanced and fixed."""
+    """Number of images per split, class-balanced and fixed."""
     every: Literal["end"] | Count = "end"
-    """At the end, or every so many epochs too."""
+    """Measure at the end, or also every so many epochs."""
     at_best: Flag = False
-    """Measure at the epoch of the best validation accuracy too."""
+    """Also measure at the epoch with the best validation accuracy."""
     trace_method: Literal["hutchpp", "xtrace", "hutchinson"] = "hutchpp"
     """Estimator of the trace; ``hutchinson`` is the paper's."""
     trace_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02
@@ -182,26 +191,26 @@ class CurvatureSpec(Section):
     """Estimator of the eigenvalue; ``power`` is the paper's."""
     eigenvalue_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 1e-3
     """Stop at this relative error."""
-    max_matvecs: Annotated[int, Field(ge=3, le=100_000, strict=True)] = 200
-    """Most Hessian-vector products a quantity may cost."""
+    max_matvecs: Annotated[int, Field(ge=3, le=100_000, strict=True), KEPT_INTEGER] = 200
+    """Maximum number of Hessian-vector products per quantity."""
 
 
 class ResourcesSpec(Section):
-    """What one trial occupies; what the cluster suggests where absent."""
+    """Resources of one trial; chosen by the cluster if absent."""
 
-    gpu: Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False, strict=True)] | None = None
-    """GPUs of a trial; a fraction shares one."""
-    cpu: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False, strict=True)] | None = None
+    gpu: _Gpus | None = None
+    """GPUs of a trial; a fraction shares one GPU."""
+    cpu: _Cpus | None = None
     """CPU cores of a trial."""
     max_concurrent: Count | None = None
-    """Most trials of this sweep at the same time."""
+    """Maximum number of trials of this sweep at the same time."""
 
     @field_validator("gpu", "cpu")
     @classmethod
-    def _countable(cls, value: float | None) -> float | None:
-        if value is not None and 0 < value < _LEAST_RESOURCE:
+    def _countable(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and 0 < value < _MIN_RESOURCE and not is_stored(info):
             raise ValueError(
-                f"must be 0 or at least {_LEAST_RESOURCE:g}, the unit that Ray counts in"
+                f"must be 0 or at least {_MIN_RESOURCE:g}, the unit that Ray counts in"
             )
         return None if value is None else value + 0.0  # -0.0 is 0
 
@@ -213,24 +222,24 @@ class ResourcesSpec(Section):
         return value
 
     @model_validator(mode="after")
-    def _something(self) -> ResourcesSpec:
-        if self.cpu == 0 and self.gpu == 0:
+    def _something(self, info: ValidationInfo) -> ResourcesSpec:
+        if self.cpu == 0 and self.gpu == 0 and not is_stored(info):
             raise PartError(("cpu",), "must be above 0 where gpu is 0", self.cpu)
         return self
 
 
 class LimitsSpec(Section):
-    """When to give up."""
+    """Retries and limits."""
 
-    trial_retries: Annotated[int, Field(ge=0, le=100, strict=True)] = 2
-    """How often a failed trial is tried again, from its last checkpoint.
+    trial_retries: Annotated[int, Field(ge=0, le=100, strict=True), KEPT_INTEGER] = 2
+    """Maximum number of retries of a failed trial, from its last checkpoint.
 
-    The first retry comes after 2 s, each further one after twice the time, up to a minute; others
-    run meanwhile. An exception that repeats itself after the same epoch is a bug that another try
-    would meet again: its trial fails at the second one. Out of memory is not taken for a bug: it
-    may pass when a neighbour on the device has ended.
+    The first retry starts after 2 s, each further one after twice the pause, up to a minute; other
+    trials run meanwhile. An exception that repeats after the same epoch counts as a bug, and the
+    trial fails. Out of memory does not count as a bug: it may pass when another trial on the device
+    has ended.
     """
     consecutive_failures: Count = 10
-    """The sweep fails after so many failed trials in a row."""
+    """The sweep fails after so many consecutive failed trials."""
     wall_clock: Duration | None = None
     """The sweep is cancelled after this time, such as ``24h``."""

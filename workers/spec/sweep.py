@@ -1,4 +1,4 @@
-"""The specification of a sweep: what a researcher POSTs."""
+"""The specification of a sweep, as submitted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,26 @@ from collections import Counter
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from workers.spec.fields import Label, PartError, Section, Seed, Unique, require_plain
+from workers.spec.fields import (
+    KEPT_TEXT,
+    STORED,
+    Label,
+    PartError,
+    Section,
+    Seed,
+    Unique,
+    is_stored,
+    require_plain,
+)
 from workers.spec.optimizers import SASAM, SASGD, OptimizerSpec
 from workers.spec.search import AshaSpec, Configuration, GridSearch, SearchSpec, TpeSearch
 from workers.spec.sections import (
@@ -24,17 +41,22 @@ from workers.spec.trial import TrialConfig
 
 __all__ = ["SweepSpec"]
 
-Tag = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(require_plain)]
+Tag = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(require_plain),
+    KEPT_TEXT,
+]
 
 _RESERVED_TAGS = ("mlflow.", "sasam.")
-_MOST_OPTIMIZERS = 100
-_MOST_TAGS = 100
-_MOST_TRIALS = 100_000
-"""Of a sweep; a service allows fewer (``SASAM_MAX_TRIALS``)."""
+_MAX_OPTIMIZERS = 100
+_MAX_TAGS = 100
+_MAX_TRIALS = 100_000
+"""Trials of a sweep; the service has a lower limit of its own (``SASAM_MAX_TRIALS``)."""
 
 
 _LEFT_TO_ADAPTIVE_METHODS = {"schedule": "constant", "warmup_epochs": 0, "gradient_clipping": None}
-"""What would fight a step size that is measured from the gradients as they are."""
+"""Settings that conflict with a step size measured from unchanged gradients."""
 
 
 class SweepSpec(Section):
@@ -48,26 +70,26 @@ class SweepSpec(Section):
     """The corrupted test set, which is out of distribution; null measures none."""
     model: ModelSpec
     """The network."""
-    optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1, max_length=_MOST_OPTIMIZERS)
+    optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1, max_length=_MAX_OPTIMIZERS)
     """Optimizers by name, or with options; variants of one have labels."""
     search: SearchSpec = GridSearch()
-    """Which learning rates and weight decays."""
+    """Choice of learning rates and weight decays."""
     seeds: Unique[Seed] = (0,)
     """Every configuration runs with each of them."""
     training: TrainingSpec = TrainingSpec()
     """How one trial trains."""
     curvature: CurvatureSpec | None = CurvatureSpec()
-    """What is measured of the Hessian; null measures nothing."""
+    """Measurement of the Hessian; null measures nothing."""
     early_stopping: AshaSpec | None = None
-    """Give up on trials that are behind; every trial runs to its end where absent."""
+    """Stop trials that fall behind; absent, every trial runs to its end."""
     resources: ResourcesSpec = ResourcesSpec()
-    """What one trial occupies."""
+    """Resources of one trial."""
     limits: LimitsSpec = LimitsSpec()
-    """When to give up."""
+    """Retries and limits."""
     priority: Annotated[int, Field(ge=-1000, le=1000, strict=True)] = 0
     """Higher starts first."""
-    tags: dict[Label, Tag] = Field(default_factory=dict, max_length=_MOST_TAGS)
-    """Of one's own, on the sweep and on its runs in MLflow."""
+    tags: dict[Label, Tag] = Field(default_factory=dict, max_length=_MAX_TAGS)
+    """Own tags, set on the sweep and its runs in MLflow."""
 
     @field_validator("optimizers")
     @classmethod
@@ -98,13 +120,13 @@ class SweepSpec(Section):
         return value
 
     @model_validator(mode="after")
-    def _countable(self) -> SweepSpec:
-        if self.trial_count > _MOST_TRIALS:
+    def _countable(self, info: ValidationInfo) -> SweepSpec:
+        if self.trial_count > _MAX_TRIALS and not is_stored(info):
             factors = (
                 f"{len(self.optimizers):,} optimizers x {self.search.configuration_count:,} "
                 f"configurations x {len(self.seeds):,} seeds"
             )
-            message = f"must lead to at most {_MOST_TRIALS:,} trials: {factors}"
+            message = f"must lead to at most {_MAX_TRIALS:,} trials: {factors}"
             raise PartError(("search",), message, self.trial_count)
         return self
 
@@ -122,11 +144,11 @@ class SweepSpec(Section):
             of_schedule = key != "gradient_clipping"
             fighting = [o.name for o in adaptive if not (of_schedule and o.scheduled)]
             if fighting and chosen != allowed:
-                asked = ", or give it scheduled: true" if of_schedule else ""
+                hint = ", or give it scheduled: true" if of_schedule else ""
                 raise PartError(
                     ("training", key),
                     f"must be {'absent' if allowed is None else allowed}: {fighting[0]} measures "
-                    f"its own step size (sweep the other optimizers on their own{asked})",
+                    f"its own step size (sweep the other optimizers on their own{hint})",
                     chosen,
                 )
         return self
@@ -157,20 +179,20 @@ class SweepSpec(Section):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """How tables and figures call the optimizers, in order."""
+        """Labels of the optimizers in tables and figures, in order."""
         return tuple(self._by_label)
 
     @property
     def trial_count(self) -> int:
-        """How many trials the sweep has."""
+        """Number of trials of the sweep."""
         return len(self.optimizers) * self.search.configuration_count * len(self.seeds)
 
     @cached_property
     def trials(self) -> tuple[TrialConfig, ...]:
         """Every trial that is known before the sweep runs, in the order they start.
 
-        Seeds are outermost and optimizers innermost, so that every optimizer's heatmap fills
-        evenly and a whole grid is there after the first seed. A TPE search knows none.
+        Seeds are outermost and optimizers innermost, so that the heatmaps of all optimizers fill
+        evenly and the first seed completes a whole grid. Empty for a TPE search.
         """
         return tuple(
             self.trial(label, configuration, seed)
@@ -181,7 +203,7 @@ class SweepSpec(Section):
 
     @property
     def corners(self) -> tuple[TrialConfig, ...]:
-        """Of a TPE search: a trial of each optimizer with the largest numbers it may get."""
+        """One trial per optimizer with the largest values of a TPE search; else empty."""
         if not isinstance(self.search, TpeSearch):
             return ()
         largest = self.search.largest
@@ -191,31 +213,33 @@ class SweepSpec(Section):
         """A trial of this sweep.
 
         Args:
-            label: Of its optimizer.
+            label: Label of its optimizer.
             configuration: Learning rate and weight decay.
             seed: One of the seeds.
         """
         learning_rate, weight_decay = configuration
-        return TrialConfig(
-            optimizer=self._by_label[label],
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            seed=seed,
-            dataset=self.dataset,
-            ood=self.ood,
-            model=self.model,
-            training=self.training,
-            curvature=self.curvature,
-        )
+        parts = {
+            "optimizer": self._by_label[label],
+            "learning_rate": learning_rate,
+            "weight_decay": weight_decay,
+            "seed": seed,
+            "dataset": self.dataset,
+            "ood": self.ood,
+            "model": self.model,
+            "training": self.training,
+            "curvature": self.curvature,
+        }
+        # The bounds were applied to the specification when it was submitted.
+        return TrialConfig.model_validate(parts, context=STORED)
 
     def expand(
         self, label: str, number: int, configuration: Configuration
     ) -> dict[int, TrialConfig]:
-        """The trials of an optimizer's configuration, one a seed, by their positions.
+        """The trials of an optimizer's configuration by their positions, one per seed.
 
         Args:
-            label: Of the optimizer.
-            number: Of the configuration among those of the optimizer, from 0.
+            label: Label of the optimizer.
+            number: Number of the configuration among those of the optimizer, from 0.
             configuration: Learning rate and weight decay.
         """
         optimizers = len(self.optimizers)

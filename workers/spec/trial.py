@@ -1,4 +1,4 @@
-"""One trial of a sweep and its identity."""
+"""Configuration of one trial with its key."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["TrialConfig"]
 
 
 class TrialConfig(Section):
-    """All that determines a trial's result.
+    """All settings that determine a trial's result.
 
-    What only decides where and when it runs (resources, limits, priority) is not part of it.
+    Settings that only decide where and when it runs (resources, limits, priority) are not included.
     """
 
     optimizer: OptimizerSpec
@@ -33,8 +33,8 @@ class TrialConfig(Section):
     def key(self) -> str:
         """Identity: the first 64 bits of the SHA-256 of the canonical configuration, in hex.
 
-        How a variant is called (``optimizer.label``), leave for the schedule that it has
-        (``optimizer.scheduled``), where its images lie and how often it is saved do not change its
+        ``optimizer.label``, ``optimizer.scheduled`` (which only permits the schedule in
+        ``training``), ``dataset.placement`` and ``training.checkpoint_every`` do not change the
         result and are left out.
         """
         canonical = self.model_dump(
@@ -50,7 +50,7 @@ class TrialConfig(Section):
 
     @property
     def optimizer_label(self) -> str:
-        """How tables and figures call the optimizer."""
+        """Label of the optimizer in tables and figures."""
         return self.optimizer.label or self.optimizer.name
 
     def describe(self) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from workers.batches import DeviceData, load_data
 from workers.seeding import make_deterministic
 from workers.spec import SpecError, SweepSpec, load_spec
 from workers.training import EpochRecord, preflight, run_trial
+from workers.trial_data import DeviceData, load_trial_data
 
 __all__ = ["main", "run_alone"]
 
@@ -31,9 +31,9 @@ def run_alone(
     Args:
         spec: The sweep.
         index: Position of the trial, from 0.
-        data_dir: Where data sets lie; what is made from them goes to its folder ``cache``.
-        checkpoint: The file to go on from and to save to; nothing is saved without one.
-        device: Torch's name of where it trains; by default a GPU where there is one.
+        data_dir: Folder of the data sets; its folder ``cache`` holds derived images.
+        checkpoint: File to resume from and to save to; None saves nothing.
+        device: Device in torch's notation; by default a GPU if there is one.
 
     Raises:
         IndexError: The sweep has no such trial.
@@ -46,20 +46,20 @@ def run_alone(
     make_deterministic()
     cache_dir = data_dir / "cache"
     preflight(spec, data_dir=data_dir, cache_dir=cache_dir)
-    images = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
+    images = load_trial_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     data = DeviceData(images, chosen, spec.dataset.placement)
     yield from run_trial(spec.trials[index], data, checkpoint=checkpoint)
 
 
 def main() -> int:
-    """Print a line of JSON an epoch; returns the exit status."""
+    """Print one line of JSON per epoch; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m workers.training", description=__doc__)
     parser.add_argument("spec", type=Path, help="YAML or JSON file")
     parser.add_argument("--index", type=int, default=0, help="position of the trial, from 0")
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the data sets")
-    parser.add_argument("--checkpoint", type=Path, help="file to go on from and to save to")
-    parser.add_argument("--device", help="such as cpu or cuda:1; a GPU where there is one")
+    parser.add_argument("--checkpoint", type=Path, help="file to resume from and to save to")
+    parser.add_argument("--device", help="such as cpu or cuda:1; by default a GPU if there is one")
     arguments = parser.parse_args()
     try:
         records = run_alone(

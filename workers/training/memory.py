@@ -1,10 +1,10 @@
-"""The memory that a trial trains in, computed before it is taken.
+"""Estimate of a trial's memory, computed without allocating it.
 
     needed = weights + gradients + optimizer state + activations of a batch (+ best weights)
 
-The network is built and run on PyTorch's meta device, where a tensor has a shape and no memory: a
-network too large for any machine costs as little as a small one. What the kernels of a step take
-besides, such as the workspace of a convolution, is not counted: the sum is a lower bound.
+The network is built and run on PyTorch's meta device, where a tensor has a shape but no memory, so
+that even a network too large for any machine is cheap to check. Temporary memory of kernels, such
+as the workspace of a convolution, is not counted: the sum is a lower bound.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ __all__ = [
 ]
 
 _COPIES = {"sa-sam": 2, "sa-sgd": 2, "sam": 1, "adam": 2}
-"""SA-SAM and SA-SGD: previous weights, and present gradients or weights to restore. SAM: weights to
-restore. Adam: two moments."""
-_MOST_TENSORS = 10_000
-"""That a network may make while it is built; the largest of timm make a few thousand."""
-_LONGEST_REASON = 300
-_MOST_PLAIN_GIB = 1e6
-_MOST_VALUES_ON_HOST = 2**24
-"""Of a tensor that must have values, such as the rates of dropout by depth."""
+"""Copies of the weights per optimizer. SA-SAM and SA-SGD: previous weights, and present gradients
+or weights to restore. SAM: weights to restore. Adam: two moments."""
+_MAX_TENSORS = 10_000
+"""Tensors that a network may create; the largest networks of timm create a few thousand."""
+_MAX_REASON_CHARACTERS = 300
+_MAX_PLAIN_GIB = 1e6
+_MAX_VALUES_ON_HOST = 2**24
+"""Values of a tensor on the host, such as the dropout rates by depth."""
 _ON_META = {torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand}
 _ON_HOST = {torch.arange, torch.linspace, torch.eye}
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -50,13 +50,13 @@ _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memor
 
 @dataclass(frozen=True, slots=True)
 class TrialMemory:
-    """Bytes that a trial needs on the device that trains.
+    """Memory of a trial on the device that trains, in bytes.
 
     Args:
         weights: Parameters and buffers.
-        gradients: One for each parameter that trains.
-        optimizer_state: Of the optimizer of the sweep that keeps most.
-        activations: What the backward pass of a batch needs of the forward pass.
+        gradients: Gradients of the trained parameters.
+        optimizer_state: State of the optimizer with the largest state in the sweep.
+        activations: Tensors of a batch that the forward pass keeps for the backward pass.
     """
 
     weights: int
@@ -82,27 +82,26 @@ class TrialMemory:
 
 
 class TooLargeError(ValueError):
-    """A network has too many or too large parts to be built."""
+    """A network has too many or too large tensors to be built."""
 
 
 def estimate_memory(
     spec: SweepSpec, *, num_classes: int, in_channels: int, image_size: int, value_bytes: int = 4
 ) -> TrialMemory | None:
-    """Find what a trial needs, without taking it.
+    """Estimate the memory of a trial without allocating it.
 
     Args:
-        spec: The sweep; of its optimizers the one that needs most counts.
-        num_classes: The length of the output.
+        spec: The sweep; the optimizer with the largest state counts.
+        num_classes: Number of outputs.
         in_channels: Channels of the images: 1 or 3.
         image_size: Height and width of the images, in pixels.
-        value_bytes: Of an activation: 4, or 2 in half precision.
+        value_bytes: Bytes of one value of an activation: 4, or 2 in half precision.
 
     Returns:
-        The memory; None if the network cannot be built or run without memory, or does not fit its
-        images.
+        The memory; None if the network cannot be built or run on the meta device.
 
     Raises:
-        TooLargeError: The network has too many or too large parts to be built.
+        TooLargeError: The network has too many or too large tensors to be built.
     """
     shape = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
     try:
@@ -118,19 +117,19 @@ def estimate_memory(
     except Exception as error:  # a network of a package can raise anything
         if "overflow" not in str(error):
             return None
-        raise TooLargeError(" ".join(str(error).split())[:_LONGEST_REASON]) from error
+        raise TooLargeError(" ".join(str(error).split())[:_MAX_REASON_CHARACTERS]) from error
 
 
 def measure_memory(
     spec: SweepSpec, model: nn.Module, images: Tensor, *, value_bytes: int = 4
 ) -> TrialMemory:
-    """Find what a trial needs from a forward pass.
+    """Measure the memory of a trial with a forward pass.
 
     Args:
-        spec: The sweep; of its optimizers the one that needs most counts.
-        model: Its network, on any device.
-        images: Some images on the same device, shape (n, channels, height, width).
-        value_bytes: Of an activation: 4, or 2 in half precision.
+        spec: The sweep; the optimizer with the largest state counts.
+        model: Network of the sweep, on any device.
+        images: Images on the same device, shape (n, channels, height, width).
+        value_bytes: Bytes of one value of an activation: 4, or 2 in half precision.
     """
     activations = _kept_bytes(model, images) * spec.training.batch_size // len(images)
     trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
@@ -144,7 +143,7 @@ def measure_memory(
 def optimizer_copies(optimizer: OptimizerSpec) -> int:
     """Copies of the weights that an optimizer holds during a pass, besides weights and gradients.
 
-    0 for an optimizer of a package, of which nothing is known.
+    0 for an optimizer of another package, whose state is unknown.
     """
     if isinstance(optimizer, MSGD):
         return int(optimizer.momentum > 0)
@@ -168,7 +167,7 @@ def _kept_bytes(model: nn.Module, images: Tensor) -> int:
 
 
 def available_bytes(resources: ResourcesSpec) -> int:
-    """Memory that a trial can have on this machine: that of its GPU, or of the host without one."""
+    """Memory for a trial on this machine: of its GPU, or of the host without a GPU."""
     if torch.cuda.is_available() and resources.gpu != 0:
         total = torch.cuda.get_device_properties(0).total_memory
         return int(total * min(1.0, resources.gpu or 1.0))
@@ -176,25 +175,25 @@ def available_bytes(resources: ResourcesSpec) -> int:
 
 
 def host_bytes(limits: tuple[Path, ...] = _CGROUPS) -> int:
-    """Memory that this process may take: the machine's, or less where its control group limits it.
+    """Memory for this process: the machine's, or the limit of its control group if lower.
 
     Args:
-        limits: Files of the control group, of version 2 and of version 1.
+        limits: Files with the limit in control groups of version 2 and version 1.
     """
     found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in limits:
         try:
             found = min(found, int(path.read_text()))
-        except (OSError, ValueError):  # there is no such group, or its limit is "max"
+        except (OSError, ValueError):  # no such group, or the limit is "max"
             continue
     return found
 
 
 class _WithoutMemory(TorchFunctionMode):
-    """Makes the large tensors of a network on the meta device while it is built.
+    """Creates the large tensors of a network on the meta device while it is built.
 
-    Tensors with values that code reads, such as ``torch.linspace(0, rate, depth).tolist()``, stay
-    on the host; therefore ``torch.device("meta")`` does not do.
+    ``torch.device("meta")`` is not enough: tensors whose values are read, such as
+    ``torch.linspace(0, rate, depth).tolist()``, must be on the host.
     """
 
     def __init__(self) -> None:
@@ -215,17 +214,18 @@ class _WithoutMemory(TorchFunctionMode):
         elif func in _ON_HOST:
             self._count()
             numbers = [x for x in (*args, *options.values()) if isinstance(x, int | float)]
-            if max(map(abs, numbers), default=0) > _MOST_VALUES_ON_HOST:
+            if max(map(abs, numbers), default=0) > _MAX_VALUES_ON_HOST:
                 raise TooLargeError(f"the network makes a tensor of {max(numbers):g} values")
         return func(*args, **options)
 
     def _count(self) -> None:
+        """Count a tensor; raise TooLargeError if there are too many."""
         self._tensors += 1
-        if self._tensors > _MOST_TENSORS:
-            raise TooLargeError(f"the network has more than {_MOST_TENSORS:,} tensors")
+        if self._tensors > _MAX_TENSORS:
+            raise TooLargeError(f"the network has more than {_MAX_TENSORS:,} tensors")
 
 
 def gibibytes(size: float) -> str:
-    """A number of bytes in GiB."""
+    """A number of bytes as text, in GiB."""
     size /= 2**30
-    return f"{size:,.1f} GiB" if size < _MOST_PLAIN_GIB else f"{size:.1e} GiB"
+    return f"{size:,.1f} GiB" if size < _MAX_PLAIN_GIB else f"{size:.1e} GiB"

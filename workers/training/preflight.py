@@ -1,21 +1,20 @@
-"""Finds out before any trial starts whether a sweep's trials can run."""
+"""Preflight: checks before any trial starts whether a sweep's trials can run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from workers.batches import TrialData, load_data
-from workers.data_changes import DATA_FINGERPRINT, DATA_NOTES
 from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer
 from workers.spec import SpecError, SpecProblem, SweepSpec
+from workers.training.facts import PreflightFacts
 from workers.training.memory import (
     TooLargeError,
     TrialMemory,
@@ -27,12 +26,11 @@ from workers.training.memory import (
 )
 from workers.training.rehearsal import rehearse
 from workers.training.trial import autocast_dtype
+from workers.trial_data import TrialData, load_trial_data
 
 __all__ = ["preflight"]
 
 log = logging.getLogger(__name__)
-
-_MOST_NOTE_CHARACTERS = 5_000  # MLflow refuses longer tags
 
 
 def preflight(
@@ -41,32 +39,29 @@ def preflight(
     data_dir: Path,
     cache_dir: Path,
     largest_node_bytes: Callable[[], float] | None = None,
-) -> Mapping[str, Any]:
-    """Load the data, build the network and every optimizer, and rehearse what trials do.
+) -> PreflightFacts:
+    """Load the data, build the network and every optimizer, and rehearse a trial.
 
-    Corrupted images that are not there yet are made here, once, and not by the first trials. The
-    network is built only if its estimated memory is there.
+    Missing corrupted images are generated here, once, instead of by the first trials. The network
+    is built only if its estimated memory is available.
 
     Args:
         spec: The sweep.
         data_dir: Folder with the data sets.
         cache_dir: Folder for subsets and generated images.
-        largest_node_bytes: Gives the memory that a trial can have on the largest node of the
-            cluster; called if this machine has too little. None if trials run here.
+        largest_node_bytes: Returns the memory of the cluster's largest node, in bytes; called if
+            this machine has too little. None if trials run on this machine.
 
     Returns:
-        Facts about the sweep: numbers of weights, of images and of classes, the memory that a trial
-        needs for weights, activations and images, a fingerprint of the data, notes on them (also
-        logged as warnings), and ``hessian_method``, "exact" or "differences", where curvature is
-        measured.
+        Facts about the sweep; notes on the data are also logged as warnings.
 
     Raises:
-        SpecError: Something cannot work, with its key in the specification and the remedy.
+        SpecError: The trials cannot run, with the key in the specification and the remedy.
     """
     try:
-        data = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
+        data = load_trial_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
     except DatasetError as absolute:
-        error = absolute.within(data_dir)  # submitters read it, who need not know where that is
+        error = absolute.within(data_dir)  # submitters see the message, but not the machine's paths
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
         raise SpecError([problem]) from absolute
     for note in data.notes:
@@ -110,20 +105,21 @@ def preflight(
     ]
     if problems:
         raise SpecError(problems)
-    facts = {} if hessian_method is None else {"hessian_method": hessian_method}
-    return facts | {
-        "parameters": count_parameters(model),
-        "train_images": len(data.train),
-        "validation_images": len(data.validation),
-        "ood_images": 0 if data.ood is None else len(data.ood) * len(data.ood.labels),
-        "classes": data.num_classes,
-        DATA_FINGERPRINT: data.fingerprint,
-        DATA_NOTES: "; ".join(data.notes)[:_MOST_NOTE_CHARACTERS],
-        "trial_memory_bytes": memory.total + data.size_bytes,
-    }
+    return PreflightFacts(
+        hessian_method=hessian_method,
+        parameters=count_parameters(model),
+        train_images=len(data.train),
+        validation_images=len(data.validation),
+        ood_images=0 if data.ood is None else len(data.ood) * len(data.ood.labels),
+        classes=data.num_classes,
+        data_fingerprint=data.fingerprint,
+        data_notes=data.notes,
+        trial_memory_bytes=memory.total + data.size_bytes,
+    )
 
 
 def _batch_problems(spec: SweepSpec, data: TrialData) -> Iterator[SpecProblem]:
+    """Compare the batch size with the number of training images."""
     batch_size, images = spec.training.batch_size, len(data.train)
     if batch_size > images:
         yield SpecProblem(
@@ -135,6 +131,7 @@ def _batch_problems(spec: SweepSpec, data: TrialData) -> Iterator[SpecProblem]:
 
 
 def _optimizer_problems(spec: SweepSpec, model: nn.Module) -> Iterator[SpecProblem]:
+    """Build the optimizer of every trial; yield the first problem."""
     for trial in spec.trials or spec.corners:
         try:
             build_optimizer(trial, model)
@@ -147,11 +144,11 @@ def _optimizer_problems(spec: SweepSpec, model: nn.Module) -> Iterator[SpecProbl
 def _memory_problems(
     spec: SweepSpec, memory: TrialMemory, largest_node_bytes: Callable[[], float] | None
 ) -> Iterator[SpecProblem]:
-    """Compare a trial's memory with that of the machine, before the system ends it for lack."""
+    """Compare a trial's memory with the machine's, before the operating system kills the trial."""
     available: float = available_bytes(spec.resources)
     if memory.total > available and largest_node_bytes is not None:
         available = max(available, largest_node_bytes())
-    if memory.weights > host_bytes():  # the network is built on the host, and here first
+    if memory.weights > host_bytes():  # the network is built on the host first
         available = min(available, host_bytes())
     if memory.total > available:
         is_batch = memory.activations > memory.total - memory.activations
@@ -164,17 +161,17 @@ def _memory_problems(
 
 
 def _activation_bytes(spec: SweepSpec) -> int:
-    """Bytes of an activation in training."""
+    """Bytes of one value of an activation in training."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = autocast_dtype(spec.training.precision, device)
     return torch.float32.itemsize if dtype is None else dtype.itemsize
 
 
 def _measure(spec: SweepSpec, model: nn.Module, data: TrialData, value_bytes: int) -> TrialMemory:
-    """What a trial needs by a pass over two images of zeros.
+    """Measure a trial's memory with a forward pass over two images of zeros.
 
     Raises:
-        ValueError: The network cannot take the images, or has no output for each class.
+        ValueError: The network cannot take the images, or does not have one output per class.
     """
     shape = (2, data.in_channels, data.image_size, data.image_size)
     outputs: list[Any] = []

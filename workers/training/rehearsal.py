@@ -1,6 +1,6 @@
-"""What every trial does, on two images: a step's gradient, an evaluation, a Hessian product.
+"""Rehearsal of a trial on two images: gradient, evaluation and Hessian-vector product.
 
-So that a network that cannot do one of them is refused before it trains, not after.
+A network that fails one of them is refused before training instead of after it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sasam.curvature import HessianMethod, choose_hessian_method
-from workers.batches import TrialData
+from workers.trial_data import TrialData
 
 __all__ = ["rehearse"]
 
@@ -18,19 +18,19 @@ __all__ = ["rehearse"]
 def rehearse(
     model: nn.Module, data: TrialData, *, channels_last: bool, measures_curvature: bool
 ) -> HessianMethod | None:
-    """Differentiate the loss in training mode and, if asked, twice in eval mode.
+    """Differentiate the loss in training mode, and twice in eval mode for curvature.
 
     Args:
         model: The network; its gradients, buffers and memory format change.
-        data: The images, for their number of channels and size.
+        data: Images of the sweep, whose shape is used.
         channels_last: Whether images and weights have the channels last in memory.
-        measures_curvature: Whether the trial takes Hessian products.
+        measures_curvature: Whether trials measure curvature.
 
     Returns:
-        How its Hessian is measured; None if it is not.
+        How the Hessian is measured; None if it is not.
 
     Raises:
-        ValueError: The network cannot, and which of the three it cannot do.
+        ValueError: The network fails; the message names which of the three steps.
     """
     generator = torch.Generator().manual_seed(0)
     shape = (2, data.in_channels, data.image_size, data.image_size)
@@ -63,13 +63,14 @@ def _differentiated(model: nn.Module, images: Tensor, labels: Tensor) -> set[str
 
 
 def _check_logits(logits: object, num_classes: int) -> None:
+    """Refuse logits of the wrong shape."""
     got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
     if got != (2, num_classes):
         raise ValueError(f"it returns {got} for 2 images of {num_classes} classes")
 
 
 def _check_gradients(lost: set[str]) -> None:
-    """Refuse a network that keeps something computed from weights between evaluations."""
+    """Refuse a network that caches values computed from its weights between evaluations."""
     if lost:
         raise ValueError(
             f"{len(lost)} weights have a gradient in training and none in eval mode, "

@@ -1,16 +1,16 @@
-"""Runs a trial from its first or its last saved epoch to its end, a record an epoch."""
+"""Runs a trial from its first or last saved epoch to its end; one record per epoch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Generator
 
-from workers.batches import DeviceData
 from workers.checkpoints import load_checkpoint, save_checkpoint
 from workers.durable_storage import Stored
 from workers.metrics import Outcome
 from workers.spec import TrialConfig
 from workers.training.trial import EpochRecord, Trial
+from workers.trial_data import DeviceData
 
 __all__ = ["run_trial"]
 
@@ -22,28 +22,29 @@ def run_trial(
     checkpoint: Stored | None = None,
     recorded: int = 0,
 ) -> Generator[EpochRecord]:
-    """Yield a record an epoch; the last one has ``outcome``.
+    """Yield one record per epoch; the last one has ``outcome``.
 
-    A resumed trial yields first what it measured before and nobody has recorded: whoever read it
-    may have died with it, or before acting on the last record, which it always yields. Then it goes
-    on bit for bit as if it had not stopped.
+    A resumed trial first yields the saved records that are not recorded yet, and always the last
+    one, because its reader may have died before acting on it. Then it continues bit for bit like a
+    trial that was not interrupted.
 
     Args:
         config: The trial.
         data: Its images, on the device that trains.
-        checkpoint: The file to go on from and to save to, every ``training.checkpoint_every``
-            epochs and at the end; without one nothing is saved.
-        recorded: How many epochs are recorded.
+        checkpoint: File to resume from and to save to, every ``training.checkpoint_every`` epochs
+            and at the end; None saves nothing.
+        recorded: Number of recorded epochs.
 
     Yields:
         Finite metrics by the names of `workers.metrics`, and ``epoch``, from 1. The last record has
         ``outcome``; that of a completed trial also ``ood_matrix``, corruption -> accuracies by
-        severity; that of a diverged one ``diverged_epoch``, and no metrics of the end.
+        severity; that of a diverged one ``diverged_epoch``, no metrics of the end, and no accuracy
+        where the loss is not finite.
 
     Raises:
         ValueError: The model or the optimizer refuses the configuration, or the checkpoint is
             another trial's.
-        OSError: The storage does not give or take the checkpoint.
+        OSError: The checkpoint cannot be read or written.
     """
     saved = load_checkpoint(checkpoint) if checkpoint is not None else None
     records: list[EpochRecord] = saved["records"] if saved is not None else []
@@ -70,9 +71,12 @@ def run_trial(
 
 
 def _train_epoch(trial: Trial) -> EpochRecord:
-    """Train an epoch; a loss that is not finite ends the trial with it."""
+    """Train an epoch; a non-finite loss ends the trial as diverged."""
     record = trial.train_epoch()
-    if not (math.isfinite(record["train_loss"]) and math.isfinite(record["val_loss"])):
+    undefined = [part for part in ("train", "val") if not math.isfinite(record[f"{part}_loss"])]
+    if undefined:
+        for part in undefined:  # the largest of logits that are not numbers is no prediction
+            del record[f"{part}_accuracy"]
         ending = {"outcome": Outcome.DIVERGED.value, "diverged_epoch": trial.epoch}
         return _finite(record) | ending
     curvature = trial.config.curvature
@@ -83,7 +87,7 @@ def _train_epoch(trial: Trial) -> EpochRecord:
 
 
 def _finite(record: EpochRecord) -> EpochRecord:
-    """The record without numbers that are not finite."""
+    """The record without non-finite numbers."""
     return {
         name: value
         for name, value in record.items()
@@ -92,7 +96,7 @@ def _finite(record: EpochRecord) -> EpochRecord:
 
 
 def _save(checkpoint: Stored | None, trial: Trial, records: list[EpochRecord]) -> None:
-    """Save the trial; of one that has ended the weights alone, for whoever wants the network."""
+    """Save the trial; after its end only the weights, for later use of the network."""
     if checkpoint is not None:
         state = trial.result_state() if "outcome" in records[-1] else trial.state_dict()
         save_checkpoint(checkpoint, {"trial": state, "records": records})

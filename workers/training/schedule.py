@@ -1,4 +1,4 @@
-"""How the learning rate moves during training."""
+"""Schedules of the learning rate."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def learning_rate_factor(
     epochs: int,
     warmup_epochs: int = 0,
 ) -> float:
-    """Return what the learning rate is multiplied with.
+    """Return the factor of the learning rate at a point of the training.
 
     Args:
         schedule: ``cosine`` falls to 0 at the end (Loshchilov & Hutter 2017); ``step`` divides by
             10 at 1/2 and at 3/4 of all epochs (He et al. 2016).
-        progress_epochs: Epochs done, with the fraction of the present one.
-        epochs: All epochs.
-        warmup_epochs: Epochs in which the factor rises linearly from 0 first.
+        progress_epochs: Completed epochs, with the fraction of the present one.
+        epochs: Number of epochs.
+        warmup_epochs: Epochs in which the factor first rises linearly from 0.
     """
     warmup = min(1.0, progress_epochs / warmup_epochs) if warmup_epochs else 1.0
     if schedule == "cosine":

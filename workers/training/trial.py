@@ -1,10 +1,10 @@
-"""One trial: a network, its optimizer and how far they are.
+"""State of one trial: network, optimizer, progress.
 
     for each epoch: train, validate, (curvature)
     at the end: the corrupted test set, curvature
 
-A trial is a function of its configuration. What is random follows (seed, purpose, epoch), so the
-state below is all that a resumed trial needs to go on bit for bit.
+A trial is a function of its configuration. Randomness depends on (seed, purpose, epoch), so a trial
+resumed from `Trial.state_dict` continues bit for bit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from workers.batches import DeviceData, Normalisation
 from workers.evaluation import Evaluator
 from workers.measurement import CurvatureMeasurement
 from workers.models import build_model
@@ -27,25 +26,26 @@ from workers.seeding import derive_seed
 from workers.spec import CurvatureSpec, TrialConfig
 from workers.training.schedule import learning_rate_factor
 from workers.training.steps import Stepper
+from workers.trial_data import DeviceData, Normalisation
 
 __all__ = ["EpochRecord", "Trial", "autocast_dtype"]
 
 EpochRecord = dict[str, Any]
-"""What an epoch measured, by the names of `workers.metrics`."""
+"""Measurements of an epoch, by the names of `workers.metrics`."""
 
 
 class Trial:
     """A trial in progress.
 
     Args:
-        config: All that determines its result.
+        config: Configuration of the trial.
         data: Its images, on the device that trains.
     """
 
     def __init__(self, config: TrialConfig, data: DeviceData) -> None:
         self.config = config
         self.epoch = 0
-        """Epochs done."""
+        """Completed epochs."""
         self._data = data
         self._device = data.device
         training = config.training
@@ -85,11 +85,11 @@ class Trial:
 
     @property
     def is_trained(self) -> bool:
-        """Whether all epochs are done."""
+        """Whether all epochs are completed."""
         return self.epoch == self.config.training.epochs
 
     def train_epoch(self) -> EpochRecord:
-        """Train one epoch and validate; a record whose losses may be non-finite."""
+        """Train one epoch and validate; the losses in the record may be non-finite."""
         self.epoch += 1
         config = self.config
         training = config.training
@@ -108,7 +108,7 @@ class Trial:
         for step, (images, labels) in enumerate(batches):
             factor = learning_rate_factor(
                 training.schedule,
-                self.epoch - 1 + (step + 0.5) / steps,  # the middle: never 0
+                self.epoch - 1 + (step + 0.5) / steps,  # the middle of the step, never 0
                 epochs=training.epochs,
                 warmup_epochs=training.warmup_epochs,
             )
@@ -122,7 +122,7 @@ class Trial:
         return record
 
     def measure_curvature(self) -> dict[str, float]:
-        """Curvature at the present weights; empty where the specification asks for none."""
+        """Curvature at the present weights; empty if not in the specification."""
         if self.config.curvature is None:
             return {}
         return self._measurement(self.config.curvature).measure(self.model)
@@ -143,7 +143,7 @@ class Trial:
         return record
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a resumed trial needs: tensors and plain values."""
+        """State for a resumed trial: tensors and plain values."""
         return {
             "trial": self.config.key,
             "epoch": self.epoch,
@@ -154,14 +154,14 @@ class Trial:
         }
 
     def result_state(self) -> dict[str, Any]:
-        """What is left of a trial that has ended."""
+        """State of a trial that has ended: its weights."""
         return {"trial": self.config.key, "epoch": self.epoch, "model": self.model.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state of the same trial.
+        """Continue from a state of the same trial.
 
         Raises:
-            ValueError: The state is another trial's.
+            ValueError: The state belongs to another trial.
         """
         if state["trial"] != self.config.key:
             raise ValueError(
@@ -174,13 +174,14 @@ class Trial:
         self._best_weights = state["best_weights"]
 
     def _keep_best(self, accuracy: float) -> None:
-        """Keep a copy of the weights of the best validation accuracy; the first of equals."""
+        """Keep a copy of the weights with the best validation accuracy; the first of equals."""
         if accuracy > self._best_accuracy:
             self._best_accuracy = accuracy
             if self.config.curvature is not None and self.config.curvature.at_best:
                 self._best_weights = copy.deepcopy(self.model.state_dict())
 
     def _measurement(self, spec: CurvatureSpec) -> CurvatureMeasurement:
+        """The measurement of this trial, created once."""
         if self._curvature is None:
             self._curvature = CurvatureMeasurement(
                 spec, self._data.host, self._normalise, self._device
@@ -195,7 +196,7 @@ class Trial:
 
 
 def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type that ``training.precision`` means on a device; None is float32 throughout."""
+    """Data type of ``training.precision`` on a device; None for float32."""
     if precision == "auto":
         capable = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if capable else None

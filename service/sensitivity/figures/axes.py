@@ -1,13 +1,21 @@
 """Axes, lines and panel titles that several figures share."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import altair as alt
 
-from service.sensitivity.figures.figure_data import FigureData
+from service.sensitivity.figures.figure_data import Datum, FigureData
 from service.sensitivity.figures.theme import RECORDS, Theme
 
-__all__ = ["PANEL_HEIGHT", "PANEL_WIDTH", "accuracy_axis", "chance_line", "panel_title"]
+__all__ = [
+    "PANEL_HEIGHT",
+    "PANEL_WIDTH",
+    "accuracy_axis",
+    "chance_line",
+    "has_intervals",
+    "panel_title",
+]
 
 PANEL_WIDTH, PANEL_HEIGHT = 300, 220
 
@@ -21,6 +29,15 @@ def chance_line(figure: FigureData, theme: Theme, scale: Any = alt.Undefined) ->
     """A dashed line at chance accuracy, on the given scale of the vertical axis."""
     line = alt.Chart(RECORDS).mark_rule(strokeDash=[4, 3], color=theme.faint)
     return line.encode(y=alt.YDatum(figure.scale("chance"), scale=scale))
+
+
+def has_intervals(records: Iterable[Datum]) -> bool:
+    """Whether any record has an interval.
+
+    A layer of intervals without any is left out: its fields would be null, and the axis that it
+    shares with other layers would have no bounds.
+    """
+    return any(record["low"] is not None for record in records)
 
 
 def panel_title(text: str) -> alt.TitleParams:

@@ -45,10 +45,6 @@ class HeatmapCell:
         """Label and note in one line."""
         return f"{self.label} {self.note}".strip()
 
-    def colour_step(self, n_steps: int) -> int | None:
-        """The step, in [0, ``n_steps``), of a discrete colour scale; None without a colour."""
-        return None if self.shade is None else min(int(self.shade * n_steps), n_steps - 1)
-
 
 @dataclass(frozen=True, slots=True)
 class HeatmapPanel:

@@ -12,6 +12,7 @@ from service.sensitivity.figures.axes import (
     PANEL_WIDTH,
     accuracy_axis,
     chance_line,
+    has_intervals,
 )
 from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
@@ -75,7 +76,6 @@ def lr_curves(table: TrialTable) -> FigureData:
                     "high": interval.high if interval else None,
                 }
             )
-    banded = any(record["low"] is not None for record in records)
     metric = METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title
     adaptive = [
         trials.title
@@ -87,7 +87,9 @@ def lr_curves(table: TrialTable) -> FigureData:
         title=f"{metric} by learning rate{of_workload(table)}",
         notes=[
             "at the validation-best weight decay; "
-            + ("bands: 95 % seed intervals" if banded else "one seed: no intervals"),
+            + (
+                "bands: 95 % seed intervals" if has_intervals(records) else "one seed: no intervals"
+            ),
             *([f"{', '.join(adaptive)}: the initial step size only"] if adaptive else []),
         ],
         records=records,
@@ -106,10 +108,14 @@ def draw_lr_curves(figure: FigureData, theme: Theme) -> Any:
     )
     known = alt.Chart(RECORDS).transform_filter("isValid(datum.value)")
     colour = optimizer_colour(optimizers)
-    bands = known.transform_filter("isValid(datum.low)").mark_area(opacity=0.18)
+    bands = (
+        known.transform_filter("isValid(datum.low)")
+        .mark_area(opacity=0.18)
+        .encode(x=x, y=accuracy_axis("low"), y2="high:Q", color=colour)
+    )
     return (
         alt.layer(
-            bands.encode(x=x, y=accuracy_axis("low"), y2="high:Q", color=colour),
+            *([bands] if has_intervals(figure.records) else []),
             known.mark_line(point={"size": 36}, strokeWidth=2).encode(
                 x=x, y=accuracy_axis("value"), color=colour
             ),

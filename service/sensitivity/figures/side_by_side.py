@@ -4,7 +4,7 @@ from typing import Any
 
 import altair as alt
 
-from service.sensitivity.figures.axes import panel_title
+from service.sensitivity.figures.axes import has_intervals, panel_title
 from service.sensitivity.figures.figure_data import Datum, FigureData
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.sweep_comparison import Headline, SweepComparison
@@ -38,7 +38,7 @@ def side_by_side(comparison: SweepComparison) -> FigureData:
         if getattr(headline, field) is not None
     ]
     notes = ["accuracy on the evaluation split; lower sensitivity is flatter"]
-    if any(record["low"] is not None for record in records):
+    if has_intervals(records):
         notes.append("lines: 95 % seed intervals")
     return FigureData(
         name="side-by-side",
@@ -72,10 +72,14 @@ def draw_side_by_side(figure: FigureData, theme: Theme) -> Any:
         )
         axis = alt.Axis(format="~%", tickCount=5)
         scale = alt.Scale(zero=False, nice=True)
-        lines = own.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5)
+        lines = (
+            own.transform_filter("isValid(datum.low)")
+            .mark_rule(strokeWidth=1.5)
+            .encode(x=alt.X("low:Q", axis=axis, scale=scale, title=None), x2="high:Q")
+        )
         panels.append(
             alt.layer(
-                lines.encode(x=alt.X("low:Q", axis=axis, scale=scale, title=None), x2="high:Q"),
+                *([lines] if has_intervals(figure.where(panel=panel)) else []),
                 own.mark_point(filled=True, size=45, opacity=1).encode(
                     x=alt.X("value:Q", axis=axis, scale=scale, title=None)
                 ),

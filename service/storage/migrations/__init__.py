@@ -1,1 +1,1 @@
-"""Alembic's migrations."""
+"""Migrations of the database, with Alembic."""

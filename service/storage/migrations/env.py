@@ -1,9 +1,9 @@
-"""Runs the migrations on the connection that ``Database.migrate`` hands over."""
+"""Alembic environment: runs the migrations on the connection of ``Database.migrate``."""
 
 from alembic import context
 
 import service.storage.security_tables
-import service.storage.webhook_tables  # noqa: F401 - they add their tables to the metadata
+import service.storage.webhook_tables  # noqa: F401 - importing them adds their tables to the metadata
 from service.storage.tables import Table
 
 context.configure(

@@ -1,21 +1,22 @@
-// Draws figures; everything else is htmx or plain HTML.
+// Draws figures with Vega; everything else on the pages is htmx or plain HTML.
 
-const darkness = matchMedia("(prefers-color-scheme: dark)");
+const darkScheme = matchMedia("(prefers-color-scheme: dark)");
 
 async function draw(figure) {
-  const theme = darkness.matches ? "dark" : "light";
-  const results = document.querySelector("[data-ended]")?.dataset.ended ?? "";
-  const shown = `${theme} ${results}`;
-  if (figure.dataset.shown === shown) return;
-  if ("empty" in figure.dataset && results === "0") return;
-  figure.dataset.shown = shown;
-  const place = figure.querySelector(".drawing");
-  place.removeAttribute("role");
+  const theme = darkScheme.matches ? "dark" : "light";
+  // Changes when a trial has ended; a figure of the same version is not drawn again.
+  const ended = document.querySelector("[data-ended]")?.dataset.ended ?? "";
+  const version = `${theme} ${ended}`;
+  if (figure.dataset.shown === version) return;
+  if ("empty" in figure.dataset && ended === "0") return;
+  figure.dataset.shown = version;
+  const drawing = figure.querySelector(".drawing");
+  drawing.removeAttribute("role");
   try {
-    const answer = await fetch(`${figure.dataset.figure}format=vega-lite&theme=${theme}`);
-    if (!answer.ok) throw new Error((await answer.json()).detail);
+    const response = await fetch(`${figure.dataset.figure}format=vega-lite&theme=${theme}`);
+    if (!response.ok) throw new Error((await response.json()).detail);
     // `ast` runs expressions in Vega's interpreter: the Content-Security-Policy forbids eval.
-    await vegaEmbed(place, await answer.json(), {
+    await vegaEmbed(drawing, await response.json(), {
       ast: true,
       actions: false,
       defaultStyle: false,
@@ -23,12 +24,12 @@ async function draw(figure) {
       renderer: "svg",
     });
     delete figure.dataset.empty;
-    // One picture with one name; its data are the link to csv beneath it.
-    place.querySelector("svg").setAttribute("aria-hidden", "true");
-    place.setAttribute("role", "img");
-    place.setAttribute("aria-label", place.dataset.title);
+    // For screen readers it is one image with one name; the CSV link below has its data.
+    drawing.querySelector("svg").setAttribute("aria-hidden", "true");
+    drawing.setAttribute("role", "img");
+    drawing.setAttribute("aria-label", drawing.dataset.title);
   } catch (error) {
-    place.textContent = error.message;
+    drawing.textContent = error.message;
   }
 }
 
@@ -37,11 +38,11 @@ function drawAll() {
 }
 
 drawAll();
-darkness.addEventListener("change", drawAll);
-// Other figures were swapped in, or another trial has ended.
+darkScheme.addEventListener("change", drawAll);
+// htmx inserted other figures, or another trial has ended.
 document.addEventListener("htmx:after:swap", drawAll);
 
-// A page that nobody sees asks for nothing.
+// A hidden page does not poll.
 document.addEventListener("htmx:before:request", (event) => {
   const polls = event.detail.ctx.sourceElement.getAttribute("hx-trigger")?.startsWith("every");
   if (polls && document.hidden) event.preventDefault();

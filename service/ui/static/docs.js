@@ -1,4 +1,4 @@
-// The browsable document of the API; "Try it out" uses the login of the page.
+// Interactive API reference; "Try it out" sends requests with the session of the page.
 
 SwaggerUIBundle({
   url: "/openapi.json",

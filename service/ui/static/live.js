@@ -1,53 +1,53 @@
-// Follows the events of a sweep. The parts of the page that an event concerns fetch themselves
-// again: at most once a second, and the slower they are the more rarely.
+// Follows the events of a sweep. A section that an event changes loads itself again: at most once
+// a second, and less often the longer a load takes.
 
 const KINDS = ["state", "reason", "trial", "progress", "repaired"];
 const ENDED = ["completed", "failed", "cancelled"];
 const PAUSE_MS = 1000;
 const RETRY_MS = 3000;
 
-const due = new Map(); // id of each part that fetches itself or has just done so -> again?
+const loading = new Map(); // id of a section that is loading or pausing -> whether to load again
 let stream = null;
-let last = null; // id of the newest event seen
+let lastEventId = null;
 let hasEnded = false;
 
 async function refresh(id) {
-  const part = document.getElementById(id);
-  if (!part) return;
-  if (due.has(id)) return void due.set(id, true);
-  due.set(id, false);
-  const began = performance.now();
+  const section = document.getElementById(id);
+  if (!section) return;
+  if (loading.has(id)) return void loading.set(id, true);
+  loading.set(id, false);
+  const startedAt = performance.now();
   try {
-    const how = { source: part, target: part, select: `#${id}`, swap: "outerMorph" };
-    await htmx.ajax("GET", part.dataset.source, how);
+    const options = { source: section, target: section, select: `#${id}`, swap: "outerMorph" };
+    await htmx.ajax("GET", section.dataset.source, options);
   } catch (error) {
     console.warn(error);
   }
   setTimeout(() => {
-    const again = due.get(id);
-    due.delete(id);
+    const again = loading.get(id);
+    loading.delete(id);
     if (again) refresh(id);
-  }, Math.max(PAUSE_MS, 5 * (performance.now() - began)));
+  }, Math.max(PAUSE_MS, 5 * (performance.now() - startedAt)));
 }
 
-// Part of a trial's page: what happens to others is none of its business.
-function concerns(part, kind, data) {
-  if (!part.dataset.on.split(" ").includes(kind)) return false;
-  const trial = part.dataset.trial;
+// Whether an event changes a section; the page of a trial ignores events of other trials.
+function concerns(section, kind, data) {
+  if (!section.dataset.on.split(" ").includes(kind)) return false;
+  const trial = section.dataset.trial;
   if (!trial || (kind !== "trial" && kind !== "progress")) return true;
   return data.key === trial || trial in (data.epochs ?? {});
 }
 
-function hear(event) {
-  last = event.lastEventId;
+function onEvent(event) {
+  lastEventId = event.lastEventId;
   const { kind, data } = JSON.parse(event.data);
   if (kind === "state") hasEnded = ENDED.includes(data.state);
-  for (const part of document.querySelectorAll("[data-on]"))
-    if (concerns(part, kind, data)) refresh(part.id);
+  for (const section of document.querySelectorAll("[data-on]"))
+    if (concerns(section, kind, data)) refresh(section.id);
 }
 
-function say(words) {
-  document.getElementById("connection").textContent = words;
+function showConnection(message) {
+  document.getElementById("connection").textContent = message;
 }
 
 function stop() {
@@ -57,25 +57,25 @@ function stop() {
 
 function follow() {
   const source = document.querySelector("[data-follow]");
-  // A page that nobody sees asks for nothing; a browser has few connections to a service.
+  // A hidden page does not listen: browsers allow few connections per host.
   if (document.hidden) return stop();
   if (stream || !source) return;
-  last ??= source.dataset.after;
-  stream = new EventSource(`${source.dataset.follow}?after=${last}`);
-  stream.addEventListener("open", () => say(""));
+  lastEventId ??= source.dataset.after;
+  stream = new EventSource(`${source.dataset.follow}?after=${lastEventId}`);
+  stream.addEventListener("open", () => showConnection(""));
   stream.addEventListener("error", () => {
     if (hasEnded) return stop();
-    say("The connection to the service is interrupted; trying again.");
-    // What the browser does not try again by itself: the service refused, or a proxy in between.
+    showConnection("The connection to the service is interrupted; reconnecting…");
+    // The browser does not reconnect by itself after the service or a proxy has refused.
     if (stream.readyState === EventSource.CLOSED) {
       stop();
-      refresh(source.id); // leads to the form where the login is over
+      refresh(source.id); // redirects to the login if the session has ended
       setTimeout(follow, RETRY_MS);
     }
   });
-  for (const kind of KINDS) stream.addEventListener(kind, hear);
+  for (const kind of KINDS) stream.addEventListener(kind, onEvent);
 }
 
 follow();
 document.addEventListener("visibilitychange", follow);
-for (const part of document.querySelectorAll("[data-incomplete]")) refresh(part.id);
+for (const section of document.querySelectorAll("[data-incomplete]")) refresh(section.id);

@@ -21,7 +21,7 @@ from workers.failures import Retries
 from workers.journal import JournalEntry
 from workers.metrics import Outcome
 from workers.spec import TpeSearch
-from workers.tpe import Tried, suggest
+from workers.tpe import TriedConfiguration, suggest_configuration
 from workers.trainable import SweepTrial
 
 
@@ -162,14 +162,16 @@ def replayed(specification, entries):
 
     def tried(configuration, key):
         value = chance if outcomes.get(key) == Outcome.DIVERGED else values.get(key)
-        return Tried(configuration, [value] if key in outcomes else None, key in outcomes)
+        return TriedConfiguration(
+            configuration, [value] if key in outcomes else None, key in outcomes
+        )
 
     for entry in entries:
         match entry.kind:
             case "suggestion":
                 label = entry.data["label"]
                 past = [tried(*of) for of in keys.setdefault(label, [])]
-                configurations.append(suggest(search, label, past))
+                configurations.append(suggest_configuration(search, label, past))
                 (seed,) = specification.seeds
                 made = (entry.data["learning_rate"], entry.data["weight_decay"])
                 keys[label].append((made, specification.trial(label, made, seed).key))

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from workers.batches import DeviceData, load_data
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig, validate_spec
 from workers.training import run_trial
+from workers.trial_data import DeviceData, load_trial_data
 
 EPOCHS = 12
 SPEC = validate_spec(
@@ -36,7 +36,7 @@ def train(config: TrialConfig, folder: Path, checkpoint: Path, results: Connecti
     """What a trial's process does: a fresh one each time, that knows the checkpoint alone."""
     make_deterministic()
     torch.set_num_threads(1)
-    data = load_data(config.dataset, config.ood, data_dir=folder, cache_dir=folder / "cache")
+    data = load_trial_data(config.dataset, config.ood, data_dir=folder, cache_dir=folder / "cache")
     for record in run_trial(config, DeviceData(data, torch.device("cpu")), checkpoint=checkpoint):
         record.pop("images_per_second")
         results.send(record)

@@ -186,5 +186,5 @@ def test_trial_on_other_data_than_its_sweep_began_with_is_refused(trainable, con
     one = trainable(TRIALS[0])
     seen = one._data.host.fingerprint
     assert one.reset(configuration(TRIALS[0], "again") | {"data_fingerprint": seen})
-    with pytest.raises(DamagedDataError, match=r"not those that the sweep began with"):
+    with pytest.raises(DamagedDataError, match=r"differ from those at the start of the sweep"):
         one.reset(configuration(TRIALS[0], "other") | {"data_fingerprint": "b" * 64})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.data_changes import DATA_FINGERPRINT, refuse_other_data, require_same_data
+from workers.data_changes import require_same_data, require_unchanged_data
 from workers.datasets import DamagedDataError
 from workers.journal import Journal
 from workers.metrics import Outcome
@@ -24,7 +24,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def start(journal: Journal, fingerprint: str | None) -> None:
-    tags = {} if fingerprint is None else {f"sasam.{DATA_FINGERPRINT}": fingerprint}
+    tags = {} if fingerprint is None else {"sasam.data_fingerprint": fingerprint}
     journal.append("sweep_started", tags=tags)
 
 
@@ -37,19 +37,19 @@ def test_other_data_than_those_of_results_need_consent(journal: Journal) -> None
     start(journal, OLD)
     end(journal, Outcome.DIVERGED)
     with pytest.raises(SpecError) as caught:
-        refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+        require_unchanged_data(journal, NEW, accepted=False)
     assert str(caught.value).startswith(
-        "dataset: 1 trials have ended on other data (fingerprint aaaaaaaaaaaa, now bbbbbbbbbbbb)"
+        "dataset: 1 trial has ended on other data (fingerprint aaaaaaaaaaaa, now bbbbbbbbbbbb)"
     )
-    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=True)
-    refuse_other_data(journal, {DATA_FINGERPRINT: OLD}, accepted=False)
+    require_unchanged_data(journal, NEW, accepted=True)
+    require_unchanged_data(journal, OLD, accepted=False)
 
 
 def test_consent_holds_for_the_drivers_after_it(journal: Journal) -> None:
     start(journal, OLD)
     end(journal, Outcome.COMPLETED)
     start(journal, NEW)  # the driver that went on with consent
-    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+    require_unchanged_data(journal, NEW, accepted=False)
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,11 @@ def test_unknown_data_or_no_results_need_none(
 ) -> None:
     start(journal, before)
     end(journal, outcome)
-    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+    require_unchanged_data(journal, NEW, accepted=False)
 
 
 def test_first_driver_needs_none(journal: Journal) -> None:
-    refuse_other_data(journal, {DATA_FINGERPRINT: NEW}, accepted=False)
+    require_unchanged_data(journal, NEW, accepted=False)
 
 
 def test_trial_on_other_data_than_the_driver_saw_is_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from workers.driver import _progress_passes
+from workers.driver import _tolerate_after_progress
 from workers.job import EXIT_DEFECT, EXIT_INVALID, JOB_VARIABLE, DriverJob
 from workers.journal import Journal
 
@@ -66,11 +66,11 @@ def test_driver_of_a_damaged_job_says_that_another_attempt_does_not_help() -> No
 
 def test_defect_before_any_epoch_is_final_and_after_one_is_not(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.jsonl")
-    with pytest.raises(ValueError, match="no such actor"), _progress_passes(journal):
+    with pytest.raises(ValueError, match="no such actor"), _tolerate_after_progress(journal):
         raise ValueError("no such actor")
 
     def tune() -> None:
-        with _progress_passes(journal):
+        with _tolerate_after_progress(journal):
             journal.append("epoch", "key", epoch=1, metrics={})
             raise ValueError("no such actor")
 

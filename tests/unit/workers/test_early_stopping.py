@@ -22,7 +22,9 @@ def halving(**changes):
 
 def report(rungs, epoch, values, label="sam", metric="val_accuracy"):
     """Whether each of several trials, by key, goes on after an epoch."""
-    return {key: rungs.goes_on(key, label, epoch, {metric: value}) for key, value in values.items()}
+    return {
+        key: rungs.continues(key, label, epoch, {metric: value}) for key, value in values.items()
+    }
 
 
 def test_halving_keeps_the_best_third_and_always_the_first():
@@ -60,7 +62,7 @@ def test_halving_compares_trials_of_one_optimizer_alone():
 def test_halving_lets_ties_go_on_and_counts_nothing_as_the_worst():
     rungs = halving()
     assert report(rungs, 1, {"a": 0.5, "b": 0.5, "c": None}) == {"a": True, "b": True, "c": False}
-    assert rungs.goes_on("d", "sam", 1, {}) is False
+    assert rungs.continues("d", "sam", 1, {}) is False
 
 
 def test_halving_of_a_loss_keeps_the_low_ones():
@@ -94,13 +96,13 @@ def test_rungs_rebuilt_from_the_journal_decide_the_same(tmp_path_factory, values
         for key, epoch, value, has_value in values
     ]
     whole = halving()
-    expected = [whole.goes_on(key, labels[key], epoch, m) for key, epoch, m in events]
+    expected = [whole.continues(key, labels[key], epoch, m) for key, epoch, m in events]
     journal = Journal(tmp_path_factory.mktemp("journal") / "journal.jsonl")
     for key, epoch, metrics in events[:cut]:
         journal.append("epoch", key, epoch=epoch, metrics=metrics)
     rebuilt = halving()
     AshaScheduler(rebuilt, journal, labels)
-    found = [rebuilt.goes_on(key, labels[key], epoch, m) for key, epoch, m in events[cut:]]
+    found = [rebuilt.continues(key, labels[key], epoch, m) for key, epoch, m in events[cut:]]
     journal.close()
     assert found == expected[cut:]
     assert rebuilt.stopped == whole.stopped
@@ -144,6 +146,8 @@ def test_halving_spares_the_best_and_less_than_half_at_each_rung(seed):
     for epoch in range(1, EPOCHS + 1):
         order.shuffle(left)
         before = len(left)
-        left = [key for key in left if rungs.goes_on(key, "sam", epoch, {"val_accuracy": int(key)})]
+        left = [
+            key for key in left if rungs.continues(key, "sam", epoch, {"val_accuracy": int(key)})
+        ]
         assert "80" in left
         assert len(left) < before / 2 if epoch in (1, 3) else len(left) == before

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workers.batches import DeviceData, DeviceImages, Normalisation, TrialData
 from workers.datasets import CorruptedSet, ImageSet
-from workers.datasets.cells import Cell
+from workers.datasets.corruption_cells import CorruptionCell
 from workers.evaluation import Evaluator
+from workers.trial_data import DeviceData, DeviceImages, Normalisation, TrialData
 
 CPU = torch.device("cpu")
-CELLS = [Cell(name, severity) for name in ("fog", "snow", "frost") for severity in (2, 5)]
+CELLS = [CorruptionCell(name, severity) for name in ("fog", "snow", "frost") for severity in (2, 5)]
 
 
 def image_set(n, seed):
@@ -49,6 +51,16 @@ def test_validation_agrees_with_a_loop_over_images(evaluator):
     loss, accuracy = one_by_one(model, images.images, images.labels)
     assert scores.loss == pytest.approx(loss, rel=1e-5)
     assert scores.accuracy == pytest.approx(accuracy)
+
+
+def test_image_whose_logits_are_not_numbers_is_not_correct(evaluator):
+    evaluate, model = evaluator
+    images = ImageSet(image_set(40, seed=1).images, np.zeros(40, np.int64))
+    with torch.no_grad():
+        model[3].weight.fill_(math.nan)
+    scores = evaluate.validation(DeviceImages([images], CPU))
+    assert math.isnan(scores.loss)
+    assert scores.accuracy == 0  # although the largest of NaN logits is the first, the label
 
 
 def test_validation_leaves_mode_and_statistics_as_found(evaluator):

@@ -7,12 +7,12 @@ from torch.autograd.functional import hessian
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from workers.batches import Normalisation, TrialData
 from workers.datasets import CorruptedSet, ImageSet
-from workers.datasets.cells import Cell
+from workers.datasets.corruption_cells import CorruptionCell
 from workers.measurement import CurvatureMeasurement
 from workers.models.cnn import cnn_tiny
 from workers.spec import CurvatureSpec
+from workers.trial_data import Normalisation, TrialData
 
 CPU = torch.device("cpu")
 
@@ -25,7 +25,9 @@ def image_set(n, seed):
 @pytest.fixture
 def data():
     cells = {
-        Cell(name, s): image_set(20, seed=s).images for name in ("fog", "snow") for s in (1, 5)
+        CorruptionCell(name, s): image_set(20, seed=s).images
+        for name in ("fog", "snow")
+        for s in (1, 5)
     }
     corrupted = CorruptedSet(cells, image_set(20, 0).labels, "generated", "")
     return TrialData(image_set(2, 0), image_set(40, 1), corrupted, 10, (0.5,), (0.3,))

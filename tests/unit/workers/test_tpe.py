@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from workers.spec import TpeSearch
-from workers.tpe import Tried, suggest
+from workers.tpe import TriedConfiguration, suggest_configuration
 
 
 def search_of(**changes):
@@ -23,8 +23,8 @@ def run(search, evaluate, count, label="sam"):
     """A search of one trial at a time."""
     past = []
     for _ in range(count):
-        configuration = suggest(search, label, past)
-        past.append(Tried(configuration, evaluate(*configuration), has_ended=True))
+        configuration = suggest_configuration(search, label, past)
+        past.append(TriedConfiguration(configuration, evaluate(*configuration), has_ended=True))
     return [tried.configuration for tried in past]
 
 
@@ -62,20 +62,24 @@ def test_suggest_learns_where_accuracy_is_high():
 def test_suggest_depends_on_the_past_alone():
     """Neither on the time at which trials ended nor on what ran in this process before."""
     search = search_of()
-    past = [Tried(c, accuracy(*c), has_ended=True) for c in run(search, accuracy, 15)]
-    expected = suggest(search, "sam", past)
-    suggest(search, "adam", [])
-    assert suggest(search, "sam", past) == expected
+    past = [TriedConfiguration(c, accuracy(*c), has_ended=True) for c in run(search, accuracy, 15)]
+    expected = suggest_configuration(search, "sam", past)
+    suggest_configuration(search, "adam", [])
+    assert suggest_configuration(search, "sam", past) == expected
     best = max(past, key=lambda tried: tried.values)
-    running = [Tried(t.configuration, None, has_ended=False) if t is best else t for t in past]
-    assert suggest(search, "sam", running) != expected
+    running = [
+        TriedConfiguration(t.configuration, None, has_ended=False) if t is best else t for t in past
+    ]
+    assert suggest_configuration(search, "sam", running) != expected
 
 
 def test_suggest_of_parallel_trials_spreads():
     search = search_of()
-    past = [Tried(c, accuracy(*c), has_ended=True) for c in run(search, accuracy, 15)]
+    past = [TriedConfiguration(c, accuracy(*c), has_ended=True) for c in run(search, accuracy, 15)]
     for _ in range(8):
-        past.append(Tried(suggest(search, "sam", past), None, has_ended=False))
+        past.append(
+            TriedConfiguration(suggest_configuration(search, "sam", past), None, has_ended=False)
+        )
     assert len({tried.configuration for tried in past}) == 23
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from workers.journal import Journal
 from workers.metrics import Outcome
 from workers.spec import TrialConfig, validate_spec
-from workers.trial_sources import PlannedTrials, SweepSearch, open_source
+from workers.trial_sources import PlannedTrials, remaining_trials
+from workers.tune_searcher import SweepSearcher
 
 CHANCE = 0.1
 
@@ -65,7 +66,7 @@ def finish(journal, trial, outcome=None):
 
 def drive(spec, journal, at_once=1):
     """Run what is left of a sweep, a few trials side by side; the trials in order."""
-    source = open_source(spec, journal, CHANCE)
+    source = remaining_trials(spec, journal, CHANCE)
     running, run = [], []
     while source.left or running:
         if source.left and len(running) < at_once:
@@ -86,7 +87,7 @@ def test_planned_trials_are_those_without_an_end_and_failed_ones(journal):
     finish(journal, first, Outcome.COMPLETED)
     finish(journal, second, Outcome.FAILED)
     journal.append("trial_started", third.key, attempt=1)
-    source = open_source(spec, journal, CHANCE)
+    source = remaining_trials(spec, journal, CHANCE)
     assert source.left == spec.trial_count - 1
     assert [source.take() for _ in range(source.left)] == [second, third, *others]
 
@@ -95,7 +96,7 @@ def test_planned_trials_are_those_without_an_end_and_failed_ones(journal):
 def test_planned_trials_leave_out_those_that_ended_otherwise(journal, outcome):
     spec = spec_of(search={"type": "random", "trials": 3})
     finish(journal, spec.trials[0], outcome)
-    assert open_source(spec, journal, CHANCE).left == spec.trial_count - 1
+    assert remaining_trials(spec, journal, CHANCE).left == spec.trial_count - 1
 
 
 def test_tpe_gives_every_optimizer_its_budget_with_every_seed(journal):
@@ -106,11 +107,11 @@ def test_tpe_gives_every_optimizer_its_budget_with_every_seed(journal):
         (label, number) for number in range(6) for label in ("sam", "adam")
     ]
     assert [trial.seed for trial in run] == [0, 1] * 12
-    assert open_source(spec, journal, CHANCE).left == 0
+    assert remaining_trials(spec, journal, CHANCE).left == 0
 
 
 def test_tpe_journals_a_suggestion_before_its_trials_run(journal):
-    source = open_source(spec_of(), journal, CHANCE)
+    source = remaining_trials(spec_of(), journal, CHANCE)
     assert journal.suggestions == []
     trial = source.take()
     (suggestion,) = journal.suggestions
@@ -178,13 +179,13 @@ def test_tpe_restarted_in_parallel_keeps_its_suggestions_and_its_budget(
 
 
 def tried(spec, journal):
-    source = open_source(spec, journal, CHANCE)
+    source = remaining_trials(spec, journal, CHANCE)
     return source._tried(journal.suggestions[0])
 
 
 def test_tpe_learns_the_mean_over_seeds(journal):
     spec = spec_of(seeds=[0, 1, 2])
-    source = open_source(spec, journal, CHANCE)
+    source = remaining_trials(spec, journal, CHANCE)
     trials = [source.take() for _ in range(3)]
     finish(journal, trials[0], Outcome.COMPLETED)
     finish(journal, trials[1], Outcome.DIVERGED)
@@ -198,7 +199,7 @@ def test_tpe_learns_the_mean_over_seeds(journal):
 
 def test_tpe_has_nothing_to_learn_when_all_failed(journal):
     spec = spec_of()
-    source = open_source(spec, journal, CHANCE)
+    source = remaining_trials(spec, journal, CHANCE)
     for _ in range(2):
         finish(journal, source.take(), Outcome.FAILED)
     found = tried(spec, journal)
@@ -208,7 +209,7 @@ def test_tpe_has_nothing_to_learn_when_all_failed(journal):
 
 def test_tpe_takes_a_diverged_loss_for_infinite(journal):
     spec = spec_of(search={"type": "tpe", "trials": 6, "objectives": ["val_loss"]}, seeds=[0])
-    finish(journal, open_source(spec, journal, CHANCE).take(), Outcome.DIVERGED)
+    finish(journal, remaining_trials(spec, journal, CHANCE).take(), Outcome.DIVERGED)
     assert tried(spec, journal).values == [math.inf]
 
 
@@ -227,7 +228,7 @@ def clock():
 @pytest.fixture
 def make_search(clock):
     def make(trials, limit=math.inf):
-        return SweepSearch(
+        return SweepSearcher(
             PlannedTrials(trials), {"data_dir": "d"}, {TRIALS[1].key: 3}, lambda: limit, clock
         )
 
@@ -250,7 +251,7 @@ def test_search_hands_out_trials_in_order_until_none_is_left(make_search):
     assert take_all(search, ids) == (list(TRIALS), None)  # none now: one may come back
     for number in range(4):
         search.on_trial_complete(str(number))
-    assert search.suggest("x") == SweepSearch.FINISHED
+    assert search.suggest("x") == SweepSearcher.FINISHED
 
 
 def test_search_respects_its_limit(make_search):
@@ -265,21 +266,21 @@ def test_search_gives_a_trial_back_after_its_pause_and_others_meanwhile(make_sea
     search = make_search(TRIALS[:3], limit=1)
     search.suggest("a")
     search.on_trial_complete("a", error=True)
-    search.put_back(TRIALS[0], pause_seconds=4)
+    search.retry(TRIALS[0], pause_seconds=4)
     ids = map(str, count())
     assert take_all(search, ids) == ([TRIALS[1]], None)
     search.on_trial_complete("0")
     clock.now = 4
     assert take_all(search, ids) == ([TRIALS[0]], None)  # before the third
     search.on_trial_complete("2", error=True)
-    search.put_back(TRIALS[0], pause_seconds=8)
+    search.retry(TRIALS[0], pause_seconds=8)
     assert take_all(search, ids) == ([TRIALS[2]], None)
     search.on_trial_complete("4")
     assert take_all(search, ids) == ([], None)  # waits for its time
     clock.now = 12
     assert take_all(search, ids) == ([TRIALS[0]], None)
     search.on_trial_complete("7")
-    assert search.suggest("x") == SweepSearch.FINISHED
+    assert search.suggest("x") == SweepSearcher.FINISHED
 
 
 def test_search_gives_the_settings_with_each_trial(make_search):

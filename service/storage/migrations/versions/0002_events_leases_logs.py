@@ -1,4 +1,4 @@
-"""Events, the leader's lease, kept logs of drivers."""
+"""Events, leader lease, logs of drivers."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ _Time = sa.DateTime(timezone=True)
 
 
 def upgrade() -> None:
-    """Add what several services on one database need, and what outlives a cluster."""
+    """Create events, leases and logs of drivers, and add the columns of sweeps they need."""
     op.add_column(
         "sweeps", sa.Column("last_event", sa.Integer, nullable=False, server_default=sa.text("0"))
     )
@@ -44,7 +44,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables and columns."""
     for table in ("leases", "driver_logs", "events"):
         op.drop_table(table)
     for column in ("accepts_changes", "code_version", "last_event"):

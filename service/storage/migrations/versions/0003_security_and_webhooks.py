@@ -1,4 +1,4 @@
-"""Tokens, sessions, the audit log, deliveries of webhooks."""
+"""Tokens, sessions, audit log, webhook deliveries."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -62,6 +62,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop the tables."""
     for table in ("webhook_deliveries", "audit", "sessions", "tokens"):
         op.drop_table(table)

@@ -1,4 +1,4 @@
-"""The requirement of tokens, which outlives the last token."""
+"""Requirement of tokens, which remains after the last token is revoked."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Create the table; tokens stay required where there is one or a caller has used one."""
+    """Create the table; tokens are required if there is one, or a caller has used one."""
     op.create_table(
         "protection",
         sa.Column("name", sa.String(32), primary_key=True),
@@ -22,5 +22,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the table."""
     op.drop_table("protection")

@@ -1,4 +1,4 @@
-"""Who submitted each sweep, and idempotency keys of each submitter."""
+"""Creators of sweeps, and idempotency keys scoped to the creator."""
 
 import hashlib
 
@@ -9,7 +9,7 @@ revision = "0005"
 down_revision = "0004"
 
 _LOCAL = "local"
-"""Who submits where no token is asked for, as everybody did before there was an audit log."""
+"""The creator where no token is required, as before there was an audit log."""
 
 _sweeps = sa.table(
     "sweeps", sa.column("sweep_id"), sa.column("creator"), sa.column("idempotency_key")
@@ -21,7 +21,7 @@ _audit = sa.table(
 
 
 def upgrade() -> None:
-    """Take creators from the audit log, and make each stored key that of its sweep's creator."""
+    """Read creators from the audit log, and scope each stored key to its sweep's creator."""
     op.add_column("sweeps", sa.Column("creator", sa.String(64)))
     op.create_index("ix_sweeps_creator", "sweeps", ["creator"])
     connection = op.get_bind()
@@ -39,13 +39,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the creators; the keys stay digests, which match no key of a caller."""
+    """Drop the creators; the keys stay digests, which no caller's key equals."""
     op.drop_index("ix_sweeps_creator", "sweeps")
     op.drop_column("sweeps", "creator")
 
 
 def _submitters(connection: sa.Connection) -> dict[str, str]:
-    """Who submitted each sweep, by its id: the first entry is of its creation."""
+    """The creator of each sweep by id, from its first entry in the audit log."""
     is_api = (_audit.c.command == "POST /api/v1/sweeps") & (_audit.c.status == 201)
     is_page = (_audit.c.command == "POST /new") & (_audit.c.status == 303)
     query = (

@@ -1,1 +1,1 @@
-"""One file a change of the schema."""
+"""Revisions of the schema, one file per revision."""

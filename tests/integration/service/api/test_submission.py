@@ -1,4 +1,4 @@
-"""POST /sweeps: what is stored, what is answered, and everything that is refused."""
+"""POST /sweeps: stored sweeps, responses and refusals."""
 
 from __future__ import annotations
 

@@ -44,6 +44,13 @@ def sweep(client: Client, specification: str) -> Sweep:
 
 
 @pytest.fixture
+def completed(service: Service, sweep: Sweep) -> Sweep:
+    """A completed sweep; all trials of SA-SAM have diverged."""
+    service.complete(sweep.sweep_id, sa_sam="diverged")
+    return sweep
+
+
+@pytest.fixture
 def start(service: Service) -> Callable[..., subprocess.Popen[str]]:
     """Start a command as a process of its own."""
 

@@ -1,8 +1,7 @@
-"""The program: quick to start, helpful, and never a stack trace."""
+"""The program: start-up imports, help, and the commands on settings and data sets."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -18,7 +17,6 @@ from typer.testing import CliRunner
 
 from service.cli import connection
 from service.cli.application import app
-from service.cli.failures import CliError, ExitStatus, reported
 from service.states import SweepState
 
 DATABASE = ("sqlalchemy", "alembic", "mlflow", "fastapi", "starlette", "pydantic_settings")
@@ -40,7 +38,7 @@ def test_start_imports_nothing_heavy(
     service: Any, sweep: Any, program: str, unwanted: tuple[str, ...]
 ) -> None:
     sweep.cancel()
-    service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)  # watched no longer
+    service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)  # `watch` ends
     lines = (
         "import sys",
         "def main(words):",
@@ -80,23 +78,6 @@ def test_usage_errors_end_with_2(words: list[str]) -> None:
     assert CliRunner().invoke(app, words).exit_code == 2
 
 
-def test_unreachable_service_names_address_and_remedy(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("SASAM_HOME", str(tmp_path))
-    monkeypatch.delenv("SASAM_URL", raising=False)
-    with socket.socket() as taken:  # bound, and not listening
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        (tmp_path / "ports.json").write_text(json.dumps({"service": port}))
-        answer = CliRunner().invoke(app, ["list"])
-    assert answer.exit_code == 1
-    assert answer.stderr == (
-        f"sasam: no service answers at http://127.0.0.1:{port} (connection refused); "
-        "start one with `sasam up`, or name its address with --url or SASAM_URL\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("variables", "remembered", "address"),
     [
@@ -122,17 +103,8 @@ def test_address_is_what_was_set_or_what_ran_here(
     assert connection.service_address() == address
 
 
-def test_invalid_setting_names_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SASAM_PORT", "eighty")
-    monkeypatch.delenv("SASAM_URL", raising=False)
-    answer = CliRunner().invoke(app, ["list"])
-    assert answer.exit_code == 2
-    assert "SASAM_PORT: " in answer.stderr
-    assert "(got 'eighty')" in answer.stderr
-
-
 @pytest.mark.parametrize("command", ["up", "demo"])
-def test_port_in_use_and_unwritable_home_are_told_in_a_line(
+def test_port_in_use_and_unwritable_home_are_reported_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
 ) -> None:
     monkeypatch.setenv("SASAM_HOME", str(tmp_path))
@@ -148,30 +120,6 @@ def test_port_in_use_and_unwritable_home_are_told_in_a_line(
     answer = CliRunner().invoke(app, [command])
     assert answer.exit_code == 1
     assert answer.stderr.startswith("sasam: SASAM_HOME /proc/nothing cannot be written")
-
-
-@pytest.mark.parametrize(
-    ("error", "status", "line"),
-    [
-        (CliError("no", ExitStatus.USAGE), 2, "sasam: no"),
-        (PermissionError(13, "Permission denied", "/x"), 1, "sasam: /x: permission denied"),
-        (KeyboardInterrupt(), 130, ""),
-        (KeyError("x"), 1, "sasam: KeyError: 'x' (set SASAM_DEBUG=1 for the details of this"),
-    ],
-)
-def test_reported_ends_with_a_line_and_a_status(
-    capsys: pytest.CaptureFixture[str], error: BaseException, status: int, line: str
-) -> None:
-    with pytest.raises(typer.Exit) as caught, reported():
-        raise error
-    assert caught.value.exit_code == status
-    assert capsys.readouterr().err.startswith(line)
-
-
-def test_reported_debug_shows_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SASAM_DEBUG", "1")
-    with pytest.raises(KeyError), reported():
-        raise KeyError("x")
 
 
 def test_data_corrupt_and_fetch(tmp_path: Path) -> None:
@@ -200,7 +148,7 @@ def test_data_check_prints_what_is_left_out_and_what_is_wrong(tmp_path: Path) ->
     assert answer.exit_code == 0, answer.output
     assert answer.stdout.splitlines() == [
         "8 training and 2 test images of 8 x 8 pixels, 3 channels, 2 classes",
-        "left out: 1 files that are no images (1 .csv)",
+        "left out: 1 file that is no image (1 .csv)",
     ]
     (tmp_path / "photos" / "dog" / "x.png").symlink_to("nowhere")
     refused = CliRunner().invoke(app, [*words, "--data-dir", str(tmp_path)])
@@ -209,9 +157,3 @@ def test_data_check_prints_what_is_left_out_and_what_is_wrong(tmp_path: Path) ->
         "sasam: dataset.kwargs.path: photos/dog/x.png is a link that leads nowhere; "
         "mend or remove it\n",
     )
-
-
-def test_trial_run_unknown_file_is_told(tmp_path: Path, run: Any) -> None:
-    answer = run("trial", "run", str(tmp_path / "nothing.yaml"))
-    assert answer.exit_code == 2
-    assert "does not exist" in " ".join(answer.stderr.split())

@@ -1,4 +1,4 @@
-"""The doctor: every check runs, what is wrong comes with a remedy, and nothing raises."""
+"""The command ``doctor``: every check runs, each problem has a remedy."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.cli import checks
+from service.cli import machine_checks, service_checks
 from service.cli.application import app
-from service.cli.checks import CHECKS, Finding, Level
+from service.cli.checks import CHECKS
+from service.cli.findings import Finding, Level
 from service.security.access import Role
 from service.security.tokens import Tokens
 from service.settings import Settings
@@ -22,7 +23,7 @@ from service.storage import Database
 
 @pytest.fixture
 def examine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Run the doctor on a new home, without the seconds of importing PyTorch."""
+    """Run ``doctor`` on a new home, without the seconds that importing PyTorch takes."""
     monkeypatch.setenv("SASAM_HOME", str(tmp_path / "home"))
     with socket.create_server(("127.0.0.1", 0)) as probe:
         monkeypatch.setenv("SASAM_PORT", str(probe.getsockname()[1]))
@@ -50,7 +51,7 @@ def test_doctor_healthy_machine_ends_with_0_and_touches_nothing(
     assert all(name in shown for name in CHECKS)
 
 
-def test_doctor_finds_what_is_wrong_and_runs_the_other_checks(
+def test_doctor_failed_check_does_not_stop_the_others(
     examine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def breaks(_: Settings) -> Finding:
@@ -62,7 +63,7 @@ def test_doctor_finds_what_is_wrong_and_runs_the_other_checks(
     monkeypatch.setenv("SASAM_MIN_FREE_BYTES", str(2**60))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(30)
-        monkeypatch.setattr(checks, "_ANSWER_SECONDS", 0.05)
+        monkeypatch.setattr(service_checks, "_ANSWER_TIMEOUT_SECONDS", 0.05)
         monkeypatch.setenv("SASAM_HOST", "127.0.0.1")
         monkeypatch.setenv("SASAM_PORT", str(listening.getsockname()[1]))
         answer = examine("-o", "json")
@@ -75,7 +76,7 @@ def test_doctor_finds_what_is_wrong_and_runs_the_other_checks(
     assert found["Python"]["level"] == "ok"
 
 
-def test_doctor_tells_what_a_running_service_lacks(
+def test_doctor_names_dependencies_that_a_running_service_does_not_reach(
     examine: Any, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SASAM_PORT", service.url.rpartition(":")[2])
@@ -93,12 +94,12 @@ def test_doctor_invalid_setting_is_usage(examine: Any, monkeypatch: pytest.Monke
     assert "SASAM_RECONCILE_SECONDS: " in answer.stderr
 
 
-def test_torch_is_asked_in_a_process_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = checks._torch(Settings())
+def test_torch_is_checked_in_its_own_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = machine_checks.check_torch(Settings())
     assert found.level is Level.OK
     assert found.message[0].isdigit()
-    monkeypatch.setattr(checks, "_PROBE", "raise ImportError('no torch here')")
-    missing = checks._torch(Settings())
+    monkeypatch.setattr(machine_checks, "_TORCH_PROGRAM", "raise ImportError('no torch here')")
+    missing = machine_checks.check_torch(Settings())
     assert (missing.level, missing.message) == (Level.ERROR, "ImportError: no torch here")
     assert "pytorch.org" in missing.remedy
 
@@ -108,7 +109,7 @@ def test_packages_that_are_missing_or_old_are_named(monkeypatch: pytest.MonkeyPa
 
     needed = ["numpy>=99", "nothing-like-it>=1; extra == 'workers'", "left-out; extra == 'docs'"]
     monkeypatch.setattr(importlib.metadata, "requires", lambda _: needed)
-    found = checks._packages(Settings())
+    found = machine_checks.check_packages(Settings())
     assert found.level is Level.ERROR
     assert "is not >=99; nothing-like-it is missing" in found.message
     assert "left-out" not in found.message
@@ -116,7 +117,7 @@ def test_packages_that_are_missing_or_old_are_named(monkeypatch: pytest.MonkeyPa
 
 def test_home_that_cannot_be_written_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
-    found = checks._home(Settings(home=Path("/proc/nothing")))
+    found = service_checks.check_home(Settings(home=Path("/proc/nothing")))
     assert (found.level, found.remedy) == (Level.ERROR, "set SASAM_HOME to a folder of yours")
 
 
@@ -124,7 +125,7 @@ def test_locale_that_is_not_utf8_is_warned_of(monkeypatch: pytest.MonkeyPatch) -
     import locale
 
     monkeypatch.setattr(locale, "getpreferredencoding", lambda _: "ANSI_X3.4-1968")
-    found = checks._locale(Settings())
+    found = machine_checks.check_locale(Settings())
     assert (found.level, found.remedy) == (Level.WARNING, "export LC_ALL=C.UTF-8")
 
 
@@ -136,7 +137,7 @@ def test_database_that_does_not_answer_is_an_error_without_its_password(
 ) -> None:
     (tmp_path / "broken.db").write_text("not what it should be, " * 100)
     url = url.replace("broken.db", str(tmp_path / "broken.db"))
-    found = checks._database(Settings(home=tmp_path, database_url=url))
+    found = service_checks.check_database(Settings(home=tmp_path, database_url=url))
     assert found.level is Level.ERROR
     assert "SASAM_DATABASE_URL" in found.remedy
     assert "secret" not in found.message
@@ -173,3 +174,30 @@ def test_doctor_finds_a_proxy_without_tokens(
         "warning",
         "callers need a token, and there is none",
     )
+
+
+@pytest.mark.parametrize(("is_set", "status", "level"), [(True, 1, "error"), (False, 0, "warning")])
+def test_doctor_port_in_use_is_an_error_only_if_the_user_set_it(
+    examine: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    is_set: bool,
+    status: int,
+    level: str,
+) -> None:
+    monkeypatch.setattr(service_checks, "_ANSWER_TIMEOUT_SECONDS", 0.05)
+    monkeypatch.delenv("SASAM_PORT")
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        if is_set:
+            monkeypatch.setenv("SASAM_PORT", str(port))
+        else:  # as `sasam up` stored it when it was free
+            (home / "ports.json").write_text(json.dumps({"service": port}))
+        answer = examine("-o", "json")
+    found = findings(answer)["service"]
+    assert (answer.exit_code, found["level"]) == (status, level), answer.stdout
+    assert "another program uses the port" in found["message"]
+    assert ("`sasam up` takes a free port" in found["remedy"]) is not is_set

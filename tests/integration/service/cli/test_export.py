@@ -1,4 +1,4 @@
-"""A sweep as an Optuna study: the same numbers, whatever reads it."""
+"""Export of a sweep as an Optuna study."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_export_again_adds_only_what_has_ended_since(
     assert run(*words).stdout.endswith(": 12 trials, 4 new\n")
 
 
-def test_export_by_optimizer_makes_a_study_each(
+def test_export_by_optimizer_writes_one_study_per_optimizer(
     run: Any, service: Any, sweep: Sweep, storage: str
 ) -> None:
     service.complete(sweep.sweep_id)
@@ -108,7 +108,7 @@ def test_export_searched_sweep_has_its_ranges_and_objectives(
         (("--optuna", "sqlite:////proc/nothing/x.db"), 1, "cannot be written"),
     ],
 )
-def test_export_impossible_storage_is_told_in_a_line(
+def test_export_impossible_storage_is_reported_in_one_line(
     run: Any, sweep: Sweep, words: tuple[str, ...], status: int, message: str
 ) -> None:
     answer = run("export", sweep.sweep_id, *words)

@@ -1,4 +1,4 @@
-"""Specifications to begin with."""
+"""The command ``init``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_init_writes_a_commented_valid_specification(run: Any, folder: Path, ser
 
 
 @pytest.mark.parametrize("preset", ["digits", "paper-vgg19"])
-def test_init_begins_with_a_preset(run: Any, folder: Path, preset: str) -> None:
+def test_init_starts_from_a_preset(run: Any, folder: Path, preset: str) -> None:
     assert run("init", "mine.yaml", "--preset", preset).exit_code == 0
     assert load_spec((folder / "mine.yaml").read_text()).name == preset
 
@@ -48,8 +48,8 @@ def test_init_never_overwrites(run: Any, folder: Path) -> None:
     assert (folder / "sweep.yaml").read_text() == "mine"
 
 
-def test_init_unknown_preset_lists_those_there_are(run: Any, folder: Path) -> None:
+def test_init_unknown_preset_lists_all_presets(run: Any, folder: Path) -> None:
     answer = run("init", "--preset", "nothing")
     assert answer.exit_code == 2
-    assert f"there are {', '.join(preset_names(''))}" in answer.stderr
+    assert f"unknown preset 'nothing' (known: {', '.join(preset_names(''))})" in answer.stderr
     assert not list(folder.iterdir())

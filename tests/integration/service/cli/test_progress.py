@@ -17,26 +17,26 @@ from workers.spec import load_spec
 RUNNING = (SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING)
 
 
-class PlayedConsole(Console):
-    """A console that plays the sweep on when it is written to."""
+class SteppingConsole(Console):
+    """A console that takes the next step of the sweep whenever a line is printed."""
 
     def __init__(self, *steps: Any, **options: Any) -> None:
         super().__init__(**options)
-        self._played = iter(steps)
+        self._steps = iter(steps)
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*objects, **options)
-        next(self._played, lambda: None)()
+        next(self._steps, lambda: None)()
 
 
-def test_log_has_a_line_a_change_and_a_complete_last_one(
+def test_log_has_one_line_per_change_and_a_complete_last_line(
     service: Any, sweep: Sweep, specification: str
 ) -> None:
     def finish() -> None:
         service.end_trials(sweep.sweep_id, load_spec(specification), msgd="diverged")
         service.move(sweep.sweep_id, SweepState.RUNNING, SweepState.COMPLETED)
 
-    on = PlayedConsole(
+    on = SteppingConsole(
         lambda: service.move(sweep.sweep_id, *RUNNING), finish, file=io.StringIO(), width=40
     )
     detail = follow(sweep, on, poll_seconds=0.01)
@@ -73,12 +73,12 @@ def test_terminal_of_any_width_shows_what_matters(service: Any, sweep: Sweep, co
     assert (row[1], row[-1]) == ("4/4", "80.0")
 
 
-def test_paused_says_why_and_what_goes_on(sweep: Sweep) -> None:
+def test_paused_names_the_command_that_resumes(sweep: Sweep) -> None:
     sweep.pause()
     on = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     detail = follow(sweep, on, exit_on_pause=True)
     assert detail.state is SweepState.PAUSED
-    assert f"`sasam resume {sweep.sweep_id}` goes on" in on.file.getvalue()  # type: ignore[attr-defined]
+    assert f"`sasam resume {sweep.sweep_id}` continues it" in on.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_no_color_is_kept_to(start: Any, service: Any, sweep: Sweep) -> None:

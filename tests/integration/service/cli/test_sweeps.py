@@ -1,11 +1,15 @@
-"""Commands on sweeps: what they print for people and for programs, and how they end."""
+"""Commands on sweeps: output for people and for programs, exit statuses."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
+import pty
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +37,50 @@ def test_submit_file_input_and_preset(
     assert client.sweeps.get(details[0]["sweep_id"]).detail.name == "small"
 
 
+def test_submit_not_to_a_terminal_prints_the_id_alone(
+    run: Any, client: Client, specification: str
+) -> None:
+    answer = run("submit", "-", input=specification)
+    (sweep_id,) = answer.stdout.splitlines()
+    assert client.sweeps.get(sweep_id).sweep_id == sweep_id
+    table = run("submit", "-", "--output", "table", input=specification).stdout
+    assert table.startswith("sweep      ")
+
+
+def test_submit_to_a_terminal_prints_a_table(service: Any) -> None:
+    terminal, end = pty.openpty()
+    process = subprocess.run(
+        [sys.executable, "-c", "from service.cli import main; main()", "submit", "--preset=digits"],
+        env={**os.environ, "SASAM_URL": service.url, "TERM": "dumb"},
+        stdout=end,
+    )
+    os.close(end)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert process.returncode == 0
+    assert [line.split()[:1] for line in shown.splitlines()[:3]] == [["sweep"], ["name"], ["state"]]
+
+
+def test_submit_and_watch_prints_the_id_alone_on_standard_output(
+    start: Any, service: Any, specification: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(specification)
+    process = start("submit", str(file), "--watch")
+    sweep_id = process.stdout.readline().strip()
+    service.complete(sweep_id)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output) == (0, "")
+    assert f"{sweep_id} completed: 8/8 trials (100 %)" in errors
+
+
 def test_submit_same_key_is_the_same_sweep(run: Any, specification: str) -> None:
     words = ("submit", "-", "--idempotency-key", "cli", "-o", "json")
     ids = {json.loads(run(*words, input=specification).stdout)["sweep_id"] for _ in range(2)}
     assert len(ids) == 1
 
 
-def test_submit_dry_run_says_the_cost_and_stores_nothing(
+def test_submit_dry_run_shows_the_cost_and_stores_nothing(
     run: Any, client: Client, specification: str
 ) -> None:
     answer = run("submit", "-", "--dry-run", input=specification.replace("small", "dry"))
@@ -48,7 +89,7 @@ def test_submit_dry_run_says_the_cost_and_stores_nothing(
     assert not list(client.sweeps.browse(name="dry"))
 
 
-def test_submit_invalid_names_each_place_on_a_line(run: Any, specification: str) -> None:
+def test_submit_invalid_prints_one_line_per_invalid_value(run: Any, specification: str) -> None:
     text = specification.replace("0.01", "-1").replace("msgd", "mgd")
     answer = run("submit", "-", input=text)
     assert answer.exit_code == 2
@@ -80,11 +121,12 @@ def test_list_in_every_format(run: Any, client: Client, specification: str) -> N
     assert rows[0]["progress.total"] == "8"
 
 
-def test_list_unknown_state_says_which_there_are(run: Any) -> None:
+def test_list_unknown_state_names_the_nearest_and_all_states(run: Any) -> None:
     answer = run("list", "--state", "runing")
     assert answer.exit_code == 2
-    assert "'runing'" in answer.stderr
-    assert "queued, starting, running" in answer.stderr
+    assert answer.stderr == (
+        f"sasam: unknown state 'runing'; did you mean running? (known: {', '.join(SweepState)})\n"
+    )
 
 
 def test_show_latest_and_by_id(run: Any, sweep: Sweep) -> None:
@@ -92,7 +134,7 @@ def test_show_latest_and_by_id(run: Any, sweep: Sweep) -> None:
     assert yaml.safe_load(run("show", sweep.sweep_id, "-o", "yaml").stdout)["state"] == "queued"
 
 
-def test_show_unknown_sweep_fails_in_a_line(run: Any) -> None:
+def test_show_unknown_sweep_fails_in_one_line(run: Any) -> None:
     answer = run("show", "nothing")
     assert (answer.exit_code, answer.stderr) == (1, "sasam: no sweep 'nothing'\n")
 
@@ -103,8 +145,13 @@ def test_commands_change_the_state(run: Any, service: Any, sweep: Sweep) -> None
         assert json.loads(answer.stdout)["state"] == state
     refused = run("pause", sweep.sweep_id)
     assert refused.exit_code == 1
-    assert refused.stderr.startswith("sasam: a cancelling sweep cannot pause")
+    assert (
+        refused.stderr == "sasam: the state of the sweep is cancelling; possible commands: none\n"
+    )
     service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)
+    refused = run("resume", sweep.sweep_id)
+    assert refused.stderr.endswith("possible commands: `sasam retry`, `sasam delete`\n")
+    assert "commands   retry, delete" in run("show").stdout
     assert json.loads(run("retry", sweep.sweep_id, "-o", "json").stdout)["state"] == "queued"
     assert run("cancel", "latest").exit_code == 0
     service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)
@@ -121,7 +168,7 @@ def test_commands_change_the_state(run: Any, service: Any, sweep: Sweep) -> None
         ({"msgd": "failed", "sa_sam": "failed"}, 1),
     ],
 )
-def test_watch_exit_status_tells_how_it_ended(
+def test_watch_exit_status_shows_how_it_ended(
     run: Any, service: Any, sweep: Sweep, outcomes: dict[str, str], status: int
 ) -> None:
     service.complete(sweep.sweep_id, **outcomes)
@@ -131,14 +178,14 @@ def test_watch_exit_status_tells_how_it_ended(
     assert f"{sweep.sweep_id} completed: 8/8 trials (100 %)" in line
 
 
-def test_watch_failed_sweep_says_why(run: Any, service: Any, sweep: Sweep) -> None:
+def test_watch_failed_sweep_shows_the_reason(run: Any, service: Any, sweep: Sweep) -> None:
     service.move(sweep.sweep_id, *RUNNING, SweepState.FAILED, reason="no GPU is left")
     answer = run("watch", sweep.sweep_id)
     assert answer.exit_code == 1
     assert "failed (no GPU is left): 0/8 trials" in answer.stdout
 
 
-def test_watch_interrupted_ends_with_130_and_says_that_the_sweep_goes_on(
+def test_watch_interrupted_exits_with_130_and_says_that_the_sweep_continues(
     start: Any, client: Client, sweep: Sweep
 ) -> None:
     process = start("watch", sweep.sweep_id)
@@ -147,17 +194,17 @@ def test_watch_interrupted_ends_with_130_and_says_that_the_sweep_goes_on(
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     (line,) = errors.splitlines()
-    assert line.startswith(f"sasam: sweep {sweep.sweep_id} goes on; `sasam watch")
+    assert line.startswith(f"sasam: sweep {sweep.sweep_id} continues; `sasam watch")
     assert client.sweeps.get(sweep.sweep_id).state == "queued"
 
 
-def test_watch_paused_waits_on_unless_asked_to_exit(
+def test_watch_paused_waits_unless_set_to_exit(
     run: Any, start: Any, service: Any, sweep: Sweep
 ) -> None:
     sweep.pause()
     answer = run("watch", sweep.sweep_id, "--exit-on-pause")
     assert answer.exit_code == 4
-    assert f"paused (`sasam resume {sweep.sweep_id}` goes on): 0/8 trials" in answer.stdout
+    assert f"paused (`sasam resume {sweep.sweep_id}` continues it): 0/8 trials" in answer.stdout
 
     process = start("watch", sweep.sweep_id)
     assert " paused " in process.stdout.readline()

@@ -41,7 +41,7 @@ def test_command_line_shows_times_in_utc_and_says_so(run: Any, service: Any, swe
     shown = f"{created:%Y-%m-%d %H:%M:%S} UTC"
     assert shown in run("show", sweep.sweep_id).stdout
     assert shown in run("list").stdout
-    service.complete(sweep.sweep_id)  # or the events would have no end
+    service.complete(sweep.sweep_id)  # otherwise the events would not end
     events = run("events", sweep.sweep_id).stdout
     assert events.startswith(f"{created:%H:%M:%S}Z "), events
 

@@ -1,12 +1,15 @@
-"""A home is held by one supervisor, however the last one ended."""
+"""A home is locked by one supervisor, however the previous one ended."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -34,6 +37,36 @@ def test_occupy_home_in_use_names_the_process_and_its_death_frees_it(tmp_path: P
         occupant.kill()
     with occupy(tmp_path):
         assert f"process {os.getpid()}" in (tmp_path / "supervisor.lock").read_text()
+
+
+def test_occupy_leaves_nothing_in_a_home_that_was_not_used(tmp_path: Path) -> None:
+    existing, new = tmp_path / "existing", tmp_path / "new"
+    existing.mkdir()
+    for path in (existing, new):
+        with pytest.raises(KeyError), occupy(path):
+            raise KeyError
+    assert list(tmp_path.rglob("*")) == [existing]
+
+
+def test_occupy_lock_file_removed_by_its_holder_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "supervisor.lock").touch()
+    lock = fcntl.flock
+
+    def lock_after_the_holder_left(file: IO[str], operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        (tmp_path / "supervisor.lock").unlink()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", lock_after_the_holder_left)
+    with occupy(tmp_path), pytest.raises(HomeError, match="in use by process"), occupy(tmp_path):
+        pass
+
+
+def test_occupy_names_the_start_in_utc(home: Home) -> None:
+    written = (home.path / "supervisor.lock").read_text()
+    assert re.fullmatch(r"process \d+, started \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC\n", written)
 
 
 def test_occupy_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the service writes is its owner's alone, whichever command ran first."""
+"""Files in the home are private, whichever command creates them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sasam(home: Path, *words: str, umask: int = 0o022) -> subprocess.CompletedPr
 
 
 def open_entries(home: Path) -> list[str]:
-    """The home and what lies in it, as far as others may do anything with it."""
+    """The home and its entries that are accessible to other users."""
     found = [home, *home.rglob("*")]
     return [str(path) for path in found if stat.S_IMODE(path.stat().st_mode) & 0o077]
 
@@ -43,7 +43,7 @@ def test_home_that_a_token_creates_is_private(tmp_path: Path, parent: str) -> No
     assert ran.stderr == ""
 
 
-def test_home_of_before_is_tightened_and_said_once(tmp_path: Path) -> None:
+def test_open_home_is_tightened_with_one_warning(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert sasam(home, "token", "create", "alice").returncode == 0
     home.chmod(0o755)
@@ -55,6 +55,32 @@ def test_home_of_before_is_tightened_and_said_once(tmp_path: Path) -> None:
     assert "was open to other users of this machine (mode 0755); it is now 0700" in first.stderr
     assert second.stderr == ""
     assert open_entries(home) == []
+
+
+TRIAL = """
+name: small
+dataset: digits
+model: cnn-tiny
+optimizers: [msgd]
+search: {learning_rate: [0.1], weight_decay: [0]}
+training: {epochs: 1, batch_size: 32, augmentation: none}
+"""
+
+
+def test_files_of_data_and_trial_commands_are_private_in_the_home_alone(tmp_path: Path) -> None:
+    home, outside = tmp_path / "home", tmp_path / "outside"
+    spec = tmp_path / "sweep.yaml"
+    spec.write_text(TRIAL)
+    checkpoint = home / "trial.pt"
+    trial = ("trial", "run", str(spec), "--device", "cpu", "--checkpoint", str(checkpoint))
+    corrupt = ("data", "corrupt", "digits", "--corruption", "fog")
+    for words in (trial, corrupt, (*corrupt, "--output", str(outside))):
+        ran = sasam(home, *words)
+        assert ran.returncode == 0, ran.stderr
+    assert checkpoint.is_file()
+    assert (home / "data" / "digits-c" / "fog.npy").is_file()
+    assert open_entries(home) == []
+    assert stat.S_IMODE((outside / "fog.npy").stat().st_mode) == 0o644
 
 
 def test_database_elsewhere_is_private_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

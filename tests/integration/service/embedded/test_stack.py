@@ -133,6 +133,10 @@ def test_stack_through_faults(
     until(lambda: found.exists() and found.stat().st_size > 0, 60)  # written, not just made
     assert Path(found.read_text()).parent == Path(sys.executable).parent
 
+    # Files are private whichever process writes them, jobs included.
+    written = [path for path in one.home.rglob("*") if path.exists()]
+    assert [path for path in written if path.stat().st_mode & 0o077] == []
+
     # Loopback alone, workers included.
     listening = listeners(one.home)
     assert listening.keys() >= {ports(one)[name] for name in ("service", "mlflow", "ray_gcs")}

@@ -63,7 +63,7 @@ def ids(events: list[dict[str, str]]) -> list[int]:
     return [int(event["id"]) for event in events]
 
 
-def test_stream_tells_all_from_the_start_and_ends_with_the_sweep(sweep: Sweep) -> None:
+def test_stream_has_all_events_and_ends_with_the_sweep(sweep: Sweep) -> None:
     sweep.tell("a", "b")
     sweep.end()
     events = sweep.read()
@@ -89,7 +89,7 @@ def test_stream_is_resumed_behind_what_the_reader_knows(
         assert ids(parse("".join(answer.iter_text()))) == (expected or [1, 2, 3, 4])
 
 
-def test_reader_that_knows_the_end_is_told_not_to_come_back(sweep: Sweep) -> None:
+def test_reader_that_knows_the_end_must_not_reconnect(sweep: Sweep) -> None:
     sweep.end()
     answer = httpx.get(f"{sweep.url}?after=3")
     assert (answer.status_code, answer.content) == (204, b"")

@@ -1,4 +1,4 @@
-"""Drivers that nobody wants any more, and what drivers printed."""
+"""Orphaned drivers, and logs of drivers."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_log_of_a_driver_is_live_while_it_runs_and_kept_when_it_died(
     assert logs.read(sweep_id, range(1, 2), lines=1) == [(1, "three\n")]
 
 
-def test_log_that_is_only_in_a_cluster_that_is_away_is_a_problem(
+def test_log_that_is_only_in_a_cluster_that_is_unavailable_is_a_problem(
     world: World, logs: DriverLogs
 ) -> None:
     sweep_id = world.submit()

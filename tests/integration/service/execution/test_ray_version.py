@@ -1,4 +1,4 @@
-"""A Ray that is too old for its tokens to be safe drives no sweep."""
+"""No sweep is started on a Ray whose authentication by token is incomplete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the database has lost comes back from MLflow."""
+"""Repair of trials and sweeps from MLflow."""
 
 from __future__ import annotations
 
@@ -143,7 +143,10 @@ def test_lost_sweep_goes_on_where_its_driver_runs_and_is_paused_where_not(
     assert world.show(running.sweep_id).state == "running"
     world.tick()
     paused = world.show(dead.sweep_id)
-    assert (paused.state, paused.reason) == ("paused", "restored from MLflow; resume it to go on")
+    assert (paused.state, paused.reason) == (
+        "paused",
+        "restored from MLflow; resume it to continue",
+    )
     running.end_all(Outcome.COMPLETED)
     world.ray.move(f"sweep-{running.sweep_id}-1", "SUCCEEDED", exit_code=0)
     world.tick()

@@ -32,7 +32,7 @@ def replicas(
     started = [start_replica(home, database_url) for home in homes]
     try:
         for replica in started:
-            replica.wait_until(partial(http_answers, f"{replica.url}/healthz"), seconds=180)
+            replica.wait_until(partial(http_answers, f"{replica.url}/healthz"), seconds=300)
         yield started
     finally:
         for replica in started:

@@ -63,7 +63,7 @@ def test_two_hundred_submissions_with_fifty_keys_at_both_make_fifty_sweeps(
 
 def test_events_of_one_service_reach_the_readers_of_the_other(replicas: list[Replica]) -> None:
     first, second = replicas
-    sweep_id = submit(first, "told")
+    sweep_id = submit(first, "followed")
     with httpx.stream("GET", f"{second.url}/api/v1/sweeps/{sweep_id}/events", timeout=60) as answer:
         states = []
         for line in answer.iter_lines():
@@ -75,7 +75,7 @@ def test_events_of_one_service_reach_the_readers_of_the_other(replicas: list[Rep
     assert [state for state in states if state] == ["queued", "cancelling", "cancelled"]
 
 
-def test_read_only_database_is_said_and_forgotten_when_it_is_none_any_more(
+def test_read_only_database_is_not_ready_until_it_is_writable(
     replicas: list[Replica], switch: Callable[[str], None]
 ) -> None:
     first, _ = replicas
@@ -91,7 +91,7 @@ def test_read_only_database_is_said_and_forgotten_when_it_is_none_any_more(
     first.wait_until(lambda: "Ray does not" in (show(first, sweep_id)["reason"] or ""))
 
 
-def test_one_leads_and_the_other_takes_over_when_it_stands_still_or_ends(
+def test_one_leads_and_the_other_takes_over_when_it_is_suspended_or_ends(
     replicas: list[Replica],
 ) -> None:
     leader, other = leading(replicas)
@@ -102,10 +102,10 @@ def test_one_leads_and_the_other_takes_over_when_it_stands_still_or_ends(
     assert time.monotonic() - began < 20
     sweep_id = submit(other, "during")
     other.wait_until(lambda: "Ray does not" in (show(other, sweep_id)["reason"] or ""))
-    leader.signal(signal.SIGCONT)  # it thinks it leads, until it asks
-    leader.wait_until(lambda: "leads no more" in leader.log.read_text())
+    leader.signal(signal.SIGCONT)  # it believes that it leads, until it queries the lease
+    leader.wait_until(lambda: "no longer leads" in leader.log.read_text())
     assert other.leads
-    other.signal(signal.SIGTERM)  # an orderly end gives the lease back at once
+    other.signal(signal.SIGTERM)  # an orderly end releases the lease immediately
     assert other.process.wait(30) == -signal.SIGTERM
     leader.wait_until(lambda: leader.leads)
     sweep_id = submit(leader, "after")

@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document, asked at random."""
+"""Random requests to every operation of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def limited(examples: int) -> Any:
 
 
 def send(site: Site, case: schemathesis.Case, role: Role | None) -> httpx.Response:
-    """Send what was made up, with a role's token or with none."""
+    """Send a generated request, with the token of a role or without one."""
     parts = case.as_transport_kwargs(base_url="http://testserver")
     headers = {name: text for name, text in parts["headers"].items() if name != "Authorization"}
     options = {"params": parts.get("params"), "headers": headers}
@@ -82,7 +82,7 @@ def test_answer_to_anything_is_a_documented_one(operation: Any, site: Site) -> N
 
 
 @every_operation
-def test_nothing_is_answered_to_nobody(operation: Any, site: Site) -> None:
+def test_request_without_a_token_is_refused(operation: Any, site: Site) -> None:
     @limited(3)
     @given(case=operation.as_strategy())
     def ask(case: schemathesis.Case) -> None:

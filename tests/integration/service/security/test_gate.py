@@ -1,4 +1,4 @@
-"""What passes the gate: every route, every role, every trick at the door."""
+"""The gate: every route with every role, and attempts to bypass it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_route_but_those_listed_needs_a_token(site: Site) -> None:
             assert "paths" not in answer.text
 
 
-def test_every_route_that_changes_something_refuses_readers(site: Site) -> None:
+def test_every_route_that_changes_state_refuses_readers(site: Site) -> None:
     changing = {
         (method, path)
         for method, path in every_request(site.client.app)
@@ -65,7 +65,7 @@ def test_every_route_that_changes_something_refuses_readers(site: Site) -> None:
         assert answer.json()["type"] == "urn:sasam:role-too-low"
 
 
-def test_every_route_that_changes_something_refuses_another_sites_page(site: Site) -> None:
+def test_every_route_that_changes_state_refuses_pages_of_other_sites(site: Site) -> None:
     for method, path in every_request(site.client.app):
         if method in {"GET", "HEAD"}:
             continue
@@ -158,7 +158,7 @@ def test_forged_host_is_refused_with_the_names_there_are(site: Site, host: str, 
         "//api/v1/sweeps",
     ],
 )
-def test_path_that_climbs_leads_nowhere(site: Site, path: str) -> None:
+def test_path_traversal_is_refused(site: Site, path: str) -> None:
     for role in (None, Role.ADMIN):
         request = site.client.build_request("GET", "http://testserver/")
         raw = path.encode()
@@ -213,7 +213,7 @@ def test_audit_is_read_in_pages(site: Site) -> None:
     assert seen == sorted(seen, reverse=True)
 
 
-def test_every_answer_says_what_browsers_may_do_with_it(site: Site) -> None:
+def test_every_response_has_security_headers(site: Site) -> None:
     sweep_id = site.submit()
     for path, role in (
         ("/", Role.READ),
@@ -246,7 +246,7 @@ def test_page_of_the_document_needs_no_other_site(site: Site) -> None:
     assert site.ask("GET", "/redoc", Role.READ).status_code == 404
 
 
-def test_callers_that_ask_too_often_are_told_when_to_ask_again(tmp_path: Path) -> None:
+def test_rate_limit_gives_the_time_to_wait(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, auth="required", requests_per_second=0.01, request_burst=2)
     with TestClient(create_app(settings)) as client:
         tokens = Tokens(client.app.state.services.database)  # type: ignore[attr-defined]
@@ -264,7 +264,9 @@ def test_callers_that_ask_too_often_are_told_when_to_ask_again(tmp_path: Path) -
         assert client.get("/healthz").status_code == 429
 
 
-def test_service_without_tokens_counts_nobody_and_takes_all_for_local(tmp_path: Path) -> None:
+def test_service_without_tokens_has_no_rate_limit_and_local_administrators(
+    tmp_path: Path,
+) -> None:
     settings = settings_for(tmp_path, requests_per_second=0.01, request_burst=1)
     with TestClient(create_app(settings)) as client:
         for _ in range(3):
@@ -274,12 +276,12 @@ def test_service_without_tokens_counts_nobody_and_takes_all_for_local(tmp_path: 
         assert entry["actor"] == "local"
         tokens = Tokens(client.app.state.services.database)  # type: ignore[attr-defined]
         tokens.create("first", Role.READ)
-        client.app.state.services.authentication._looked_at = float("-inf")  # type: ignore[attr-defined]
+        client.app.state.services.authentication._checked_at = float("-inf")  # type: ignore[attr-defined]
         assert client.get("/api/v1/sweeps").status_code == 401
 
 
 @pytest.mark.parametrize("listening", ["192.0.2.1", "0.0.0.0", "::ffff:192.0.2.1", "fe80::1"])  # noqa: S104
-def test_service_without_tokens_answers_nobody_from_elsewhere(
+def test_service_without_tokens_refuses_requests_to_other_addresses(
     tmp_path: Path, listening: str
 ) -> None:
     app = create_app(settings_for(tmp_path))
@@ -306,20 +308,20 @@ def test_service_without_tokens_answers_nobody_from_elsewhere(
         {"Host": "0.0.0.0:8420"},
     ],
 )
-def test_service_without_tokens_answers_no_request_that_a_proxy_forwards(
+def test_service_without_tokens_refuses_forwarded_requests(
     tmp_path: Path, headers: dict[str, str]
 ) -> None:
     app = create_app(settings_for(tmp_path))
     with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 5000)) as client:
         assert client.get("/api/v1/audit").status_code == 200
-        for path in ("/api/v1/audit", "/", "/metrics", "/auth"):
+        for path in ("/api/v1/audit", "/", "/metrics", "/auth", "/login"):
             answer = client.get(path, headers=headers)
             assert answer.status_code == 403, (path, answer.text)
         assert client.get("/healthz", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("caller", ["203.0.113.9", "::ffff:203.0.113.9", "fe80::1%eth0"])
-def test_service_without_tokens_answers_no_caller_from_elsewhere(
+def test_service_without_tokens_refuses_callers_on_other_machines(
     tmp_path: Path, caller: str
 ) -> None:
     app = create_app(settings_for(tmp_path))

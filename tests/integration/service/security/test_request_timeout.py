@@ -1,4 +1,4 @@
-"""A server that waits a moment for requests, spoken to slowly."""
+"""Request timeout: a server with a short timeout and slow clients."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from service.security.request_timeout import ImpatientProtocol
+from service.security.request_timeout import RequestTimeoutProtocol
 
 
-class Hasty(ImpatientProtocol):
+class Hasty(RequestTimeoutProtocol):
     request_seconds = 0.2
 
 
@@ -25,7 +25,7 @@ async def application(scope: Any, receive: Callable[[], Any], send: Callable[...
 
 
 async def exchange(*parts: bytes, pause_seconds: float = 0.05) -> bytes:
-    """What comes back when parts of a request are sent with pauses, until either side is done."""
+    """Send parts of a request with pauses; return the response until either side closes."""
     config = uvicorn.Config(
         application, http=Hasty, port=0, log_config=None, lifespan="off", timeout_keep_alive=1
     )

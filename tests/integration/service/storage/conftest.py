@@ -1,4 +1,4 @@
-"""Each database the service runs on: a SQLite file, and a PostgreSQL server from a wheel."""
+"""Databases of the service: a SQLite file, and a PostgreSQL server from a wheel."""
 
 from __future__ import annotations
 

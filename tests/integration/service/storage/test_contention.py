@@ -1,4 +1,4 @@
-"""Commands that meet another change of the same sweep, on PostgreSQL, where writers are many."""
+"""Commands concurrent with other changes of the same sweep, on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -81,7 +81,9 @@ def test_transaction_on_error_stores_nothing(database: Database) -> None:
 
 
 def test_row_read_again_is_the_row_written(database: Database) -> None:
-    store(database, sweep(not_before=datetime(2026, 1, 1, tzinfo=UTC)), trial())
+    notes = "images are repeated, ß and 像; " * 200
+    values = {"data_notes": notes, "hessian_method": "differences"}
+    store(database, sweep(not_before=datetime(2026, 1, 1, tzinfo=UTC), **values), trial())
     with database.snapshot() as session:
         stored = session.get(SweepRow, "0" * 12)
         assert stored is not None
@@ -89,6 +91,7 @@ def test_row_read_again_is_the_row_written(database: Database) -> None:
         assert stored.created_at.tzinfo is not None
         assert stored.not_before == datetime(2026, 1, 1, tzinfo=UTC)
         assert stored.specification == {"name": "digits", "seeds": [0]}
+        assert (stored.data_notes, stored.hessian_method) == (notes, "differences")
         stored_trial = session.get(TrialRow, ("0" * 12, "k"))
         assert stored_trial is not None
         assert (stored_trial.seed, stored_trial.learning_rate) == (2**32 - 1, 0.1)

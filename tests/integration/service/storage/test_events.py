@@ -49,7 +49,9 @@ def numbers(database: Database, sweep_id: str, after: int = 0, limit: int = 10_0
         return [event.number for event in events]
 
 
-def test_transition_is_told_with_the_change_it_tells_of(database: Database, sweep_id: str) -> None:
+def test_transition_appends_its_event_in_the_same_transaction(
+    database: Database, sweep_id: str
+) -> None:
     with database.transaction() as session:
         changed = transition(
             session, sweep_id, SweepState.QUEUED, SweepState.STARTING, attempt=1, reason="why"

@@ -1,4 +1,4 @@
-"""What the pages ask the repositories, on each database."""
+"""Queries of the pages, on each database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a PostgreSQL server can do to its clients: refuse, stand still, hang up."""
+"""PostgreSQL servers that refuse, hang, or close connections."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from service.execution.reconciler import Reconciler
 from service.external.mlflow_gateway import MlflowGateway
 from service.external.ray_jobs import RayJobs
 from service.settings import Settings
-from service.storage import DATABASE_AWAY, Database, SweepRow
+from service.storage import DATABASE_UNAVAILABLE, Database, SweepRow
 
 Administer = Callable[[str], None]
 ROLE = "limited"
@@ -79,19 +79,19 @@ def wait_until(is_so: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_database_that_refuses_its_user_is_away_until_it_lets_it_in(
+def test_database_that_refuses_its_user_is_unavailable_until_it_does_not(
     database: Database, administer: Administer
 ) -> None:
     read(database)
     revoke(administer)
     for _ in range(2):
-        with pytest.raises(DATABASE_AWAY, match="permission denied for table sweeps"):
+        with pytest.raises(DATABASE_UNAVAILABLE, match="permission denied for table sweeps"):
             read(database)
     grant(administer)
     read(database)
 
 
-def test_statement_that_is_wrong_is_no_database_that_is_away(database: Database) -> None:
+def test_wrong_statement_is_not_an_unavailable_database(database: Database) -> None:
     with database.snapshot() as session, pytest.raises(ProgrammingError):
         session.execute(text("select nothing from nowhere"))
 
@@ -108,7 +108,7 @@ def test_service_without_privileges_answers_503_until_it_has_them(
         revoke(administer)
         refused = httpx.get(address)
         assert refused.status_code == 503
-        assert "permission denied for table" in refused.json()["detail"]
+        assert refused.json()["detail"].startswith("the database does not answer at SASAM_DATA")
         grant(administer)
         assert httpx.get(address).status_code == 200
 
@@ -176,7 +176,10 @@ def test_statement_that_takes_too_long_is_given_up_and_the_next_one_works(
     monkeypatch.setattr(service.storage.database, "_STATEMENT_TIMEOUT_MS", 200)
     database = Database(role_url)
     started = time.monotonic()
-    with database.snapshot() as session, pytest.raises(DATABASE_AWAY, match="statement timeout"):
+    with (
+        database.snapshot() as session,
+        pytest.raises(DATABASE_UNAVAILABLE, match="statement timeout"),
+    ):
         session.execute(text("select pg_sleep(60)"))
     assert time.monotonic() - started < 30
     read(database)
@@ -191,7 +194,7 @@ def test_statement_that_waits_for_a_lock_is_given_up_and_works_when_it_is_free(
     with other.begin() as connection:
         connection.execute(text("lock table sweeps"))
         started = time.monotonic()
-        with pytest.raises(DATABASE_AWAY, match="lock timeout"):
+        with pytest.raises(DATABASE_UNAVAILABLE, match="lock timeout"):
             read(database)
         assert time.monotonic() - started < 30
     read(database)

@@ -1,4 +1,4 @@
-"""What the repositories promise, on each database."""
+"""Repositories, on each database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Submitters beside each other, on each database: their keys, their limits, who made what."""
+"""Concurrent submitters, on each database: keys, limits, creators."""
 
 from __future__ import annotations
 

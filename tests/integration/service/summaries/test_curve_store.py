@@ -52,14 +52,14 @@ def test_severities_are_stored_next_to_histories(
     assert stored[keys[-1]]["ood_by_severity"] is None  # there is none: not fetched again
 
 
-def test_forget_unsuccessful_forgets_details(detailed: Any, make_sweep: Any) -> None:
+def test_reset_unsuccessful_deletes_details(detailed: Any, make_sweep: Any) -> None:
     sweep_id = make_sweep("forgetful", outcome="failed")
     with detailed.database.transaction() as session:
         trials = TrialRepository(session)
         key = trials.of_sweep(sweep_id)[0].key
         trials.record(sweep_id, key, {"details": {"history": {}}})
         assert set(trials.details(sweep_id)) == {key}
-        trials.forget_unsuccessful(sweep_id)
+        trials.reset_unsuccessful(sweep_id)
         assert trials.details(sweep_id) == {}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.support.mlflow_server import serve_mlflow
 from tests.support.pages_site import Runs, Site, serve_site
@@ -25,10 +25,20 @@ _CHROMIUM_ARGUMENTS = [
 ]
 
 
+expect.set_options(timeout=20_000)  # a busy machine draws its first figure after ten seconds
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One service for all tests of this folder; each makes its own sweeps."""
     with serve_site(tmp_path_factory.mktemp("home")) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A service that requires tokens."""
+    with serve_site(tmp_path_factory.mktemp("guarded"), auth="required") as served:
         yield served
 
 
@@ -55,23 +65,25 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(site: Site, browser: Browser) -> Iterator[Page]:
-    """A page that fails the test when anything goes wrong in it.
+    """A page that fails the test if its console has errors, or warnings of Vega.
 
-    That a request was refused is what some tests are about; the browser calls it an error.
+    Refused requests are exempt: the browser reports them as errors, and some tests expect them.
     """
     context = browser.new_context(base_url=site.url)
     opened = context.new_page()
-    complaints: list[str] = []
+    messages: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
-            complaints.append(message.text)
+        is_refusal = message.text.startswith("Failed to load resource")
+        is_warning_of_vega = message.text.startswith("WARN ")
+        if (message.type == "error" and not is_refusal) or is_warning_of_vega:
+            messages.append(message.text)
 
     opened.on("console", listen)
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("pageerror", lambda error: messages.append(str(error)))
     yield opened
     context.close()
-    assert not complaints
+    assert not messages
 
 
 @pytest.fixture

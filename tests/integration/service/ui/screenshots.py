@@ -2,7 +2,7 @@
 
     python tests/integration/service/ui/screenshots.py http://127.0.0.1:8420 SWEEP docs/images
 
-SWEEP is the id of a sweep of the preset ``digits`` that is about half done. No test takes them.
+SWEEP is the id of a sweep of the preset ``digits`` that is about half done. Tests do not run this.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(url: str, sweep_id: str, folder: str) -> None:
         page.goto("/new?preset=digits")
         page.screenshot(path=Path(folder, "new-sweep.png"))
         page.goto(sweep)
-        expect(page.locator(".curve").first).to_be_visible(timeout=60_000)
+        expect(page.locator(".sparkline").first).to_be_visible(timeout=60_000)
         page.screenshot(path=Path(folder, "sweep.png"))
         page.goto(f"{sweep}/trials?status=completed")
         page.locator("#trials a").first.click()

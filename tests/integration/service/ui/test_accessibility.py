@@ -1,4 +1,4 @@
-"""Every kind of page in light, dark and on a phone: axe-core finds nothing serious, all fits."""
+"""Accessibility of every page in light, dark and phone layout, by axe-core; nothing overflows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MATRIX = {"fog": [0.8, 0.6], "frost": [0.7, 0.3]}
 
 @pytest.fixture(scope="module")
 def pages(site: Any, runs: Any) -> dict[str, str]:
-    """An address of every kind of page, with as much on it as there can be."""
+    """The address of every kind of page, with all of its optional content."""
     done, specification = site.complete("looks-done", tags={"owner": "vision"})
     searched, _ = site.complete("looks-searched", search={"type": "random", "trials": 6})
     live, _ = site.submit("looks-live")
@@ -28,10 +28,10 @@ def pages(site: Any, runs: Any) -> dict[str, str]:
     curves = {"val_accuracy": [0.4, 0.7, 0.8], "train_loss": [2.0, 1.0, 0.5], **RADIUS}
     files = {"ood_matrix.json": json.dumps(MATRIX), "traceback.txt": "Traceback\nValueError: no"}
     run_id = runs.log(curves, files)
-    site.end_trial(live, first, 0.8, mlflow_run_id=run_id)
-    site.end_trial(live, second, 0.7, outcome="failed", error="no", mlflow_run_id=run_id)
+    site.end_trial(live, first, 0.8, run_id=run_id)
+    site.end_trial(live, second, 0.7, outcome="failed", error="no", run_id=run_id)
     site.end_trial(live, third, None)
-    site.start_trial(live, fourth, 0.8, mlflow_run_id=run_id)
+    site.start_trial(live, fourth, 0.8, run_id=run_id)
     with site.database.transaction() as session:
         require_sweep(session, live).reason = "no node of the cluster fits a trial of 1 CPU + 1 GPU"
     return {
@@ -54,7 +54,7 @@ def pages(site: Any, runs: Any) -> dict[str, str]:
     ("look", "width", "scheme", "rules"),
     [
         ("light", 1200, "light", None),
-        # What only these can do wrong: other colours, and regions that scroll.
+        # Only rules that these layouts can break: other colours, and regions that scroll.
         ("dark", 1200, "dark", ["color-contrast"]),
         ("phone", 390, "light", ["scrollable-region-focusable", "target-size"]),
     ],

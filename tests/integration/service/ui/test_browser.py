@@ -1,4 +1,4 @@
-"""What people do with the pages, in Chromium."""
+"""Use of the pages in Chromium."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from service.states import SweepState
 from service.sweeps.service import require_sweep
+from service.ui.sweep_page import FIGURES
 from tests.support.pages_site import look_away_and_back
 
 
@@ -40,7 +41,7 @@ def test_heatmap_fills_and_a_cell_leads_to_its_trials(page: Page, site: Any) -> 
     trial = specification.trials[0]
     site.start_trial(sweep_id, trial)
     expect(page.locator(".heatmap .busy")).to_have_count(1)
-    expect(page.get_by_role("heading", name="Running now")).to_be_visible()
+    expect(page.get_by_role("heading", name="Running trials")).to_be_visible()
     site.end_trial(sweep_id, trial, 0.875)
     cell = page.get_by_role("link", name=re.compile("87.5"))
     expect(cell).to_contain_text("1/2 seeds")
@@ -51,29 +52,29 @@ def test_heatmap_fills_and_a_cell_leads_to_its_trials(page: Page, site: Any) -> 
     expect(page.get_by_role("heading", level=1)).to_contain_text("SA-SAM")
 
 
-def test_running_trials_show_their_curves_so_far(page: Page, site: Any, runs: Any) -> None:
+def test_running_trials_have_sparklines(page: Page, site: Any, runs: Any) -> None:
     sweep_id, specification = site.submit("curves")
     site.run(sweep_id)
     trial = specification.trials[3]
     run_id = runs.log({"val_accuracy": [0.25]}, {})
-    site.start_trial(sweep_id, trial, 0.25, mlflow_run_id=run_id)
+    site.start_trial(sweep_id, trial, 0.25, run_id=run_id)
     page.goto(f"/sweeps/{sweep_id}")
     row = page.locator(f"#running-{trial.key}")
     expect(row.get_by_role("img", name="from 25.0 to 25.0 percent in epoch 1")).to_be_visible()
     run_id = runs.log({"val_accuracy": [0.25, 0.75]}, {})
-    site.start_trial(sweep_id, trial, 0.75, mlflow_run_id=run_id, epoch=2)
+    site.start_trial(sweep_id, trial, 0.75, run_id=run_id, epoch=2)
     expect(row.get_by_role("img", name="from 25.0 to 75.0 percent in epoch 2")).to_be_visible()
     expect(row).to_contain_text("2/2")
     site.end_trial(sweep_id, trial, 0.75)
-    expect(page.get_by_role("heading", name="Running now")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Running trials")).to_be_hidden()
 
 
-def test_page_says_when_the_stream_is_interrupted_and_misses_nothing(page: Page, site: Any) -> None:
+def test_interrupted_event_stream_is_reported_and_misses_no_event(page: Page, site: Any) -> None:
     sweep_id, specification = site.submit("interrupted")
     site.run(sweep_id)
     with page.expect_response(re.compile("/events")):
         page.goto(f"/sweeps/{sweep_id}")
-    # What a proxy answers while the service is away: the browser itself would give up.
+    # The answer of a proxy without its service; the browser would not reconnect by itself.
     page.route("**/events?*", lambda route: route.fulfill(status=502))
     look_away_and_back(page)
     connection = page.locator("#connection")
@@ -114,7 +115,7 @@ def test_other_code_asks_for_consent(page: Page, site: Any) -> None:
         page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("The code has changed")
     expect(page.locator(".lead")).to_contain_text("0.0.1")
-    page.get_by_role("button", name="Resume all the same").click()
+    page.get_by_role("button", name="Resume anyway").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("queued")
 
 
@@ -130,7 +131,7 @@ def test_sweeps_are_chosen_and_compared(page: Page, site: Any) -> None:
     page.get_by_role("button", name="Compare").click()
     table = page.get_by_role("region", name="Numbers")
     expect(table.locator("tbody tr")).to_have_count(4)  # two optimizers each
-    page.get_by_text("1 difference of").click()
+    page.get_by_text("1 difference between").click()
     expect(page.get_by_role("region", name="Differences")).to_contain_text("seeds")
     expect(page.locator(".drawing svg")).to_be_visible()
 
@@ -143,16 +144,17 @@ def test_trial_shows_its_logs_and_traceback(page: Page, site: Any, runs: Any) ->
     run_id = runs.log({"val_accuracy": [0.5], "step_size": [0.1]}, files)
     page.goto(f"/sweeps/{sweep_id}/trials/{trial.key}")
     expect(page.get_by_role("heading", level=1)).to_contain_text("pending")
-    failed = {"outcome": "failed", "error": "no <such> thing", "mlflow_run_id": run_id}
+    failed = {"outcome": "failed", "error": "no <such> thing", "run_id": run_id}
     site.end_trial(sweep_id, trial, 0.5, **failed)
     expect(page.get_by_role("heading", level=1)).to_contain_text("failed")
     expect(page.get_by_text("ValueError: no <such> thing")).to_be_visible()
-    expect(page.locator(".drawing svg")).to_have_count(2)  # accuracy, and step size
-    page.get_by_text("What the trial logged").click()
+    expect(page.locator(".drawing svg")).to_have_count(2)  # accuracy, step size
+    expect(page.locator(".drawing").last).to_have_attribute("aria-label", "Step size")
+    page.get_by_text("Trial log").click()
     expect(page.locator("pre", has_text="epoch 1: all is well")).to_be_visible()
 
 
-def test_search_that_is_no_grid_shows_its_configurations(page: Page, site: Any) -> None:
+def test_search_without_a_grid_shows_its_best_configurations(page: Page, site: Any) -> None:
     searched = {"type": "random", "trials": 4, "weight_decay": (0.0, 1e-4)}
     sweep_id, specification = site.complete("searched", search=searched)
     page.goto(f"/sweeps/{sweep_id}")
@@ -163,7 +165,7 @@ def test_search_that_is_no_grid_shows_its_configurations(page: Page, site: Any) 
     expect(page.locator("#trials tbody tr")).to_have_count(len(specification.seeds))
 
 
-def test_news_keep_the_focus_and_what_is_open(page: Page, site: Any) -> None:
+def test_updates_keep_open_elements_open(page: Page, site: Any) -> None:
     sweep_id, specification = site.submit("steady")
     site.run(sweep_id)
     for trial in specification.trials[:4]:
@@ -182,10 +184,10 @@ def test_cancel_asks_and_then_cancels(page: Page, site: Any) -> None:
     site.run(sweep_id)
     page.goto(f"/sweeps/{sweep_id}")
     page.get_by_role("button", name="Cancel…").click()
-    page.get_by_role("button", name="Keep it").click()
+    page.get_by_role("button", name="Keep sweep").click()
     expect(page.locator("#confirm-cancel")).to_be_hidden()
     page.get_by_role("button", name="Cancel…").click()
-    page.get_by_role("button", name="Cancel it").click()
+    page.get_by_role("button", name="Cancel sweep").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("cancelling")
 
 
@@ -225,6 +227,15 @@ def test_figures_are_drawn_without_eval(page: Page, site: Any) -> None:
         assert drawing.locator("text").count() > 3
 
 
+def test_figures_of_one_seed_are_drawn_without_warnings(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("one-seed", seeds=(0,))
+    page.goto(f"/sweeps/{sweep_id}")
+    for figure in FIGURES:
+        page.goto(f"/sweeps/{sweep_id}?figure={figure}")
+        if figure != "learning-curves":  # they need MLflow
+            expect(page.locator("#figures .drawing svg")).to_be_visible()
+
+
 def test_without_javascript_everything_can_be_read(site: Any, browser: Browser) -> None:
     sweep_id, _ = site.complete("plain")
     context = browser.new_context(base_url=site.url, java_script_enabled=False)
@@ -244,6 +255,6 @@ def test_without_javascript_everything_can_be_read(site: Any, browser: Browser) 
     expect(plain.get_by_role("region", name="Numbers")).to_be_visible()
     plain.goto(f"/sweeps/{sweep_id}")
     plain.get_by_role("button", name="Delete…").click()
-    plain.get_by_role("button", name="Delete it").click()
+    plain.get_by_role("button", name="Delete sweep").click()
     assert plain.goto(f"/sweeps/{sweep_id}").status == 404  # type: ignore[union-attr]
     context.close()

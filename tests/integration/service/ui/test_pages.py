@@ -1,4 +1,4 @@
-"""Pages as any client gets them, without a browser."""
+"""Pages as HTML, without a browser."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 from service.catalog.presets import preset_names, preset_text
 from service.states import SweepState
+from service.sweeps.service import require_sweep
 from service.ui import sweep_page
-from service.ui.new_sweep import specification_text
+from service.ui.new_sweep_page import specification_text
 from workers.spec import load_spec
 
 HOSTILE = "<script>alert('x')</script>"
@@ -203,8 +204,6 @@ def test_user_text_is_escaped_everywhere(site: Any, http: httpx.Client) -> None:
     trial = specification.trials[0]
     site.end_trial(sweep_id, trial, 0.5, outcome="failed", error=HOSTILE)
     with site.database.transaction() as session:
-        from service.sweeps.service import require_sweep
-
         require_sweep(session, sweep_id).reason = HOSTILE
     escaped = HOSTILE.replace("<", "&lt;").replace(">", "&gt;").replace("'", "&#39;")
     sweep = f"/sweeps/{sweep_id}"
@@ -230,7 +229,7 @@ def test_heatmap_says_in_words_what_its_colours_say(site: Any, http: httpx.Clien
     place = "SA-SAM, learning rate 0.01, weight decay 0"
     assert words[f"{place}: Validation accuracy 50.0 1/2 seeds"][1] == "50.0"
     place = "SA-SAM, learning rate 0.1, weight decay 0"
-    assert words[f"{place}: Validation accuracy diverged"] == ("diverged", "div")
+    assert words[f"{place}: diverged"] == ("diverged", "div")
     assert any(title.endswith(", 1 running") for title in words)
 
 
@@ -243,7 +242,7 @@ def test_cell_links_to_its_own_trials(site: Any, http: httpx.Client) -> None:
     for link in links:
         text = http.get(link.replace("&amp;", "&")).text
         keys = set(re.findall(rf'href="/sweeps/{sweep_id}/trials/(\w+)"', text))
-        assert len(keys) == 2  # a seed each
+        assert len(keys) == 2  # one per seed
         trials |= keys
     assert trials == {trial.key for trial in specification.trials}
 
@@ -273,7 +272,7 @@ def test_trials_filter_by_status_and_page(site: Any, http: httpx.Client) -> None
 def test_trial_without_mlflow_shows_what_the_database_knows(site: Any, http: httpx.Client) -> None:
     sweep_id, specification = site.complete("no-mlflow")
     trial = specification.trials[0]
-    site.end_trial(sweep_id, trial, 0.625, mlflow_run_id="run")
+    site.end_trial(sweep_id, trial, 0.625, run_id="run")
     text = http.get(f"/sweeps/{sweep_id}/trials/{trial.key}").text
     assert "MLflow does not answer" in text
     assert "62.5 %" in text
@@ -284,12 +283,12 @@ def test_trial_without_mlflow_shows_what_the_database_knows(site: Any, http: htt
 def test_large_sweep_shows_its_results_when_they_are_there(
     site: Any, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sweep_page, "_LARGE_TRIALS", 15)
+    monkeypatch.setattr(sweep_page, "_LARGE_SWEEP_TRIALS", 15)
     sweep_id, _ = site.complete("large")
     here = f"/sweeps/{sweep_id}"
     page = http.get(f"{here}?metric=ood_accuracy").text
     assert f'data-source="{here}/results?metric=ood_accuracy"' in page
-    assert "results of 16 trials are worked out" in page
+    assert "Computing the results of 16 trials" in page
     assert "<table" not in page
     assert 'class="heatmap"' in http.get(f"{here}/results?metric=ood_accuracy").text
     assert 'class="heatmap"' in http.get(f"{here}?whole=true").text
@@ -313,3 +312,43 @@ def test_api_another_site_reads_but_cannot_command(site: Any, http: httpx.Client
     assert refused.headers["content-type"] == "application/problem+json"
     assert http.get("/api/v1/sweeps?name=foreign", headers=foreign).json()["sweeps"] == []
     assert http.post("/api/v1/sweeps", content=text).status_code == 201
+
+
+def test_completed_sweep_with_failed_trials_says_so(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.submit("partly-failed")
+    site.run(sweep_id)
+    for position, trial in enumerate(specification.trials):
+        failed = {"outcome": "failed", "error": "no memory"} if position < 2 else {}
+        site.end_trial(sweep_id, trial, 0.5, **failed)
+    site.move(sweep_id, SweepState.RUNNING, SweepState.COMPLETED)
+    chip = re.compile(r'<span class="chip ([^"]+)"><svg.*?</svg>([^<]+)</span>')
+    for page in (f"/sweeps/{sweep_id}", f"/?q={sweep_id}", f"/compare?sweeps={sweep_id}"):
+        assert chip.findall(http.get(page).text)[0] == ("partly-failed", "completed, 2 failed"), (
+            page
+        )
+
+
+def test_failed_trial_without_an_accuracy_has_no_percent_sign(
+    site: Any, http: httpx.Client
+) -> None:
+    sweep_id, specification = site.submit("no-accuracy")
+    trial = specification.trials[0]
+    site.end_trial(sweep_id, trial, None, outcome="failed", error="no memory")
+    text = http.get(f"/sweeps/{sweep_id}/trials/{trial.key}").text
+    assert "<dt>validation accuracy</dt><dd>–</dd>" in text
+
+
+def test_trials_are_filtered_by_display_names_of_optimizers(site: Any, http: httpx.Client) -> None:
+    sweep_id, _ = site.submit("display-names")
+    text = http.get(f"/sweeps/{sweep_id}/trials", params={"optimizer": "sa-sam"}).text
+    assert '<option value="sa-sam" selected>SA-SAM</option>' in text
+    assert '<option value="msgd">MSGD</option>' in text
+
+
+def test_sweep_of_one_trial_has_no_plural(site: Any, http: httpx.Client) -> None:
+    search = {"type": "grid", "learning_rate": (0.1,), "weight_decay": (0.0,)}
+    sweep_id, _ = site.complete("single", search=search, optimizers=("msgd",), seeds=(0,))
+    for page in (f"/sweeps/{sweep_id}", f"/?q={sweep_id}", f"/compare?sweeps={sweep_id}"):
+        text = http.get(page).text
+        assert "1 of 1 trial" in text, page
+        assert not re.search(r"\b1 trials", text), page

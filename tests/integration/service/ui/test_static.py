@@ -1,4 +1,4 @@
-"""Static files: complete, local, and in colours that can be read."""
+"""Static files: complete, without other hosts, with readable colours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 
 from service.states import Command, SweepState
 from service.ui import STATIC
-from service.ui.heatmaps import SHADES
+from service.ui.heatmap_tables import N_SHADES
 from workers.metrics import Outcome
 
 
@@ -45,7 +45,7 @@ def test_text_on_every_colour_can_be_read() -> None:
         r"\.([vc]\d+) \{ background: #(\w{6}); color: #(\w{3}); \}",
         (STATIC / "scales.css").read_text(),
     )
-    assert [name for name, _, _ in steps] == [f"{s}{i}" for s in "vc" for i in range(SHADES)]
+    assert [name for name, _, _ in steps] == [f"{s}{i}" for s in "vc" for i in range(N_SHADES)]
     for _, background, ink in steps:
         light, dark = sorted((_luminance(background), _luminance(2 * ink)), reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= 4.5  # WCAG 2.2, 1.4.3

@@ -1,23 +1,15 @@
-"""The pages behind tokens: the same, within what the caller's role may do."""
+"""Pages of a service that requires tokens: they offer what the caller's role allows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-import pytest
 from playwright.sync_api import Browser, Error, Page, expect
 
 from service.security.access import Role
 from service.security.tokens import Tokens
-from tests.support.pages_site import look_away_and_back, serve_site
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    with serve_site(tmp_path_factory.mktemp("guarded"), auth="required") as served:
-        yield served
+from tests.support.pages_site import look_away_and_back
 
 
 def _log_in(browser: Browser, guarded: Any, role: Role) -> Page:
@@ -47,7 +39,7 @@ def test_submitter_submits_and_follows(browser: Browser, guarded: Any) -> None:
 def test_reader_sees_no_button_that_would_be_refused(browser: Browser, guarded: Any) -> None:
     sweep_id, _ = guarded.submit("read-only")
     page = _log_in(browser, guarded, Role.READ)
-    expect(page.get_by_text("may read, not submit")).to_be_visible()
+    expect(page.get_by_text("may read, but not submit")).to_be_visible()
     expect(page.get_by_role("button", name="Submit")).to_have_count(0)
     page.goto(f"/sweeps/{sweep_id}")
     expect(page.locator(".commands")).to_be_empty()
@@ -59,7 +51,7 @@ def test_page_leads_to_the_form_when_the_login_is_over(browser: Browser, guarded
     page = _log_in(browser, guarded, Role.ADMIN)
     page.goto(f"/sweeps/{sweep_id}")
     Tokens(guarded.database).revoke("a-admin")
-    with suppress(Error):  # it may go there by itself meanwhile
+    with suppress(Error):  # the page may navigate by itself meanwhile
         look_away_and_back(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
     page.context.close()

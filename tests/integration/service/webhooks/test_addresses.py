@@ -57,7 +57,7 @@ def test_name_that_also_leads_within_is_refused(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer_with(monkeypatch, ["1.1.1.1", "127.0.0.1"])
-    with pytest.raises(AddressRefusedError, match=r"two\.example is 127"):
+    with pytest.raises(AddressRefusedError, match=r"two\.example has the address 127"):
         post(f"http://two.example:{receiver.port}/", b"", {})
     assert receiver.requests == []
 
@@ -93,7 +93,7 @@ def test_message_reaches_its_receiver_by_name_and_no_redirect_is_followed(
 
 
 def answer_with(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> list[str]:
-    """Let names have these addresses, one list a question; returns the names asked for."""
+    """Resolve names to these addresses, one list per query; return the queried names."""
     asked: list[str] = []
     left = list(answers)
 

@@ -38,7 +38,7 @@ tags: {owner: vision}
 
 
 class Receiver:
-    """Remembers messages; answers as it is told to."""
+    """Stores messages; responds as configured."""
 
     def __init__(self) -> None:
         self.messages: list[tuple[dict[str, str], bytes]] = []
@@ -119,7 +119,7 @@ def deliveries(database: Database) -> list[DeliveryRow]:
         return list(session.scalars(select(DeliveryRow).order_by(DeliveryRow.number)).all())
 
 
-def test_end_of_a_sweep_is_told_once_and_signed(
+def test_end_of_a_sweep_is_notified_once_and_signed(
     database: Database, settings: Settings, webhooks: Webhooks, receiver: Receiver
 ) -> None:
     SweepService(database, settings).submit(load_spec(SPECIFICATION))  # goes on
@@ -140,7 +140,7 @@ def test_end_of_a_sweep_is_told_once_and_signed(
     assert row.delivered_at is not None
 
 
-def test_sweep_that_is_retried_is_told_of_again(
+def test_retried_sweep_is_notified_again(
     database: Database, settings: Settings, webhooks: Webhooks, receiver: Receiver
 ) -> None:
     sweep_id = end(database, settings)
@@ -173,7 +173,7 @@ def test_refused_message_is_sent_again_under_its_id_after_a_restart(
 
 
 @pytest.mark.parametrize(("status", "tries"), [(503, len(PAUSES_SECONDS) + 1), (410, 1), (302, 8)])
-def test_message_is_given_up_after_all_tries_or_when_nobody_wants_it(
+def test_message_is_given_up_after_the_last_attempt_or_status_410(
     database: Database,
     settings: Settings,
     webhooks: Webhooks,
@@ -240,7 +240,7 @@ def test_many_services_send_a_message_once(
     assert len(receiver.messages) == 3
 
 
-def test_private_receiver_is_told_nothing_unless_that_is_allowed(
+def test_private_receiver_gets_nothing_unless_allowed(
     database: Database, settings: Settings, receiver: Receiver
 ) -> None:
     strict = settings.model_copy(update={"webhook_private_addresses": False})
@@ -249,10 +249,10 @@ def test_private_receiver_is_told_nothing_unless_that_is_allowed(
     assert receiver.messages == []
     (row,) = deliveries(database)
     assert row.error is not None
-    assert "not an address of the internet" in row.error
+    assert "which is not public" in row.error
 
 
-def test_old_end_is_not_told(
+def test_old_end_is_not_notified(
     database: Database, settings: Settings, webhooks: Webhooks, receiver: Receiver
 ) -> None:
     end(database, settings)

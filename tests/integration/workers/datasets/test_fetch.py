@@ -22,8 +22,8 @@ from workers.datasets import (
     MissingDataError,
     fetch,
 )
-from workers.datasets.fetch import fetch_record
-from workers.datasets.records import Record
+from workers.datasets.archives import Archive
+from workers.datasets.fetch import fetch_archive
 from workers.datasets.verify import verify
 
 CONTENT = {
@@ -95,11 +95,11 @@ def server(archive: bytes) -> Iterator[Server]:
 
 
 @pytest.fixture
-def record(server: Server, archive: bytes) -> Record:
-    return Record(
+def record(server: Server, archive: bytes) -> Archive:
+    return Archive(
         name="tiny-c",
         url=f"http://127.0.0.1:{server.server_port}/TINY-C.tar.gz",
-        archive="TINY-C.tar.gz",
+        file_name="TINY-C.tar.gz",
         size_bytes=len(archive),
         md5=md5(archive),
         sha256=hashlib.sha256(archive).hexdigest(),
@@ -117,125 +117,125 @@ def assert_complete(folder: Path) -> None:
 
 
 def test_fetch_downloads_reports_checks_and_unpacks_once(
-    server: Server, record: Record, tmp_path: Path
+    server: Server, record: Archive, tmp_path: Path
 ) -> None:
     reports: list[tuple[int, int]] = []
-    folder = fetch_record(record, tmp_path, lambda done, total: reports.append((done, total)))
+    folder = fetch_archive(record, tmp_path, lambda done, total: reports.append((done, total)))
     assert_complete(folder)
     assert reports[-1] == (record.size_bytes, record.size_bytes)
-    assert fetch_record(record, tmp_path) == folder
+    assert fetch_archive(record, tmp_path) == folder
     assert server.requests == [None]
 
 
 def test_fetch_connection_cut_short_goes_on_from_there(
-    server: Server, record: Record, tmp_path: Path
+    server: Server, record: Archive, tmp_path: Path
 ) -> None:
     server.cut_after = [50_000, 0, 20_000]
-    assert_complete(fetch_record(record, tmp_path))
+    assert_complete(fetch_archive(record, tmp_path))
     assert server.requests == [None, "bytes=50000-", "bytes=50000-", "bytes=70000-"]
 
 
 def test_fetch_server_that_gives_up_keeps_the_part_for_the_next_call(
-    server: Server, record: Record, tmp_path: Path
+    server: Server, record: Archive, tmp_path: Path
 ) -> None:
     server.cut_after = [50_000, 0, 0, 0]
     with pytest.raises(MissingDataError) as error:
-        fetch_record(record, tmp_path)
+        fetch_archive(record, tmp_path)
     assert f"gave 50,000 of {record.size_bytes:,} bytes" in str(error.value)
     assert f"put TINY-C.tar.gz ({record.size_bytes:,} bytes, MD5 {record.md5})" in str(error.value)
     assert (tmp_path / "TINY-C.tar.gz.part").stat().st_size == 50_000
     server.requests.clear()
-    assert_complete(fetch_record(record, tmp_path))
+    assert_complete(fetch_archive(record, tmp_path))
     assert server.requests == ["bytes=50000-"]
 
 
 def test_fetch_server_without_ranges_starts_over(
-    server: Server, record: Record, tmp_path: Path
+    server: Server, record: Archive, tmp_path: Path
 ) -> None:
     server.ranges = False
     server.cut_after = [50_000]
-    assert_complete(fetch_record(record, tmp_path))
+    assert_complete(fetch_archive(record, tmp_path))
 
 
 def test_fetch_corrupted_archive_is_removed_and_never_used(
-    server: Server, record: Record, archive: bytes, tmp_path: Path
+    server: Server, record: Archive, archive: bytes, tmp_path: Path
 ) -> None:
     server.archive = archive[:1000] + bytes([archive[1000] ^ 1]) + archive[1001:]
     with pytest.raises(DamagedDataError, match=r"has the sha256 .*, not the published"):
-        fetch_record(record, tmp_path)
+        fetch_archive(record, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".TINY-C.lock"]
     server.archive = archive
-    assert_complete(fetch_record(record, tmp_path))
+    assert_complete(fetch_archive(record, tmp_path))
 
 
 def test_fetch_archive_that_is_too_long_is_refused(
-    server: Server, record: Record, archive: bytes, tmp_path: Path
+    server: Server, record: Archive, archive: bytes, tmp_path: Path
 ) -> None:
     server.archive = archive + b"more"
     with pytest.raises(DamagedDataError, match="bytes, not the published"):
-        fetch_record(record, tmp_path)
+        fetch_archive(record, tmp_path)
     assert not (tmp_path / record.folder).exists()
 
 
-def test_fetch_without_network_says_which_file_goes_where(record: Record, tmp_path: Path) -> None:
+def test_fetch_without_network_says_which_file_goes_where(record: Archive, tmp_path: Path) -> None:
     closed = dataclasses.replace(record, url="http://127.0.0.1:9/TINY-C.tar.gz")
     with pytest.raises(MissingDataError) as error:
-        fetch_record(closed, tmp_path)
+        fetch_archive(closed, tmp_path)
     assert "Connection refused" in str(error.value)
     assert f"put TINY-C.tar.gz ({record.size_bytes:,} bytes" in str(error.value)
     assert str(tmp_path) in str(error.value)
 
 
 def test_fetch_archive_put_by_hand_is_used_and_kept(
-    server: Server, record: Record, archive: bytes, tmp_path: Path
+    server: Server, record: Archive, archive: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "TINY-C.tar.gz").write_bytes(archive)
-    assert_complete(fetch_record(record, tmp_path))
+    assert_complete(fetch_archive(record, tmp_path))
     assert (tmp_path / "TINY-C.tar.gz").exists()
     assert server.requests == []
 
 
 def test_fetch_wrong_archive_put_by_hand_is_refused_and_kept(
-    record: Record, archive: bytes, tmp_path: Path
+    record: Archive, archive: bytes, tmp_path: Path
 ) -> None:
     (tmp_path / "TINY-C.tar.gz").write_bytes(archive[:-1])
     with pytest.raises(DamagedDataError, match="bytes, not the published"):
-        fetch_record(record, tmp_path)
+        fetch_archive(record, tmp_path)
     assert (tmp_path / "TINY-C.tar.gz").exists()
     assert not (tmp_path / record.folder).exists()
 
 
 def test_fetch_member_with_other_content_is_never_put_in_place(
-    record: Record, tmp_path: Path
+    record: Archive, tmp_path: Path
 ) -> None:
     other = dataclasses.replace(record, files={**record.files, "b.npy": "0" * 32})
     with pytest.raises(DamagedDataError, match=r"b\.npy has the MD5"):
-        fetch_record(other, tmp_path)
+        fetch_archive(other, tmp_path)
     assert not (tmp_path / record.folder).exists()
 
 
-def test_fetch_folder_that_lacks_a_file_is_fetched_again(record: Record, tmp_path: Path) -> None:
-    folder = fetch_record(record, tmp_path)
+def test_fetch_folder_that_lacks_a_file_is_fetched_again(record: Archive, tmp_path: Path) -> None:
+    folder = fetch_archive(record, tmp_path)
     (folder / "a.npy").unlink()
-    assert_complete(fetch_record(record, tmp_path))
+    assert_complete(fetch_archive(record, tmp_path))
 
 
 def test_fetch_folder_with_a_damaged_file_is_left_to_its_owner(
-    server: Server, record: Record, tmp_path: Path
+    server: Server, record: Archive, tmp_path: Path
 ) -> None:
-    folder = fetch_record(record, tmp_path)
+    folder = fetch_archive(record, tmp_path)
     (folder / "a.npy").write_bytes(b"other")
     with pytest.raises(DamagedDataError, match=r"a\.npy has the MD5 .*; delete it and run"):
-        fetch_record(record, tmp_path)
+        fetch_archive(record, tmp_path)
     assert server.requests == [None]
 
 
 def test_fetch_on_a_full_disk_starts_no_download(
-    server: Server, record: Record, tmp_path: Path
+    server: Server, record: Archive, tmp_path: Path
 ) -> None:
     huge = dataclasses.replace(record, extracted_bytes=2**60)
     with pytest.raises(InsufficientSpaceError):
-        fetch_record(huge, tmp_path)
+        fetch_archive(huge, tmp_path)
     assert server.requests == []
 
 
@@ -244,7 +244,7 @@ def test_fetch_unknown_name_is_named(tmp_path: Path) -> None:
         fetch("mnist", tmp_path)
 
 
-def test_verify_ignores_marks_that_are_no_marks(record: Record, tmp_path: Path) -> None:
-    fetch_record(record, tmp_path)
+def test_verify_ignores_marks_that_are_no_marks(record: Archive, tmp_path: Path) -> None:
+    fetch_archive(record, tmp_path)
     (tmp_path / record.folder / ".verified.json").write_text("[1, 2]")
     assert verify(record, tmp_path, key="k") == tmp_path / record.folder

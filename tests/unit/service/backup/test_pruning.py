@@ -1,4 +1,4 @@
-"""What is removed of ended sweeps, and what never is."""
+"""Pruning: which files of ended sweeps are removed, and which are kept."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_storage_that_is_not_there_has_nothing_to_remove(
     assert prune(database, settings, DAY).sweeps == []
 
 
-def test_pruner_prunes_by_itself_when_a_setting_says_so(
+def test_pruner_prunes_periodically_if_the_setting_is_set(
     database: Database, settings: Settings
 ) -> None:
     folder = sweep(database, settings, "a" * 12, "completed", 3 * DAY)

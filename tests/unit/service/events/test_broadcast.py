@@ -67,7 +67,7 @@ def forget(database: Database, sweep_id: str) -> None:
         session.execute(delete(SweepRow).where(SweepRow.sweep_id == sweep_id))
 
 
-def test_reader_that_falls_behind_misses_nothing_and_holds_nobody_up(
+def test_reader_that_falls_behind_misses_nothing_and_delays_no_other(
     database: Database, sweep_id: str
 ) -> None:
     total = 1 + 2 * 1_500 + 2
@@ -147,15 +147,15 @@ def test_poller_goes_on_after_a_fault(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    away = [True]
+    fails = [True]
 
     async def read() -> list[int]:
         broadcast = Broadcast(database)
         news = broadcast._read_updates
 
         def sometimes(known: dict[str, int]) -> object:
-            if away:
-                away.clear()
+            if fails:
+                fails.clear()
                 fault()
             return news(known)
 

@@ -1,4 +1,4 @@
-"""What Ray's summaries of nodes add up to, and who waits for them."""
+"""Utilization of the cluster from Ray's node summaries, and its requests in the background."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_nodes_that_are_alive_add_up() -> None:
     )
 
 
-def test_cluster_without_gpus_says_nothing_of_them() -> None:
+def test_cluster_without_gpus_has_no_gpu_utilization() -> None:
     usage = usage_of([node(CPU=2.0)])
     assert (usage.gpus, usage.gpu_utilization, usage.gpu_memory_bytes) == (0, None, None)
     assert usage_of([]).cpu_utilization is None
 
 
-def test_summaries_of_another_kind_are_ray_being_away() -> None:
+def test_summaries_in_an_unknown_format_count_as_ray_unavailable() -> None:
     with pytest.raises(RayUnavailableError, match="unknown format"):
         usage_of([{"raylet": {}}])
 

@@ -20,7 +20,7 @@ def line(message: str, *arguments: object, **extra: Any) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def test_line_says_when_how_bad_who_and_what() -> None:
+def test_line_has_time_level_logger_and_message() -> None:
     told = line("lost %d of\n%s", 3, "things")
     assert told.pop("time").endswith("+00:00")
     assert told == {"level": "warning", "logger": "service.x", "message": "lost 3 of\nthings"}

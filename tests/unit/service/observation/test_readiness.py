@@ -14,7 +14,7 @@ from service.observation.readiness import ReadinessWatch
 from service.storage import Database
 
 
-class Neighbour:
+class Dependency:
     """Answers, does not answer, or keeps everyone waiting."""
 
     def __init__(self) -> None:
@@ -40,8 +40,10 @@ def database(tmp_path: Path) -> Any:
     found.close()
 
 
-def test_neighbours_are_asked_once_a_second_however_many_want_to_know(database: Database) -> None:
-    now, ray, mlflow = [0.0], Neighbour(), Neighbour()
+def test_external_services_are_checked_once_per_second_for_all_callers(
+    database: Database,
+) -> None:
+    now, ray, mlflow = [0.0], Dependency(), Dependency()
     watch = ReadinessWatch(database, ray, mlflow, 10, clock=lambda: now[0])  # type: ignore[arg-type]
     assert Lease(database, seconds=60).acquire()
     assert watch.latest().ready
@@ -53,8 +55,8 @@ def test_neighbours_are_asked_once_a_second_however_many_want_to_know(database: 
     assert (mlflow.asked, ray.asked) == (2, 2)
 
 
-def test_silent_neighbour_keeps_one_caller_waiting_and_no_other(database: Database) -> None:
-    now, ray, mlflow = [0.0], Neighbour(), Neighbour()
+def test_unresponsive_service_delays_one_caller_only(database: Database) -> None:
+    now, ray, mlflow = [0.0], Dependency(), Dependency()
     watch = ReadinessWatch(database, ray, mlflow, 10, clock=lambda: now[0])  # type: ignore[arg-type]
     first = watch.latest()
     mlflow.may_answer.clear()
@@ -69,9 +71,9 @@ def test_silent_neighbour_keeps_one_caller_waiting_and_no_other(database: Databa
     assert watch.latest() is not first
 
 
-def test_service_is_not_ready_when_nobody_has_led_for_some_leases(database: Database) -> None:
+def test_service_is_not_ready_after_some_leases_without_a_leader(database: Database) -> None:
     now = [0.0]
-    watch = ReadinessWatch(database, Neighbour(), Neighbour(), 10, clock=lambda: now[0])  # type: ignore[arg-type]
+    watch = ReadinessWatch(database, Dependency(), Dependency(), 10, clock=lambda: now[0])  # type: ignore[arg-type]
     assert watch.latest().ready, "another one may be about to take over"
     now[0] = 31
     late = watch.latest()

@@ -1,4 +1,4 @@
-"""Roles and the rule that says which a request needs."""
+"""Roles, and the rule that determines which role a request needs."""
 
 from __future__ import annotations
 

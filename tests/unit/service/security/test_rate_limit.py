@@ -17,7 +17,7 @@ class Clock:
         return self.now
 
 
-def test_burst_is_allowed_then_the_wait_is_told() -> None:
+def test_burst_is_allowed_then_the_wait_is_returned() -> None:
     clock = Clock()
     limit = RateLimit(2.0, 3, clock)
     assert [limit.take("a") for _ in range(4)] == [0, 0, 0, pytest.approx(0.5)]
@@ -33,7 +33,7 @@ def test_callers_do_not_share_a_bucket() -> None:
     assert limit.take("a") > 0
 
 
-def test_waiting_as_told_is_enough_and_refused_tries_cost_nothing() -> None:
+def test_returned_wait_suffices_and_refused_requests_cost_nothing() -> None:
     clock = Clock()
     limit = RateLimit(0.1, 1, clock)
     limit.take("a")

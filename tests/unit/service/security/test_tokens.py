@@ -42,7 +42,7 @@ def test_token_identifies_its_owner_and_is_not_stored(tokens: Tokens, database: 
 
 
 @pytest.mark.parametrize("change", [str.upper, lambda t: t[:-1], lambda t: t + "x", lambda _: ""])
-def test_almost_a_token_is_nobodys(tokens: Tokens, change: object) -> None:
+def test_altered_token_is_not_identified(tokens: Tokens, change: object) -> None:
     token = tokens.create("alice", Role.ADMIN)
     assert callable(change)
     assert tokens.identify(change(token)) is None
@@ -64,7 +64,7 @@ def test_use_is_recorded_once_a_minute(tokens: Tokens, database: Database) -> No
     assert last > earlier
 
 
-def test_token_past_its_end_is_nobodys(tokens: Tokens, database: Database) -> None:
+def test_expired_token_is_not_identified(tokens: Tokens, database: Database) -> None:
     token = tokens.create("alice", Role.READ, lifetime=timedelta(hours=1))
     assert tokens.identify(token) is not None
     expire(database, TokenRow)
@@ -137,7 +137,7 @@ def test_tokens_are_required_from_the_first_one_until_they_are_waived(database: 
     known = Authentication(database, Settings())
     assert not known.is_required()
     known.tokens.create("alice", Role.READ)
-    known._looked_at = float("-inf")  # a second later
+    known._checked_at = float("-inf")  # a second later
     assert known.is_required()
     known.tokens.revoke("alice")
     assert known.is_required()

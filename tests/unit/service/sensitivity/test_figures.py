@@ -214,8 +214,10 @@ def test_lr_curves_have_bands_with_seeds_and_none_without(
     banded = compute_figure("lr-curves", oracle_table)
     for record in banded.records:
         assert record["low"] <= record["value"] <= record["high"]  # type: ignore[operator]
+    assert "datum.low" in json.dumps(draw(banded))
     alone = compute_figure("lr-curves", make_table())
     assert all(record["low"] is None for record in alone.records)
+    assert "datum.low" not in json.dumps(draw(alone))  # an empty layer has no bounds of its axis
 
 
 def test_curvature_scatter_keeps_what_lies_beyond_the_axis(oracle_table: TrialTable) -> None:

@@ -1,7 +1,4 @@
-import pytest
-
 from service.sensitivity import TrialTable, compute_figure, heatmap, heatmap_layouts
-from service.sensitivity.figures import HeatmapCell
 
 
 def test_heatmap_layouts_arrange_cells_by_decay_then_rate(oracle_table: TrialTable) -> None:
@@ -38,10 +35,3 @@ def test_heatmap_layouts_survive_json(oracle_table: TrialTable) -> None:
     figure = heatmap(oracle_table, "hessian_trace")
     read = type(figure).model_validate_json(figure.model_dump_json())
     assert heatmap_layouts(read) == heatmap_layouts(figure)
-
-
-@pytest.mark.parametrize(
-    ("shade", "step"), [(0.0, 0), (0.04, 0), (0.05, 1), (0.999, 23), (1.0, 23), (None, None)]
-)
-def test_colour_step_divides_the_scale_evenly(shade: float | None, step: int | None) -> None:
-    assert HeatmapCell("sam", 0.1, 0.0, shade=shade).colour_step(24) == step

@@ -1,4 +1,4 @@
-"""A database and the service that decides about its sweeps."""
+"""A database and a sweep service on it."""
 
 from __future__ import annotations
 

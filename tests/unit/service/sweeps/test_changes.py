@@ -1,4 +1,4 @@
-"""Going on with other code, and the rate of a sweep that was begun again."""
+"""Continuing with other code, and the rate of a restarted sweep."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_other_code_than_that_of_results_needs_consent(
         sweeps.command(sweep_id, command)
     assert caught.value.detail == (
         "2 trials of this sweep have ended under sasam 0.0.9 (abc), this is "
-        f"{code_version()}; results may not be comparable: pass ?force=true to go on all the same"
+        f"{code_version()}; results may not be comparable: pass ?force=true to continue anyway"
     )
     assert caught.value.code == "code-changed"
     assert caught.value.extra == {"before": "0.0.9 (abc)", "now": code_version()}

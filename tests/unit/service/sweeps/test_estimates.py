@@ -1,4 +1,4 @@
-"""What a dry run says a sweep would take."""
+"""Estimated cost of a sweep."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from workers.datasets import DamagedDataError, ImageDataset, MissingDataError, load_dataset
+from workers.datasets.archives import CIFAR10, CIFAR100, Archive
 from workers.datasets.cifar import _read, cifar
-from workers.datasets.records import CIFAR10, CIFAR100, Record
 from workers.datasets.verify import checksum
 
 
@@ -44,7 +44,7 @@ def published(content: dict[str, Any]) -> bytes:
     return b"\x80\x02}(" + pairs + b"u."
 
 
-def make_files(folder: Path, record: Record, label_key: str, names_key: str) -> Record:
+def make_files(folder: Path, record: Archive, label_key: str, names_key: str) -> Archive:
     """Write random files in the published format; return the record with their checksums."""
     folder.mkdir()
     generator = np.random.default_rng(0)
@@ -60,15 +60,15 @@ def make_files(folder: Path, record: Record, label_key: str, names_key: str) -> 
 
 
 @pytest.fixture
-def record(tmp_path: Path) -> Record:
+def record(tmp_path: Path) -> Archive:
     return make_files(tmp_path / CIFAR10.folder, CIFAR10, "labels", "label_names")
 
 
-def read(record: Record, data_dir: Path) -> ImageDataset:
+def read(record: Archive, data_dir: Path) -> ImageDataset:
     return cifar(record, data_dir, label_key="labels", names_key="label_names").build()
 
 
-def test_cifar10_planes_become_channels_in_the_files_order(record: Record, tmp_path: Path) -> None:
+def test_cifar10_planes_become_channels_in_the_files_order(record: Archive, tmp_path: Path) -> None:
     dataset = read(record, tmp_path)
     assert dataset.train_images.shape == (100, 32, 32, 3)
     assert dataset.test_images.shape == (20, 32, 32, 3)
@@ -95,14 +95,14 @@ def test_load_without_files_says_what_to_run_and_what_goes_where(name: str, tmp_
     assert str(tmp_path) in str(error.value)
 
 
-def test_load_files_of_other_content_are_never_used(record: Record, tmp_path: Path) -> None:
+def test_load_files_of_other_content_are_never_used(record: Archive, tmp_path: Path) -> None:
     with pytest.raises(
         DamagedDataError, match=r"data_batch_1 has the MD5 .*, not the published c99"
     ):
         load_dataset("cifar10", options={}, data_dir=tmp_path)
 
 
-def test_file_changed_after_its_check_is_checked_again(record: Record, tmp_path: Path) -> None:
+def test_file_changed_after_its_check_is_checked_again(record: Archive, tmp_path: Path) -> None:
     read(record, tmp_path)
     path = tmp_path / record.folder / "data_batch_3"
     content = bytearray(path.read_bytes())
@@ -114,14 +114,14 @@ def test_file_changed_after_its_check_is_checked_again(record: Record, tmp_path:
 
 
 def test_file_unchanged_since_its_check_is_not_read_again(
-    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    record: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read(record, tmp_path)
     monkeypatch.setattr(hashlib, "file_digest", None)
     read(record, tmp_path)
 
 
-def test_missing_file_is_named(record: Record, tmp_path: Path) -> None:
+def test_missing_file_is_named(record: Archive, tmp_path: Path) -> None:
     (tmp_path / record.folder / "test_batch").unlink()
     with pytest.raises(MissingDataError, match=r"test_batch is not there; run `sasam data fetch"):
         read(record, tmp_path)

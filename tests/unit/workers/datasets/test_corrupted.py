@@ -10,7 +10,7 @@ import pytest
 
 from workers.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from workers.datasets import (
-    Cell,
+    CorruptionCell,
     DamagedDataError,
     DatasetError,
     ImageDataset,
@@ -19,7 +19,7 @@ from workers.datasets import (
     corrupted,
     corrupted_test_set,
 )
-from workers.datasets.records import CIFAR10_C
+from workers.datasets.archives import CIFAR10_C
 from workers.datasets.verify import checksum
 
 NAMES = ("fog", "contrast")
@@ -33,7 +33,7 @@ def test_generated_cells_are_the_corrupted_test_images(digits: ImageDataset, cac
     for cell, images in found:
         assert np.array_equal(images, corrupt(digits.test_images, *cell, seed=3))
         assert isinstance(images.base, np.memmap)
-    assert np.array_equal(found.images("fog", 2), found.cells[Cell("fog", 2)])
+    assert np.array_equal(found.images("fog", 2), found.cells[CorruptionCell("fog", 2)])
 
 
 @pytest.mark.slow
@@ -164,7 +164,7 @@ def test_stratified_subset_is_fixed_by_its_seed_and_at_most_everything(
         ({"corruptions": []}, r"ood\.corruptions: \[\] is empty"),
         ({"corruptions": ["fog", "fog"]}, r"ood\.corruptions: .* repeats one"),
         ({"severities": [0]}, r"ood\.severities: 0 does not exist; choose from 1, 2, 3, 4, 5"),
-        ({"images": 501}, r"ood\.images: 501 images are asked for; 1 to 500"),
+        ({"images": 501}, r"ood\.images: 501 images are requested; 1 to 500"),
         ({"source": "official"}, r"ood\.source: digits has no official files"),
     ],
 )

@@ -231,10 +231,10 @@ def test_plain_images_and_leaked_images_are_noted(parts: Path) -> None:
         image.save(parts / "test" / "cat" / "leaked.bmp")
         image.save(parts / "train" / "dog" / "again.png")
     assert load(parts).notes == (
-        "1 of 10 training images hold a single colour",
-        "1 of 10 training images repeat another one",
+        "1 of 10 training images holds a single colour",
+        "1 of 10 training images repeats another one",
         "2 of 10 training images occur under more than one class",
-        "1 of 5 test images are identical to a training image",
+        "1 of 5 test images is identical to a training image",
     )
 
 
@@ -263,7 +263,7 @@ def test_other_files_are_left_out_and_counted(photos: Path) -> None:
     found = load(photos)
     assert found.fingerprint == plain.fingerprint
     assert found.notes == (
-        "left out: 1 files beside the class folders; 1 hidden files and folders; "
+        "left out: 1 file beside the class folders; 1 hidden file or folder; "
         "5 files that are no images (3 .txt, 1 no suffix, 1 .npy)",
     )
 
@@ -301,7 +301,7 @@ def test_links_are_followed_once(photos: Path) -> None:
     (photos / "cat" / "back").symlink_to(photos / "cat")
     found = load(photos)
     assert size_of(found) == before + 1
-    assert "left out: 1 links that lead back to a folder above them" in found.notes
+    assert "left out: 1 link that leads back to a folder above it" in found.notes
 
 
 def broken_link(root: Path) -> None:
@@ -431,7 +431,7 @@ def test_further_parts_are_noted_as_unused(parts: Path) -> None:
     (parts / "README.md").write_text("photos")
     assert load(parts).notes == (
         "val/ is not used, only train/ and test/ are",
-        "left out: 1 files beside the class folders",
+        "left out: 1 file beside the class folders",
     )
 
 

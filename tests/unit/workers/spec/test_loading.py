@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.spec import SpecError, load_spec, parse_spec, validate_spec
+from workers.spec import SpecError, load_spec, parse_spec, read_stored, validate_spec
 
+NARROW = {"low": 1.0, "high": 1.001}
 HEAD = "name: small\ndataset: digits\nmodel: cnn-tiny\noptimizers: [sam]\n"
 
 
@@ -159,3 +160,57 @@ def test_error_lists_its_problems_as_data():
     assert str(caught.value) == (
         "seeds[0]: must be at least 0 (got -1); priority: must be a whole number (got 10000.0)"
     )
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("search", "learning_rate"), [1e-35, 0.1]),
+        (("search", "weight_decay"), [1e31]),
+        (
+            ("search",),
+            {"type": "random", "trials": 3, "learning_rate": {"low": 1.0, "high": 1.001}},
+        ),
+        (("model", "kwargs"), {"note": "first\nsecond"}),
+        (("model", "kwargs"), {"note": "x" * 5_000}),
+        (("training", "warmup_epochs"), 100_001),
+        (("training", "gradient_clipping"), 1e-35),
+        (("dataset", "train_size"), 10**10),
+        (("resources",), {"cpu": 0.0, "gpu": 0.0}),
+        (("resources",), {"gpu": 2_000.0}),
+        (("resources",), {"cpu": 1e-5}),
+        (("tags",), {"note": "a\nb"}),
+    ],
+    ids=repr,
+)
+def test_stored_specification_beyond_later_bounds_is_read_as_it_is(changed, path, value):
+    data = changed((path, value), (("training", "epochs"), 200_000))
+    with pytest.raises(SpecError):
+        validate_spec(data)
+    stored = read_stored(data)
+    found = stored.model_dump(mode="json")
+    for part in path:
+        found = found[part]
+    if isinstance(value, dict):
+        assert value.items() <= found.items() or found["learning_rate"]["high"] == 1.001
+    else:
+        assert found == value
+    assert len({trial.key for trial in stored.trials}) == stored.trial_count
+
+
+def test_stored_valid_specification_has_the_same_trials(changed):
+    data = changed((("search", "weight_decay"), [0, 1e-4]))
+    expected = validate_spec(data)
+    assert read_stored(expected.model_dump(mode="json")) == expected
+    assert read_stored(data).trials == expected.trials
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [(("optimizers",), ["of-a-package"]), (("training", "epochs"), "ten"), (("new",), 1)],
+    ids=repr,
+)
+def test_stored_specification_that_cannot_be_read_names_the_place(changed, path, value):
+    with pytest.raises(SpecError) as error:
+        read_stored(changed((path, value)))
+    assert str(path[-1]) in error.value.problems[0].path

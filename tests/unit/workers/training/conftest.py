@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from workers.batches import DeviceData, load_data
 from workers.spec import validate_spec
+from workers.trial_data import DeviceData, load_trial_data
 
 SPEC = {
     "name": "digits",
@@ -34,7 +34,7 @@ def data_dir(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def device_data(data_dir) -> DeviceData:
     spec = validate_spec(SPEC)
-    data = load_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=data_dir / "cache")
+    data = load_trial_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=data_dir / "cache")
     return DeviceData(data, torch.device("cpu"))
 
 

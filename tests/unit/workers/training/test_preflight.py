@@ -22,12 +22,23 @@ def problems(spec, data_dir):
     return {problem.path: problem.message for problem in error.value.problems}
 
 
-def test_preflight_good_specification_tells_facts(spec_dict, data_dir):
+def test_preflight_good_specification_returns_facts(spec_dict, data_dir):
     facts = preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
-    assert facts["parameters"] == 9 * 4 + 8 + 9 * 4 * 8 + 16 + 32 * 10 + 10
-    assert (facts["train_images"], facts["validation_images"]) == (256, 100)
-    assert facts["ood_images"] == 15 * 2 * 20
-    assert facts["trial_memory_bytes"] > 64 * (256 + 64) * 4
+    assert facts.parameters == 9 * 4 + 8 + 9 * 4 * 8 + 16 + 32 * 10 + 10
+    assert (facts.train_images, facts.validation_images) == (256, 100)
+    assert facts.ood_images == 15 * 2 * 20
+    assert facts.trial_memory_bytes > 64 * (256 + 64) * 4
+    assert facts.tags() == {
+        "sasam.hessian_method": "exact",
+        "sasam.parameters": str(facts.parameters),
+        "sasam.train_images": "256",
+        "sasam.validation_images": "100",
+        "sasam.ood_images": "600",
+        "sasam.classes": "10",
+        "sasam.data_fingerprint": facts.data_fingerprint,
+        "sasam.data_notes": "; ".join(facts.data_notes),
+        "sasam.trial_memory_bytes": str(facts.trial_memory_bytes),
+    }
 
 
 @pytest.mark.parametrize(
@@ -133,7 +144,7 @@ def test_preflight_asks_for_the_largest_node_where_this_machine_is_too_small(
     monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 5}.__getitem__)
     spec = validate_spec(spec_dict)
     folders = {"data_dir": data_dir, "cache_dir": data_dir / "cache"}
-    assert preflight(spec, **folders, largest_node_bytes=lambda: 1e9)["parameters"]
+    assert preflight(spec, **folders, largest_node_bytes=lambda: 1e9).parameters
     with pytest.raises(SpecError, match="a trial needs at least"):
         preflight(spec, **folders, largest_node_bytes=lambda: 1e4)
 
@@ -156,8 +167,8 @@ def test_preflight_notes_of_the_data_are_a_fact_and_logged(spec_dict, tmp_path, 
     }
     spec_dict.pop("ood", None)
     facts = preflight(validate_spec(spec_dict), data_dir=tmp_path, cache_dir=tmp_path / "cache")
-    note = "left out: 1 files that are no images (1 .txt)"
-    assert facts["data_notes"] == note
+    note = "left out: 1 file that is no image (1 .txt)"
+    assert facts.data_notes == (note,)
     assert f"data set image-folder: {note}" in caplog.messages
 
 
@@ -183,7 +194,7 @@ def test_preflight_network_without_a_second_derivative_is_measured_by_difference
 ):
     spec = validate_spec(hard_spec | {"optimizers": ["msgd"], "ood": None})
     facts = preflight(spec, data_dir=data_dir, cache_dir=data_dir / "cache")
-    assert facts["hessian_method"] == "differences"
+    assert facts.hessian_method == "differences"
     (record,) = run_trial(spec.trials[0], device_data)
     assert record["outcome"] == "completed"
     assert record["hessian_by_differences.validation"] == 1
@@ -192,10 +203,10 @@ def test_preflight_network_without_a_second_derivative_is_measured_by_difference
 
 def test_preflight_says_that_the_hessian_is_exact_or_not_measured(spec_dict, data_dir):
     where = {"data_dir": data_dir, "cache_dir": data_dir / "cache"}
-    assert preflight(validate_spec(spec_dict), **where)["hessian_method"] == "exact"
-    assert "hessian_method" not in preflight(
-        validate_spec(spec_dict | {"curvature": None}), **where
-    )
+    assert preflight(validate_spec(spec_dict), **where).hessian_method == "exact"
+    without = preflight(validate_spec(spec_dict | {"curvature": None}), **where)
+    assert without.hessian_method is None
+    assert "sasam.hessian_method" not in without.tags()
 
 
 class _Spoilt(nn.Module):

@@ -93,6 +93,9 @@ def test_run_trial_that_diverges_ends_there_as_a_result(device_data, make_trial,
     assert last["diverged_epoch"] == last["epoch"] == len(records) < 50
     assert not [key for key in last if key.startswith(("ood", "hessian"))]
     assert all(not isinstance(v, float) or math.isfinite(v) for v in last.values())
+    for part in ("train", "val"):  # an accuracy without a loss is that of logits without a value
+        assert (f"{part}_accuracy" in last) == (f"{part}_loss" in last)
+    assert not {"val_loss", "val_accuracy"} & last.keys()
     assert list(run_trial(config, device_data, checkpoint=path)) == records
 
 

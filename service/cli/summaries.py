@@ -1,0 +1,129 @@
+"""Commands on summaries of tuning sensitivity: summary of a sweep, comparison of sweeps."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from service.cli.connection import LATEST, connect, find_sweep
+from service.cli.figures import Theme, figure_format
+from service.cli.options import Output, SweepOrLatest, Url, examples
+from service.cli.output import OutputFormat, echo, write
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from service.client import Sweep
+
+__all__ = ["SummaryFormat", "compare", "print_summary", "summary"]
+
+
+class SummaryFormat(StrEnum):
+    """Format of a summary."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    YAML = "yaml"
+    LATEX = "latex"
+
+
+@examples(
+    "sasam summary",
+    "sasam summary 1f0c2a9b77d4 --output latex > table.tex",
+    "sasam summary --budget equal --optimizer sa-sam --optimizer adam",
+)
+def summary(
+    sweep: SweepOrLatest = LATEST,
+    target: Annotated[
+        float | None, typer.Option(help="Accuracy in [0, 1] for 'trials to target'.")
+    ] = None,
+    epsilon: Annotated[
+        float | None, typer.Option(help="Accuracy below the best that is near-optimal.")
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(help="Cut trials at gradient evaluations: 'equal' or a number."),
+    ] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="Label of an optimizer; repeatable. All by default.")
+    ] = None,
+    output: Annotated[
+        SummaryFormat, typer.Option("--output", "-o", help="Format of the summary.")
+    ] = SummaryFormat.TABLE,
+    url: Url = None,
+) -> None:
+    """Show how much each optimizer of a sweep depends on tuning."""
+    from service.cli.console import console
+
+    options: dict[str, Any] = {
+        "target": target,
+        "epsilon": epsilon,
+        "gradient_evaluations": budget,
+        "optimizers": optimizer or (),
+    }
+    with connect(url) as client:
+        found = find_sweep(client, sweep)
+        match output:
+            case SummaryFormat.TABLE:
+                print_summary(found, console(), **options)
+            case SummaryFormat.CSV | SummaryFormat.LATEX:
+                echo(found.summary_text(output, **options), nl=False)
+            case _:
+                data = found.summary(**options).model_dump(mode="json")
+                write(data, OutputFormat(output))
+
+
+@examples(
+    "sasam compare 1f0c2a9b77d4 9d31c0f2ab68",
+    "sasam compare 1f0c2a9b77d4 9d31c0f2ab68 -f profiles.svg --figure performance-profiles",
+)
+def compare(
+    sweeps: Annotated[list[str], typer.Argument(metavar="SWEEP...", help="Ids of sweeps.")],
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Draw a figure instead: .svg, .png, ...")
+    ] = None,
+    figure: Annotated[
+        str, typer.Option(help="side-by-side or performance-profiles.")
+    ] = "side-by-side",
+    theme: Theme = "light",
+    output: Output = OutputFormat.TABLE,
+    url: Url = None,
+) -> None:
+    """Compare sweeps: the same grid on other models, data or code versions."""
+    from service.cli.console import console
+    from service.cli.tables import summary_table
+    from service.sensitivity import comparison_table
+
+    file_format = None if file is None else figure_format(file)
+    with connect(url) as client:
+        ids = [find_sweep(client, sweep).sweep_id for sweep in sweeps]
+        if file is not None and file_format is not None:
+            drawn = client.sweeps.comparison_figure_file(ids, figure, file_format, theme=theme)
+            file.write_bytes(drawn)
+            return
+        found = client.sweeps.compare(ids)
+    if output is OutputFormat.TABLE:
+        on = console(is_wide=True)
+        on.print(summary_table(comparison_table(found), on))
+    elif output is OutputFormat.CSV:
+        write([headline.model_dump(mode="json") for headline in found.headlines], output)
+    else:
+        write(found.model_dump(mode="json"), output)
+
+
+def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
+    """Print the summary of a sweep as a table.
+
+    Args:
+        sweep: The sweep.
+        on: The console.
+        options: Options of ``Sweep.summary``.
+    """
+    from service.cli.tables import summary_table
+    from service.sensitivity import render_table
+
+    on.print(summary_table(render_table(sweep.summary(**options)), on))

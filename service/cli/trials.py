@@ -1,0 +1,96 @@
+"""Commands on trials: list those of a sweep; run one on this machine without the service."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.completion import trial_statuses
+from service.cli.connection import LATEST, connect, find_sweep
+from service.cli.errors import CliError
+from service.cli.options import Output, SweepOrLatest, Url, examples, require_known
+from service.cli.output import OutputFormat, write
+
+__all__ = ["run", "trials"]
+
+# Runs in a process of its own: the command line does not import torch.
+_PROGRAM = "workers.training"
+
+
+@examples("sasam trials --status failed", "sasam trials latest --output csv > trials.csv")
+def trials(
+    sweep: SweepOrLatest = LATEST,
+    status: Annotated[
+        str | None,
+        typer.Option(
+            help="Only trials with this status: completed, diverged, failed, running, ...",
+            autocompletion=trial_statuses,
+        ),
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+    url: Url = None,
+) -> None:
+    """List the trials of a sweep with their results."""
+    from service.cli.console import console
+    from service.cli.tables import trials_table
+
+    if status is not None:
+        require_known("status", status, trial_statuses(""))
+    with connect(url) as client:
+        found = list(find_sweep(client, sweep).trials(status=status))
+    if output is not OutputFormat.TABLE:
+        write([trial.model_dump(mode="json") for trial in found], output)
+    elif found:
+        console(is_wide=True).print(trials_table(found))
+    else:
+        console(stderr=True).print("no trials" if status is None else f"no {status} trials")
+
+
+@examples("sasam trial run sweep.yaml --index 3", "sasam trial run sweep.yaml -i 0 --device cpu")
+def run(
+    spec: Annotated[
+        Path, typer.Argument(help="File of a specification.", exists=True, dir_okay=False)
+    ],
+    index: Annotated[
+        int, typer.Option("--index", "-i", min=0, help="Position of the trial, from 0.")
+    ] = 0,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Device of the training.", show_default="cuda if available"),
+    ] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(help="File to resume from and to save to.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the data sets [SASAM_DATA_DIR].", show_default="~/.sasam/data"
+        ),
+    ] = None,
+) -> None:
+    """Run one trial of a specification here; prints one JSON line per epoch."""
+    from service.embedded.privacy import private_files
+    from service.settings import Settings
+
+    if find_spec("torch") is None or find_spec(_PROGRAM) is None:
+        raise CliError("trials cannot run here; install the workers: pip install 'sasam[workers]'")
+    settings = Settings()
+    folder = data_dir or settings.resolved_data_dir
+    options = {
+        "--index": index,
+        "--data-dir": folder,
+        "--device": device,
+        "--checkpoint": checkpoint,
+    }
+    given = [
+        word for name, value in options.items() if value is not None for word in (name, str(value))
+    ]
+    program = [sys.executable, "-m", _PROGRAM, str(spec), *given]
+    with private_files(settings.home, folder, checkpoint or folder):
+        ended = subprocess.run(program, check=False)  # noqa: S603 - own program
+    raise typer.Exit(ended.returncode)

@@ -1,0 +1,106 @@
+"""Page that submits a sweep: presets and an editor with validation and a cost estimate."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+
+import yaml
+from fastapi import APIRouter, Depends, Response, status
+from fastapi.responses import RedirectResponse
+
+from service.api.catalog import list_presets
+from service.catalog.presets import preset_text
+from service.problems import Problem
+from service.security.access import Principal
+from service.security.csrf import require_same_origin
+from service.sweeps.schemas import DryRunView
+from service.sweeps.service import SweepService
+from service.ui.dependencies import Caller, SweepsDep, may_post
+from service.ui.forms import Form
+from service.ui.page_responses import PageRoute, render_page
+from workers.spec import SpecError, SpecProblem, load_spec, read_stored
+
+__all__ = ["Check", "router", "specification_text"]
+
+router = APIRouter(route_class=PageRoute)
+
+_FIRST_PRESET = "digits"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The problems of a specification, or the estimated cost of a valid one."""
+
+    problems: list[SpecProblem]
+    estimate: DryRunView | None
+
+
+@router.get("/new")
+def show_editor(sweeps: SweepsDep, caller: Caller, preset: str = "", clone: str = "") -> Response:
+    """Show the editor with a preset, or with the specification of the sweep to clone."""
+    if clone:
+        text = specification_text(sweeps.get(clone).specification)
+    else:
+        text = preset_text(preset or _FIRST_PRESET)
+    return _editor(sweeps, caller, text, preset=preset or ("" if clone else _FIRST_PRESET))
+
+
+@router.post("/new/check", dependencies=[Depends(require_same_origin)])
+def check(form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
+    """Validate the specification; the editor requests this while the user types."""
+    return render_page("_check.html", check=_check(sweeps, caller, form.get("specification", "")))
+
+
+@router.post("/new", dependencies=[Depends(require_same_origin)])
+def submit(form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
+    """Submit the specification; if it is refused, show the editor again with the errors."""
+    text = form.get("specification", "")
+    # Sending the same form twice submits one sweep; an edited form submits another one.
+    key = hashlib.sha256(f"{form.get('form', '')}\n{text}".encode()).hexdigest()
+    try:
+        sweep, _ = sweeps.submit(load_spec(text), f"page-{key}", submitter=caller)
+    except SpecError:
+        return _editor(sweeps, caller, text, status_code=422)
+    except Problem as problem:
+        return _editor(sweeps, caller, text, status_code=problem.status, refusal=problem.detail)
+    return RedirectResponse(f"/sweeps/{sweep.sweep_id}", status.HTTP_303_SEE_OTHER)
+
+
+def specification_text(specification: dict[str, object]) -> str:
+    """A stored specification as YAML, without fields that have their default."""
+    model = read_stored(specification)
+    plain = model.model_dump(mode="json", exclude_defaults=True)
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+def _editor(
+    sweeps: SweepService,
+    caller: Principal,
+    text: str,
+    *,
+    preset: str = "",
+    status_code: int = 200,
+    refusal: str | None = None,
+) -> Response:
+    return render_page(
+        "new.html",
+        status_code=status_code,
+        caller=caller,
+        may_submit=may_post(caller, "/new"),
+        presets=list_presets(),
+        preset=preset,
+        text=text,
+        form_id=secrets.token_hex(8),
+        check=_check(sweeps, caller, text),
+        refusal=refusal,
+    )
+
+
+def _check(sweeps: SweepService, caller: Principal, text: str) -> Check:
+    try:
+        return Check([], sweeps.estimate(load_spec(text), submitter=caller))
+    except SpecError as error:
+        return Check(error.problems, None)

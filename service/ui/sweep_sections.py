@@ -1,0 +1,136 @@
+"""Template contexts of the sections of a sweep's page that change while the sweep runs.
+
+    status     state, reason, progress, commands
+    running    running trials, with sparklines
+    results    heatmaps or the best configurations, sensitivity, comparisons
+    history    the newest events
+
+The attribute ``data-on`` of a section lists the kinds of events that change it;
+``static/live.js`` follows the events and loads the section again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from service.events.repository import EventRepository
+from service.external.mlflow_gateway import MlflowGateway
+from service.security.access import Principal
+from service.sensitivity import NotAvailableError, render_table
+from service.states import TERMINAL, Command
+from service.storage import Database
+from service.summaries.service import SummaryService
+from service.sweeps.schemas import SweepDetail
+from service.trials.repository import TrialRepository
+from service.ui.dependencies import may_post
+from service.ui.heatmap_tables import MetricChoice, heatmap_tables, metric_choices
+from service.ui.links import query_string
+from service.ui.sparklines import load_sparklines
+from service.ui.timeline import timeline
+from workers.spec import read_stored
+
+__all__ = ["history", "results", "results_to_load", "running", "status"]
+
+_MAX_RUNNING = 24
+_MAX_BEST = 10
+_MAX_EVENTS = 8
+
+
+def status(sweep: SweepDetail, caller: Principal) -> dict[str, Any]:
+    """Context of the section "status"; it offers only commands that the caller may send."""
+    progress = sweep.progress
+    can_retry = progress.failed or progress.cancelled or progress.pending or progress.running
+    return {
+        "sweep": sweep,
+        "is_live": sweep.state not in TERMINAL,
+        "caller": caller,
+        "commands": [
+            command
+            for command in sweep.commands
+            if (can_retry or command is not Command.RETRY_FAILED)
+            and may_post(caller, f"/sweeps/{sweep.sweep_id}/{command}")
+        ],
+        "may_submit": may_post(caller, "/new"),
+    }
+
+
+def running(
+    sweep: SweepDetail, database: Database, mlflow: MlflowGateway | None = None
+) -> dict[str, Any]:
+    """Context of the section "running"; with sparklines if ``mlflow`` is given."""
+    with database.snapshot() as session:
+        trials = TrialRepository(session).running(sweep.sweep_id, _MAX_RUNNING)
+    epochs = sweep.specification["training"]["epochs"]
+    return {
+        "sweep": sweep,
+        "running": trials,
+        "epochs": epochs,
+        "sparklines": load_sparklines(mlflow, trials, epochs) if mlflow else {},
+        "has_sparklines": mlflow is not None,
+    }
+
+
+def results(
+    sweep: SweepDetail,
+    database: Database,
+    summaries: SummaryService,
+    metric: str | None,
+    split: str | None,
+) -> dict[str, Any]:
+    """Context of the section "results": what the trials that have ended show.
+
+    Args:
+        sweep: The sweep.
+        database: Database with its trials.
+        summaries: Service that computes summary and heatmap.
+        metric: Metric of the heatmaps; validation accuracy if it was not measured.
+        split: Split of a curvature; None for the first that was measured.
+    """
+    try:
+        summary = summaries.summary(sweep.sweep_id)
+    except NotAvailableError:  # no trial has ended yet
+        summary = None
+    choices = metric_choices(summary)
+    choice = _choose(choices, metric, split)
+    specification = read_stored(sweep.specification)
+    is_grid = specification.search.type == "grid"
+    try:
+        options = {"metric": choice.metric, "split": choice.split}
+        figure = summaries.figure(sweep.sweep_id, "heatmap", options=options) if is_grid else None
+    except NotAvailableError:
+        figure = None
+    with database.snapshot() as session:
+        trials = TrialRepository(session)
+        running_trials = trials.running(sweep.sweep_id) if is_grid else ()
+        best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST)
+    return {
+        "sweep": sweep,
+        "choices": choices,
+        "choice": choice,
+        "heatmaps": heatmap_tables(specification, figure, choice, running_trials),
+        "best_configurations": best,
+        "summary": summary,
+        "table": render_table(summary) if summary else None,
+    }
+
+
+def results_to_load(metric: str | None, split: str | None) -> dict[str, Any]:
+    """Context of a placeholder for the section "results", which the page loads by itself."""
+    return {"results_query": query_string(metric=metric, split=split)}
+
+
+def history(sweep: SweepDetail, database: Database) -> dict[str, Any]:
+    """Context of the section "history"."""
+    with database.snapshot() as session:
+        events = EventRepository(session).newest(
+            sweep.sweep_id, limit=_MAX_EVENTS, all_trials=False
+        )
+    return {"sweep": sweep, "entries": timeline(events)}
+
+
+def _choose(choices: list[MetricChoice], metric: str | None, split: str | None) -> MetricChoice:
+    """The requested metric if it was measured, else the first choice, validation accuracy."""
+    for choice in choices:
+        if choice.metric == metric and split in (None, choice.split):
+            return choice
+    return choices[0]

@@ -1,0 +1,158 @@
+"""Page of one trial: outcome, curves, curvature, corruptions, log, configuration."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+
+from service.api.execution import show_trial_logs
+from service.api.trials import show_trial
+from service.external.mlflow_gateway import MlflowUnavailableError
+from service.problems import NotFoundProblem
+from service.states import TERMINAL
+from service.storage import SweepRow, TrialRow
+from service.sweeps.service import require_sweep
+from service.trials.repository import TrialRepository
+from service.trials.schemas import TrialDetail
+from service.ui.dependencies import (
+    Caller,
+    DatabaseDep,
+    FigureFormat,
+    MlflowDep,
+    SettingsDep,
+    Theme,
+)
+from service.ui.heatmap_tables import shade_class
+from service.ui.page_responses import PageRoute, figure_response, render_page
+from service.ui.trial_figures import TRIAL_FIGURES, draw_trial_figure, figure_title, trial_records
+from service.unavailable import full_message
+from workers.metrics import SPLITS
+from workers.spec import read_stored
+
+__all__ = ["router"]
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}/trials/{key}")
+
+_MAX_LOG_LINES = 500
+
+StoredTrial = tuple[SweepRow, TrialRow]
+
+
+def _stored_trial(sweep_id: str, key: str, database: DatabaseDep) -> StoredTrial:
+    """The requested trial and its sweep, as stored.
+
+    Raises:
+        NotFoundProblem: There is no such sweep or trial.
+    """
+    with database.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+        trial = TrialRepository(session).get(sweep_id, key)
+    if trial is None:
+        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    return sweep, trial
+
+
+@router.get("")
+def show_page(
+    stored: Annotated[StoredTrial, Depends(_stored_trial)],
+    database: DatabaseDep,
+    mlflow: MlflowDep,
+    settings: SettingsDep,
+    caller: Caller,
+) -> Response:
+    """Show a trial; if MLflow does not answer, without curves, corruptions and traceback."""
+    sweep, trial = stored
+    detail: TrialDetail | None = None
+    unavailable: str | None = None
+    try:
+        detail = show_trial(sweep.sweep_id, trial.key, database, mlflow, settings)
+    except MlflowUnavailableError as error:
+        log.warning("trial %s is shown without its curves: %s", trial.key, full_message(error))
+        unavailable = str(error)
+    specification = read_stored(sweep.specification)
+    configuration = specification.trial(
+        trial.optimizer, (trial.learning_rate, trial.weight_decay), trial.seed
+    )
+    matrix = detail.ood_matrix if detail else None
+    return render_page(
+        "trial.html",
+        sweep=sweep,
+        trial=trial,
+        caller=caller,
+        is_live=trial.outcome is None and sweep.state not in TERMINAL,
+        epochs=specification.training.epochs,
+        configuration=_flatten(configuration.model_dump(mode="json")),
+        figures=_figure_titles(detail) if detail else {},
+        matrix=_with_shades(matrix) if matrix else None,
+        severities=specification.ood.severities if specification.ood else (),
+        splits=SPLITS,
+        traceback=detail.traceback if detail else None,
+        unavailable=unavailable,
+        mlflow=settings.mlflow_run_url(sweep.mlflow_experiment_id, trial.mlflow_run_id),
+    )
+
+
+@router.get("/log")
+def show_log(
+    sweep_id: str, key: str, database: DatabaseDep, mlflow: MlflowDep, settings: SettingsDep
+) -> Response:
+    """Show the last lines of the trial's log."""
+    answer = show_trial_logs(sweep_id, key, database, mlflow, settings, _MAX_LOG_LINES)
+    text = bytes(answer.body).decode()
+    return render_page(
+        "_log.html",
+        texts={"Log": text} if text else {},
+        empty="The trial has not logged anything yet.",
+    )
+
+
+@router.get("/figures/{name}")
+def show_figure(
+    sweep_id: str,
+    key: str,
+    name: str,
+    database: DatabaseDep,
+    mlflow: MlflowDep,
+    settings: SettingsDep,
+    file_format: FigureFormat = "vega-lite",
+    theme: Theme = "light",
+) -> Response:
+    """Draw a figure of the trial."""
+    trial = show_trial(sweep_id, key, database, mlflow, settings)
+    spec = draw_trial_figure(name, trial, theme)
+    if spec is None:
+        detail = f"trial {key[:40]} has no figure {name[:40]!r}"
+        raise NotFoundProblem(detail, code="unknown-figure")
+    return figure_response(spec, file_format)
+
+
+def _figure_titles(trial: TrialDetail) -> dict[str, str]:
+    """The titles of the figures for which the trial has data, by name."""
+    data = {name: trial_records(name, trial) for name in TRIAL_FIGURES}
+    return {name: figure_title(name, records) for name, records in data.items() if records}
+
+
+def _flatten(fields: object, path: str = "") -> list[tuple[str, object]]:
+    """A configuration as (path, value); fields that are None are left out."""
+    if isinstance(fields, dict):
+        return [
+            line
+            for name, value in fields.items()
+            for line in _flatten(value, f"{path}.{name}" if path else str(name))
+        ]
+    if isinstance(fields, list):
+        return [(path, ", ".join(map(str, fields)))]
+    return [] if fields is None else [(path, fields)]
+
+
+def _with_shades(matrix: dict[str, list[float]]) -> dict[str, list[tuple[float, str]]]:
+    """Accuracies with the CSS class of their colour, on a scale from 0 to the best."""
+    best = max((value for values in matrix.values() for value in values), default=1.0) or 1.0
+    return {
+        corruption: [(value, shade_class("v", value / best)) for value in values]
+        for corruption, values in matrix.items()
+    }

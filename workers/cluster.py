@@ -1,0 +1,86 @@
+"""The Ray cluster as a driver sees it: connection, resources of a trial, concurrency, memory."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import ray
+
+from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec, TpeSearch
+
+__all__ = ["concurrency_limit", "connected", "largest_node_bytes", "trial_resources"]
+
+
+@contextmanager
+def connected() -> Iterator[None]:
+    """Connect to the Ray cluster, unless this process is connected already."""
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(logging_level=logging.WARNING, log_to_driver=False)  # trials have logs of their own
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def trial_resources(requested: ResourcesSpec) -> dict[str, float]:
+    """Resources of a trial: as requested, else one CPU, and one GPU if the cluster has any.
+
+    Raises:
+        SpecError: The trial would have no resources.
+    """
+    gpu = requested.gpu
+    if gpu is None:
+        gpu = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
+    cpu = 1.0 if requested.cpu is None else requested.cpu
+    if not cpu and not gpu:
+        message = "must be above 0: a trial gets no GPU either, since the cluster has none"
+        raise SpecError([SpecProblem("resources.cpu", message, f"{cpu:g}")])
+    return {"CPU": cpu, "GPU": gpu} if gpu else {"CPU": cpu}
+
+
+def concurrency_limit(
+    specification: SweepSpec, resources: Mapping[str, float]
+) -> Callable[[], float]:
+    """A function that returns how many trials may be with Tune at the moment.
+
+    Trials of a plan may be pending, so that a cluster scales up. A TPE search makes a suggestion
+    only when it can start: a pending one would not learn from the trials that end meanwhile.
+
+    Args:
+        specification: Specification of the sweep.
+        resources: Resources of a trial by name.
+    """
+    maximum = specification.resources.max_concurrent or math.inf
+    if not isinstance(specification.search, TpeSearch):
+        return lambda: maximum
+
+    def slots() -> float:
+        cluster: dict[str, float] = ray.cluster_resources()
+        by_resource = [
+            math.floor(cluster.get(name, 0) / amount + 1e-9)  # 1 / 0.1 is ten
+            for name, amount in resources.items()
+            if amount
+        ]
+        return min(maximum, max(1.0, min(by_resource, default=cluster.get("CPU", 1.0))))
+
+    return slots
+
+
+def largest_node_bytes(requested: ResourcesSpec) -> float:
+    """The largest memory of a node for a trial; infinite for GPUs, whose memory Ray does not know.
+
+    Args:
+        requested: Resources section of the specification.
+    """
+    with connected():
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if requested.gpu != 0 and any(node.get("GPU", 0) for node in nodes):
+        return math.inf
+    return max(
+        (node.get("memory", 0) + node.get("object_store_memory", 0) for node in nodes), default=0
+    )
