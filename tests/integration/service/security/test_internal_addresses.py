@@ -10,8 +10,7 @@ from sqlalchemy import text, update
 
 from service.security.access import Role
 from service.storage import SweepRow, TrialRow
-
-from .conftest import Site
+from tests.support.guarded_site import Site
 
 RAY = "Ray does not answer at SASAM_RAY_ADDRESS"
 MLFLOW = "MLflow does not answer at SASAM_MLFLOW_TRACKING_URI"
