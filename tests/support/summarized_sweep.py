@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -70,7 +71,7 @@ def detailed(mlflow_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Itera
     app = create_app(settings)
     with TestClient(app) as client:
         mlflow = MlflowClient(mlflow_uri)
-        experiment = mlflow.create_experiment("detailed")
+        experiment = mlflow.create_experiment(f"detailed {uuid4().hex}")
         tags = {"mlflow.source.git.commit": "0abc123"}
         run_id = mlflow.create_run(experiment, tags=tags).info.run_id
         specification = load_spec(SPECIFICATION)

@@ -10,11 +10,7 @@ from starlette.testclient import TestClient
 
 from service.app import create_app
 from service.storage import Database
-from tests.support.guarded_site import site
 from tests.support.running_service import offline_settings
-from tests.support.summarized_sweep import detailed, make_sweep
-
-__all__ = ["detailed", "make_sweep", "site"]
 
 SPECIFICATION = """
 name: small

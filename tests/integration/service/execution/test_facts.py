@@ -10,9 +10,9 @@ from service.execution.repair import Repair
 from service.external.ray_jobs import RayJobs
 from service.states import Command
 from service.storage import SweepRow
+from tests.support.reconciler_world import World
 from workers.metrics import Outcome
 
-World = Any  # the fixture's class lives in conftest, which cannot be imported
 NOTES = "3 of 20 files are left out"
 
 
