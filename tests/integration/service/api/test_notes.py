@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from rich.console import Console
-from service.cli.rendering import sweep_table
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
+from service.cli.tables import sweep_table
 from service.storage import Database, SweepRow
 from service.sweeps.schemas import SweepDetail
 
