@@ -1,4 +1,4 @@
-"""The spectral density of a symmetric operator by stochastic Lanczos quadrature.
+"""Spectral density of a symmetric operator, by stochastic Lanczos quadrature.
 
     φ(λ) = (1/n) Σᵢ δ(λ − λᵢ) ≈ mean over random unit vectors v of Σⱼ wⱼ δ(λ − θⱼ)
 
@@ -24,13 +24,13 @@ __all__ = ["SpectralDensity", "estimate_spectral_density"]
 
 @dataclass(frozen=True, slots=True)
 class SpectralDensity:
-    """A density on the real line, as weighted points.
+    """Spectral density as weighted points on the real line.
 
     Attributes:
-        eigenvalues: The points, ascending; float64 on the CPU, shape (points,). Empty where a
+        eigenvalues: The points, ascending; float64 on the CPU, shape (points,). Empty if a
             product was not finite.
         weights: Their weights, which sum to 1; same type and shape.
-        matvecs: The products used.
+        matvecs: Products with the operator that were used.
     """
 
     eigenvalues: Tensor
@@ -69,9 +69,9 @@ def estimate_spectral_density(
     Args:
         operator: The symmetric operator.
         probes: Random start vectors, at least 1.
-        steps: Products a start vector, at least 1; an operator of a smaller size takes fewer.
-            Memory is about `steps * operator.size` numbers.
-        seed: Of the start vectors.
+        steps: Products per start vector, at least 1; fewer if the operator is smaller. Memory is
+            about `steps * operator.size` numbers.
+        seed: Seed of the start vectors.
 
     Returns:
         At most `probes * steps` weighted eigenvalues.

@@ -1,4 +1,4 @@
-"""What the estimators ask of a symmetric operator, and how they multiply with it."""
+"""Protocols of symmetric operators, and the probe by which estimators multiply with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["BlockOperator", "GuidedOperator", "NonFiniteProductError", "Probe", 
 
 
 class SymmetricOperator(Protocol):
-    """A symmetric linear map A of R^size, known by its products alone."""
+    """A symmetric linear map A of R^size, given by its matrix-vector products."""
 
     @property
     def size(self) -> int:
@@ -23,7 +23,7 @@ class SymmetricOperator(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the vectors live."""
+        """The device of the vectors."""
 
     def matvec(self, vector: Tensor, /) -> Tensor:
         """Return A v for a vector of shape (size,)."""
@@ -31,30 +31,30 @@ class SymmetricOperator(Protocol):
 
 @runtime_checkable
 class BlockOperator(SymmetricOperator, Protocol):
-    """A symmetric operator that multiplies several vectors faster than one after another."""
+    """A symmetric operator that multiplies several vectors at once faster than one by one."""
 
     def matmat(self, vectors: Tensor, /) -> Tensor:
-        """Return A V for vectors of shape (size, k), one a column."""
+        """Return A V for vectors of shape (size, k), one per column."""
 
 
 @runtime_checkable
 class GuidedOperator(SymmetricOperator, Protocol):
-    """A symmetric operator that has a cheap idea of its extremal eigenvectors."""
+    """A symmetric operator with cheap guesses at its extremal eigenvectors."""
 
     def extremal_guesses(self) -> Tensor:
         """Return unit vectors, shape (size, k), not orthogonal to the extremal eigenvectors."""
 
 
 class NonFiniteProductError(ArithmeticError):
-    """A product was not finite: the weights diverged. Estimators answer it with NaN."""
+    """A product was not finite: the weights diverged. Estimators return NaN then."""
 
 
 class Probe:
-    """An operator as the estimators use it: products are counted and finite, vectors random.
+    """Multiplies with an operator: counts products, checks that they are finite, draws vectors.
 
     Args:
         operator: The operator A.
-        seed: Of all random vectors.
+        seed: Seed of all random vectors.
 
     Raises:
         ValueError: The operator has no dimension.
@@ -67,7 +67,7 @@ class Probe:
         self._generator = torch.Generator(operator.device).manual_seed(seed)
         self.size = operator.size
         self.device = operator.device
-        self.dtype = torch.promote_types(operator.dtype, torch.float32)  # what LAPACK knows
+        self.dtype = torch.promote_types(operator.dtype, torch.float32)  # LAPACK has no half precision
         self.matvecs = 0
 
     def multiply(self, vectors: Tensor) -> Tensor:

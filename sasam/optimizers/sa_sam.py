@@ -49,7 +49,7 @@ __all__ = ["SASAM"]
 
 
 class SASAM(Introspection, Optimizer):
-    """SAM that measures its own step size and radius; three gradients a step, two in the first.
+    """SAM with adaptive step size and radius; three gradients per step, two in the first.
 
     Args:
         params: Parameters or parameter groups; a group may set its own `lr`, `rho` and
