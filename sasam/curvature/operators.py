@@ -67,7 +67,7 @@ class Probe:
         self._generator = torch.Generator(operator.device).manual_seed(seed)
         self.size = operator.size
         self.device = operator.device
-        self.dtype = torch.promote_types(operator.dtype, torch.float32)  # LAPACK has no half precision
+        self.dtype = torch.promote_types(operator.dtype, torch.float32)  # LAPACK has no half
         self.matvecs = 0
 
     def multiply(self, vectors: Tensor) -> Tensor:
