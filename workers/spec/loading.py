@@ -320,7 +320,7 @@ def _message(detail: dict[str, Any]) -> str:
         return _unknown_key(location)
     if kind == "string_pattern_mismatch":
         return PATTERNS[str(context["pattern"])]
-    if location[-1] == "[key]":
+    if location[-1:] == ("[key]",):
         kind = "invalid_key"
     message = _MESSAGES.get(kind, str(detail["msg"])).format(**context)
     if kind == "model_type" and "name" in _section((*location, "")).model_fields:

@@ -124,24 +124,22 @@ def draw_curvature_scatter(figure: FigureData, theme: Theme) -> Any:
         ),
         legend=None,
     )
-    points = alt.Chart(RECORDS).encode(x=x, y=y, shape=shape)
-    learned = points.transform_filter("datum.learned").mark_point(
-        filled=True, size=55, opacity=0.85
-    )
-    unlearned = points.transform_filter("!datum.learned").mark_point(filled=False, size=55)
-    front = (
-        alt.Chart(RECORDS)
-        .transform_filter("datum.efficient")
+    points = alt.Chart(RECORDS).encode(x=x, y=y, shape=shape, color=colour)
+    layers = {  # by the field that selects its records; Vega warns of a layer without any
+        "datum.efficient": alt.Chart(RECORDS)
         .mark_line(interpolate="step-after", strokeWidth=1, color=theme.faint)
-        .encode(x=x, y=y)
-    )
+        .encode(x=x, y=y),
+        "datum.learned": points.mark_point(filled=True, size=55, opacity=0.85),
+        "!datum.learned": points.mark_point(filled=False, size=55),
+    }
+    has_records = {
+        "datum.efficient": any(record["efficient"] for record in figure.records),
+        "datum.learned": any(record["learned"] for record in figure.records),
+        "!datum.learned": not all(record["learned"] for record in figure.records),
+    }
+    shown = [chart.transform_filter(test) for test, chart in layers.items() if has_records[test]]
     return (
-        alt.layer(
-            front,
-            learned.encode(color=colour),
-            unlearned.encode(color=colour),
-            chance_line(figure, theme),
-        )
+        alt.layer(*shown, chance_line(figure, theme))
         .properties(width=360, height=260)
         .properties(title=titled(figure.title, figure.notes))
     )

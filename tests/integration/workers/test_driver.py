@@ -20,6 +20,7 @@ from workers import driver
 from workers.failures import Retries
 from workers.journal import JournalEntry
 from workers.metrics import Outcome
+from workers.mlflow_schema import TrialIdentity
 from workers.spec import TpeSearch
 from workers.tpe import TriedConfiguration, suggest_configuration
 from workers.trainable import SweepTrial
@@ -105,17 +106,7 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
         expected |= specification.expand(data["label"], data["number"], configuration)
     assert {
         run.key: run.identity for run in results.trial_runs(sweep.experiment_id, job.sweep_id)
-    } == {
-        trial.key: {
-            "position": position,
-            "optimizer": trial.optimizer_label,
-            "optimizer_name": trial.optimizer.name,
-            "learning_rate": trial.learning_rate,
-            "weight_decay": trial.weight_decay,
-            "seed": trial.seed,
-        }
-        for position, trial in expected.items()
-    }
+    } == {trial.key: TrialIdentity.of(trial, position) for position, trial in expected.items()}
 
 
 def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job, tmp_path):

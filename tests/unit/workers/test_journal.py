@@ -93,7 +93,7 @@ def test_append_waits_for_a_full_disk(journal, open_journal, monkeypatch, caplog
     journal.append("epoch", "a", epoch=1, metrics={"train_loss": 0.5})
     assert [entry.kind for entry in journal.entries()] == ["trial_started", "epoch"]
     assert not answers
-    assert caplog.text.count("until there is room") == 2
+    assert caplog.text.count("until there is space") == 2
     assert open_journal().epochs == {"a": 1}
 
 

@@ -101,7 +101,7 @@ def test_token_missing_invalid_or_too_low_is_one_line_with_the_remedy(
         lines += answer.stderr.splitlines()
     assert len(lines) == 2
     assert all("SASAM_TOKEN" in line and "sasam token create NAME" in line for line in lines)
-    assert "not valid" in lines[1]
+    assert "invalid, revoked or expired" in lines[1]
 
     monkeypatch.delenv("SASAM_TOKEN")
     file = tmp_path / "token"
@@ -117,5 +117,5 @@ def test_submit_enormous_specification_is_refused_in_one_line(run: Any, specific
     answer = run("submit", "-", input=specification + "# " + "x" * 2_000_000)
     assert answer.exit_code == 1
     (line,) = answer.stderr.splitlines()
-    assert "larger than 65536 bytes" in line
+    assert "at most 65536 are allowed" in line
     assert "SASAM_MAX_BODY_BYTES" in line

@@ -276,7 +276,7 @@ def test_thread_delivers_by_itself_and_ends(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("service.webhooks.delivery._LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr("service.webhooks.delivery._POLL_SECONDS", 0.01)
     sent = threading.Event()
     settle: Any = webhooks._settle
 

@@ -52,13 +52,13 @@ class Ray:
 
     def __init__(self) -> None:
         self.may_answer, self.has_answered = threading.Event(), threading.Event()
-        self.is_away = False
+        self.is_unavailable = False
 
     def node_summaries(self) -> list[dict[str, Any]]:
         assert self.may_answer.wait(10)
         try:
-            if self.is_away:
-                raise RayUnavailableError
+            if self.is_unavailable:
+                raise RayUnavailableError("Ray does not answer")
             return [node(CPU=2.0)]
         finally:
             self.has_answered.set()
@@ -80,7 +80,7 @@ def test_latest_does_not_wait_for_ray_and_old_answers_expire() -> None:
     known = watch.latest()
     assert known is not None
     assert known.cpus == 2
-    ray.is_away, now[0] = True, 60.0
+    ray.is_unavailable, now[0] = True, 60.0
     assert ask() == known  # and Ray is asked again
     assert ray.has_answered.wait(10)
     with watch._requesting:
