@@ -18,7 +18,7 @@ below 1e-3 on small ones with kinks.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -213,6 +213,6 @@ class GradientDifferenceOperator:
         return tensor.double() if tensor.is_floating_point() else tensor
 
 
-def _as_vector(tensors: list[Tensor]) -> Tensor:
+def _as_vector(tensors: Sequence[Tensor]) -> Tensor:
     """Return a copy in one vector; `parameters_to_vector` refuses the channels-last format."""
     return torch.cat([tensor.detach().reshape(-1) for tensor in tensors])
