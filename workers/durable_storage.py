@@ -115,23 +115,27 @@ def _scratch() -> Iterator[Path]:
 
 def _upload(source: Path, target: S3Path) -> None:
     """Copy a file to S3; Arrow's own copy function hides an error at its end."""
-    with source.open("rb") as file, _s3().open_output_stream(str(target.key)) as stream:
+    with source.open("rb") as file, _s3(_endpoint()).open_output_stream(str(target.key)) as stream:
         shutil.copyfileobj(file, stream, _PART_BYTES)
 
 
 def _download(source: S3Path, target: Path) -> None:
     """Copy a file from S3."""
-    with _s3().open_input_file(str(source.key)) as stream, target.open("wb") as file:
+    with _s3(_endpoint()).open_input_file(str(source.key)) as stream, target.open("wb") as file:
         while part := stream.read(_PART_BYTES):
             file.write(part)
 
 
+def _endpoint() -> str | None:
+    """The S3 server in the environment; None for that of AWS."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+
+
 @cache
-def _s3() -> S3FileSystem:
-    """The S3 client that the environment configures; one per process."""
+def _s3(endpoint: str | None) -> S3FileSystem:
+    """The client of an S3 server, with the credentials in the environment; one per process."""
     from pyarrow import fs
 
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return fs.S3FileSystem(
         endpoint_override=endpoint,
         connect_timeout=_CONNECT_TIMEOUT_SECONDS,

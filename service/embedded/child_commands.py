@@ -170,6 +170,7 @@ def ray_child(
         headers=headers,
         before_stop=lambda: _stop_jobs(client, f"{dashboard}/api/jobs/", headers),
         umask=umask,
+        slow_start="timed out during startup",  # Ray gives its own processes 30 s, a fixed limit
     )
 
 

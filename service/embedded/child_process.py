@@ -61,6 +61,8 @@ class ChildSpec:
         before_stop: Called before SIGTERM is sent.
         stop_seconds: Time to end after SIGTERM; then the process tree is killed.
         umask: Permissions that its files do not get; -1 for those of this process.
+        slow_start: What its log says when it gave up its start only because the machine is busy;
+            None if it has no such limit of its own.
     """
 
     name: str
@@ -71,13 +73,16 @@ class ChildSpec:
     before_stop: Callable[[], None] = lambda: None
     stop_seconds: float = 4.0
     umask: int = PRIVATE_UMASK
+    slow_start: str | None = None
 
 
 class Child:
     """Supervises a child process in a thread until ``stop``.
 
     A child that dies before it was ever healthy is not restarted: the cause is its command or its
-    environment. Later it is restarted with exponential backoff, at most 5 times in 5 minutes.
+    environment. The exception is a start that the child gave up on a busy machine
+    (`ChildSpec.slow_start`). A child that was healthy is restarted. Restarts wait with exponential
+    backoff and are at most 5 in 5 minutes.
 
     Attributes:
         ready: Done when the child is healthy for the first time.
@@ -155,7 +160,7 @@ class Child:
         deaths: deque[float] = deque(maxlen=_MAX_RESTARTS)
         while (reason := self._run_once()) is not None:
             end_marked(self._marker, self.spec.stop_seconds)  # descendants of the dead process
-            if not self.ready.done():
+            if not self.ready.done() and not self._was_slow():
                 raise ChildError(f"{self.spec.name} {reason}. {self._tail()}")
             now = time.monotonic()
             if len(deaths) == _MAX_RESTARTS and now - deaths[0] < _BURST_SECONDS:
@@ -251,6 +256,10 @@ class Child:
             shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
             os.truncate(self._log, 0)
             self._log_offset = 0
+
+    def _was_slow(self) -> bool:
+        """Whether the child gave up its start only because the machine is busy."""
+        return self.spec.slow_start is not None and self.spec.slow_start in self._tail()
 
     def _tail(self) -> str:
         """Quote the last lines that the child wrote since its start."""

@@ -52,7 +52,9 @@ def run(tmp_path: Path, free_port: int) -> Callable[..., object]:
     """Run a child named ``web`` inside a block."""
 
     @contextmanager
-    def run(program: str = SERVER, start_seconds: float = 20.0) -> Iterator[Run]:
+    def run(
+        program: str = SERVER, start_seconds: float = 20.0, slow_start: str | None = None
+    ) -> Iterator[Run]:
         marker, events = secrets.token_hex(8), list[StackEvent]()
         with httpx.Client(trust_env=False, timeout=1.0) as client:
             child = Child(
@@ -61,6 +63,7 @@ def run(tmp_path: Path, free_port: int) -> Callable[..., object]:
                     command=(sys.executable, "-c", program, str(free_port)),
                     environment=dict(os.environ),
                     health=(f"http://127.0.0.1:{free_port}/",),
+                    slow_start=slow_start,
                 ),
                 marker=marker,
                 folder=tmp_path,
@@ -77,6 +80,25 @@ def run(tmp_path: Path, free_port: int) -> Callable[..., object]:
         assert find_marked(marker) == []
 
     return run
+
+
+def test_start_given_up_on_a_busy_machine_is_tried_again(run: Callable[..., object]) -> None:
+    gives_up_once = """
+import os, sys
+if not os.path.exists("tried"):
+    open("tried", "w").close()
+    sys.exit("node timed out")
+"""
+    with run(gives_up_once + SERVER, slow_start="timed out") as web:
+        web.child.ready.result(timeout=20)
+        assert [death.partition(";")[0] for death in web.deaths()] == ["ended with exit code 1"]
+
+
+def test_start_is_tried_again_for_no_other_reason(run: Callable[..., object]) -> None:
+    with run("exit('no disk')", slow_start="timed out") as web:
+        with pytest.raises(ChildError, match="no disk"):
+            web.child.ready.result(timeout=20)
+        assert web.deaths() == []
 
 
 def test_child_stopped_ends_grandchildren_in_other_sessions(run) -> None:
