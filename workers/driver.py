@@ -76,7 +76,7 @@ def main() -> int:
     handler.setFormatter(UtcFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
-        return run(DriverJob.model_validate_json(os.environ[JOB_VARIABLE]))
+        return run(DriverJob.parse(os.environ[JOB_VARIABLE]))
     except SpecError as error:
         for problem in error.problems:
             print(f"sasam: {problem}", file=sys.stderr)  # noqa: T201 - the job's log

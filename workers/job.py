@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workers.durable_storage import Stored, locate
-from workers.spec.fields import Section
+from workers.spec.fields import STORED, Section
 from workers.spec.sweep import SweepSpec
 
 __all__ = [
@@ -45,6 +45,11 @@ class DriverJob(Section):
     """Folder with the data sets on the nodes."""
     accepts_changes: bool = False
     """Whether the user consented to continue with other data than those of the results."""
+
+    @classmethod
+    def parse(cls, text: str) -> DriverJob:
+        """Read a job from JSON; its specification was validated when it was submitted."""
+        return cls.model_validate_json(text, context=STORED)
 
     @property
     def trials_folder(self) -> Stored:

@@ -60,7 +60,7 @@ def test_job_carries_the_specification_as_data(world: World) -> None:
     (body,) = world.ray.submissions
     assert body["entrypoint"] == ENTRYPOINT
     assert body["submission_id"] == f"sweep-{sweep_id}-1"
-    job = DriverJob.model_validate_json(body["runtime_env"]["env_vars"]["SASAM_JOB"])
+    job = DriverJob.parse(body["runtime_env"]["env_vars"]["SASAM_JOB"])
     assert (job.sweep_id, job.attempt) == (sweep_id, 1)
     assert job.specification.model_dump(mode="json") == world.show(sweep_id).specification
     assert job.mlflow_tracking_uri == str(world.settings.mlflow_tracking_uri).rstrip("/")
