@@ -12,6 +12,7 @@ __all__ = [
     "EXIT_INVALID",
     "EXIT_TOO_MANY_FAILURES",
     "FINAL_EXITS",
+    "FORCE_HINT",
     "JOB_VARIABLE",
     "DriverJob",
 ]
@@ -28,6 +29,8 @@ _CANNOT_RUN = (126, 127)
 """Exit statuses of a shell for a program that is not executable or not found."""
 FINAL_EXITS = frozenset({EXIT_INVALID, EXIT_TOO_MANY_FAILURES, EXIT_DEFECT, *_CANNOT_RUN})
 """Exit statuses after which another attempt would not help."""
+FORCE_HINT = "with force to continue anyway"
+"""Words in the reason of a sweep that continues only if the user consents to a change."""
 
 
 class DriverJob(Section):
