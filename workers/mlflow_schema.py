@@ -58,6 +58,8 @@ class Tag(StrEnum):
     """Label of the trial's optimizer."""
     POSITION = "sasam.position"
     """The trial's position in the sweep, from 0."""
+    WEIGHT_DECAY = "sasam.weight_decay"
+    """Kind of the weight decay of the trial's optimizer; absent if only its package knows."""
     ATTEMPT = "sasam.attempt"
     """Number of the driver that wrote the run last, from 1."""
     OUTCOME = "sasam.outcome"
@@ -202,12 +204,15 @@ def run_filter(sweep_id: str | None = None, kind: RunKind | None = None) -> str:
 
 def identity_tags(trial: TrialConfig, position: int) -> dict[str, str]:
     """Tags that identify the trial of a run; the run's parameters hold its configuration."""
-    return {
+    tags = {
         Tag.KIND.value: RunKind.TRIAL.value,
         Tag.TRIAL.value: trial.key,
         Tag.OPTIMIZER.value: trial.optimizer_label,
         Tag.POSITION.value: str(position),
     }
+    if (kind := trial.optimizer.weight_decay_kind) is not None:
+        tags[Tag.WEIGHT_DECAY.value] = kind
+    return tags
 
 
 def fact_tag(name: str) -> str:

@@ -1,77 +1,164 @@
 """The optimizers that a specification can name, as factories.
 
 A factory takes the network, ``lr``, ``weight_decay`` and the specification's options, and returns a
-``torch.optim.Optimizer`` whose ``step(closure)`` makes one step. Weight decay is coupled, ``lambda
-* w`` added to the gradient, for all of them: a grid over it means the same in each of its panels.
+``torch.optim.Optimizer`` whose ``step(closure)`` makes one step. The catalog says whether its
+weight decay is coupled, ``lambda * w`` added to the gradient, or decoupled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from sasam.optimizers import SAM, SASAM, SASGD
+from sasam.optimizers import (
+    ASAM,
+    GSAM,
+    SAMON,
+    FriendlySAM,
+    LookSAM,
+    Perturbation,
+    PlainSAM,
+    SharpnessAware,
+)
 from workers.catalog import optimizers
+from workers.optimizer_families import import_library
+from workers.parameter_groups import hidden_matrices, parameter_groups
 from workers.spec import TrialConfig
+from workers.spec.optimizers import OptimizerSpec
 
-__all__ = [
-    "build_adam",
-    "build_msgd",
-    "build_optimizer",
-    "build_sa_sam",
-    "build_sa_sgd",
-    "build_sam",
-]
+__all__ = ["build_from_section", "build_optimizer"]
 
 
 def build_optimizer(config: TrialConfig, model: nn.Module) -> Optimizer:
     """Build the optimizer of a trial.
 
     Raises:
-        ValueError: It refuses an option.
+        ValueError: It refuses an option or the network.
     """
-    factory = optimizers.load(config.optimizer.name)
+    return build_from_section(
+        config.optimizer, model, lr=config.learning_rate, weight_decay=config.weight_decay
+    )
+
+
+def build_from_section(
+    section: OptimizerSpec, model: nn.Module, *, lr: float | None, weight_decay: float | None
+) -> Optimizer:
+    """Build the optimizer of a section of a specification.
+
+    The factory of a family such as ``torch:`` gets the rest of the name first.
+
+    Args:
+        section: Name and options.
+        model: The network.
+        lr: Learning rate; None for the optimizer's default.
+        weight_decay: Weight decay; None for the optimizer's default.
+
+    Raises:
+        ValueError: It refuses an option or the network.
+    """
+    factory = optimizers.load(section.name)
+    _, colon, member = section.name.partition(":")
+    facts = optimizers.facts((getattr(section, "base", None) or section).name)
+    chosen = {
+        "lr": facts.get("default_learning_rate") if lr is None else lr,
+        "weight_decay": facts.get("default_weight_decay") if weight_decay is None else weight_decay,
+    }
+    given = {name: value for name, value in chosen.items() if value is not None}
+    options = section.options()
     try:
-        optimizer: Optimizer = factory(
-            model,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            **config.optimizer.options(),
-        )
+        optimizer: Optimizer = factory(*([member] if colon else []), model, **given, **options)
     except TypeError as error:
-        raise ValueError(
-            f"optimizer {config.optimizer.name} does not take {config.optimizer.options()}: {error}"
-        ) from error
+        raise ValueError(f"optimizer {section.name} does not take {options}: {error}") from error
     return optimizer
 
 
-def build_sa_sam(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> SASAM:
-    """SA-SAM; ``lr`` is eta_0."""
-    return SASAM(model.parameters(), lr=lr, weight_decay=weight_decay, model=model, **options)
+def _factory(target: str, *, takes_model: bool = False, **fixed: Any) -> Callable[..., Optimizer]:
+    """The factory of a class, ``module:name``; its library is imported when it is called.
+
+    Args:
+        target: The class.
+        takes_model: Whether its constructor has an argument ``model``.
+        fixed: Arguments of the constructor that a specification cannot choose.
+    """
+    library, _, name = target.partition(":")
+
+    def build(model: nn.Module, *, exempt_vectors: bool = False, **options: Any) -> Optimizer:
+        groups = parameter_groups(list(model.parameters()), exempt_vectors=exempt_vectors)
+        if takes_model:
+            options["model"] = model
+        constructor: Callable[..., Optimizer] = getattr(import_library(library), name)
+        return constructor(groups, **fixed, **options)
+
+    return build
 
 
-def build_sam(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> SAM:
-    """SAM on SGD."""
-    return SAM(model.parameters(), lr=lr, weight_decay=weight_decay, model=model, **options)
+build_sa_sam = _factory("sasam.optimizers:SASAM", takes_model=True)
+build_sa_sgd = _factory("sasam.optimizers:SASGD", takes_model=True)
+build_msgd = _factory("torch.optim:SGD", fused=True)
+build_adam = _factory("torch.optim:Adam", fused=True)
+build_adamw = _factory("torch.optim:AdamW", fused=True)
+build_nadamw = _factory("timm.optim:NAdamW")
+build_lion = _factory("timm.optim:Lion")
+build_soap = _factory("pytorch_optimizer:SOAP")
+build_schedule_free_adamw = _factory("pytorch_optimizer:ScheduleFreeAdamW")
+build_schedule_free_sgd = _factory("pytorch_optimizer:ScheduleFreeSGD")
+build_prodigy = _factory("pytorch_optimizer:Prodigy")
 
 
-def build_sa_sgd(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> SASGD:
-    """SGD with SA-SAM's step size; ``lr`` is eta_0."""
-    return SASGD(model.parameters(), lr=lr, weight_decay=weight_decay, model=model, **options)
+def build_muon(
+    model: nn.Module, *, adjust: str, exempt_vectors: bool = False, **options: Any
+) -> Optimizer:
+    """Muon for hidden matrices and flattened kernels, AdamW for the rest, at one learning rate.
 
-
-def build_msgd(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> Optimizer:
-    """SGD with momentum."""
-    return torch.optim.SGD(
-        model.parameters(), lr=lr, weight_decay=weight_decay, fused=True, **options
+    Raises:
+        ValueError: The network has no hidden matrix.
+    """
+    hidden = hidden_matrices(model)
+    chosen = set(hidden)
+    others = [p for p in model.parameters() if p not in chosen]
+    rest = parameter_groups(
+        others, exempt_vectors=exempt_vectors, use_fallback=True, nesterov=False
     )
+    groups = [{"params": hidden, "use_muon": True}, *rest]
+    muon: Callable[..., Optimizer] = import_library("timm.optim").Muon
+    return muon(groups, adjust_lr_fn=adjust, **options)
 
 
-def build_adam(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> Optimizer:
-    """Adam."""
-    return torch.optim.Adam(
-        model.parameters(), lr=lr, weight_decay=weight_decay, fused=True, **options
-    )
+def _wrapper(
+    perturbation: Callable[..., Perturbation], *, takes_model: bool = False
+) -> Callable[..., Optimizer]:
+    """The factory of a method of SAM's line around its base optimizer."""
+
+    def build(
+        model: nn.Module,
+        *,
+        base: OptimizerSpec,
+        lr: float | None = None,
+        weight_decay: float | None = None,
+        **options: Any,
+    ) -> Optimizer:
+        wrapped = build_from_section(base, model, lr=lr, weight_decay=weight_decay)
+        if takes_model:
+            options["model"] = model
+        return SharpnessAware(wrapped, perturbation(**options), model=model)
+
+    return build
+
+
+_build_sam = _factory("sasam.optimizers:SAM", takes_model=True)
+_build_sam_around = _wrapper(PlainSAM)
+build_asam = _wrapper(ASAM)
+build_gsam = _wrapper(GSAM)
+build_friendly_sam = _wrapper(FriendlySAM)
+build_looksam = _wrapper(LookSAM)
+build_sam_on = _wrapper(SAMON, takes_model=True)
+
+
+def build_sam(model: nn.Module, *, base: OptimizerSpec | None = None, **options: Any) -> Optimizer:
+    """SAM on SGD, or around a base optimizer."""
+    if base is not None:
+        return _build_sam_around(model, base=base, **options)
+    return _build_sam(model, **options)

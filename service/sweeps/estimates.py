@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from service.storage import TrialRow
 from service.sweeps.repository import SweepRepository
-from workers.catalog import datasets, optimizers
+from workers.catalog import datasets
 from workers.spec import SweepSpec
 
 __all__ = ["device_seconds", "gradient_evaluations"]
@@ -40,9 +40,7 @@ def gradient_evaluations(specification: SweepSpec) -> list[int] | None:
     steps = images // training.batch_size * training.epochs  # an incomplete last batch is dropped
     cells = specification.search.configuration_count * len(specification.seeds)
     return [
-        optimizers.entry(optimizer.name).facts.get("gradient_evaluations_per_step", 1)
-        * cells
-        * steps
+        round((optimizer.gradient_evaluations_per_step or 1.0) * cells * steps)
         for optimizer in specification.optimizers
     ]
 

@@ -5,44 +5,121 @@ A plain name stands for an optimizer with its defaults: ``sam`` is ``{name: sam}
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import difflib
+from operator import not_
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from workers.catalog import optimizers
+from workers.catalog import WeightDecayKind, optimizers
 from workers.spec.fields import (
+    Count,
     Flag,
     Keywords,
     Label,
     Name,
     NonNegative,
+    PartError,
     Positive,
     Probability,
     Section,
+    is_stored,
 )
+from workers.spec.library_signatures import FAMILIES, known_members, known_options
 
-__all__ = ["MSGD", "SAM", "SASAM", "SASGD", "VARIANTS", "Adam", "OptimizerSpec", "PluginOptimizer"]
+__all__ = [
+    "ASAM",
+    "GSAM",
+    "MSGD",
+    "SAM",
+    "SAMON",
+    "SASAM",
+    "SASGD",
+    "SOAP",
+    "VARIANTS",
+    "Adam",
+    "AdamW",
+    "FamilyOptimizer",
+    "FriendlySAM",
+    "Lion",
+    "LookSAM",
+    "Muon",
+    "NAdamW",
+    "OptimizerSpec",
+    "PluginOptimizer",
+    "Prodigy",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeSGD",
+]
 
 Radius = Literal["sqrt-lr"] | Positive
+Betas = tuple[Probability, Probability]
+
+
+_NO_OPTIONS = {"name", "label", "scheduled", "search"}
+"""Fields that are not for the optimizer."""
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class _Optimizer(Section):
     """Fields of all optimizers."""
 
+    name: str
     label: Label | None = None
     """Name of this variant in tables and figures; the optimizer's name if absent."""
+    is_built_in: ClassVar[bool] = True
+    """Whether the tests of sasam hold what a conformance check finds before a sweep."""
 
     @model_validator(mode="before")
     @classmethod
     def _expand_plain_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
 
+    @property
+    def option_names(self) -> tuple[str, ...] | None:
+        """Options that it takes; None if only its package knows."""
+        return tuple(name for name in type(self).model_fields if name not in _NO_OPTIONS)
+
     def options(self) -> dict[str, Any]:
         """Keyword arguments for the optimizer, without those left at their default."""
-        return self.model_dump(exclude={"name", "label", "scheduled"}, exclude_none=True)
+        return self.model_dump(exclude=_NO_OPTIONS, exclude_none=True)
+
+    @property
+    def weight_decay_kind(self) -> WeightDecayKind | None:
+        """Kind of the weight decay; None if only its package knows."""
+        if getattr(self, "exempt_vectors", False):
+            return "exempting"
+        kind: WeightDecayKind | None = optimizers.facts(self.name).get("weight_decay")
+        return kind
+
+    @property
+    def gradient_evaluations_per_step(self) -> float | None:
+        """Gradient evaluations per step; None if only its package knows."""
+        found: float | None = optimizers.facts(self.name).get("gradient_evaluations_per_step")
+        return found
 
 
-class _SmoothnessAdaptive(_Optimizer):
+class _Decaying(_Optimizer):
+    """Fields of the optimizers that can leave parameters out of the weight decay."""
+
+    # Left out of trial keys and stored specifications at its default: earlier releases had none.
+    exempt_vectors: Annotated[Flag, Field(exclude_if=not_)] = False
+    """Leave biases and normalisation layers, all parameters of fewer than two dimensions, out of
+    the weight decay."""
+
+
+class _SmoothnessAdaptive(_Decaying):
     """Options of the step-size rule, eq. (5) of the paper."""
 
     preset: Literal["paper", "reference"] = "paper"
@@ -73,17 +150,7 @@ class SASGD(_SmoothnessAdaptive):
     name: Literal["sa-sgd"]
 
 
-class SAM(_Optimizer):
-    """Sharpness-aware minimization."""
-
-    name: Literal["sam"]
-    rho: Radius = "sqrt-lr"
-    """Perturbation radius: the root of the learning rate, or a fixed number."""
-    momentum: Probability = 0.0
-    """Heavy-ball momentum of the base step."""
-
-
-class MSGD(_Optimizer):
+class MSGD(_Decaying):
     """SGD with momentum."""
 
     name: Literal["msgd"]
@@ -93,14 +160,146 @@ class MSGD(_Optimizer):
     """Nesterov's momentum."""
 
 
-class Adam(_Optimizer):
+class Adam(_Decaying):
     """Adam with PyTorch's defaults."""
 
     name: Literal["adam"]
-    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     """Decay of the means of gradient and squared gradient."""
     eps: Positive = 1e-8
     """Added to the root of the mean squared gradient."""
+
+
+class AdamW(_Decaying):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
+
+    name: Literal["adamw"]
+    betas: Betas = (0.9, 0.999)
+    """Decay of the means of gradient and squared gradient."""
+    eps: Positive = 1e-8
+    """Added to the root of the mean squared gradient."""
+
+
+class NAdamW(_Decaying):
+    """AdamW with Nesterov's momentum, the baseline of AlgoPerf (Dahl et al. 2023)."""
+
+    name: Literal["nadamw"]
+    betas: Betas = (0.9, 0.999)
+    """Decay of the means of gradient and squared gradient."""
+    eps: Positive = 1e-8
+    """Added to the root of the mean squared gradient."""
+
+
+class Muon(_Decaying):
+    """Orthogonalised momentum for hidden matrices and kernels, AdamW for the rest (Jordan 2024)."""
+
+    name: Literal["muon"]
+    momentum: Probability = 0.95
+    """Momentum of the matrices."""
+    nesterov: Flag = True
+    """Nesterov's momentum for the matrices."""
+    ns_steps: Annotated[int, Field(ge=1, le=99, strict=True)] = 5
+    """Iterations of Newton and Schulz."""
+    adjust: Literal["match_rms_adamw", "original", "rms_to_rms"] = "match_rms_adamw"
+    """Factor of the learning rate by shape; the default gives updates the size of AdamW's, so that
+    matrices and the rest share a learning rate (Liu et al. 2025)."""
+    betas: Betas = (0.9, 0.95)
+    """Betas of AdamW."""
+
+
+class Lion(_Decaying):
+    """Sign of an interpolated momentum (Chen et al. 2023)."""
+
+    name: Literal["lion"]
+    betas: Betas = (0.9, 0.99)
+    """Interpolation of the update, and decay of the momentum."""
+
+
+class SOAP(_Decaying):
+    """Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024)."""
+
+    name: Literal["soap"]
+    betas: Betas = (0.95, 0.95)
+    """Decay of the means of gradient and squared gradient."""
+    shampoo_beta: Probability | None = None
+    """Decay of the preconditioner; the second beta if absent."""
+    precondition_frequency: Count = 10
+    """Steps between two updates of the eigenbasis."""
+
+
+class ScheduleFreeAdamW(_Decaying):
+    """AdamW with averaged weights instead of a schedule (Defazio et al. 2024)."""
+
+    name: Literal["schedule-free-adamw"]
+    betas: Betas = (0.9, 0.999)
+    """Interpolation between average and iterate, above 0; decay of the mean squared gradient."""
+    warmup_steps: Annotated[int, Field(ge=0, le=10**9, strict=True)] = 0
+    """Steps over which the learning rate rises from 0."""
+
+
+class ScheduleFreeSGD(_Decaying):
+    """SGD with averaged weights instead of a schedule (Defazio et al. 2024)."""
+
+    name: Literal["schedule-free-sgd"]
+    momentum: Probability = 0.9
+    """Interpolation between average and iterate, above 0."""
+    warmup_steps: Annotated[int, Field(ge=0, le=10**9, strict=True)] = 0
+    """Steps over which the learning rate rises from 0."""
+
+
+class Prodigy(_Decaying):
+    """Adam with estimated step sizes (Mishchenko & Defazio 2024); the learning rate multiplies."""
+
+    name: Literal["prodigy"]
+    betas: Betas = (0.9, 0.999)
+    """Decay of the means of gradient and squared gradient."""
+    d_coef: Positive = 1.0
+    """Factor of the estimated distance."""
+    safeguard_warmup: Flag = False
+    """Leave the learning rate out of the estimate's denominator, for schedules that warm up."""
+
+
+class FamilyOptimizer(_Decaying):
+    """An optimizer of torch, timm or pytorch-optimizer, such as ``torch:RMSprop``."""
+
+    name: Name
+    kwargs: Keywords = Field(default_factory=dict)
+    """Keyword arguments of its constructor."""
+    is_built_in: ClassVar[bool] = False
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str, info: ValidationInfo) -> str:
+        family, _, member = optimizers.require(value).partition(":")
+        known = known_members(family)
+        if known is None or member in known or is_stored(info):
+            return value
+        by_lower = {name.lower(): name for name in known}
+        near = difflib.get_close_matches(member.lower(), by_lower, n=3)
+        guess = f"; did you mean {', '.join(by_lower[name] for name in near)}?" if near else ""
+        raise ValueError(f"{family} has no optimizer {member!r}{guess}")
+
+    @model_validator(mode="after")
+    def _known_kwargs(self, info: ValidationInfo) -> FamilyOptimizer:
+        known = self.option_names
+        for key, value in self.kwargs.items():
+            if known is None or key in known or is_stored(info):
+                continue
+            near = difflib.get_close_matches(key, known, n=1)
+            guess = f"; did you mean {near[0]}?" if near else ""
+            message = f"unknown keyword of {self.name}{guess} (known: {', '.join(known)})"
+            raise PartError(("kwargs", key), message, value)
+        return self
+
+    @property
+    def option_names(self) -> tuple[str, ...] | None:
+        """Keyword arguments of its constructor; None if its library is not installed here."""
+        family, _, member = self.name.partition(":")
+        return known_options(family, member)
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for the optimizer."""
+        return {**self.kwargs, **({"exempt_vectors": True} if self.exempt_vectors else {})}
 
 
 class PluginOptimizer(_Optimizer):
@@ -109,15 +308,177 @@ class PluginOptimizer(_Optimizer):
     name: Name
     kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of its factory."""
+    is_built_in: ClassVar[bool] = False
 
     @field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
         return optimizers.require(value)
 
+    @property
+    def option_names(self) -> tuple[str, ...] | None:
+        """None: only its package knows."""
+        return None
+
     def options(self) -> dict[str, Any]:
         """Keyword arguments for the optimizer."""
         return dict(self.kwargs)
+
+
+_BASES: dict[str, type[_Optimizer]] = {
+    "msgd": MSGD,
+    "adam": Adam,
+    "adamw": AdamW,
+    "nadamw": NAdamW,
+    "muon": Muon,
+    "lion": Lion,
+    "soap": SOAP,
+    "family": FamilyOptimizer,
+}
+"""Section of each optimizer that SAM's line can wrap."""
+
+
+def _name(value: object) -> object:
+    """Name of an entry, given as a name, as plain data or as a section."""
+    if isinstance(value, str):
+        return value
+    return value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+
+
+def _base_variant(value: object) -> str:
+    """Key in ``_BASES`` of a base optimizer."""
+    name = _name(value)
+    return name if isinstance(name, str) and name in _BASES else "family"
+
+
+def _known_base(value: Any) -> Any:
+    """Refuse what is no base optimizer before its fields are validated."""
+    name = _name(value)
+    if not isinstance(name, str) or (name not in _BASES and ":" not in name):
+        known = ", ".join(key for key in _BASES if key != "family")
+        raise PartError((), f"must be one of {known}, or of a family such as torch:RMSprop", value)
+    if isinstance(value, dict) and value.get("label") is not None:
+        raise PartError(("label",), "must be absent: the whole has the label", value["label"])
+    return value
+
+
+BaseSpec = Annotated[
+    Annotated[MSGD, Tag("msgd")]
+    | Annotated[Adam, Tag("adam")]
+    | Annotated[AdamW, Tag("adamw")]
+    | Annotated[NAdamW, Tag("nadamw")]
+    | Annotated[Muon, Tag("muon")]
+    | Annotated[Lion, Tag("lion")]
+    | Annotated[SOAP, Tag("soap")]
+    | Annotated[FamilyOptimizer, Tag("family")],
+    Discriminator(_base_variant),
+    BeforeValidator(_known_base),
+]
+"""The optimizer that steps with the gradient of a method of SAM's line."""
+
+
+class _Wrapper(_Optimizer):
+    """Fields of SAM's line: methods that give a base optimizer another gradient."""
+
+    base: BaseSpec = MSGD(name="msgd")
+    """The optimizer that makes the step, by name or with options."""
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for the optimizer."""
+        own = self.model_dump(exclude=_NO_OPTIONS | {"base"}, exclude_none=True)
+        return own | {"base": self.base}
+
+    @property
+    def weight_decay_kind(self) -> WeightDecayKind | None:
+        """Kind of the base optimizer's weight decay."""
+        return self.base.weight_decay_kind
+
+
+class SAM(_Decaying):
+    """Sharpness-aware minimization (Foret et al. 2021)."""
+
+    name: Literal["sam"]
+    rho: Radius = "sqrt-lr"
+    """Perturbation radius: the root of the learning rate, or a fixed number."""
+    momentum: Probability = 0.0
+    """Heavy-ball momentum of the base step."""
+    base: Annotated[BaseSpec | None, Field(exclude_if=_is_none)] = None
+    """The optimizer that makes the step, by name or with options; SGD if absent."""
+
+    @model_validator(mode="after")
+    def _base_has_its_own_options(self) -> SAM:
+        for key in ("momentum", "exempt_vectors"):
+            if self.base is not None and getattr(self, key):
+                raise PartError((key,), "must be an option of base", getattr(self, key))
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for the optimizer."""
+        if self.base is None:
+            return super().options()
+        return {"rho": self.rho, "base": self.base}
+
+    @property
+    def weight_decay_kind(self) -> WeightDecayKind | None:
+        """Kind of the weight decay, the base optimizer's if there is one."""
+        return super().weight_decay_kind if self.base is None else self.base.weight_decay_kind
+
+
+class ASAM(_Wrapper):
+    """SAM with a perturbation in proportion to each weight (Kwon et al. 2021)."""
+
+    name: Literal["asam"]
+    rho: Positive = 0.5
+    """Perturbation radius."""
+    eta: NonNegative = 0.01
+    """Added to the size of each weight."""
+
+
+class GSAM(_Wrapper):
+    """SAM that also reduces the surrogate gap (Zhuang et al. 2022)."""
+
+    name: Literal["gsam"]
+    rho: Positive = 0.05
+    """Perturbation radius; it follows the schedule of the learning rate."""
+    alpha: NonNegative = 0.4
+    """Weight of the gradient's component orthogonal to the perturbed gradient."""
+
+
+class FriendlySAM(_Wrapper):
+    """SAM along the noise of the mini-batch's gradient (Li et al. 2024)."""
+
+    name: Literal["friendly-sam"]
+    rho: Positive = 0.2
+    """Perturbation radius."""
+    sigma: NonNegative = 1.0
+    """Share of the mean gradient that the perturbation leaves out."""
+    decay: Probability = 0.6
+    """Decay lambda of the mean gradient."""
+
+
+class LookSAM(_Wrapper):
+    """SAM that perturbs in every k-th step alone (Liu et al. 2022)."""
+
+    name: Literal["looksam"]
+    rho: Positive = 0.1
+    """Perturbation radius."""
+    k: Count = 5
+    """Steps between two perturbations."""
+    alpha: NonNegative = 0.7
+    """Size of the reused direction, relative to the gradient."""
+
+    @property
+    def gradient_evaluations_per_step(self) -> float | None:
+        """Two in every k-th step, one in the others."""
+        return 1.0 + 1.0 / self.k
+
+
+class SAMON(_Wrapper):
+    """SAM that perturbs the normalisation layers alone (Mueller et al. 2023)."""
+
+    name: Literal["sam-on"]
+    rho: Positive = 0.5
+    """Perturbation radius."""
 
 
 VARIANTS: dict[str, type[_Optimizer]] = {
@@ -126,19 +487,33 @@ VARIANTS: dict[str, type[_Optimizer]] = {
     "sa-sgd": SASGD,
     "msgd": MSGD,
     "adam": Adam,
+    "adamw": AdamW,
+    "nadamw": NAdamW,
+    "muon": Muon,
+    "lion": Lion,
+    "soap": SOAP,
+    "schedule-free-adamw": ScheduleFreeAdamW,
+    "schedule-free-sgd": ScheduleFreeSGD,
+    "prodigy": Prodigy,
+    "asam": ASAM,
+    "gsam": GSAM,
+    "friendly-sam": FriendlySAM,
+    "looksam": LookSAM,
+    "sam-on": SAMON,
+    "family": FamilyOptimizer,
     "plugin": PluginOptimizer,
 }
-"""Section of each built-in optimizer by name, and of all others."""
+"""Section of each built-in optimizer by name, of families, and of all others."""
 
 
 def _variant(value: object) -> str:
     """Key in ``VARIANTS`` of an entry of the list."""
-    name = value if isinstance(value, str) else None
-    if isinstance(value, dict):
-        name = value.get("name")
-    elif isinstance(value, _Optimizer):
-        name = getattr(value, "name", None)
-    return name if isinstance(name, str) and name in VARIANTS else "plugin"
+    name = _name(value)
+    if not isinstance(name, str):
+        return "plugin"
+    if name.partition(":")[0] in FAMILIES and ":" in name:
+        return "family"
+    return name if name in VARIANTS and name not in ("family", "plugin") else "plugin"
 
 
 OptimizerSpec = Annotated[
@@ -147,6 +522,20 @@ OptimizerSpec = Annotated[
     | Annotated[SASGD, Tag("sa-sgd")]
     | Annotated[MSGD, Tag("msgd")]
     | Annotated[Adam, Tag("adam")]
+    | Annotated[AdamW, Tag("adamw")]
+    | Annotated[NAdamW, Tag("nadamw")]
+    | Annotated[Muon, Tag("muon")]
+    | Annotated[Lion, Tag("lion")]
+    | Annotated[SOAP, Tag("soap")]
+    | Annotated[ScheduleFreeAdamW, Tag("schedule-free-adamw")]
+    | Annotated[ScheduleFreeSGD, Tag("schedule-free-sgd")]
+    | Annotated[Prodigy, Tag("prodigy")]
+    | Annotated[ASAM, Tag("asam")]
+    | Annotated[GSAM, Tag("gsam")]
+    | Annotated[FriendlySAM, Tag("friendly-sam")]
+    | Annotated[LookSAM, Tag("looksam")]
+    | Annotated[SAMON, Tag("sam-on")]
+    | Annotated[FamilyOptimizer, Tag("family")]
     | Annotated[PluginOptimizer, Tag("plugin")],
     Discriminator(_variant),
 ]

@@ -34,9 +34,29 @@ __all__ = [
     "optimizer_copies",
 ]
 
-_COPIES = {"sa-sam": 2, "sa-sgd": 2, "sam": 1, "adam": 2}
+_COPIES = {
+    "sa-sam": 2,
+    "sa-sgd": 2,
+    "sam": 1,
+    "adam": 2,
+    "adamw": 2,
+    "nadamw": 2,
+    "muon": 1,
+    "lion": 1,
+    "soap": 2,
+    "schedule-free-adamw": 2,
+    "schedule-free-sgd": 1,
+    "prodigy": 4,
+    "asam": 3,
+    "gsam": 3,
+    "friendly-sam": 5,
+    "looksam": 4,
+    "sam-on": 3,
+}
 """Copies of the weights per optimizer. SA-SAM and SA-SGD: previous weights, and present gradients
-or weights to restore. SAM: weights to restore. Adam: two moments."""
+or weights to restore. SAM: weights to restore; around a base optimizer also the first gradient and
+the perturbation, besides the base's. Adam and its kin: two moments. SOAP's preconditioners, which
+depend on the shapes, are not counted. Prodigy: two moments, initial weights and a sum."""
 _MAX_TENSORS = 10_000
 """Tensors that a network may create; the largest networks of timm create a few thousand."""
 _MAX_REASON_CHARACTERS = 300
@@ -147,6 +167,10 @@ def optimizer_copies(optimizer: OptimizerSpec) -> int:
     """
     if isinstance(optimizer, MSGD):
         return int(optimizer.momentum > 0)
+    base = getattr(optimizer, "base", None)
+    if base is not None:
+        own = _COPIES["asam"] if isinstance(optimizer, SAM) else _COPIES[optimizer.name]
+        return own + optimizer_copies(base)
     momentum = isinstance(optimizer, SAM) and optimizer.momentum > 0
     return _COPIES.get(optimizer.name, 0) + momentum
 

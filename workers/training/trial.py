@@ -3,6 +3,9 @@
     for each epoch: train, validate, (curvature)
     at the end: the corrupted test set, curvature
 
+Between epochs the network has the weights to evaluate: validation, curvature, the corrupted test
+set, the best weights and checkpoints all see those (see `Stepper.eval`).
+
 A trial is a function of its configuration. Randomness depends on (seed, purpose, epoch), so a trial
 resumed from `Trial.state_dict` continues bit for bit.
 """
@@ -12,11 +15,14 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import update_bn
 
 from workers.evaluation import Evaluator
 from workers.measurement import CurvatureMeasurement
@@ -29,6 +35,9 @@ from workers.training.steps import Stepper
 from workers.trial_data import DeviceData, Normalisation
 
 __all__ = ["EpochRecord", "Trial", "autocast_dtype"]
+
+_STATISTICS_BATCHES = 50
+"""Mini-batches for BatchNorm's statistics at averaged weights, as in Schedule-Free's README."""
 
 EpochRecord = dict[str, Any]
 """Measurements of an epoch, by the names of `workers.metrics`."""
@@ -97,23 +106,18 @@ class Trial:
         steps = len(self._data.train) // training.batch_size
         torch.manual_seed(derive_seed(config.seed, "masks", self.epoch))
         self.model.train()
+        self._stepper.train()
         self._stepper.start_epoch()
         started = time.perf_counter()
-        batches = self._data.train.epoch(
-            self._normalise,
-            batch_size=training.batch_size,
-            augmentation=training.augmentation,
-            seed=config.seed,
-            epoch=self.epoch,
-        )
-        for step, (images, labels) in enumerate(batches):
+        for step, (images, labels) in enumerate(self._batches()):
             factor = learning_rate_factor(
                 training.schedule,
                 self.epoch - 1 + (step + 0.5) / steps,  # the middle of the step, never 0
                 epochs=training.epochs,
                 warmup_epochs=training.warmup_epochs,
             )
-            self._stepper.step(images, labels, learning_rate=factor * config.learning_rate)
+            self._stepper.step(images, labels, factor=factor)
+        self._use_averaged_weights()
         record: EpochRecord = {"epoch": self.epoch} | self._stepper.finish_epoch()
         seconds = time.perf_counter() - started
         record["images_per_second"] = steps * training.batch_size / seconds
@@ -121,6 +125,28 @@ class Trial:
         record |= {"val_loss": scores.loss, "val_accuracy": scores.accuracy}
         self._keep_best(scores.accuracy)
         return record
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The mini-batches of the present epoch."""
+        return self._data.train.epoch(
+            self._normalise,
+            batch_size=self.config.training.batch_size,
+            augmentation=self.config.training.augmentation,
+            seed=self.config.seed,
+            epoch=self.epoch,
+        )
+
+    def _use_averaged_weights(self) -> None:
+        """Switch to the weights to evaluate, until the next epoch.
+
+        The running statistics of BatchNorm are those of the trained weights; where the weights to
+        evaluate are others, they are measured again, as the authors of Schedule-Free advise
+        (Defazio et al. 2024, README).
+        """
+        self._stepper.eval()
+        if self._stepper.averages_weights:
+            with self._autocast():
+                update_bn(islice(self._batches(), _STATISTICS_BATCHES), self.model)
 
     def measure_curvature(self) -> dict[str, float]:
         """Curvature at the present weights; empty if not in the specification."""

@@ -15,11 +15,11 @@ PLUGINS = """
 from workers.catalog import optimizers
 from workers.spec import SpecError, TrialConfig, load_spec
 
-assert optimizers.entry("lion").target == "lion_plugin:build"
-assert optimizers.entry("lion").summary == "From lion-plugin."
+assert optimizers.entry("tiger").target == "tiger_plugin:build"
+assert optimizers.entry("tiger").summary == "From tiger-plugin."
 assert optimizers.entry("sam").title == "SAM"  # a package cannot take a built-in name
-assert optimizers.load("lion")(3) == ("lion", 3)
-text = "name: a\\ndataset: digits\\nmodel: cnn-tiny\\noptimizers: [{name: lion, kwargs: {b: 1}}]"
+assert optimizers.load("tiger")(3) == ("tiger", 3)
+text = "name: a\\ndataset: digits\\nmodel: cnn-tiny\\noptimizers: [{name: tiger, kwargs: {b: 1}}]"
 trial = load_spec(text).trials[0]
 assert trial.optimizer.options() == {"b": 1}
 assert TrialConfig.model_validate_json(trial.model_dump_json()) == trial
@@ -54,6 +54,14 @@ def test_family_stands_for_all_its_members():
             models.require(name)
 
 
+def test_facts_of_a_member_are_those_of_its_family_and_its_own():
+    assert optimizers.facts("torch:AdamW")["gradient_evaluations_per_step"] == 1
+    assert optimizers.facts("torch:LBFGS")["gradient_evaluations_per_step"] == 20
+    assert optimizers.facts("pytorch-optimizer:Prodigy")["learning_rate_role"] == "multiplier"
+    assert optimizers.facts("prodigy")["learning_rate_role"] == "multiplier"
+    assert "members" not in optimizers.facts("torch:AdamW")
+
+
 @pytest.mark.parametrize("target", ["no_such_module:build", "json:no_such_name"])
 def test_load_broken_entry_names_its_target(target):
     broken = Catalog("model", [CatalogEntry("broken", "Broken", target, "Broken.", {})])
@@ -63,13 +71,13 @@ def test_load_broken_entry_names_its_target(target):
 
 def test_entries_of_an_installed_package_join(tmp_path):
     """A distribution on the path, as pip leaves it, in a process that has not read any yet."""
-    (tmp_path / "lion_plugin.py").write_text("def build(x): return 'lion', x\n")
-    metadata = tmp_path / "lion_plugin-1.0.dist-info"
+    (tmp_path / "tiger_plugin.py").write_text("def build(x): return 'tiger', x\n")
+    metadata = tmp_path / "tiger_plugin-1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lion-plugin\nVersion: 1.0\n")
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: tiger-plugin\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(
-        "[sasam.optimizers]\nlion = lion_plugin:build\nsam = lion_plugin:build\n"
-        "broken = lion_plugin:missing\n"
+        "[sasam.optimizers]\ntiger = tiger_plugin:build\nsam = tiger_plugin:build\n"
+        "broken = tiger_plugin:missing\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", PLUGINS],
@@ -79,7 +87,7 @@ def test_entries_of_an_installed_package_join(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "optimizer broken cannot be loaded from lion_plugin:missing" in done.stdout
+    assert "optimizer broken cannot be loaded from tiger_plugin:missing" in done.stdout
 
 
 def test_catalog_and_specification_import_no_torch():

@@ -13,17 +13,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-REFERENCE = Path(__file__).parents[3] / "reference" / "algorithm_1.py"
+REFERENCE = Path(__file__).parents[3] / "reference"
 
 
-@pytest.fixture(scope="session")
-def twins() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("algorithm_1", REFERENCE)
+def load_reference(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, REFERENCE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def twins() -> ModuleType:
+    return load_reference("algorithm_1")
+
+
+@pytest.fixture(scope="session")
+def methods() -> ModuleType:
+    """Twins of SAM's line."""
+    return load_reference("sharpness_aware")
 
 
 @dataclass

@@ -7,9 +7,10 @@ import doctest
 import pytest
 
 from sasam import SAM, SASAM, SASGD
+from sasam.optimizers import SharpnessAware
 
 
-@pytest.mark.parametrize("cls", [SAM, SASGD, SASAM])
+@pytest.mark.parametrize("cls", [SAM, SASGD, SASAM, SharpnessAware])
 def test_example_of_the_class_runs_as_printed(cls):
     (example,) = (test for test in doctest.DocTestFinder(recurse=False).find(cls, cls.__name__))
     report: list[str] = []

@@ -47,6 +47,10 @@ def run(sweeps: SweepService, database: Database, spec: SweepSpec, *seconds: flo
 def test_evaluations_are_counted_for_each_optimizer() -> None:
     assert gradient_evaluations(specification()) == [20, 10]
     assert gradient_evaluations(specification(seeds=[0, 1, 2])) == [60, 30]
+    others = ["adamw", {"name": "looksam", "k": 4}, "torch:RMSprop", "torch:LBFGS"]
+    assert gradient_evaluations(specification(optimizers=others)) == [10, 12, 10, 200]
+    around = {"name": "sam", "base": "torch:RMSprop"}
+    assert gradient_evaluations(specification(optimizers=[around])) == [20]
     folder = {"name": "image-folder", "kwargs": {"image_size": 32}}
     assert gradient_evaluations(specification(dataset=folder)) is None
 

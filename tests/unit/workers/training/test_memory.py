@@ -28,6 +28,18 @@ OPTIMIZERS = [
     "msgd",
     {"name": "msgd", "momentum": 0.0},
     "adam",
+    "adamw",
+    "nadamw",
+    "lion",
+    "soap",
+    "schedule-free-adamw",
+    "schedule-free-sgd",
+    "prodigy",
+    "asam",
+    "gsam",
+    "friendly-sam",
+    "looksam",
+    {"name": "sam", "base": "adamw"},
 ]
 
 
@@ -71,7 +83,7 @@ def test_optimizer_copies_are_those_alive_in_a_pass(optimizer: Any) -> None:
         loss.backward()
         return loss
 
-    for _ in range(3):
+    for _ in range(6):  # LookSAM perturbs in every fifth step
         made.step(closure)
     assert most == optimizer_copies(trial.optimizer)
 

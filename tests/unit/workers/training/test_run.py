@@ -9,10 +9,21 @@ from workers import checkpoints
 from workers.corruptions import BENCHMARK_CORRUPTIONS
 from workers.metrics import is_metric
 from workers.spec import validate_spec
+from workers.spec.optimizers import VARIANTS
 from workers.training import run_trial
 from workers.training.__main__ import run_alone
+from workers.training.trial import Trial
 
 OPTIMIZERS = ["sa-sam", "sam", "sa-sgd", "msgd", "adam"]
+FURTHER = [
+    *(name for name in VARIANTS if name not in (*OPTIMIZERS, "family", "plugin")),
+    {"name": "sam", "base": {"name": "adamw", "exempt_vectors": True}},
+    {"name": "looksam", "base": "muon", "k": 3},
+    {"name": "torch:RMSprop", "kwargs": {"momentum": 0.9}},
+    "timm:lamb",
+    "pytorch-optimizer:ScheduleFreeRAdam",
+    "pytorch-optimizer:AdaHessian",
+]
 
 
 def same(first, second):
@@ -130,6 +141,47 @@ def test_run_trial_resumed_after_every_epoch_is_bit_identical(
     assert list(run_trial(config, device_data, checkpoint=path)) == pieces
     ended = run_trial(config, device_data, checkpoint=path, recorded=len(whole))
     assert list(ended) == pieces[-1:]
+
+
+@pytest.mark.parametrize("optimizer", FURTHER, ids=str)
+def test_run_trial_of_every_other_optimizer_learns_and_resumes_bit_for_bit(
+    device_data, make_trial, tmp_path, optimizer
+):
+    config = make_trial(
+        optimizer, learning_rate=1.0 if optimizer == "prodigy" else 0.01, ood=None, curvature=None
+    )
+    whole = list(run_trial(config, device_data))
+    assert whole[-1]["outcome"] == "completed"
+    assert whole[-1]["train_loss"] < whole[0]["train_loss"]
+    path = tmp_path / "checkpoint.pt"
+    for position in range(2):  # the process ends after each of the first epochs
+        trial = run_trial(config, device_data, checkpoint=path, recorded=position)
+        next(trial)
+        if position:
+            next(trial)
+        trial.close()
+    assert same(list(run_trial(config, device_data, checkpoint=path, recorded=1)), whole[1:])
+
+
+@pytest.mark.parametrize("name", ["schedule-free-adamw", "schedule-free-sgd"])
+def test_run_trial_records_and_keeps_the_averaged_weights(device_data, make_trial, tmp_path, name):
+    config = make_trial(
+        name,
+        learning_rate=0.5 if name.endswith("sgd") else 0.01,
+        training={"epochs": 20},
+        ood=None,
+        curvature={"at_best": True, "splits": ["validation"], "metrics": ["trace"]},
+    )
+    path = tmp_path / "checkpoint.pt"
+    records = list(run_trial(config, device_data, checkpoint=path))
+    assert max(record["val_accuracy"] for record in records) > 0.8
+    assert "hessian_trace.validation.best" in records[-1]
+    saved = checkpoints.load_checkpoint(path)["trial"]["model"]
+    trial = Trial(config, device_data)
+    trial.model.load_state_dict(saved)
+    scores = trial._evaluator.validation(device_data.validation)
+    assert scores.accuracy == records[-1]["val_accuracy"]  # the weights kept are those evaluated
+    assert scores.loss == records[-1]["val_loss"]
 
 
 def test_run_trial_killed_in_the_final_evaluation_repeats_only_that(
