@@ -3,6 +3,7 @@
 Nothing here imports torch or Ray: the service and the cluster read the same model.
 """
 
+from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import duration_seconds
 from workers.spec.loading import (
     SpecError,
@@ -14,7 +15,6 @@ from workers.spec.loading import (
 )
 from workers.spec.search import (
     AshaSpec,
-    Configuration,
     Direction,
     GridSearch,
     Objective,
@@ -54,6 +54,7 @@ __all__ = [
     "TpeSearch",
     "TrainingSpec",
     "TrialConfig",
+    "Value",
     "duration_seconds",
     "load_spec",
     "parse_spec",
