@@ -29,6 +29,8 @@ _PAGE = 1_000
 """Entries read at a time."""
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FULL_PAUSE_SECONDS = 10.0
+_FORMER_AXES = ("learning_rate", "weight_decay")
+"""Fields of a suggestion that a release without other axes has written."""
 
 Kind = Literal[
     "sweep_started", "suggestion", "trial_started", "epoch", "trial_ended", "sweep_ended"
@@ -59,7 +61,7 @@ class Suggestion:
     Args:
         label: Label of its optimizer.
         number: Number among the suggestions of the optimizer, from 0.
-        configuration: Learning rate and weight decay.
+        configuration: A value of each axis.
     """
 
     label: str
@@ -178,8 +180,14 @@ class Journal:
             self.is_started = True
         elif entry.kind == "suggestion":
             data = entry.data
-            configuration = (data["learning_rate"], data["weight_decay"])
-            self.suggestions.append(Suggestion(data["label"], data["number"], configuration))
+            self.suggestions.append(Suggestion(data["label"], data["number"], _configuration(data)))
+
+
+def _configuration(data: Mapping[str, Any]) -> Configuration:
+    """The configuration in the details of a suggestion."""
+    if "configuration" in data:
+        return Configuration(data["configuration"])
+    return Configuration({name: data[name] for name in _FORMER_AXES})
 
 
 def _parse(line: bytes) -> JournalEntry | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
@@ -16,7 +16,7 @@ from requests import HTTPError
 
 from workers.job import DriverJob
 from workers.mlflow_schema import RUNNING, Artifact, RunKind, Tag, identity_tags, run_filter
-from workers.spec import TrialConfig
+from workers.spec import TrialConfig, Value
 
 __all__ = ["SweepRuns", "is_refusal"]
 
@@ -26,6 +26,9 @@ _MAX_ITEMS = 1_000
 """Metrics, parameters and tags that one call of MLflow's log-batch accepts."""
 _ARTIFACT_TIMEOUT_SECONDS = 600.0
 """How long delivery waits for an artifact store that fails while MLflow itself answers."""
+_MAX_NAME_CHARACTERS = 250
+"""MLflow's limit for the name of a run."""
+_SHORT = {"learning_rate": "lr", "weight_decay": "wd"}
 _INVALID = frozenset({"BAD_REQUEST", "INVALID_PARAMETER_VALUE"})
 _REFUSED = _INVALID | {"INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
 
@@ -106,15 +109,13 @@ class SweepRuns:
 
     def create(self, trial: TrialConfig, position: int, attempt: int, start_time_ms: int) -> str:
         """Create the run of a trial; returns its id."""
+        axes = self._job.specification.axes(trial.optimizer_label)
         run = self._client.create_run(
             self._experiment_id,
             start_time=start_time_ms,
-            run_name=(
-                f"{trial.optimizer_label} lr={trial.learning_rate:g} "
-                f"wd={trial.weight_decay:g} seed={trial.seed}"
-            ),
+            run_name=_run_name(trial, axes),
             tags=self._tags
-            | identity_tags(trial, position)
+            | identity_tags(trial, position, axes)
             | {"mlflow.parentRunId": self.parent_id, Tag.ATTEMPT.value: str(attempt)},
         )
         self._run_ids[trial.key] = str(run.info.run_id)
@@ -204,3 +205,17 @@ def is_refusal(error: Exception) -> bool:
 
 def _is_active(run: Run) -> bool:
     return bool(run.info.lifecycle_stage == "active")
+
+
+def _run_name(trial: TrialConfig, axes: Iterable[str]) -> str:
+    """Name of a trial's run: its optimizer, its value of each axis, its seed."""
+    values = (f"{_SHORT.get(name, name)}={_text(v)}" for name, v in trial.values_of(axes).items())
+    return " ".join([trial.optimizer_label, *values, f"seed={trial.seed}"])[:_MAX_NAME_CHARACTERS]
+
+
+def _text(value: Value) -> str:
+    """A value in the name of a run."""
+    if isinstance(value, tuple):
+        return f"({','.join(map(_text, value))})"
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return f"{value:g}" if is_number else str(value)

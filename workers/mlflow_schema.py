@@ -10,15 +10,16 @@ read them. All of them use the names of this module, and read a trial's run as a
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from workers.metrics import Outcome
-from workers.spec import TrialConfig
+from workers.spec import Configuration, TrialConfig, Value
 
 if TYPE_CHECKING:  # trial actors read this module; importing MLflow takes them a second
     from mlflow.entities import Run
@@ -31,6 +32,7 @@ __all__ = [
     "Tag",
     "TrialIdentity",
     "TrialRun",
+    "decode_hyperparameters",
     "decode_time",
     "fact_tag",
     "identity_tags",
@@ -56,6 +58,8 @@ class Tag(StrEnum):
     """Key of the trial."""
     OPTIMIZER = "sasam.optimizer"
     """Label of the trial's optimizer."""
+    HYPERPARAMETERS = "sasam.hyperparameters"
+    """The trial's value of each axis of its optimizer, as JSON."""
     POSITION = "sasam.position"
     """The trial's position in the sweep, from 0."""
     WEIGHT_DECAY = "sasam.weight_decay"
@@ -106,25 +110,34 @@ class TrialIdentity:
         position: Position in the sweep, from 0.
         optimizer: Label of the optimizer.
         optimizer_name: Name of the optimizer.
-        learning_rate: Learning rate.
-        weight_decay: Weight decay.
+        hyperparameters: Value of each axis of the optimizer.
+        learning_rate: Learning rate; None for the optimizer's own default.
+        weight_decay: Weight decay; None for the optimizer's own default.
         seed: Seed.
     """
 
     position: int
     optimizer: str
     optimizer_name: str
-    learning_rate: float
-    weight_decay: float
+    hyperparameters: Mapping[str, Value]
+    learning_rate: float | None
+    weight_decay: float | None
     seed: int
 
     @classmethod
-    def of(cls, trial: TrialConfig, position: int) -> TrialIdentity:
-        """The identity of a trial at a position of its sweep."""
+    def of(cls, trial: TrialConfig, position: int, axes: Iterable[str]) -> TrialIdentity:
+        """The identity of a trial.
+
+        Args:
+            trial: The trial.
+            position: Its position in the sweep.
+            axes: Names of the axes of its optimizer.
+        """
         return cls(
             position=position,
             optimizer=trial.optimizer_label,
             optimizer_name=trial.optimizer.name,
+            hyperparameters=trial.values_of(axes).plain(),
             learning_rate=trial.learning_rate,
             weight_decay=trial.weight_decay,
             seed=trial.seed,
@@ -134,13 +147,17 @@ class TrialIdentity:
     def decode(cls, run: Run) -> TrialIdentity | None:
         """The identity in a run; None if the run is new, or of an earlier release."""
         run_tags, params = run.data.tags, run.data.params
+        configuration = decode_hyperparameters(run)
+        if configuration is None:
+            return None
         try:
             return cls(
                 position=int(run_tags[Tag.POSITION]),
                 optimizer=run_tags[Tag.OPTIMIZER],
                 optimizer_name=params["optimizer.name"],
-                learning_rate=float(params["learning_rate"]),
-                weight_decay=float(params["weight_decay"]),
+                hyperparameters=configuration.plain(),
+                learning_rate=_number(params["learning_rate"]),
+                weight_decay=_number(params["weight_decay"]),
                 seed=int(params["seed"]),
             )
         except KeyError:
@@ -202,9 +219,16 @@ def run_filter(sweep_id: str | None = None, kind: RunKind | None = None) -> str:
     return " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in conditions.items() if value)
 
 
-def identity_tags(trial: TrialConfig, position: int) -> dict[str, str]:
-    """Tags that identify the trial of a run; the run's parameters hold its configuration."""
+def identity_tags(trial: TrialConfig, position: int, axes: Iterable[str]) -> dict[str, str]:
+    """Tags that identify the trial of a run; the run's parameters hold all of its settings.
+
+    Args:
+        trial: The trial.
+        position: Its position in the sweep.
+        axes: Names of the axes of its optimizer.
+    """
     tags = {
+        Tag.HYPERPARAMETERS.value: json.dumps(trial.values_of(axes).plain()),
         Tag.KIND.value: RunKind.TRIAL.value,
         Tag.TRIAL.value: trial.key,
         Tag.OPTIMIZER.value: trial.optimizer_label,
@@ -213,6 +237,21 @@ def identity_tags(trial: TrialConfig, position: int) -> dict[str, str]:
     if (kind := trial.optimizer.weight_decay_kind) is not None:
         tags[Tag.WEIGHT_DECAY.value] = kind
     return tags
+
+
+def decode_hyperparameters(run: Run) -> Configuration | None:
+    """A trial's value of each axis; None before the run is recorded completely.
+
+    A release without other axes has written learning rate and weight decay as parameters alone.
+    """
+    text, params = run.data.tags.get(Tag.HYPERPARAMETERS), run.data.params
+    if "weight_decay" not in params:
+        return None
+    if text is not None:
+        return Configuration(json.loads(text))
+    return Configuration(
+        {name: _number(params[name]) for name in ("learning_rate", "weight_decay")}
+    )
 
 
 def fact_tag(name: str) -> str:
@@ -228,6 +267,11 @@ def version_tag(name: str) -> str:
 def decode_time(time_ms: Any) -> datetime | None:
     """A time of MLflow, milliseconds since 1970, in UTC; None if there is none."""
     return None if time_ms is None else datetime.fromtimestamp(time_ms / 1000, UTC)
+
+
+def _number(text: str) -> float | None:
+    """A parameter that is a number or None."""
+    return None if text == "None" else float(text)
 
 
 def is_finite(value: float) -> bool:

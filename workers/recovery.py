@@ -13,7 +13,7 @@ from mlflow.entities import Metric, Run
 
 from workers.journal import Journal
 from workers.metrics import RESULTS
-from workers.mlflow_schema import EPOCH, RUNNING, Tag
+from workers.mlflow_schema import EPOCH, RUNNING, Tag, decode_hyperparameters
 from workers.spec import SweepSpec, TpeSearch
 
 __all__ = ["recover_journal"]
@@ -51,8 +51,8 @@ def recover_journal(
 
 def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> None:
     """Append the suggestion of a trial once, if the search makes suggestions."""
-    params, label = run.data.params, run.data.tags[Tag.OPTIMIZER]
-    if not isinstance(specification.search, TpeSearch) or "weight_decay" not in params:
+    label, configuration = run.data.tags[Tag.OPTIMIZER], decode_hyperparameters(run)
+    if not isinstance(specification.search, TpeSearch) or configuration is None:
         return
     optimizers = len(specification.optimizers)
     number = _position(run) % (specification.search.trials * optimizers) // optimizers
@@ -61,8 +61,7 @@ def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) ->
             "suggestion",
             label=label,
             number=number,
-            learning_rate=float(params["learning_rate"]),
-            weight_decay=float(params["weight_decay"]),
+            configuration=configuration.plain(),
         )
 
 

@@ -27,7 +27,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from workers.spec import Configuration, Range, TpeSearch
+from workers.spec import Configuration, Range, TpeSearch, Value
 
 __all__ = ["TriedConfiguration", "suggest_configuration"]
 
@@ -42,7 +42,7 @@ class TriedConfiguration:
     """A configuration that was suggested before.
 
     Args:
-        configuration: Learning rate and weight decay.
+        configuration: A value of each axis.
         values: One per objective, never NaN; None while its trials run, or if all failed.
         has_ended: Whether all of its trials have ended.
     """
@@ -78,7 +78,7 @@ def suggest_configuration(
     seen = {tried.configuration for tried in past}
     while True:
         trial = study.ask(space)
-        configuration = (trial.params["learning_rate"], trial.params["weight_decay"])
+        configuration = Configuration(trial.params)
         if configuration not in seen:
             return configuration
         study.tell(trial, state=TrialState.FAIL)
@@ -86,13 +86,10 @@ def suggest_configuration(
 
 def _space(search: TpeSearch) -> dict[str, BaseDistribution]:
     """The ranges as distributions of Optuna."""
-    return {
-        "learning_rate": _distribution(search.learning_rate),
-        "weight_decay": _distribution(search.weight_decay),
-    }
+    return {name: _distribution(values) for name, values in search.axes.items()}
 
 
-def _distribution(values: Range | tuple[float, ...]) -> BaseDistribution:
+def _distribution(values: Range | tuple[Value, ...]) -> BaseDistribution:
     if isinstance(values, Range):
         return FloatDistribution(values.low, values.high, log=values.scale == "log")
     return CategoricalDistribution(values)
@@ -106,7 +103,7 @@ def _as_trial(tried: TriedConfiguration, space: dict[str, BaseDistribution]) -> 
         state = TrialState.FAIL if tried.values is None else TrialState.COMPLETE
     return create_trial(
         state=state,
-        params=dict(zip(space, tried.configuration, strict=True)),
+        params=dict(tried.configuration),
         distributions=space,
         values=tried.values if state is TrialState.COMPLETE else None,
     )

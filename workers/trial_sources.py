@@ -112,9 +112,9 @@ class TpeTrials:
     def _suggest(self, label: str) -> list[TrialConfig]:
         """Suggest a configuration of an optimizer, record it, and return its trials."""
         past = [self._tried(s) for s in self._keys if s.label == label]
-        rate, decay = suggest_configuration(self._search, label, past)
+        found = suggest_configuration(self._search, label, past)
         self._journal.append(
-            "suggestion", label=label, number=len(past), learning_rate=rate, weight_decay=decay
+            "suggestion", label=label, number=len(past), configuration=found.plain()
         )
         return self._expand(self._journal.suggestions[-1])
 

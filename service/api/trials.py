@@ -87,7 +87,7 @@ def show_trial(
     if row is None:
         raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
     specification = read_stored(sweep.specification)
-    trial = specification.trial(row.optimizer, (row.learning_rate, row.weight_decay), row.seed)
+    trial = specification.trial(row.optimizer, row.hyperparameters, row.seed)
     run_id = row.mlflow_run_id
     curves = [
         name for name, metric in METRICS.items() if metric.when == "epoch" and name != "epoch"
@@ -105,9 +105,10 @@ def show_trial(
 
 
 _COLUMNS = ("key", "optimizer", "learning_rate", "weight_decay", "seed", "epoch")
+_VIEWED = (*_COLUMNS, "position", "hyperparameters", "status", "metrics", "error")
+_TIMES = ("started_at", "ended_at")
 
 
 def _fields(row: TrialRow, sweep: SweepRow, config: Settings) -> dict[str, object]:
-    columns = ("position", *_COLUMNS, "status", "metrics", "error", "started_at", "ended_at")
-    fields = {column: getattr(row, column) for column in columns}
+    fields = {column: getattr(row, column) for column in (*_VIEWED, *_TIMES)}
     return fields | {"mlflow": config.mlflow_run_url(sweep.mlflow_experiment_id, row.mlflow_run_id)}

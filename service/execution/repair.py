@@ -80,7 +80,7 @@ class Repair:
             session.flush()
             session.execute(delete(TrialRow).where(TrialRow.sweep_id == sweep_id))
             trials = TrialRepository(session)
-            trials.plan(sweep_id, read_stored(stored.specification).trials)
+            trials.plan(sweep_id, read_stored(stored.specification))
             known = record_runs(session, sweep_id, runs, with_events=False).known
             EventRepository(session).append(sweep_id, (EventKind.REPAIRED, {"trials": known}))
         return RepairView(sweeps=[sweep_id], trials=known)

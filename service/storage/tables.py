@@ -111,8 +111,12 @@ class TrialRow(Table):
     optimizer: Mapped[str] = mapped_column(String(64))
     """Its label."""
     optimizer_name: Mapped[str] = mapped_column(String(64))
-    learning_rate: Mapped[float] = mapped_column(Double)
-    weight_decay: Mapped[float] = mapped_column(Double)
+    hyperparameters: Mapped[dict[str, Any]]
+    """Its value of each axis of its optimizer, by name."""
+    learning_rate: Mapped[float | None] = mapped_column(Double)
+    """None for the optimizer's own default."""
+    weight_decay: Mapped[float | None] = mapped_column(Double)
+    """None for the optimizer's own default."""
     seed: Mapped[int] = mapped_column(BigInteger)
     outcome: Mapped[str | None] = mapped_column(String(16))
     epoch: Mapped[int]

@@ -112,7 +112,7 @@ class SweepService:
                 classes=datasets.entry(specification.dataset.name).facts.get("classes"),
             )
             sweeps.add(row)
-            TrialRepository(session).plan(row.sweep_id, specification.trials)
+            TrialRepository(session).plan(row.sweep_id, specification)
             creation = {"state": row.state, "before": None, "reason": None, "attempt": 0}
             EventRepository(session).append(row.sweep_id, (EventKind.STATE, creation))
             session.refresh(row)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, insert, select, update
+from sqlalchemy import Select, Text, bindparam, cast, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.storage.tables import SweepRow, TrialRow
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialIdentity
-from workers.spec import TrialConfig
+from workers.spec import SweepSpec
 
 __all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialRepository"]
 
@@ -24,10 +25,14 @@ class TrialRepository:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def plan(self, sweep_id: str, trials: Iterable[TrialConfig]) -> None:
+    def plan(self, sweep_id: str, specification: SweepSpec) -> None:
         """Store the trials of a new sweep that its specification determines."""
-        positions = enumerate(trials)
-        self._insert(sweep_id, {t.key: TrialIdentity.of(t, position) for position, t in positions})
+        axes = {label: tuple(specification.axes(label)) for label in specification.labels}
+        identities = {
+            trial.key: TrialIdentity.of(trial, position, axes[trial.optimizer_label])
+            for position, trial in enumerate(specification.trials)
+        }
+        self._insert(sweep_id, identities)
 
     def discover(self, sweep_id: str, identities: Mapping[str, TrialIdentity]) -> None:
         """Store trials that a search has found while the sweep runs.
@@ -103,16 +108,11 @@ class TrialRepository:
 
     def best_accuracies(self, sweep_ids: Sequence[str]) -> dict[str, list[BestAccuracy]]:
         """The best validation accuracy of each optimizer of each sweep, best first."""
-        place = (
-            TrialRow.sweep_id,
-            TrialRow.optimizer,
-            TrialRow.learning_rate,
-            TrialRow.weight_decay,
-        )
+        place = (TrialRow.sweep_id, TrialRow.optimizer)
         means = (
-            select(*place[:2], _VAL_ACCURACY.label("accuracy"))
+            select(*place, _VAL_ACCURACY.label("accuracy"))
             .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.outcome == Outcome.COMPLETED)
-            .group_by(*place)
+            .group_by(*place, _HYPERPARAMETERS)
             .having(_VAL_ACCURACY.is_not(None))
             .subquery()
         )
@@ -131,14 +131,17 @@ class TrialRepository:
         """The configurations with the best validation accuracy, best first."""
         place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
         query = (
-            select(*place, _VAL_ACCURACY, func.count())
+            select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], _VAL_ACCURACY, func.count())
             .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome == Outcome.COMPLETED)
-            .group_by(*place)
+            .group_by(*place, _HYPERPARAMETERS)
             .having(_VAL_ACCURACY.is_not(None))
-            .order_by(_VAL_ACCURACY.desc(), *place)
+            .order_by(_VAL_ACCURACY.desc(), *place, _HYPERPARAMETERS)
             .limit(limit)
         )
-        return [BestConfiguration(*row) for row in self._session.execute(query)]
+        return [
+            BestConfiguration(optimizer, json.loads(text), *row)
+            for optimizer, text, *row in self._session.execute(query)
+        ]
 
     def count(self, sweep_ids: Sequence[str]) -> dict[str, Counter[str]]:
         """Trials of each sweep by outcome, with ``running`` and ``pending`` for those without.
@@ -216,6 +219,8 @@ class TrialRepository:
         )
 
 
+_HYPERPARAMETERS = cast(TrialRow.hyperparameters, Text)
+"""A configuration as text: PostgreSQL cannot compare JSON."""
 _VAL_ACCURACY = func.avg(TrialRow.metrics["val_accuracy"].as_float())
 """Mean of a configuration over its seeds."""
 
@@ -265,7 +270,8 @@ class BestConfiguration:
     """A configuration with its mean validation accuracy over the seeds that completed."""
 
     optimizer: str
-    learning_rate: float
-    weight_decay: float
+    hyperparameters: Mapping[str, Any]
+    learning_rate: float | None
+    weight_decay: float | None
     accuracy: float
     seeds: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 __all__ = ["TrialDetail", "TrialPage", "TrialView"]
 
@@ -19,8 +19,12 @@ class TrialView(BaseModel):
     """Identity: the hash of its configuration."""
     position: int
     optimizer: str
-    learning_rate: float
-    weight_decay: float
+    hyperparameters: dict[str, JsonValue]
+    """Its value of each axis of its optimizer, such as `optimizer.momentum`."""
+    learning_rate: float | None
+    """Absent for the optimizer's own default."""
+    weight_decay: float | None
+    """Absent for the optimizer's own default."""
     seed: int
     status: str
     """Its outcome; ``running`` or ``pending`` before it has one."""

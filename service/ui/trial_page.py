@@ -74,9 +74,7 @@ def show_page(
         log.warning("trial %s is shown without its curves: %s", trial.key, full_message(error))
         unavailable = str(error)
     specification = read_stored(sweep.specification)
-    configuration = specification.trial(
-        trial.optimizer, (trial.learning_rate, trial.weight_decay), trial.seed
-    )
+    configuration = specification.trial(trial.optimizer, trial.hyperparameters, trial.seed)
     matrix = detail.ood_matrix if detail else None
     return render_page(
         "trial.html",

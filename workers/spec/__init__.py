@@ -3,13 +3,13 @@
 Nothing here imports torch or Ray: the service and the cluster read the same model.
 """
 
+from workers.spec.configuration import Configuration, Value
 from workers.spec.errors import SpecError, SpecProblem
 from workers.spec.fields import duration_seconds
 from workers.spec.loading import load_spec, read_stored, validate_spec
 from workers.spec.parsing import parse_spec
 from workers.spec.search import (
     AshaSpec,
-    Configuration,
     Direction,
     GridSearch,
     Objective,
@@ -49,6 +49,7 @@ __all__ = [
     "TpeSearch",
     "TrainingSpec",
     "TrialConfig",
+    "Value",
     "duration_seconds",
     "load_spec",
     "parse_spec",

@@ -31,6 +31,7 @@ from pydantic import (
 )
 
 from workers.metrics import METRICS
+from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import (
     Count,
     NonNegative,
@@ -44,7 +45,6 @@ from workers.spec.fields import (
 
 __all__ = [
     "AshaSpec",
-    "Configuration",
     "Direction",
     "GridSearch",
     "Objective",
@@ -53,9 +53,6 @@ __all__ = [
     "SearchSpec",
     "TpeSearch",
 ]
-
-Configuration = tuple[float, float]
-"""(learning rate, weight decay)."""
 
 Direction = Literal["maximize", "minimize"]
 
@@ -77,13 +74,19 @@ class GridSearch(Section):
     """L2 penalty, added to the gradient."""
 
     @property
+    def axes(self) -> dict[str, Range | tuple[Value, ...]]:
+        """The values of each axis."""
+        return {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+
+    @property
     def configuration_count(self) -> int:
         """Number of cells of the grid."""
         return len(self.learning_rate) * len(self.weight_decay)
 
     def configurations(self) -> list[Configuration]:
-        """(Learning rate, weight decay) of every cell."""
-        return list(product(self.learning_rate, self.weight_decay))
+        """The configuration of every cell."""
+        cells = product(self.learning_rate, self.weight_decay)
+        return [Configuration(zip(self.axes, cell, strict=True)) for cell in cells]
 
 
 class Range(Section):
@@ -133,6 +136,11 @@ class _SampledSearch(Section):
     """Seed of the search; the trials have their own."""
 
     @property
+    def axes(self) -> dict[str, Range | tuple[Value, ...]]:
+        """The range or the choices of each axis."""
+        return {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
+
+    @property
     def configuration_count(self) -> int:
         """Number of configurations per optimizer."""
         return self.trials
@@ -152,8 +160,8 @@ class RandomSearch(_SampledSearch):
         generator = random.Random(f"sasam {self.seed}")  # noqa: S311 - no secret
         drawn: dict[Configuration, None] = {}
         while len(drawn) < self.trials:
-            shares = generator.random(), generator.random()
-            drawn[self.learning_rate.at(shares[0]), _pick(self.weight_decay, shares[1])] = None
+            values = {name: _pick(axis, generator.random()) for name, axis in self.axes.items()}
+            drawn[Configuration(values)] = None
         return list(drawn)
 
 
@@ -230,7 +238,8 @@ class TpeSearch(_SampledSearch):
     def largest(self) -> Configuration:
         """The largest learning rate and weight decay."""
         decays = self.weight_decay
-        return self.learning_rate.high, decays.high if isinstance(decays, Range) else max(decays)
+        largest = decays.high if isinstance(decays, Range) else max(decays)
+        return Configuration({"learning_rate": self.learning_rate.high, "weight_decay": largest})
 
 
 class AshaSpec(Section):
@@ -254,8 +263,8 @@ class AshaSpec(Section):
         return _direction(self.metric)
 
 
-def _pick(values: Range | tuple[float, ...], share: float) -> float:
-    """The number at a share in [0, 1) of a range or of some choices."""
+def _pick(values: Range | tuple[Value, ...], share: float) -> Value:
+    """The value at a share in [0, 1) of a range or of some choices."""
     return values.at(share) if isinstance(values, Range) else values[int(share * len(values))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import (
     KEPT_TEXT,
     Label,
@@ -26,7 +28,7 @@ from workers.spec.fields import (
     require_plain,
 )
 from workers.spec.optimizers import SASAM, SASGD, OptimizerSpec
-from workers.spec.search import AshaSpec, Configuration, GridSearch, SearchSpec, TpeSearch
+from workers.spec.search import AshaSpec, GridSearch, Range, SearchSpec, TpeSearch
 from workers.spec.sections import (
     CurvatureSpec,
     DatasetSpec,
@@ -181,6 +183,19 @@ class SweepSpec(Section):
         """Labels of the optimizers in tables and figures, in order."""
         return tuple(self._by_label)
 
+    def axes(self, label: str) -> dict[str, Range | tuple[Value, ...]]:
+        """The axes of an optimizer in order: what its configurations differ in.
+
+        Args:
+            label: Label of the optimizer.
+
+        Returns:
+            The values, or the range to search, by the name of the axis: ``learning_rate``,
+            ``weight_decay``, or a dotted path such as ``optimizer.momentum``.
+        """
+        del label  # every optimizer has the same axes
+        return dict(self.search.axes)
+
     @property
     def trial_count(self) -> int:
         """Number of trials of the sweep."""
@@ -208,19 +223,18 @@ class SweepSpec(Section):
         largest = self.search.largest
         return tuple(self.trial(label, largest, self.seeds[0]) for label in self.labels)
 
-    def trial(self, label: str, configuration: Configuration, seed: int) -> TrialConfig:
+    def trial(self, label: str, configuration: Mapping[str, Value], seed: int) -> TrialConfig:
         """A trial of this sweep.
 
         Args:
             label: Label of its optimizer.
-            configuration: Learning rate and weight decay.
+            configuration: A value of each axis of the optimizer.
             seed: One of the seeds.
         """
-        learning_rate, weight_decay = configuration
         parts = {
             "optimizer": self._by_label[label],
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
+            "learning_rate": configuration["learning_rate"],
+            "weight_decay": configuration["weight_decay"],
             "seed": seed,
             "dataset": self.dataset,
             "ood": self.ood,
@@ -238,7 +252,7 @@ class SweepSpec(Section):
         Args:
             label: Label of the optimizer.
             number: Number of the configuration among those of the optimizer, from 0.
-            configuration: Learning rate and weight decay.
+            configuration: A value of each axis of the optimizer.
         """
         optimizers = len(self.optimizers)
         first = number * optimizers + self.labels.index(label)

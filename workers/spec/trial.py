@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
+from workers.spec.axes import read_axis
+from workers.spec.configuration import Configuration
 from workers.spec.fields import STORED, NonNegative, Positive, Section, Seed
 from workers.spec.optimizers import OptimizerSpec
 from workers.spec.sections import CurvatureSpec, DatasetSpec, ModelSpec, OodSpec, TrainingSpec
@@ -20,8 +23,10 @@ class TrialConfig(Section):
     """
 
     optimizer: OptimizerSpec
-    learning_rate: Positive
-    weight_decay: NonNegative
+    learning_rate: Positive | None
+    """None: the optimizer's own default."""
+    weight_decay: NonNegative | None
+    """None: the optimizer's own default."""
     seed: Seed
     dataset: DatasetSpec
     ood: OodSpec | None
@@ -52,6 +57,10 @@ class TrialConfig(Section):
         )
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def values_of(self, axes: Iterable[str]) -> Configuration:
+        """The trial's value of each axis, by the names of the axes."""
+        return Configuration((axis, read_axis(self, axis)) for axis in axes)
 
     @property
     def optimizer_label(self) -> str:
