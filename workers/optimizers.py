@@ -1,6 +1,7 @@
 """The optimizers that a specification can name, as factories.
 
-A factory takes the network, ``lr``, ``weight_decay`` and the specification's options, and returns a
+A factory takes the network, ``lr`` and ``weight_decay`` unless they are left to the default of the
+optimizer, and the specification's options, and returns a
 ``torch.optim.Optimizer`` whose ``step(closure)`` makes one step. Weight decay is coupled, ``lambda
 * w`` added to the gradient, for all of them: a grid over it means the same in each of its panels.
 """
@@ -34,13 +35,10 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> Optimizer:
         ValueError: It refuses an option.
     """
     factory = optimizers.load(config.optimizer.name)
+    rates = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    given = {name: value for name, value in rates.items() if value is not None}
     try:
-        optimizer: Optimizer = factory(
-            model,
-            lr=config.learning_rate,
-            weight_decay=config.weight_decay,
-            **config.optimizer.options(),
-        )
+        optimizer: Optimizer = factory(model, **given, **config.optimizer.options())
     except TypeError as error:
         raise ValueError(
             f"optimizer {config.optimizer.name} does not take {config.optimizer.options()}: {error}"
@@ -48,30 +46,26 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> Optimizer:
     return optimizer
 
 
-def build_sa_sam(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> SASAM:
+def build_sa_sam(model: nn.Module, **options: Any) -> SASAM:
     """SA-SAM; ``lr`` is eta_0."""
-    return SASAM(model.parameters(), lr=lr, weight_decay=weight_decay, model=model, **options)
+    return SASAM(model.parameters(), model=model, **options)
 
 
-def build_sam(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> SAM:
+def build_sam(model: nn.Module, **options: Any) -> SAM:
     """SAM on SGD."""
-    return SAM(model.parameters(), lr=lr, weight_decay=weight_decay, model=model, **options)
+    return SAM(model.parameters(), model=model, **options)
 
 
-def build_sa_sgd(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> SASGD:
+def build_sa_sgd(model: nn.Module, **options: Any) -> SASGD:
     """SGD with SA-SAM's step size; ``lr`` is eta_0."""
-    return SASGD(model.parameters(), lr=lr, weight_decay=weight_decay, model=model, **options)
+    return SASGD(model.parameters(), model=model, **options)
 
 
-def build_msgd(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> Optimizer:
+def build_msgd(model: nn.Module, **options: Any) -> Optimizer:
     """SGD with momentum."""
-    return torch.optim.SGD(
-        model.parameters(), lr=lr, weight_decay=weight_decay, fused=True, **options
-    )
+    return torch.optim.SGD(model.parameters(), fused=True, **options)
 
 
-def build_adam(model: nn.Module, *, lr: float, weight_decay: float, **options: Any) -> Optimizer:
+def build_adam(model: nn.Module, **options: Any) -> Optimizer:
     """Adam."""
-    return torch.optim.Adam(
-        model.parameters(), lr=lr, weight_decay=weight_decay, fused=True, **options
-    )
+    return torch.optim.Adam(model.parameters(), fused=True, **options)

@@ -3,6 +3,7 @@
 Nothing here imports torch or Ray: the service and the cluster read the same model.
 """
 
+from workers.spec.axes import Axis
 from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import duration_seconds
 from workers.spec.loading import (
@@ -13,13 +14,13 @@ from workers.spec.loading import (
     read_stored,
     validate_spec,
 )
+from workers.spec.ranges import Range
 from workers.spec.search import (
     AshaSpec,
     Direction,
     GridSearch,
     Objective,
     RandomSearch,
-    Range,
     TpeSearch,
 )
 from workers.spec.sections import (
@@ -31,11 +32,13 @@ from workers.spec.sections import (
     ResourcesSpec,
     TrainingSpec,
 )
+from workers.spec.spaces import Space
 from workers.spec.sweep import SweepSpec
 from workers.spec.trial import TrialConfig
 
 __all__ = [
     "AshaSpec",
+    "Axis",
     "Configuration",
     "CurvatureSpec",
     "DatasetSpec",
@@ -48,6 +51,7 @@ __all__ = [
     "RandomSearch",
     "Range",
     "ResourcesSpec",
+    "Space",
     "SpecError",
     "SpecProblem",
     "SweepSpec",

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from workers.catalog import optimizers
+from workers.spec.axes import OptimizerSearch
 from workers.spec.fields import (
     Flag,
     Keywords,
@@ -31,6 +32,8 @@ class _Optimizer(Section):
 
     label: Label | None = None
     """Name of this variant in tables and figures; the optimizer's name if absent."""
+    search: OptimizerSearch | None = Field(default=None, exclude_if=lambda search: search is None)
+    """Axes of this optimizer alone, such as ``{rho: [0.05, 0.1]}``."""
 
     @model_validator(mode="before")
     @classmethod

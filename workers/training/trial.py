@@ -70,8 +70,10 @@ class Trial:
                 logits: Tensor = network(images)
             return logits
 
+        optimizer = build_optimizer(config, self.model)
+        self._learning_rate: float = optimizer.param_groups[0]["lr"]
         self._stepper = Stepper(
-            build_optimizer(config, self.model),
+            optimizer,
             self.model,
             predict,
             label_smoothing=training.label_smoothing,
@@ -112,7 +114,7 @@ class Trial:
                 epochs=training.epochs,
                 warmup_epochs=training.warmup_epochs,
             )
-            self._stepper.step(images, labels, learning_rate=factor * config.learning_rate)
+            self._stepper.step(images, labels, learning_rate=factor * self._learning_rate)
         record: EpochRecord = {"epoch": self.epoch} | self._stepper.finish_epoch()
         seconds = time.perf_counter() - started
         record["images_per_second"] = steps * training.batch_size / seconds
