@@ -36,7 +36,8 @@ def make_scheduler(specification: SweepSpec, journal: Journal) -> AshaScheduler 
         for trial in specification.expand(s.label, s.number, s.configuration).values()
     ]
     labels = {trial.key: trial.optimizer_label for trial in (*specification.trials, *suggested)}
-    halving = SuccessiveHalving(specification.early_stopping, specification.training.epochs)
+    longest = max(trial.training.epochs for trial in specification.trials or specification.corners)
+    halving = SuccessiveHalving(specification.early_stopping, longest)
     return AshaScheduler(halving, journal, labels)
 
 
@@ -45,7 +46,7 @@ class SuccessiveHalving:
 
     Args:
         spec: Metric, first rung and reduction factor.
-        epochs: Length of a trial, in epochs.
+        epochs: Length of the longest trial, in epochs.
     """
 
     def __init__(self, spec: AshaSpec, epochs: int) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Annotated
+
+from pydantic import WrapValidator
+
 from workers.durable_storage import Stored, locate
 from workers.spec.fields import STORED, Section
 from workers.spec.sweep import SweepSpec
@@ -33,12 +38,17 @@ FORCE_HINT = "with force to continue anyway"
 """Words in the reason of a sweep that continues only if the user consents to a change."""
 
 
+def _validated_once(value: object, validate: Callable[[object], SweepSpec]) -> SweepSpec:
+    """Leave a specification as it is that was read from the database with its own bounds."""
+    return value if isinstance(value, SweepSpec) else validate(value)
+
+
 class DriverJob(Section):
     """Job of one driver: sweep, attempt, and locations."""
 
     sweep_id: str
     attempt: int
-    specification: SweepSpec
+    specification: Annotated[SweepSpec, WrapValidator(_validated_once)]
     mlflow_tracking_uri: str
     storage_path: str
     """Storage of checkpoints and logs for all nodes: a folder or ``s3://bucket/prefix``."""

@@ -16,7 +16,8 @@ from requests import HTTPError
 
 from workers.job import DriverJob
 from workers.mlflow_schema import RUNNING, Artifact, RunKind, Tag, identity_tags, run_filter
-from workers.spec import TrialConfig, Value
+from workers.spec import TrialConfig
+from workers.spec.configuration import axis_titles, value_text
 
 __all__ = ["SweepRuns", "is_refusal"]
 
@@ -28,7 +29,6 @@ _ARTIFACT_TIMEOUT_SECONDS = 600.0
 """How long delivery waits for an artifact store that fails while MLflow itself answers."""
 _MAX_NAME_CHARACTERS = 250
 """MLflow's limit for the name of a run."""
-_SHORT = {"learning_rate": "lr", "weight_decay": "wd"}
 _INVALID = frozenset({"BAD_REQUEST", "INVALID_PARAMETER_VALUE"})
 _REFUSED = _INVALID | {"INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
 
@@ -209,13 +209,6 @@ def _is_active(run: Run) -> bool:
 
 def _run_name(trial: TrialConfig, axes: Iterable[str]) -> str:
     """Name of a trial's run: its optimizer, its value of each axis, its seed."""
-    values = (f"{_SHORT.get(name, name)}={_text(v)}" for name, v in trial.values_of(axes).items())
-    return " ".join([trial.optimizer_label, *values, f"seed={trial.seed}"])[:_MAX_NAME_CHARACTERS]
-
-
-def _text(value: Value) -> str:
-    """A value in the name of a run."""
-    if isinstance(value, tuple):
-        return f"({','.join(map(_text, value))})"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return f"{value:g}" if is_number else str(value)
+    values = trial.values_of(axes)
+    named = (f"{title}={value_text(values[name])}" for name, title in axis_titles(axes).items())
+    return " ".join([trial.optimizer_label, *named, f"seed={trial.seed}"])[:_MAX_NAME_CHARACTERS]

@@ -43,6 +43,8 @@ __all__ = [
 
 EPOCH = "epoch"
 """The metric that counts a trial's recorded epochs."""
+_FORMER_AXES = ("learning_rate", "weight_decay")
+"""Axes of every trial of a release that wrote no tag for them."""
 RUNNING = "RUNNING"
 """MLflow's status of a run that has not ended."""
 
@@ -249,9 +251,7 @@ def decode_hyperparameters(run: Run) -> Configuration | None:
         return None
     if text is not None:
         return Configuration(json.loads(text))
-    return Configuration(
-        {name: _number(params[name]) for name in ("learning_rate", "weight_decay")}
-    )
+    return Configuration((name, _number(params[name])) for name in _FORMER_AXES)
 
 
 def fact_tag(name: str) -> str:

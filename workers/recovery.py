@@ -54,8 +54,7 @@ def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) ->
     label, configuration = run.data.tags[Tag.OPTIMIZER], decode_hyperparameters(run)
     if not isinstance(specification.search, TpeSearch) or configuration is None:
         return
-    optimizers = len(specification.optimizers)
-    number = _position(run) % (specification.search.trials * optimizers) // optimizers
+    _, number = specification.configuration_at(_position(run))
     if number == sum(known.label == label for known in journal.suggestions):
         journal.append(
             "suggestion",

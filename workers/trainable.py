@@ -53,6 +53,7 @@ class SweepTrial(tune.Trainable):
         self._device = torch.device("cuda" if required.get("GPU", 0) else "cpu")
         self._data: DeviceData | None = None
         self._data_key: object = None
+        self._train_size: int | None = None
         self._log = TrialLog()
         self._start(config)
 
@@ -94,13 +95,16 @@ class SweepTrial(tune.Trainable):
         )
 
     def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:
-        """The trial's images; those of the previous trial if they are the same."""
-        key = (trial.dataset, trial.ood, data_dir, cache_dir)
+        """The trial's images, as far as they are the same those of the previous trial."""
+        dataset, train_size = trial.dataset, trial.dataset.train_size
+        folders = {"data_dir": data_dir, "cache_dir": cache_dir}
+        key = (dataset.model_copy(update={"train_size": None}), trial.ood, data_dir, cache_dir)
         if self._data is None or self._data_key != key:
             self._data = None  # free memory before loading others
-            images = load_trial_data(
-                trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir
-            )
-            self._data = DeviceData(images, self._device, trial.dataset.placement)
+            images = load_trial_data(dataset, trial.ood, **folders)
+            self._data = DeviceData(images, self._device, dataset.placement)
             self._data_key = key
+        elif self._train_size != train_size:
+            self._data.use_training_images(load_trial_data(dataset, None, **folders))
+        self._train_size = train_size
         return self._data

@@ -7,7 +7,7 @@ whole data set fits into the memory of an accelerator. No other process handles 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,15 @@ class TrialData:
         """Bytes of all images."""
         corrupted = [] if self.ood is None else [images for _, images in self.ood]
         return sum(x.nbytes for x in (self.train.images, self.validation.images, *corrupted))
+
+    def with_training_images(self, other: TrialData) -> TrialData:
+        """These data with other training images.
+
+        Args:
+            other: Data with the images, loaded without a corrupted test set.
+        """
+        corrupted = "" if self.ood is None else self.ood.fingerprint
+        return replace(self, train=other.train, fingerprint=other.fingerprint + corrupted)
 
 
 def load_trial_data(
@@ -132,6 +141,7 @@ class DeviceData:
         self.host = data
         self.device = device
         resident = placement == "device" or (placement == "auto" and _fits(data, device))
+        self._is_resident = resident
         self.train = DeviceImages([data.train], device, resident=resident)
         self.validation = DeviceImages([data.validation], device, resident=resident)
         self.ood: list[DeviceImages] = []
@@ -143,6 +153,11 @@ class DeviceData:
                 DeviceImages(cells[start : start + together], device, resident=resident)
                 for start in range(0, len(cells), together)
             ]
+
+    def use_training_images(self, other: TrialData) -> None:
+        """Replace the training images alone, as `TrialData.with_training_images` does."""
+        self.host = self.host.with_training_images(other)
+        self.train = DeviceImages([other.train], self.device, resident=self._is_resident)
 
 
 class DeviceImages:

@@ -98,21 +98,27 @@ class TpeTrials:
     def left(self) -> int:
         """Number of remaining trials, including those without a suggestion yet."""
         specification = self._specification
-        configurations = self._search.trials * len(specification.labels) - len(self._keys)
-        return len(self._queue) + configurations * len(specification.seeds)
+        counts = map(specification.configuration_count, specification.labels)
+        return len(self._queue) + (sum(counts) - len(self._keys)) * len(specification.seeds)
 
     def take(self) -> TrialConfig:
         """Remove and return the next trial, of the optimizer with the fewest suggestions."""
         if not self._queue:
             made = Counter(suggestion.label for suggestion in self._keys)
-            label = min(self._specification.labels, key=made.__getitem__)
-            self._queue.extend(self._suggest(label))
+            specification = self._specification
+            unfinished = (
+                label
+                for label in specification.labels
+                if made[label] < specification.configuration_count(label)
+            )
+            self._queue.extend(self._suggest(min(unfinished, key=made.__getitem__)))
         return self._queue.popleft()
 
     def _suggest(self, label: str) -> list[TrialConfig]:
         """Suggest a configuration of an optimizer, record it, and return its trials."""
         past = [self._tried(s) for s in self._keys if s.label == label]
-        found = suggest_configuration(self._search, label, past)
+        space = self._specification.space(label)
+        found = suggest_configuration(self._search, space, label, past)
         self._journal.append(
             "suggestion", label=label, number=len(past), configuration=found.plain()
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -15,11 +16,12 @@ from service.problems import NotFoundProblem, UnavailableProblem, problems
 from service.settings import Settings
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.service import require_sweep
+from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 from workers.metrics import METRICS
 from workers.mlflow_schema import Artifact
-from workers.spec import read_stored
+from workers.spec import Value, read_stored
 
 __all__ = ["router"]
 
@@ -28,6 +30,14 @@ router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["trials"])
 _KNOWN = problems(NotFoundProblem)
 
 Status = Literal["pending", "running", "completed", "diverged", "pruned", "failed", "cancelled"]
+Conditions = Annotated[
+    list[Annotated[str, Query(max_length=500)]],
+    Query(
+        description="Only trials with this value of a hyperparameter, as `axis=value`; repeatable.",
+        examples=[["optimizer.momentum=0.9"]],
+        max_length=50,
+    ),
+]
 
 
 @router.get("/trials", responses=_KNOWN)
@@ -36,14 +46,20 @@ def list_trials(
     stored: Annotated[Database, Depends(database)],
     config: Annotated[Settings, Depends(settings)],
     status: Status | None = None,
+    at: Conditions = [],  # noqa: B006 - FastAPI copies it
     cursor: Annotated[int, Query(ge=-1, lt=2**31)] = -1,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> TrialPage:
     """Trials in the order of the specification."""
     with stored.snapshot() as session:
         sweep = require_sweep(session, sweep_id)
-        trials = TrialRepository(session)
-        rows = trials.of_sweep(sweep_id, outcome=status, after=cursor, limit=limit + 1)
+        rows = TrialRepository(session).of_sweep(
+            sweep_id,
+            outcome=status,
+            hyperparameters=_conditions(at, sweep),
+            after=cursor,
+            limit=limit + 1,
+        )
     shown = rows[:limit]
     return TrialPage(
         trials=[TrialView(**_fields(row, sweep, config)) for row in shown],
@@ -56,17 +72,27 @@ def list_trials(
     response_class=Response,
     responses=_KNOWN | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
 )
-def export_trials(sweep_id: str, stored: Annotated[Database, Depends(database)]) -> Response:
-    """All trials as CSV, one row per trial, one column per metric."""
+def export_trials(
+    sweep_id: str,
+    stored: Annotated[Database, Depends(database)],
+    at: Conditions = [],  # noqa: B006 - FastAPI copies it
+) -> Response:
+    """All trials as CSV, one row per trial, one column per hyperparameter and metric.
+
+    Lists are written as JSON.
+    """
     with stored.snapshot() as session:
-        require_sweep(session, sweep_id)
-        rows = TrialRepository(session).of_sweep(sweep_id)
+        sweep = require_sweep(session, sweep_id)
+        rows = TrialRepository(session).of_sweep(sweep_id, hyperparameters=_conditions(at, sweep))
+    axes = dict.fromkeys(name for row in rows for name in row.hyperparameters)
+    others = [name for name in axes if name not in _COLUMNS]
     metrics = sorted({name for row in rows for name in row.metrics})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, "status", *metrics])
+    writer.writerow([*_COLUMNS, *others, "status", *metrics])
     for row in rows:
         values = [getattr(row, column) for column in _COLUMNS]
+        values += [_csv_value(row.hyperparameters.get(name)) for name in others]
         writer.writerow([*values, row.status, *(row.metrics.get(name) for name in metrics)])
     name = f'attachment; filename="{sweep_id}-trials.csv"'
     return Response(text.getvalue(), media_type="text/csv", headers={"Content-Disposition": name})
@@ -107,6 +133,16 @@ def show_trial(
 _COLUMNS = ("key", "optimizer", "learning_rate", "weight_decay", "seed", "epoch")
 _VIEWED = (*_COLUMNS, "position", "hyperparameters", "status", "metrics", "error")
 _TIMES = ("started_at", "ended_at")
+
+
+def _conditions(texts: list[str], sweep: SweepRow) -> Mapping[str, Value]:
+    """Values of axes that are asked for."""
+    return parse_conditions(texts, read_stored(sweep.specification)) if texts else {}
+
+
+def _csv_value(value: object) -> object:
+    """A value in a cell: a list as JSON."""
+    return json.dumps(value) if isinstance(value, list | bool) else value
 
 
 def _fields(row: TrialRow, sweep: SweepRow, config: Settings) -> dict[str, object]:

@@ -2,7 +2,8 @@
 
     study        <name>-<sweep id>, or one per optimizer: <name>-<sweep id>-<optimizer>
     trial        an ended trial of the sweep; its key is the user attribute ``sasam.trial``
-    parameters   optimizer, learning_rate, weight_decay: choices for a grid, ranges for a search
+    parameters   optimizer, and each axis of the trial's optimizer: choices or ranges; a list such
+                 as betas is its JSON text
     values       the objectives of the search; validation accuracy if it has none
     state        COMPLETE; PRUNED; FAIL for failed, cancelled, and diverged, which has no value
 
@@ -13,6 +14,7 @@ A repeated export adds trials that have ended since; it skips those stored with 
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,14 +23,17 @@ from typing import TYPE_CHECKING, Any
 import optuna
 from optuna.distributions import (
     BaseDistribution,
+    CategoricalChoiceType,
     CategoricalDistribution,
     FloatDistribution,
+    IntDistribution,
 )
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState
 
 from workers.mlflow_schema import Tag
-from workers.spec import Direction, Range, SweepSpec, TpeSearch, read_stored
+from workers.spec import Axis, Direction, Range, SweepSpec, TpeSearch, read_stored
+from workers.spec.configuration import thaw_value
 
 if TYPE_CHECKING:
     from service.sweeps.schemas import SweepDetail
@@ -76,7 +81,6 @@ def export_study(
     name = f"{sweep.name}-{sweep.sweep_id}"
     if not by_optimizer:
         return [_write(storage, name, sweep, specification, ended)]
-    labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
     return [
         _write(
             storage,
@@ -85,7 +89,7 @@ def export_study(
             specification,
             [trial for trial in ended if trial.optimizer == label],
         )
-        for label in labels
+        for label in specification.labels
     ]
 
 
@@ -112,8 +116,9 @@ def _write(
         study.set_user_attr(attribute, sweep.specification[attribute])
     stored = study.get_trials(deepcopy=False)
     known = {(trial.user_attrs.get(Tag.TRIAL.value), trial.state) for trial in stored}
-    distributions = _distributions(specification)
-    made = [_frozen(trial, distributions, [metric for metric, _ in objectives]) for trial in trials]
+    distributions = {label: _distributions(specification, label) for label in specification.labels}
+    metrics = [metric for metric, _ in objectives]
+    made = [_frozen(trial, distributions[trial.optimizer], metrics) for trial in trials]
     new = [trial for trial in made if (trial.user_attrs[Tag.TRIAL.value], trial.state) not in known]
     study.add_trials(new)
     return ExportedStudy(name, len(new), len(stored) + len(new))
@@ -127,21 +132,48 @@ def _objectives(specification: SweepSpec) -> list[tuple[str, Direction]]:
     return [("val_accuracy", "maximize")]
 
 
-def _distributions(specification: SweepSpec) -> dict[str, BaseDistribution]:
-    """Return the distribution of each parameter."""
-    labels = [optimizer.label or optimizer.name for optimizer in specification.optimizers]
-    search = specification.search
-    return {
-        "optimizer": CategoricalDistribution(labels),
-        "learning_rate": _distribution(search.learning_rate),
-        "weight_decay": _distribution(search.weight_decay),
-    }
+def _parameter_name(specification: SweepSpec, label: str, axis: str) -> str:
+    """The parameter of an axis: its name, with the optimizer's label if the kinds of values differ.
+
+    Optuna allows one kind of distribution per parameter and study.
+    """
+    found = [specification.axes(other).get(axis) for other in specification.labels]
+    kinds = {_kind(values) for values in found if values is not None}
+    return axis if len(kinds) == 1 else f"{label}.{axis}"
 
 
-def _distribution(values: Range | Sequence[float]) -> BaseDistribution:
-    if isinstance(values, Range):
-        return FloatDistribution(values.low, values.high, log=values.scale == "log")
-    return CategoricalDistribution(tuple(values))
+def _kind(axis: Axis) -> object:
+    """What Optuna requires to be the same in all trials."""
+    return (axis.scale, axis.whole) if isinstance(axis, Range) else "choices"
+
+
+def _distributions(specification: SweepSpec, label: str) -> dict[str, BaseDistribution]:
+    """Return the distribution of each parameter of an optimizer's trials.
+
+    Choices are those of all optimizers that have the axis, as Optuna requires.
+    """
+    made: dict[str, BaseDistribution] = {"optimizer": CategoricalDistribution(specification.labels)}
+    for name, axis in specification.axes(label).items():
+        parameter = _parameter_name(specification, label, name)
+        if isinstance(axis, tuple) and parameter == name:
+            others = (specification.axes(other).get(name, ()) for other in specification.labels)
+            axis = tuple(dict.fromkeys(value for other in others for value in other))
+        made[parameter] = _distribution(axis)
+    return made
+
+
+def _distribution(axis: Axis) -> BaseDistribution:
+    if not isinstance(axis, Range):
+        return CategoricalDistribution([_parameter(value) for value in axis])
+    is_log = axis.scale == "log"
+    if axis.whole:
+        return IntDistribution(int(axis.low), int(axis.high), log=is_log)
+    return FloatDistribution(axis.low, axis.high, log=is_log)
+
+
+def _parameter(value: Any) -> CategoricalChoiceType:
+    """A value as a parameter of Optuna, which stores scalars."""
+    return json.dumps(thaw_value(value)) if isinstance(value, list | tuple) else value
 
 
 def _frozen(
@@ -166,7 +198,7 @@ def _frozen(
     made = optuna.trial.create_trial(
         state=state,
         values=values if state is TrialState.COMPLETE else None,
-        params={name: getattr(trial, name) for name in distributions},
+        params=dict(zip(distributions, _values(trial), strict=True)),
         distributions=distributions,
         user_attrs=attributes,
         intermediate_values=_last_value(trial, metrics),
@@ -176,6 +208,11 @@ def _frozen(
     made.datetime_complete = trial.ended_at or made.datetime_complete
     made.datetime_start = trial.started_at or made.datetime_complete
     return made
+
+
+def _values(trial: TrialView) -> list[CategoricalChoiceType]:
+    """The values of the parameters of a trial, in the order of their distributions."""
+    return [trial.optimizer, *map(_parameter, trial.hyperparameters.values())]
 
 
 def _last_value(trial: TrialView, metrics: Sequence[str]) -> dict[int, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from service.cli.wording import command_name, duration, progress_words
 from workers.moments import moment_text
+from workers.spec.configuration import axis_titles, value_text
 
 if TYPE_CHECKING:
     from service.client import CatalogView, PresetView
@@ -115,21 +116,33 @@ def dry_run_table(estimate: DryRunView) -> Table:
     return fields(
         [
             ("trials", f"{estimate.trials:,}"),
+            ("configurations", _configurations(estimate.configurations)),
             ("gradient evaluations", "unknown" if evaluations is None else f"{evaluations:,}"),
             ("device time", "unknown" if seconds is None else duration(seconds)),
         ]
     )
 
 
+def _configurations(counts: Mapping[str, int]) -> str:
+    """Number of configurations of each optimizer, or of all if they have as many."""
+    if len(set(counts.values())) == 1:
+        (count,) = set(counts.values())
+        return f"{count:,} of each optimizer"
+    return ", ".join(f"{label} {count:,}" for label, count in counts.items())
+
+
 def trials_table(trials: Iterable[TrialView]) -> Table:
     """Lay out trials, one row per trial; accuracies are in percent."""
-    made = table("trial", "optimizer", "lr", "wd", "seed", "status", "epoch", "val %", "OOD %")
-    for trial in trials:
+    listed = list(trials)
+    titles = axis_titles(dict.fromkeys(name for t in listed for name in t.hyperparameters))
+    heads = ("seed", "status", "epoch", "val %", "OOD %")
+    made = table("trial", "optimizer", *titles.values(), *heads)
+    for trial in listed:
+        values = trial.hyperparameters
         made.add_row(
             trial.key,
             trial.optimizer,
-            f"{trial.learning_rate:g}",
-            f"{trial.weight_decay:g}",
+            *(value_text(values[name]) if name in values else "" for name in titles),
             str(trial.seed),
             state_text(trial.status),
             str(trial.epoch),

@@ -22,7 +22,11 @@ __all__ = ["run", "trials"]
 _PROGRAM = "workers.training"
 
 
-@examples("sasam trials --status failed", "sasam trials latest --output csv > trials.csv")
+@examples(
+    "sasam trials --status failed",
+    "sasam trials --at optimizer.momentum=0.9 --at learning_rate=0.1",
+    "sasam trials latest --output csv > trials.csv",
+)
 def trials(
     sweep: SweepOrLatest = LATEST,
     status: Annotated[
@@ -30,6 +34,13 @@ def trials(
         typer.Option(
             help="Only trials with this status: completed, diverged, failed, running, ...",
             autocompletion=trial_statuses,
+        ),
+    ] = None,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only trials with this value of a hyperparameter, such as optimizer.momentum=0.9; "
+            "repeatable."
         ),
     ] = None,
     output: Output = OutputFormat.TABLE,
@@ -42,13 +53,14 @@ def trials(
     if status is not None:
         require_known("status", status, trial_statuses(""))
     with connect(url) as client:
-        found = list(find_sweep(client, sweep).trials(status=status))
+        found = list(find_sweep(client, sweep).trials(status=status, at=at or ()))
     if output is not OutputFormat.TABLE:
         write([trial.model_dump(mode="json") for trial in found], output)
     elif found:
         console(is_wide=True).print(trials_table(found))
     else:
-        console(stderr=True).print("no trials" if status is None else f"no {status} trials")
+        kind = "trials" if status is None else f"{status} trials"
+        console(stderr=True).print(f"no {kind}" + (f" at {', '.join(at)}" if at else ""))
 
 
 @examples("sasam trial run sweep.yaml --index 3", "sasam trial run sweep.yaml -i 0 --device cpu")

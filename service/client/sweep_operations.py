@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter
@@ -104,18 +105,28 @@ class SweepOperations(Generic[S]):
         return Operation("POST", self._path("/repair"), RepairView.model_validate_json)
 
     @paged_endpoint
-    def trials(self, *, status: str | None = None) -> PagedOperation[TrialView]:
+    def trials(
+        self, *, status: str | None = None, at: Mapping[str, Any] | Sequence[str] = ()
+    ) -> PagedOperation[TrialView]:
         """Trials in the order of the specification.
 
         Args:
             status: Only trials with this status: an outcome, ``running`` or ``pending``.
+            at: Only trials with these values of hyperparameters, such as
+                ``{"optimizer.momentum": 0.9}`` or ``["optimizer.momentum=0.9"]``.
         """
+        conditions = (
+            [f"{name}={json.dumps(value)}" for name, value in at.items()]
+            if isinstance(at, Mapping)
+            else list(at)
+        )
 
         def read(content: bytes) -> tuple[list[TrialView], str | None]:
             page = TrialPage.model_validate_json(content)
             return page.trials, page.next_cursor
 
-        return PagedOperation(self._path("/trials"), read, {"status": status, "limit": _PAGE})
+        params = {"status": status, "at": conditions or None, "limit": _PAGE}
+        return PagedOperation(self._path("/trials"), read, params)
 
     @endpoint
     def trial(self, key: str) -> Operation[TrialDetail]:
@@ -124,7 +135,7 @@ class SweepOperations(Generic[S]):
 
     @endpoint
     def trials_csv(self) -> Operation[str]:
-        """All trials as CSV, one row per trial and one column per metric."""
+        """All trials as CSV, one row per trial, one column per hyperparameter and metric."""
         return self._get("/trials.csv", bytes.decode)
 
     @endpoint

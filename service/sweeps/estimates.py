@@ -2,6 +2,8 @@
 
     device seconds = sum over trials of gradient evaluations x batch size x seconds per image
 
+The sum takes the training size, batch size and epochs of each configuration.
+
 Seconds per image are the median over past completed trials of the same model, data set and
 optimizer, or of all optimizers if there is no trial of that one. They include the measurements at
 the end of a trial.
@@ -10,53 +12,113 @@ the end of a trial.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from service.storage import TrialRow
 from service.sweeps.repository import SweepRepository
 from workers.catalog import datasets
-from workers.spec import SweepSpec
+from workers.spec import Configuration, SweepSpec
+from workers.spec.axes import read_axis
 
-__all__ = ["device_seconds", "gradient_evaluations"]
+__all__ = ["Cost", "costs", "device_seconds"]
+
+_BATCH_SIZE = "training.batch_size"
+_COSTLY = ("dataset.train_size", _BATCH_SIZE, "training.epochs")
+"""Settings that the number of steps depends on."""
 
 
-def gradient_evaluations(specification: SweepSpec) -> list[int] | None:
-    """Gradient evaluations of all trials of each optimizer.
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Cost of all trials of an optimizer.
 
-    None if the size of the data set is unknown.
+    Args:
+        configurations: Number of its configurations.
+        gradient_evaluations: Gradient evaluations of all its trials; None if the size of the data
+            set is unknown.
+        images: Images of the mini-batches of these evaluations; None likewise.
     """
+
+    configurations: int
+    gradient_evaluations: int | None
+    images: int | None
+
+
+def costs(specification: SweepSpec) -> dict[str, Cost]:
+    """The cost of each optimizer, by its label.
+
+    A TPE search counts as a random search over its axes: its configurations are not known.
+    """
+    return {label: _cost(specification, label) for label in specification.labels}
+
+
+def _cost(specification: SweepSpec, label: str) -> Cost:
+    """The cost of an optimizer."""
+    configurations = specification.expected_configurations(label)
+    optimizer = specification.optimizers[specification.labels.index(label)]
+    per_step = optimizer.gradient_evaluations_per_step or 1.0
+    evaluations = images = 0
+    for settings, count in _distinct(specification, label, configurations).items():
+        train_size, batch_size, epochs = settings
+        known = _training_images(specification, train_size)
+        if known is None:
+            return Cost(len(configurations), None, None)
+        steps = known // batch_size * epochs  # an incomplete last batch is dropped
+        made = round(steps * count * len(specification.seeds) * per_step)
+        evaluations += made
+        images += made * batch_size
+    return Cost(len(configurations), evaluations, images)
+
+
+def _distinct(
+    specification: SweepSpec, label: str, configurations: Sequence[Configuration]
+) -> Counter[tuple[int | None, int, int]]:
+    """How many configurations have each training size, batch size and number of epochs."""
+    fixed = specification.space(label).fixed
+    base = {axis: read_axis(specification, axis) for axis in _COSTLY} | fixed
+    found: Counter[Any] = Counter()
+    for configuration in configurations:
+        values = {**base, **configuration}
+        found[tuple(values[axis] for axis in _COSTLY)] += 1
+    return found
+
+
+def _training_images(specification: SweepSpec, train_size: int | None) -> int | None:
+    """Number of training images; None if the size of the data set is unknown."""
     dataset = specification.dataset
-    images: int | None = dataset.train_size or datasets.entry(dataset.name).facts.get(
-        "train_images"
-    )
-    if images is None:
-        return None
-    if dataset.validation == "split" and dataset.train_size is None:
-        images = math.floor(images * (1 - dataset.validation_fraction))
-    training = specification.training
-    steps = images // training.batch_size * training.epochs  # an incomplete last batch is dropped
-    cells = specification.search.configuration_count * len(specification.seeds)
-    return [
-        round((optimizer.gradient_evaluations_per_step or 1.0) * cells * steps)
-        for optimizer in specification.optimizers
-    ]
+    if train_size is not None:
+        return train_size
+    images: int | None = datasets.entry(dataset.name).facts.get("train_images")
+    if images is None or dataset.validation == "test":
+        return images
+    return math.floor(images * (1 - dataset.validation_fraction))
 
 
-def device_seconds(session: Session, specification: SweepSpec) -> float | None:
-    """Seconds that all trials take one after the other; None without comparable trials."""
-    evaluations = gradient_evaluations(specification)
+def device_seconds(
+    session: Session, specification: SweepSpec, costs: Mapping[str, Cost]
+) -> float | None:
+    """Seconds that all trials take one after the other; None without comparable trials.
+
+    Args:
+        session: An open transaction.
+        specification: The sweep.
+        costs: Result of `costs`.
+    """
     rates = _seconds_per_image(session, specification)
-    if evaluations is None or not rates:
+    if not rates:
         return None
     overall = median(rate for group in rates.values() for rate in group)
-    batch_size = specification.training.batch_size
     seconds = 0.0
-    for optimizer, count in zip(specification.optimizers, evaluations, strict=True):
+    for optimizer, cost in zip(specification.optimizers, costs.values(), strict=True):
+        if cost.images is None:
+            return None
         known = rates.get(optimizer.name)
-        seconds += count * batch_size * (median(known) if known else overall)
+        seconds += cost.images * (median(known) if known else overall)
     return seconds
 
 
@@ -71,7 +133,8 @@ def _seconds_per_image(session: Session, specification: SweepSpec) -> dict[str, 
     }
     rates: dict[str, list[float]] = defaultdict(list)
     for trial in sweeps.completed_trials(list(batch_sizes)):
-        images = trial.metrics.get("gradient_evaluations", 0) * batch_sizes[trial.sweep_id]
+        batch_size = trial.hyperparameters.get(_BATCH_SIZE, batch_sizes[trial.sweep_id])
+        images = trial.metrics.get("gradient_evaluations", 0) * batch_size
         if images and (seconds := _duration_seconds(trial)) is not None:
             rates[trial.optimizer_name].append(seconds / images)
     return rates

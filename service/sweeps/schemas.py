@@ -106,6 +106,8 @@ class DryRunView(_View):
     """Estimated cost of a sweep."""
 
     trials: int
+    configurations: dict[str, int] = {}
+    """Number of configurations of each optimizer, by its label; each runs with every seed."""
     gradient_evaluations: int | None
     """Gradient evaluations of all trials; absent if the size of the training set is unknown."""
     device_seconds: float | None

@@ -20,7 +20,7 @@ from service.states import COMMANDS, Command, SweepState, allowed_commands
 from service.storage import Database, SweepRow
 from service.sweeps.code_changes import require_same_code
 from service.sweeps.cursors import parse_cursor, write_cursor
-from service.sweeps.estimates import device_seconds, gradient_evaluations
+from service.sweeps.estimates import costs, device_seconds
 from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
@@ -125,12 +125,15 @@ class SweepService:
             SpecError: It has more trials, or a higher priority, than allowed.
         """
         self._check(specification, submitter)
-        evaluations = gradient_evaluations(specification)
+        by_label = costs(specification)
         with self._database.snapshot() as session:
-            seconds = device_seconds(session, specification)
+            seconds = device_seconds(session, specification, by_label)
+        evaluations = [cost.gradient_evaluations for cost in by_label.values()]
+        known = [count for count in evaluations if count is not None]
         return DryRunView(
             trials=specification.trial_count,
-            gradient_evaluations=None if evaluations is None else sum(evaluations),
+            configurations={label: cost.configurations for label, cost in by_label.items()},
+            gradient_evaluations=sum(known) if len(known) == len(evaluations) else None,
             device_seconds=seconds,
             specification=specification.model_dump(mode="json"),
         )

@@ -5,16 +5,28 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, Text, bindparam, cast, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import Session
 
 from service.storage.tables import SweepRow, TrialRow
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialIdentity
-from workers.spec import SweepSpec
+from workers.spec import SweepSpec, Value
+from workers.spec.configuration import thaw_value
 
 __all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialRepository"]
 
@@ -64,6 +76,7 @@ class TrialRepository:
         sweep_id: str,
         *,
         outcome: str | None = None,
+        hyperparameters: Mapping[str, Value] | None = None,
         after: int = -1,
         limit: int | None = None,
     ) -> Sequence[TrialRow]:
@@ -72,11 +85,12 @@ class TrialRepository:
         Args:
             sweep_id: Their sweep.
             outcome: Only those with this outcome; ``running`` and ``pending`` are those without.
+            hyperparameters: Only those with these values of axes.
             after: Only those after this position.
             limit: Largest number of trials; None for all.
         """
-        query = TrialFilter(outcome).apply(select(TrialRow), sweep_id)
-        query = query.where(TrialRow.position > after)
+        selection = TrialFilter(outcome, hyperparameters=hyperparameters or {})
+        query = selection.apply(select(TrialRow), sweep_id).where(TrialRow.position > after)
         return self._session.scalars(query.order_by(TrialRow.position).limit(limit)).all()
 
     def find(
@@ -232,14 +246,12 @@ class TrialFilter:
     Attributes:
         status: An outcome; ``running`` and ``pending`` are trials without one.
         optimizer: A label.
-        learning_rate: The exact learning rate.
-        weight_decay: The exact weight decay.
+        hyperparameters: The exact value of axes, by their names.
     """
 
     status: str | None = None
     optimizer: str | None = None
-    learning_rate: float | None = None
-    weight_decay: float | None = None
+    hyperparameters: Mapping[str, Value] = field(default_factory=dict)
 
     def apply(self, query: Select[Any], sweep_id: str) -> Select[Any]:
         """The query with its conditions."""
@@ -250,11 +262,23 @@ class TrialFilter:
             query = query.where(TrialRow.outcome.is_(None), has_run)
         elif self.status is not None:
             query = query.where(TrialRow.outcome == self.status)
-        for column in ("optimizer", "learning_rate", "weight_decay"):
-            value = getattr(self, column)
-            if value is not None:
-                query = query.where(getattr(TrialRow, column) == value)
-        return query
+        if self.optimizer is not None:
+            query = query.where(TrialRow.optimizer == self.optimizer)
+        return query.where(*(_has(axis, value) for axis, value in self.hyperparameters.items()))
+
+
+def _has(axis: str, value: Value) -> ColumnElement[bool]:
+    """Whether a trial has a value on an axis.
+
+    Compares the stored text, in which keys and values are written as `json.dumps` writes them: a
+    cast of values that are no numbers would fail on PostgreSQL.
+    """
+    forms = {json.dumps(thaw_value(value))}
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        forms |= {json.dumps(float(value)), json.dumps(int(value) if value % 1 == 0 else value)}
+    text = _HYPERPARAMETERS
+    entries = [f"{json.dumps(axis)}: {form}{end}" for form in forms for end in (", ", "}")]
+    return or_(*(func.replace(text, entry, "") != text for entry in entries))
 
 
 @dataclass(frozen=True, slots=True)

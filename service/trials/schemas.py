@@ -19,7 +19,7 @@ class TrialView(BaseModel):
     """Identity: the hash of its configuration."""
     position: int
     optimizer: str
-    hyperparameters: dict[str, JsonValue]
+    hyperparameters: dict[str, JsonValue] = {}
     """Its value of each axis of its optimizer, such as `optimizer.momentum`."""
     learning_rate: float | None
     """Absent for the optimizer's own default."""

@@ -28,6 +28,8 @@ from service.ui.links import query_string
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.spec import read_stored
+from workers.spec.configuration import axis_titles as titles_of
+from workers.spec.configuration import value_text
 
 __all__ = ["history", "results", "results_to_load", "running", "status"]
 
@@ -60,12 +62,16 @@ def running(
     """Context of the section "running"; with sparklines if ``mlflow`` is given."""
     with database.snapshot() as session:
         trials = TrialRepository(session).running(sweep.sweep_id, _MAX_RUNNING)
-    epochs = sweep.specification["training"]["epochs"]
+    whole = sweep.specification["training"]["epochs"]
+    epochs = {trial.key: trial.hyperparameters.get("training.epochs", whole) for trial in trials}
+    longest = max(epochs.values(), default=whole)
     return {
         "sweep": sweep,
         "running": trials,
+        "titles": titles_of(dict.fromkeys(name for t in trials for name in t.hyperparameters)),
+        "value_text": value_text,
         "epochs": epochs,
-        "sparklines": load_sparklines(mlflow, trials, epochs) if mlflow else {},
+        "sparklines": load_sparklines(mlflow, trials, longest) if mlflow else {},
         "has_sparklines": mlflow is not None,
     }
 

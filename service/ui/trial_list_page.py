@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 from typing import Annotated, Literal, get_args
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
 from service.api.trials import Status
+from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialFilter, TrialRepository
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import optimizer_title
-from service.ui.links import query_string
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
-from workers.spec import Range, read_stored
+from workers.spec import Range, SweepSpec, Value, read_stored
+from workers.spec.configuration import axis_titles, thaw_value, value_text
 
-__all__ = ["router"]
+__all__ = ["router", "trials_query"]
 
 router = APIRouter(route_class=PageRoute)
 
@@ -30,6 +32,7 @@ def show_trials(
     sweeps: SweepsDep,
     caller: Caller,
     status: Status | Literal[""] = "",
+    at: Annotated[list[Annotated[str, Query(max_length=500)]], Query(max_length=50)] = [],  # noqa: B006 - FastAPI copies it
     optimizer: Annotated[str, Query(max_length=64)] = "",
     learning_rate: Annotated[str, Query(max_length=32)] = "",
     weight_decay: Annotated[str, Query(max_length=32)] = "",
@@ -45,6 +48,7 @@ def show_trials(
         caller: Author of the request.
         status: Outcome, "running" or "pending".
         optimizer: Label of an optimizer.
+        at: Values of hyperparameters, each as ``axis=value``; an empty one matches every trial.
         learning_rate: A number; other text matches every trial.
         weight_decay: A number; other text matches every trial.
         order: "best" sorts by validation accuracy, else the order is that of the specification.
@@ -52,9 +56,11 @@ def show_trials(
     """
     sweep = sweeps.get(sweep_id)
     specification = read_stored(sweep.specification)
-    selected = TrialFilter(
-        status or None, optimizer or None, _number(learning_rate), _number(weight_decay)
-    )
+    axes = _choices(specification)
+    rates = {"learning_rate": _number(learning_rate), "weight_decay": _number(weight_decay)}
+    known = {name: value for name, value in rates.items() if value is not None and name in axes}
+    values = parse_conditions(filter(None, at), specification, known)
+    selected = TrialFilter(status or None, optimizer or None, values)
     with database.snapshot() as session:
         trials, total = TrialRepository(session).find(
             sweep_id,
@@ -70,19 +76,40 @@ def show_trials(
         trials=trials,
         selected=selected,
         is_filtered=selected != TrialFilter(),
+        axes=axes,
+        titles=axis_titles(axes),
+        value_text=value_text,
+        conditions={name: _condition(name, value) for name, value in values.items()},
         statuses={status: status for status in get_args(Status)},
         optimizers={label: optimizer_title(label) for label in specification.labels},
-        learning_rates=_grid_values(specification.search.learning_rate),
-        weight_decays=_grid_values(specification.search.weight_decay),
         paging=Paging(page, _PAGE_SIZE, total),
         order=order,
-        query=query_string(**asdict(selected), order=order),
+        query=trials_query(selected, order),
     )
 
 
-def _grid_values(values: Range | tuple[float, ...]) -> dict[float, str]:
-    """The text of each value of a grid; empty for a search that samples a range."""
-    return {} if isinstance(values, Range) else {value: f"{value:.4g}" for value in values}
+def _choices(specification: SweepSpec) -> dict[str, dict[str, str]]:
+    """Text of each value of each axis by its condition; none for a range."""
+    found: dict[str, dict[str, str]] = {}
+    for label in specification.labels:
+        for name, axis in specification.axes(label).items():
+            choices = found.setdefault(name, {})
+            if not isinstance(axis, Range):
+                choices |= {_condition(name, value): value_text(value) for value in axis}
+    return found
+
+
+def _condition(name: str, value: Value) -> str:
+    """A condition as `parse_conditions` reads it."""
+    return f"{name}={json.dumps(thaw_value(value))}"
+
+
+def trials_query(selected: TrialFilter, order: str = "") -> str:
+    """The query string that selects trials in the list."""
+    conditions = [_condition(name, value) for name, value in selected.hyperparameters.items()]
+    given = {"status": selected.status, "optimizer": selected.optimizer, "order": order}
+    plain = [(name, value) for name, value in given.items() if value]
+    return urlencode([*plain, *(("at", condition) for condition in conditions)])
 
 
 def _number(text: str) -> float | None:

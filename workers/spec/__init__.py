@@ -3,18 +3,19 @@
 Nothing here imports torch or Ray: the service and the cluster read the same model.
 """
 
+from workers.spec.axes import Axis
 from workers.spec.configuration import Configuration, Value
 from workers.spec.errors import SpecError, SpecProblem
 from workers.spec.fields import duration_seconds
 from workers.spec.loading import load_spec, read_stored, validate_spec
 from workers.spec.parsing import parse_spec
+from workers.spec.ranges import Range
 from workers.spec.search import (
     AshaSpec,
     Direction,
     GridSearch,
     Objective,
     RandomSearch,
-    Range,
     TpeSearch,
 )
 from workers.spec.sections import (
@@ -26,11 +27,13 @@ from workers.spec.sections import (
     ResourcesSpec,
     TrainingSpec,
 )
+from workers.spec.spaces import Space
 from workers.spec.sweep import SweepSpec
 from workers.spec.trial import TrialConfig
 
 __all__ = [
     "AshaSpec",
+    "Axis",
     "Configuration",
     "CurvatureSpec",
     "DatasetSpec",
@@ -43,6 +46,7 @@ __all__ = [
     "RandomSearch",
     "Range",
     "ResourcesSpec",
+    "Space",
     "SpecError",
     "SpecProblem",
     "SweepSpec",

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Union
 
-__all__ = ["Configuration", "Value", "freeze_value", "thaw_value"]
+__all__ = [
+    "Configuration",
+    "Value",
+    "axis_titles",
+    "freeze_value",
+    "thaw_value",
+    "value_text",
+]
 
 Value = Union[None, bool, int, float, str, tuple["Value", ...]]  # noqa: UP007 - it is recursive
 """Value of a hyperparameter: a scalar of JSON, or a list such as Adam's betas."""
+
+
+_SHORT = {"learning_rate": "lr", "weight_decay": "wd"}
 
 
 class Configuration(Mapping[str, Value]):
@@ -60,3 +72,20 @@ def freeze_value(value: Any) -> Value:
 def thaw_value(value: Value) -> Any:
     """A value as plain JSON, with lists in place of tuples."""
     return [thaw_value(item) for item in value] if isinstance(value, tuple) else value
+
+
+def value_text(value: Any) -> str:
+    """A value as short text: 0.001, cosine, [0.9, 0.999], true."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(value_text, value))}]"
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def axis_titles(axes: Iterable[str]) -> dict[str, str]:
+    """Short titles of axes by their names: lr, wd, momentum; the path where two are the same."""
+    names = list(axes)
+    titles = {name: _SHORT.get(name, name.rpartition(".")[2]) for name in names}
+    counts = Counter(titles.values())
+    return {name: title if counts[title] == 1 else name for name, title in titles.items()}

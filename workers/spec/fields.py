@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
@@ -36,6 +36,7 @@ __all__ = [
     "Name",
     "NonNegative",
     "PartError",
+    "PartsError",
     "Positive",
     "Probability",
     "Section",
@@ -44,6 +45,7 @@ __all__ = [
     "duration_seconds",
     "is_stored",
     "require_plain",
+    "without_duplicates",
 ]
 
 T = TypeVar("T", bound=Hashable)
@@ -89,6 +91,14 @@ class PartError(ValueError):
         self.location = location
         self.value = value
         super().__init__(message)
+
+
+class PartsError(ValueError):
+    """Errors in several parts of the validated value."""
+
+    def __init__(self, errors: Sequence[PartError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("; ".join(map(str, errors)))
 
 
 STORED: Mapping[str, bool] = MappingProxyType({"is_stored": True})
@@ -143,7 +153,7 @@ def _not_tiny(value: float) -> float:
     return value
 
 
-def _without_duplicates(values: tuple[T, ...]) -> tuple[T, ...]:
+def without_duplicates(values: tuple[T, ...]) -> tuple[T, ...]:
     """Refuse repeated entries: they would be equal trials."""
     repeated = [str(value) for value, count in Counter(values).items() if count > 1]
     if repeated:
@@ -219,7 +229,7 @@ Duration = Annotated[str, StringConstraints(pattern=_DURATION), AfterValidator(_
 Unique = Annotated[
     tuple[T, ...],
     Field(min_length=1, max_length=_MAX_ENTRIES),
-    AfterValidator(_without_duplicates),
+    AfterValidator(without_duplicates),
 ]
 Keywords = Annotated[dict[str, JsonValue], AfterValidator(_plain_keywords), _KEPT_MAPPING]
 """Keyword arguments as plain JSON."""

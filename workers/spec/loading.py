@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any, get_args
@@ -10,13 +9,16 @@ from typing import Any, get_args
 from pydantic import Tag, ValidationError
 
 from workers.characters import escape_controls
+from workers.spec.axes import AxisFields, nearest
 from workers.spec.errors import SpecError, SpecProblem, cut, shorten
-from workers.spec.fields import PATTERNS, STORED, Section
+from workers.spec.fields import STORED, PartError, PartsError, Section
+from workers.spec.messages import message_of
 from workers.spec.parsing import parse_spec
 from workers.spec.plain import find_flaws
+from workers.spec.ranges import Range
 from workers.spec.sweep import SweepSpec
 
-__all__ = ["load_spec", "read_stored", "validate_spec"]
+__all__ = ["load_spec", "path_text", "read_stored", "validate_spec"]
 
 _MAX_JSON_CHARACTERS = 100_000
 """Characters of a specification with its defaults, quoted as JSON text: it reaches the driver in an
@@ -44,14 +46,14 @@ def validate_spec(data: Any) -> SweepSpec:
         message = "must be a mapping of sections such as dataset, model and optimizers"
         raise SpecError([SpecProblem("", message, shorten(data))])
     flaws = list(find_flaws(data))
-    problems = [SpecProblem(_place(f.location), f.message, shorten(f.value)) for f in flaws]
+    problems = [SpecProblem(path_text(f.location), f.message, shorten(f.value)) for f in flaws]
     if any(not flaw.location for flaw in flaws):
         raise SpecError(_counted(problems))
     try:
         specification = SweepSpec.model_validate(data)
     except ValidationError as error:
         known = tuple(f"{problem.path}{end}" for problem in problems for end in ("$", ".", "["))
-        details = [_problem(dict(detail), data) for detail in error.errors(include_url=False)]
+        details = _problems(error, data)
         problems += [p for p in _joined(details) if not f"{p.path}$".startswith(known)]
     if problems:
         raise SpecError(_counted(problems))
@@ -70,7 +72,7 @@ def read_stored(data: dict[str, Any]) -> SweepSpec:
     try:
         return SweepSpec.model_validate(data, context=STORED)
     except ValidationError as error:
-        details = [_problem(dict(detail), data) for detail in error.errors(include_url=False)]
+        details = _problems(error, data)
         raise SpecError(_counted(_joined(details))) from error
 
 
@@ -97,7 +99,7 @@ def _counted(problems: list[SpecProblem]) -> list[SpecProblem]:
     return [*problems[:_MAX_PROBLEMS], SpecProblem("", more, f"{len(problems):,} in all")]
 
 
-def _place(location: Sequence[int | str]) -> str:
+def path_text(location: Sequence[int | str]) -> str:
     """A location as a path."""
     path = ""
     for part in location:
@@ -105,75 +107,44 @@ def _place(location: Sequence[int | str]) -> str:
     return cut(path)
 
 
-def _problem(detail: dict[str, Any], data: Any) -> SpecProblem:
-    """A pydantic error as a path, a message and a value."""
-    cause = detail.get("ctx", {}).get("error")
+def _problems(error: ValidationError, data: Any) -> list[SpecProblem]:
+    """The errors of pydantic as paths, messages and values."""
+    problems = []
+    for detail in map(dict, error.errors(include_url=False)):
+        cause = detail.get("ctx", {}).get("error")
+        causes = cause.errors if isinstance(cause, PartsError) else [cause]
+        problems += [_problem(detail, data, cause) for cause in causes]
+    return problems
+
+
+def _problem(detail: dict[str, Any], data: Any, cause: Exception | None) -> SpecProblem:
+    """An error at the location of a detail, or in a part that its cause names."""
     is_missing = detail["type"] == "missing"
     path = _path(detail["loc"], data, is_missing=is_missing)
     for part in getattr(cause, "location", ()):
         path = _join(path, part)
     value = getattr(cause, "value", detail["input"])
     got = "nothing" if is_missing else shorten(value)
-    message = escape_controls(_message(detail))
+    message = escape_controls(str(cause) if isinstance(cause, PartError) else _message(detail))
     return SpecProblem(cut(path), cut(message, _MAX_MESSAGE_CHARACTERS), got)
-
-
-_MESSAGES = {
-    "bool_type": "must be true or false",
-    "dict_type": "must be a mapping",
-    "finite_number": "must be a finite number",
-    "float_type": "must be a number",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "int_from_float": "must be a whole number",
-    "int_type": "must be a whole number",
-    "invalid_key": "must have text as keys",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "literal_error": "must be {expected}",
-    "missing": "is missing",
-    "model_type": "must be a mapping",
-    "recursion_loop": "is nested too deeply",
-    "recursion_depth_exceeded": "is nested too deeply",
-    "string_too_long": "must have at most {max_length} characters",
-    "string_too_short": "must not be empty",
-    "string_type": "must be text",
-    "string_unicode": "must be valid Unicode",
-    "too_long": "must have at most {max_length} entries",
-    "too_short": "must have at least {min_length} entry",
-    "tuple_type": "must be a list",
-}
-"""Messages by pydantic's type of error."""
 
 
 def _message(detail: dict[str, Any]) -> str:
     """What is wrong and what is allowed."""
     kind, location = detail["type"], detail["loc"]
-    context = {
-        name: f"{value:g}" if isinstance(value, float) else value
-        for name, value in detail.get("ctx", {}).items()
-    }
-    if kind == "value_error":
-        return str(context["error"])
     if kind == "extra_forbidden":
         return _unknown_key(location)
-    if kind == "string_pattern_mismatch":
-        return PATTERNS[str(context["pattern"])]
-    if location[-1:] == ("[key]",):
-        kind = "invalid_key"
-    message = _MESSAGES.get(kind, str(detail["msg"])).format(**context)
+    message = message_of(detail)
     if kind == "model_type" and "name" in _section((*location, "")).model_fields:
         return f"{message} or a name"
-    if kind in {"float_type", "int_type"} and isinstance(detail["input"], str):
-        return f"{message}, not text"
     return message
 
 
 def _unknown_key(location: tuple[int | str, ...]) -> str:
     """Message with the known keys of a section, and the nearest one."""
     known = list(_section(location).model_fields)
-    near = difflib.get_close_matches(str(location[-1]), known, n=1)
-    guess = f"; did you mean {near[0]}?" if near else ""
+    near = nearest(str(location[-1]), known)
+    guess = f"; did you mean {near}?" if near else ""
     return f"unknown key{guess} (known: {', '.join(known)})"
 
 
@@ -188,6 +159,8 @@ def _section(location: tuple[int | str, ...]) -> type[Section]:
                 (section,) = choices.values()
         elif part in choices:
             section = choices[str(part)]
+        elif issubclass(section, AxisFields):
+            choices = {"range": Range}
     return section
 
 

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from workers.catalog import WeightDecayKind, optimizers
+from workers.spec.axes import OptimizerSearch
 from workers.spec.fields import (
     Count,
     Flag,
@@ -78,6 +79,8 @@ class _Optimizer(Section):
     name: str
     label: Label | None = None
     """Name of this variant in tables and figures; the optimizer's name if absent."""
+    search: OptimizerSearch | None = Field(default=None, exclude_if=lambda search: search is None)
+    """Axes of this optimizer alone, such as ``{rho: [0.05, 0.1]}``."""
     is_built_in: ClassVar[bool] = True
     """Whether the tests of sasam hold what a conformance check finds before a sweep."""
 

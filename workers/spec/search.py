@@ -1,24 +1,24 @@
 """Search and early stopping sections: how a sweep chooses configurations and stops trials.
 
     search: {type: grid, learning_rate: [1e-3, 1e-2], weight_decay: [0, 1e-4]}
+    search: {type: grid, learning_rate: [0.1, 1], optimizer.momentum: [0, 0.9], weight_decay: 0}
     search: {type: random, trials: 30, learning_rate: {low: 1e-4, high: 1}, weight_decay: [0, 1e-4]}
     search:
       type: tpe
       trials: 30
       learning_rate: {low: 1e-4, high: 1}
       weight_decay: {low: 1e-8, high: 1e-2}
+      training.batch_size: {low: 32, high: 512}
       objectives: [val_accuracy, hessian_trace.validation]
     early_stopping: {type: asha, grace_epochs: 5, reduction_factor: 3}
 
-Every optimizer has the same budget: ``trials`` configurations, each with every seed.
+Every key of ``search`` that is not a field of its section is an axis, see `workers.spec.axes`. A
+search gives every optimizer the same budget: ``trials`` configurations, each with every seed.
 """
 
 from __future__ import annotations
 
-import math
-import random
-from itertools import product
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,22 +26,23 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
-    ValidationInfo,
     model_validator,
 )
 
 from workers.metrics import METRICS
-from workers.spec.configuration import Configuration, Value
+from workers.spec.axes import NO_RANGE, AxisFields, name_flaw, plain_axis
 from workers.spec.fields import (
     Count,
     NonNegative,
     PartError,
+    PartsError,
     Positive,
     Section,
     Seed,
     Unique,
-    is_stored,
 )
+from workers.spec.optimizers import VARIANTS
+from workers.spec.ranges import Range
 
 __all__ = [
     "AshaSpec",
@@ -58,63 +59,47 @@ Direction = Literal["maximize", "minimize"]
 
 _DIRECTIONS: dict[str | None, Direction] = {"higher": "maximize", "lower": "minimize"}
 _MAX_CONFIGURATIONS = 100_000
-_DIGITS = 8
-"""Significant digits of a drawn number; the logarithms of all machines agree on more."""
-_MIN_RATIO = 1.01
-"""Smallest high / low: such a range still has 1e5 numbers of so many digits."""
 
 
-class GridSearch(Section):
-    """Every learning rate with every weight decay; the defaults are the paper's grid."""
+_Rates = Unique[Positive] | Positive | None
+_Decays = Unique[NonNegative] | NonNegative | None
+
+
+def _known_names(search: AxisFields) -> None:
+    """Refuse keys that are neither fields of a search nor names of axes.
+
+    Raises:
+        PartsError: There are such keys.
+    """
+    fields = type(search).model_fields
+    options = [option for variant in VARIANTS.values() for option in variant.model_fields]
+    flaws = [
+        PartError((name,), message, plain_axis(value))
+        for name, value in search.written.items()
+        if (message := name_flaw(name, fields, options)) and name not in fields
+    ]
+    if flaws:
+        raise PartsError(flaws)
+
+
+class GridSearch(AxisFields):
+    """Every combination of the values of the axes; the defaults are the paper's grid."""
 
     type: Literal["grid"] = "grid"
-    learning_rate: Unique[Positive] = (1e-4, 1e-3, 1e-2, 1e-1)
-    """eta_0 for the smoothness-adaptive methods."""
-    weight_decay: Unique[NonNegative] = (0.0, 1e-8, 1e-6, 1e-4)
-    """L2 penalty, added to the gradient."""
-
-    @property
-    def axes(self) -> dict[str, Range | tuple[Value, ...]]:
-        """The values of each axis."""
-        return {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-
-    @property
-    def configuration_count(self) -> int:
-        """Number of cells of the grid."""
-        return len(self.learning_rate) * len(self.weight_decay)
-
-    def configurations(self) -> list[Configuration]:
-        """The configuration of every cell."""
-        cells = product(self.learning_rate, self.weight_decay)
-        return [Configuration(zip(self.axes, cell, strict=True)) for cell in cells]
-
-
-class Range(Section):
-    """An interval to search."""
-
-    low: NonNegative
-    high: Positive
-    scale: Literal["log", "linear"] = "log"
-    """Scale on which numbers are spread evenly."""
+    learning_rate: _Rates = (1e-4, 1e-3, 1e-2, 1e-1)
+    """eta_0 for the smoothness-adaptive methods; null is the default of each optimizer."""
+    weight_decay: _Decays = (0.0, 1e-8, 1e-6, 1e-4)
+    """L2 penalty, added to the gradient; null is the default of each optimizer."""
 
     @model_validator(mode="after")
-    def _is_range(self, info: ValidationInfo) -> Range:
-        if self.low * _MIN_RATIO > self.high and not is_stored(info):
-            message = f"must be at least 1 % below high, {self.high:g}"
-            raise PartError(("low",), message, self.low)
-        if self.scale == "log" and self.low == 0:
-            message = "must be above 0 on a log scale (or choose scale: linear)"
-            raise PartError(("low",), message, self.low)
+    def _has_known_names(self) -> GridSearch:
+        _known_names(self)
+        ranges = {name: axis for name, axis in self.written.items() if isinstance(axis, Range)}
+        if ranges:
+            raise PartsError(
+                [PartError((name,), NO_RANGE, plain_axis(axis)) for name, axis in ranges.items()]
+            )
         return self
-
-    def at(self, share: float) -> float:
-        """The number at a share in [0, 1) of the range, rounded and kept inside."""
-        if self.scale == "log":
-            low, high = math.log(self.low), math.log(self.high)
-            value = math.exp(low + share * (high - low))
-        else:
-            value = self.low + share * (self.high - self.low)
-        return min(max(float(f"{value:.{_DIGITS}g}"), self.low), self.high)
 
 
 def _above_zero(value: Range) -> Range:
@@ -123,46 +108,35 @@ def _above_zero(value: Range) -> Range:
     return value
 
 
-class _SampledSearch(Section):
+class _SampledSearch(AxisFields):
     """Fields of searches over ranges."""
 
     trials: Annotated[int, Field(ge=1, le=_MAX_CONFIGURATIONS, strict=True)]
-    """Configurations of each optimizer, each run with every seed."""
-    learning_rate: Annotated[Range, AfterValidator(_above_zero)] = Range(low=1e-4, high=1e-1)
-    """eta_0 for the smoothness-adaptive methods."""
-    weight_decay: Range | Unique[NonNegative] = Range(low=1e-8, high=1e-4)
-    """A range, or values to choose from, which may include 0."""
+    """Configurations of each optimizer, each run with every seed; all, if there are fewer."""
+    learning_rate: Annotated[Range, AfterValidator(_above_zero)] | _Rates = Range(
+        low=1e-4, high=1e-1
+    )
+    """eta_0 for the smoothness-adaptive methods; null is the default of each optimizer."""
+    weight_decay: Range | _Decays = Range(low=1e-8, high=1e-4)
+    """A range, or values to choose from, which may include 0; null is the default of each
+    optimizer."""
     seed: Seed = 0
     """Seed of the search; the trials have their own."""
 
-    @property
-    def axes(self) -> dict[str, Range | tuple[Value, ...]]:
-        """The range or the choices of each axis."""
-        return {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay}
-
-    @property
-    def configuration_count(self) -> int:
-        """Number of configurations per optimizer."""
-        return self.trials
+    @model_validator(mode="after")
+    def _has_known_names(self) -> Self:
+        _known_names(self)
+        return self
 
 
 class RandomSearch(_SampledSearch):
-    """Configurations drawn independently, the same ones for every optimizer.
+    """Configurations drawn independently; optimizers share the values of common axes.
 
     They depend only on ``seed`` and are known at submission. Sharing them allows paired comparisons
     of optimizers, as on a grid.
     """
 
     type: Literal["random"]
-
-    def configurations(self) -> list[Configuration]:
-        """The configurations in the order they were drawn; each is drawn once."""
-        generator = random.Random(f"sasam {self.seed}")  # noqa: S311 - no secret
-        drawn: dict[Configuration, None] = {}
-        while len(drawn) < self.trials:
-            values = {name: _pick(axis, generator.random()) for name, axis in self.axes.items()}
-            drawn[Configuration(values)] = None
-        return list(drawn)
 
 
 def _direction(metric: object) -> Direction:
@@ -230,17 +204,6 @@ class TpeSearch(_SampledSearch):
     objectives: Annotated[Unique[Objective], Field(max_length=2)] = (Objective(),)
     """One metric, or two for trade-offs between them."""
 
-    def configurations(self) -> list[Configuration]:
-        """Empty: configurations are found while the sweep runs."""
-        return []
-
-    @property
-    def largest(self) -> Configuration:
-        """The largest learning rate and weight decay."""
-        decays = self.weight_decay
-        largest = decays.high if isinstance(decays, Range) else max(decays)
-        return Configuration({"learning_rate": self.learning_rate.high, "weight_decay": largest})
-
 
 class AshaSpec(Section):
     """Asynchronous successive halving: stop a trial that falls behind others of its optimizer.
@@ -261,11 +224,6 @@ class AshaSpec(Section):
     def direction(self) -> Direction:
         """The direction of better values of the metric."""
         return _direction(self.metric)
-
-
-def _pick(values: Range | tuple[Value, ...], share: float) -> Value:
-    """The value at a share in [0, 1) of a range or of some choices."""
-    return values.at(share) if isinstance(values, Range) else values[int(share * len(values))]
 
 
 _SEARCHES = ("grid", "random", "tpe")

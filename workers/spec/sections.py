@@ -123,15 +123,18 @@ class ModelSpec(_Named):
 
     @model_validator(mode="after")
     def _known_kwargs(self, info: ValidationInfo) -> ModelSpec:
-        if is_stored(info):
-            return self
-        allowed: tuple[str, ...] | None = models.entry(self.name).facts.get("kwargs")
-        for key, value in self.kwargs.items():
-            if allowed is not None and key not in allowed:
-                known = ", ".join(allowed) or "none"
-                message = f"unknown keyword of model {self.name} (known: {known})"
+        for key, value in () if is_stored(info) else self.kwargs.items():
+            if message := self.keyword_flaw(key):
                 raise PartError(("kwargs", key), message, value)
         return self
+
+    def keyword_flaw(self, key: str) -> str | None:
+        """What is wrong with the name of a keyword argument; None if the network may take it."""
+        allowed: tuple[str, ...] | None = models.entry(self.name).facts.get("kwargs")
+        if allowed is None or key in allowed:
+            return None
+        known = ", ".join(allowed) or "none"
+        return f"unknown keyword of model {self.name} (known: {known})"
 
 
 class TrainingSpec(Section):

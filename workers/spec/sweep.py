@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
+from itertools import combinations
 from typing import Annotated
 
 from pydantic import (
@@ -16,9 +17,11 @@ from pydantic import (
     model_validator,
 )
 
+from workers.spec.axes import Axis, optimizer_settings, read_axis, set_options
 from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import (
     KEPT_TEXT,
+    STORED,
     Label,
     PartError,
     Section,
@@ -28,7 +31,9 @@ from workers.spec.fields import (
     require_plain,
 )
 from workers.spec.optimizers import SASAM, SASGD, OptimizerSpec
-from workers.spec.search import AshaSpec, GridSearch, Range, SearchSpec, TpeSearch
+from workers.spec.ranges import Range
+from workers.spec.resolution import resolve_spaces
+from workers.spec.search import AshaSpec, GridSearch, RandomSearch, SearchSpec, TpeSearch
 from workers.spec.sections import (
     CurvatureSpec,
     DatasetSpec,
@@ -38,6 +43,7 @@ from workers.spec.sections import (
     ResourcesSpec,
     TrainingSpec,
 )
+from workers.spec.spaces import Space, could_be_equal
 from workers.spec.trial import TrialConfig
 
 __all__ = ["SweepSpec"]
@@ -74,7 +80,7 @@ class SweepSpec(Section):
     optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1, max_length=_MAX_OPTIMIZERS)
     """Optimizers by name, or with options; variants of one have labels."""
     search: SearchSpec = GridSearch()
-    """Choice of learning rates and weight decays."""
+    """How configurations are chosen, and the axes in which they differ."""
     seeds: Unique[Seed] = (0,)
     """Every configuration runs with each of them."""
     training: TrainingSpec = TrainingSpec()
@@ -121,14 +127,45 @@ class SweepSpec(Section):
         return value
 
     @model_validator(mode="after")
+    def _resolved(self, info: ValidationInfo) -> SweepSpec:
+        sections = {"training": self.training, "model": self.model, "dataset": self.dataset}
+        spaces = resolve_spaces(self.search, self._by_label, sections, info.context)
+        self.__dict__["_spaces"] = spaces
+        return self
+
+    @model_validator(mode="after")
     def _countable(self, info: ValidationInfo) -> SweepSpec:
         if self.trial_count > _MAX_TRIALS and not is_stored(info):
-            factors = (
-                f"{len(self.optimizers):,} optimizers x {self.search.configuration_count:,} "
-                f"configurations x {len(self.seeds):,} seeds"
+            counts = {label: self.configuration_count(label) for label in self.labels}
+            if len(set(counts.values())) == 1:
+                configurations = (
+                    f"{len(counts):,} optimizers x {counts[self.labels[0]]:,} configurations"
+                )
+            else:
+                named = ", ".join(f"{label} {count:,}" for label, count in counts.items())
+                configurations = f"{sum(counts.values()):,} configurations ({named})"
+            message = (
+                f"must lead to at most {_MAX_TRIALS:,} trials: {configurations} x "
+                f"{len(self.seeds):,} seeds"
             )
-            message = f"must lead to at most {_MAX_TRIALS:,} trials: {factors}"
             raise PartError(("search",), message, self.trial_count)
+        return self
+
+    @model_validator(mode="after")
+    def _without_common_trials(self) -> SweepSpec:
+        """Refuse variants of an optimizer that could have a trial in common."""
+        variants: dict[str, list[str]] = {}
+        for label, optimizer in self._by_label.items():
+            variants.setdefault(optimizer.name, []).append(label)
+        for labels in variants.values():
+            for one, other in combinations(labels, 2):
+                if self._could_share_trials(one, other):
+                    message = (
+                        f"must have no trial in common with {one}: give an option or an axis of "
+                        "the two other values"
+                    )
+                    place = ("optimizers", self.labels.index(other))
+                    raise PartError(place, message, other)
         return self
 
     @model_validator(mode="after")
@@ -139,26 +176,43 @@ class SweepSpec(Section):
                 "must be [validation]: the sweep has no ood section",
                 list(self.curvature.splits),
             )
-        adaptive = [o for o in self.optimizers if isinstance(o, SASAM | SASGD)]
-        for key, allowed in _LEFT_TO_ADAPTIVE_METHODS.items():
-            chosen = getattr(self.training, key)
-            of_schedule = key != "gradient_clipping"
-            fighting = [o.name for o in adaptive if not (of_schedule and o.scheduled)]
-            if fighting and chosen != allowed:
-                hint = ", or give it scheduled: true" if of_schedule else ""
-                raise PartError(
-                    ("training", key),
-                    f"must be {'absent' if allowed is None else allowed}: {fighting[0]} measures "
-                    f"its own step size (sweep the other optimizers on their own{hint})",
-                    chosen,
-                )
+        for label, optimizer in self._by_label.items():
+            if isinstance(optimizer, SASAM | SASGD):
+                self._require_unchanged_steps(label, optimizer)
         return self
+
+    def _require_unchanged_steps(self, label: str, optimizer: SASAM | SASGD) -> None:
+        """Refuse settings of training that conflict with a measured step size.
+
+        Raises:
+            PartError: There is one.
+        """
+        for key, allowed in _LEFT_TO_ADAPTIVE_METHODS.items():
+            of_schedule = key != "gradient_clipping"
+            if of_schedule and optimizer.scheduled:
+                continue
+            for chosen in self._possible(label, f"training.{key}"):
+                if chosen != allowed:
+                    hint = ", or give it scheduled: true" if of_schedule else ""
+                    raise PartError(
+                        self.place(label, f"training.{key}", chosen),
+                        f"must be {'absent' if allowed is None else allowed}: {optimizer.name} "
+                        "measures its own step size (sweep the other optimizers on their own"
+                        f"{hint})",
+                        chosen,
+                    )
 
     @model_validator(mode="after")
     def _searchable(self) -> SweepSpec:
         stopping = self.early_stopping
-        if stopping is not None and stopping.grace_epochs >= self.training.epochs:
-            message = f"must be below training.epochs, {self.training.epochs}"
+        shortest = min(
+            epochs
+            for label in self.labels
+            for epochs in self._possible(label, "training.epochs")
+            if isinstance(epochs, int)
+        )
+        if stopping is not None and stopping.grace_epochs >= shortest:
+            message = f"must be below training.epochs, {shortest}"
             raise PartError(("early_stopping", "grace_epochs"), message, stopping.grace_epochs)
         objectives = self.search.objectives if isinstance(self.search, TpeSearch) else ()
         for position, objective in enumerate(objectives):
@@ -183,8 +237,8 @@ class SweepSpec(Section):
         """Labels of the optimizers in tables and figures, in order."""
         return tuple(self._by_label)
 
-    def axes(self, label: str) -> dict[str, Range | tuple[Value, ...]]:
-        """The axes of an optimizer in order: what its configurations differ in.
+    def axes(self, label: str) -> dict[str, Axis]:
+        """The axes of an optimizer: those of the search in order, then its own.
 
         Args:
             label: Label of the optimizer.
@@ -193,13 +247,40 @@ class SweepSpec(Section):
             The values, or the range to search, by the name of the axis: ``learning_rate``,
             ``weight_decay``, or a dotted path such as ``optimizer.momentum``.
         """
-        del label  # every optimizer has the same axes
-        return dict(self.search.axes)
+        return dict(self._spaces[label].axes)
 
-    @property
+    def space(self, label: str) -> Space:
+        """The configurations that the search can give to an optimizer."""
+        return self._spaces[label]
+
+    def configuration_count(self, label: str) -> int:
+        """Number of configurations of an optimizer, each with every seed."""
+        size = self._spaces[label].size
+        return int(size if isinstance(self.search, GridSearch) else min(self.search.trials, size))
+
+    @cached_property
     def trial_count(self) -> int:
         """Number of trials of the sweep."""
-        return len(self.optimizers) * self.search.configuration_count * len(self.seeds)
+        return sum(map(self.configuration_count, self.labels)) * len(self.seeds)
+
+    def configurations(self, label: str) -> list[Configuration]:
+        """The configurations of an optimizer, by their numbers; empty for a TPE search."""
+        if isinstance(self.search, GridSearch):
+            return list(self._spaces[label].enumerate())
+        if isinstance(self.search, RandomSearch):
+            common = [
+                name
+                for name, axis in self.search.written.items()
+                if isinstance(axis, Range | tuple)
+            ]
+            return self._spaces[label].draw(self.search.trials, self.search.seed, common)
+        return []
+
+    def expected_configurations(self, label: str) -> list[Configuration]:
+        """As many configurations of an optimizer as a search will try, drawn at random for TPE."""
+        if not isinstance(self.search, TpeSearch):
+            return self.configurations(label)
+        return self._spaces[label].draw(self.search.trials, self.search.seed, ())
 
     @cached_property
     def trials(self) -> tuple[TrialConfig, ...]:
@@ -208,20 +289,29 @@ class SweepSpec(Section):
         Seeds are outermost and optimizers innermost, so that the heatmaps of all optimizers fill
         evenly and the first seed completes a whole grid. Empty for a TPE search.
         """
+        if isinstance(self.search, TpeSearch):
+            return ()
+        known = {label: self.configurations(label) for label in self.labels}
         return tuple(
-            self.trial(label, configuration, seed)
+            self.trial(label, known[label][number], seed)
             for seed in self.seeds
-            for configuration in self.search.configurations()
-            for label in self.labels
+            for label, number in self._order
         )
 
     @property
     def corners(self) -> tuple[TrialConfig, ...]:
-        """One trial per optimizer with the largest values of a TPE search; else empty."""
+        """Trials at the ends of the axes of a TPE search, which show whether its trials can run.
+
+        For each optimizer one with the largest value of every axis, and one with each other choice
+        or end of one axis; empty for another search.
+        """
         if not isinstance(self.search, TpeSearch):
             return ()
-        largest = self.search.largest
-        return tuple(self.trial(label, largest, self.seeds[0]) for label in self.labels)
+        return tuple(
+            self.trial(label, configuration, self.seeds[0])
+            for label in self.labels
+            for configuration in self._spaces[label].corners()
+        )
 
     def trial(self, label: str, configuration: Mapping[str, Value], seed: int) -> TrialConfig:
         """A trial of this sweep.
@@ -231,21 +321,22 @@ class SweepSpec(Section):
             configuration: A value of each axis of the optimizer.
             seed: One of the seeds.
         """
+        settings = {**self._spaces[label].fixed, **configuration}
         parts = {
-            "optimizer": self._by_label[label],
-            "learning_rate": configuration["learning_rate"],
-            "weight_decay": configuration["weight_decay"],
+            "optimizer": self._with_settings("optimizer", label, settings),
+            "learning_rate": settings["learning_rate"],
+            "weight_decay": settings["weight_decay"],
             "seed": seed,
-            "dataset": self.dataset,
+            "dataset": self._with_settings("dataset", label, settings),
             "ood": self.ood,
-            "model": self.model,
-            "training": self.training,
+            "model": self._with_settings("model", label, settings),
+            "training": self._with_settings("training", label, settings),
             "curvature": self.curvature,
         }
         return TrialConfig.of_accepted_sweep(parts)
 
     def expand(
-        self, label: str, number: int, configuration: Configuration
+        self, label: str, number: int, configuration: Mapping[str, Value]
     ) -> dict[int, TrialConfig]:
         """The trials of an optimizer's configuration by their positions, one per seed.
 
@@ -254,14 +345,104 @@ class SweepSpec(Section):
             number: Number of the configuration among those of the optimizer, from 0.
             configuration: A value of each axis of the optimizer.
         """
-        optimizers = len(self.optimizers)
-        first = number * optimizers + self.labels.index(label)
-        stride = self.search.configuration_count * optimizers
+        first, stride = self._places[label, number], len(self._order)
         return {
             first + stride * at: self.trial(label, configuration, seed)
             for at, seed in enumerate(self.seeds)
         }
 
+    def configuration_at(self, position: int) -> tuple[str, int]:
+        """Label of the optimizer, and number of the configuration, of the trial at a position."""
+        return self._order[position % len(self._order)]
+
+    def place(self, label: str, axis: str, value: Value) -> tuple[int | str, ...]:
+        """Location of a value of a setting in the specification.
+
+        Args:
+            label: Label of an optimizer.
+            axis: Dotted path of the setting, an axis or not.
+            value: The value.
+        """
+        space = self._spaces[label]
+        return space.place(axis, value) if axis in space.places else tuple(axis.split("."))
+
+    def _possible(self, label: str, axis: str) -> tuple[Value, ...]:
+        """Values that a setting has in trials of an optimizer; of numbers the ends suffice."""
+        space = self._spaces[label]
+        if axis in space.places:
+            return space.representatives(axis)
+        return (read_axis(self, axis),)
+
+    def _could_share_trials(self, one: str, other: str) -> bool:
+        """Whether trials of two variants of an optimizer could be the same trial."""
+        spaces = self._spaces[one], self._spaces[other]
+        axes = {axis: None for space in spaces for axis in space.places}
+        axes |= {
+            f"optimizer.{option}": None
+            for label in (one, other)
+            for option in optimizer_settings(self._by_label[label])
+        }
+        return all(
+            could_be_equal(*(self._domain(label, axis) for label in (one, other))) for axis in axes
+        )
+
+    def _domain(self, label: str, axis: str) -> Axis:
+        """The values or the range of a setting in trials of an optimizer; empty if it has none."""
+        space = self._spaces[label]
+        if axis in space.axes:
+            return space.axes[axis]
+        if axis in space.fixed:
+            return (space.fixed[axis],)
+        section, _, option = axis.partition(".")
+        if section != "optimizer":
+            return (read_axis(self, axis),)
+        settings = optimizer_settings(self._by_label[label])
+        return (settings[option],) if option in settings else ()
+
+    def _with_settings(self, section: str, label: str, settings: Mapping[str, Value]) -> Section:
+        """A section of a trial with the settings of its configuration; equal ones are shared."""
+        prefix = f"{section}."
+        chosen = Configuration(
+            (name.removeprefix(prefix), value)
+            for name, value in settings.items()
+            if name.startswith(prefix)
+        )
+        of = label if section == "optimizer" else ""
+        known = self._sections.get((section, of, chosen))
+        if known is None:
+            plain = self._by_label[label] if section == "optimizer" else getattr(self, section)
+            if getattr(plain, "search", None) is not None:
+                plain = plain.model_copy(update={"search": None})
+            known = set_options(plain, chosen, STORED) if chosen else plain
+            self._sections[section, of, chosen] = known
+        return known
+
     @cached_property
     def _by_label(self) -> dict[str, OptimizerSpec]:
         return {optimizer.label or optimizer.name: optimizer for optimizer in self.optimizers}
+
+    @cached_property
+    def _sections(self) -> dict[tuple[str, str, Configuration], Section]:
+        """Sections of trials that were made so far."""
+        return {}
+
+    @cached_property
+    def _spaces(self) -> dict[str, Space]:
+        """The space of each optimizer, by label; resolved again in a copy."""
+        sections = {"training": self.training, "model": self.model, "dataset": self.dataset}
+        return resolve_spaces(self.search, self._by_label, sections, STORED)
+
+    @cached_property
+    def _order(self) -> tuple[tuple[str, int], ...]:
+        """Label and number of each configuration, in the order in which those of a seed start.
+
+        Optimizers alternate; one with fewer configurations is spread evenly among the others.
+        """
+        counts = {label: self.configuration_count(label) for label in self.labels}
+        pairs = [(label, number) for label, count in counts.items() for number in range(count)]
+        return tuple(sorted(pairs, key=lambda pair: (pair[1] + 0.5) / counts[pair[0]]))
+
+    @cached_property
+    def _places(self) -> dict[tuple[str, int], int]:
+        """Position of each configuration in the order."""
+        return {pair: position for position, pair in enumerate(self._order)}

@@ -46,10 +46,11 @@ def run_alone(
     make_deterministic()
     cache_dir = data_dir / "cache"
     preflight(spec, data_dir=data_dir, cache_dir=cache_dir)
-    images = load_trial_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
+    trial = spec.trials[index]
+    images = load_trial_data(trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    data = DeviceData(images, chosen, spec.dataset.placement)
-    yield from run_trial(spec.trials[index], data, checkpoint=checkpoint)
+    data = DeviceData(images, chosen, trial.dataset.placement)
+    yield from run_trial(trial, data, checkpoint=checkpoint)
 
 
 def main() -> int:

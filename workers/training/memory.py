@@ -10,7 +10,7 @@ as the workspace of a convolution, is not counted: the sum is a lower bound.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from workers.models import build_model
-from workers.spec import ResourcesSpec, SweepSpec
+from workers.spec import ResourcesSpec, TrialConfig
 from workers.spec.optimizers import MSGD, SAM, OptimizerSpec
 
 __all__ = [
@@ -75,14 +75,16 @@ class TrialMemory:
     Args:
         weights: Parameters and buffers.
         gradients: Gradients of the trained parameters.
-        optimizer_state: State of the optimizer with the largest state in the sweep.
+        optimizer_state: State of the optimizer.
         activations: Tensors of a batch that the forward pass keeps for the backward pass.
+        trial: The trial.
     """
 
     weights: int
     gradients: int
     optimizer_state: int
     activations: int
+    trial: TrialConfig
 
     @property
     def total(self) -> int:
@@ -101,21 +103,32 @@ class TrialMemory:
         return f"{gibibytes(self.total)} ({named})"
 
 
+def _full_precision(_trial: TrialConfig) -> int:
+    """Bytes of a float32."""
+    return 4
+
+
 class TooLargeError(ValueError):
     """A network has too many or too large tensors to be built."""
 
 
 def estimate_memory(
-    spec: SweepSpec, *, num_classes: int, in_channels: int, image_size: int, value_bytes: int = 4
+    trials: Sequence[TrialConfig],
+    *,
+    num_classes: int,
+    in_channels: int,
+    image_size: int,
+    value_bytes: Callable[[TrialConfig], int] = _full_precision,
 ) -> TrialMemory | None:
-    """Estimate the memory of a trial without allocating it.
+    """Estimate the memory of trials of one network without allocating it.
 
     Args:
-        spec: The sweep; the optimizer with the largest state counts.
+        trials: The trials; the one that needs the most memory counts.
         num_classes: Number of outputs.
         in_channels: Channels of the images: 1 or 3.
         image_size: Height and width of the images, in pixels.
-        value_bytes: Bytes of one value of an activation: 4, or 2 in half precision.
+        value_bytes: Returns the bytes of one value of a trial's activations: 4, or 2 in half
+            precision.
 
     Returns:
         The memory; None if the network cannot be built or run on the meta device.
@@ -126,12 +139,11 @@ def estimate_memory(
     shape = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
     try:
         with _WithoutMemory():
-            model = build_model(spec.model, **shape)
+            model = build_model(trials[0].model, **shape)
         model = model.to("meta").train()
-        images = torch.zeros(
-            (spec.training.batch_size, in_channels, image_size, image_size), device="meta"
-        )
-        return measure_memory(spec, model, images, value_bytes=value_bytes)
+        batch_size = max(trial.training.batch_size for trial in trials)
+        images = torch.zeros((batch_size, in_channels, image_size, image_size), device="meta")
+        return measure_memory(trials, model, images, value_bytes=value_bytes)
     except TooLargeError:
         raise
     except Exception as error:  # a network of a package can raise anything
@@ -141,23 +153,38 @@ def estimate_memory(
 
 
 def measure_memory(
-    spec: SweepSpec, model: nn.Module, images: Tensor, *, value_bytes: int = 4
+    trials: Sequence[TrialConfig],
+    model: nn.Module,
+    images: Tensor,
+    *,
+    value_bytes: Callable[[TrialConfig], int] = _full_precision,
 ) -> TrialMemory:
-    """Measure the memory of a trial with a forward pass.
+    """Measure the memory of trials of one network with a forward pass.
 
     Args:
-        spec: The sweep; the optimizer with the largest state counts.
-        model: Network of the sweep, on any device.
+        trials: The trials; the one that needs the most memory counts.
+        model: Their network, on any device.
         images: Images on the same device, shape (n, channels, height, width).
-        value_bytes: Bytes of one value of an activation: 4, or 2 in half precision.
+        value_bytes: Returns the bytes of one value of a trial's activations: 4, or 2 in half
+            precision.
     """
-    activations = _kept_bytes(model, images) * spec.training.batch_size // len(images)
+    kept = _kept_bytes(model, images)
     trained = sum(p.nbytes for p in model.parameters() if p.requires_grad)
     weights = sum(t.nbytes for t in (*model.parameters(), *model.buffers()))
-    if spec.curvature is not None and spec.curvature.at_best:
-        weights *= 2  # a copy of the best ones
-    copies = max(optimizer_copies(optimizer) for optimizer in spec.optimizers)
-    return TrialMemory(weights, trained, copies * trained, activations * value_bytes // 4)
+
+    def memory(trial: TrialConfig) -> TrialMemory:
+        copies = optimizer_copies(trial.optimizer)
+        keeps_best = trial.curvature is not None and trial.curvature.at_best
+        activations = kept * trial.training.batch_size // len(images)
+        return TrialMemory(
+            (2 if keeps_best else 1) * weights,
+            trained,
+            copies * trained,
+            activations * value_bytes(trial) // 4,
+            trial,
+        )
+
+    return max(map(memory, trials), key=lambda memory: memory.total)
 
 
 def optimizer_copies(optimizer: OptimizerSpec) -> int:

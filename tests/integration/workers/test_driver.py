@@ -21,7 +21,7 @@ from workers.failures import Retries
 from workers.journal import JournalEntry
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialIdentity
-from workers.spec import TpeSearch
+from workers.spec import Configuration, TpeSearch
 from workers.tpe import TriedConfiguration, suggest_configuration
 from workers.trainable import SweepTrial
 
@@ -84,9 +84,7 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     assert Counter(data["label"] for data in made) == {"sam": 5, "msgd": 5}
     for label in specification.labels:
         assert [data["number"] for data in made if data["label"] == label] == [*range(5)]
-    assert replayed(specification, entries) == [
-        (data["learning_rate"], data["weight_decay"]) for data in made
-    ]
+    assert replayed(specification, entries) == [data["configuration"] for data in made]
 
     runs = trial_runs(client, job)
     assert runs.keys() == outcomes.keys()
@@ -102,11 +100,13 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     assert sweep is not None
     expected = {}
     for data in made:
-        configuration = (data["learning_rate"], data["weight_decay"])
-        expected |= specification.expand(data["label"], data["number"], configuration)
+        expected |= specification.expand(data["label"], data["number"], data["configuration"])
     assert {
         run.key: run.identity for run in results.trial_runs(sweep.experiment_id, job.sweep_id)
-    } == {trial.key: TrialIdentity.of(trial, position) for position, trial in expected.items()}
+    } == {
+        trial.key: TrialIdentity.of(trial, position, specification.axes(trial.optimizer_label))
+        for position, trial in expected.items()
+    }
 
 
 def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job, tmp_path):
@@ -162,15 +162,99 @@ def replayed(specification, entries):
             case "suggestion":
                 label = entry.data["label"]
                 past = [tried(*of) for of in keys.setdefault(label, [])]
-                configurations.append(suggest_configuration(search, label, past))
+                space = specification.space(label)
+                configurations.append(suggest_configuration(search, space, label, past).plain())
                 (seed,) = specification.seeds
-                made = (entry.data["learning_rate"], entry.data["weight_decay"])
+                made = Configuration(entry.data["configuration"])
                 keys[label].append((made, specification.trial(label, made, seed).key))
             case "epoch":
                 values[entry.trial] = entry.data["metrics"]["val_accuracy"]
             case "trial_ended":
                 outcomes[entry.trial] = entry.data["outcome"]
     return configurations
+
+
+def test_grid_of_momentum_and_batch_size_continues_after_its_driver_was_killed(
+    cluster, client, make_job, tmp_path
+):
+    job = make_job(
+        optimizers=["msgd", {"name": "sam", "search": {"rho": [0.05]}}],
+        search={
+            **{"learning_rate": 0.05, "weight_decay": None},
+            "optimizer.momentum": [0, 0.9],
+            "training.batch_size": [32, 128],
+        },
+        training={"epochs": 2, "augmentation": "none"},
+        ood=None,
+    )
+    specification = job.specification
+    first = start_driver(job, cluster, tmp_path / "first")
+    await_ends(job, 3, first)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = entries_of(job)
+    ended = {entry.trial for entry in before if entry.kind == "trial_ended"}
+    assert len(ended) < specification.trial_count == 8
+    second = start_driver(job.model_copy(update={"attempt": 2}), cluster, tmp_path / "second")
+    assert second.wait(timeout=300) == 0
+
+    entries = entries_of(job)
+    assert entries[: len(before)] == before
+    assert not {entry.trial for entry in entries[len(before) :]} & ended
+    runs = trial_runs(client, job)
+    assert runs.keys() == {trial.key for trial in specification.trials}
+    for position, trial in enumerate(specification.trials):
+        run = runs[trial.key]
+        steps = 256 // trial.training.batch_size
+        per_step = 2 if trial.optimizer.name == "sam" else 1
+        assert run.data.metrics["gradient_evaluations"] == 2 * steps * per_step
+        axes = specification.axes(trial.optimizer_label)
+        assert TrialIdentity.decode(run) == TrialIdentity.of(trial, position, axes)
+        assert run.data.params["optimizer.momentum"] == str(trial.optimizer.momentum)
+        assert run.data.params["training.batch_size"] == str(trial.training.batch_size)
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["killed", "killed and its disk lost"])
+def test_tpe_over_betas_continues_with_what_it_has_learned(
+    cluster, client, make_job, tmp_path, is_lost
+):
+    job = make_job(
+        optimizers=[{"name": "adam", "search": {"betas": [[0.5, 0.9], [0.9, 0.95], [0.9, 0.999]]}}],
+        search={"type": "tpe", "trials": 6, "training.batch_size": {"low": 32, "high": 128}},
+        training={"epochs": 2, "augmentation": "none"},
+        ood=None,
+    )
+    specification = job.specification
+    first = start_driver(job, cluster, tmp_path / "first")
+    await_ends(job, 3, first)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = trial_runs(client, job)
+    ended = {key for key, run in before.items() if run.info.status == "FINISHED"}
+    if is_lost:
+        shutil.rmtree(Path(job.scratch_path) / "sweeps" / job.sweep_id)
+    second = start_driver(job.model_copy(update={"attempt": 2}), cluster, tmp_path / "second")
+    assert second.wait(timeout=300) == 0
+
+    entries = entries_of(job)
+    made = [entry.data for entry in entries if entry.kind == "suggestion"]
+    assert [data["number"] for data in made] == [*range(6)]
+    configurations = [Configuration(data["configuration"]) for data in made]
+    assert len(set(configurations)) == 6
+    assert all(isinstance(found["training.batch_size"], int) for found in configurations)
+    if is_lost:
+        assert not {e.trial for e in entries if e.kind == "trial_started"} & ended
+    else:
+        assert replayed(specification, entries) == [data["configuration"] for data in made]
+    runs = trial_runs(client, job)
+    expected = {}
+    for number, configuration in enumerate(configurations):
+        expected |= specification.expand("adam", number, configuration)
+    assert {trial.key for trial in expected.values()} == runs.keys()
+    for position, trial in expected.items():
+        identity = TrialIdentity.decode(runs[trial.key])
+        assert identity == TrialIdentity.of(trial, position, specification.axes("adam"))
+        assert runs[trial.key].data.params["optimizer.betas"] == str(list(trial.optimizer.betas))
 
 
 class Flaky(SweepTrial):

@@ -102,6 +102,39 @@ def test_reused_process_repeats_a_trial_bit_for_bit(trainable, configuration):
     assert to_the_end(reused) == first
 
 
+AXES = validate_spec(
+    SPEC
+    | {
+        "optimizers": ["msgd"],
+        "search": {
+            **{"learning_rate": [0.01], "weight_decay": [0.0]},
+            "training.batch_size": [64, 32],
+            "dataset.train_size": [256, 128],
+            "model.kwargs.width": [4, 6],
+        },
+        "training": {"epochs": 2, "augmentation": "none"},
+    }
+).trials
+
+
+def test_reused_process_runs_trials_of_other_batches_networks_and_data(trainable, configuration):
+    """One after the other they end as alone; only images that differ are loaded again."""
+    chosen = [AXES[0], AXES[7], AXES[2], AXES[5], AXES[0]]
+    reused = trainable(chosen[0], checkpoint_dir="reused0")
+    validation = reused._data.validation
+    for at, trial in enumerate(chosen):
+        if at:
+            assert reused.reset(configuration(trial, f"reused{at}"))
+        assert len(reused._data.train) == trial.dataset.train_size
+        found = to_the_end(reused)
+        steps = trial.dataset.train_size // trial.training.batch_size
+        assert found[-1]["gradient_evaluations"] == 2 * steps
+        alone = trainable(trial, checkpoint_dir=f"alone{at}")
+        assert to_the_end(alone) == found
+        assert reused._data.host.fingerprint == alone._data.host.fingerprint
+    assert reused._data.validation is validation
+
+
 def test_reset_frees_the_network_of_the_trial_before(trainable, configuration):
     reused = trainable(TRIALS[0])
     reused.train()

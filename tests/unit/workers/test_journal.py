@@ -11,6 +11,7 @@ import pytest
 
 from workers.journal import Journal, Suggestion
 from workers.metrics import Outcome
+from workers.spec import Configuration
 
 WRITER = """
 import sys
@@ -134,14 +135,17 @@ def test_is_recorded_counts_every_epoch_once(journal, open_journal):
 
 
 def test_suggestions_and_latest_metrics_survive_reopening(journal, open_journal):
-    for number in range(2):
-        journal.append(
-            "suggestion", label="sam", number=number, learning_rate=0.1 / 3, weight_decay=0.0
-        )
+    former = {"learning_rate": 0.1 / 3, "weight_decay": 0.0}  # as releases before other axes wrote
+    journal.append("suggestion", label="sam", number=0, **former)
+    betas = {"learning_rate": 0.1 / 3, "optimizer.betas": [0.9, 0.99]}
+    journal.append("suggestion", label="sam", number=1, configuration=betas)
     journal.append("epoch", "a", epoch=1, metrics={"train_loss": 1.0, "val_accuracy": 0.5})
     journal.append("epoch", "a", epoch=2, metrics={"train_loss": 0.5})
     again = open_journal()
-    assert again.suggestions == [Suggestion("sam", n, (0.1 / 3, 0.0)) for n in range(2)]
+    assert again.suggestions == [
+        Suggestion("sam", 0, Configuration(former)),
+        Suggestion("sam", 1, Configuration(betas)),
+    ]
     assert again.metrics == {"a": {"train_loss": 0.5, "val_accuracy": 0.5}}
     assert [entry.kind for entry in again.entries()] == ["suggestion"] * 2 + ["epoch"] * 2
 

@@ -115,7 +115,10 @@ def test_tpe_journals_a_suggestion_before_its_trials_run(journal):
     assert journal.suggestions == []
     trial = source.take()
     (suggestion,) = journal.suggestions
-    assert suggestion.configuration == (trial.learning_rate, trial.weight_decay)
+    assert suggestion.configuration == {
+        "learning_rate": trial.learning_rate,
+        "weight_decay": trial.weight_decay,
+    }
     assert source.take().seed == 1
     assert len(journal.suggestions) == 1
     assert source.left == 22
@@ -148,7 +151,7 @@ def test_tpe_restarted_anywhere_makes_the_same_suggestions(whole, tmp_path_facto
         (
             e["data"]["label"],
             e["data"]["number"],
-            (e["data"]["learning_rate"], e["data"]["weight_decay"]),
+            e["data"]["configuration"],
         )
         for e in lines
         if e["kind"] == "suggestion"
@@ -292,3 +295,15 @@ def test_search_gives_the_settings_with_each_trial(make_search):
 def test_search_tells_a_trial_what_is_recorded_of_it(make_search):
     search = make_search(TRIALS[:2])
     assert [search.suggest(name)["recorded"] for name in "ab"] == [0, 3]
+
+
+def test_tpe_of_different_spaces_tries_all_of_the_small_one(journal):
+    spec = spec_of(
+        optimizers=["sam", {"name": "adam", "search": {"learning_rate": 0.1}}],
+        search={"type": "tpe", "trials": 6, "weight_decay": [0, 1]},
+        seeds=[0],
+    )
+    assert remaining_trials(spec, journal, CHANCE).left == spec.trial_count == 6 + 2
+    run = drive(spec, journal)
+    assert [trial.optimizer.name for trial in run] == ["sam", "adam"] * 2 + ["sam"] * 4
+    assert remaining_trials(spec, journal, CHANCE).left == 0

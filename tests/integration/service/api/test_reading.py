@@ -154,6 +154,60 @@ def test_trials_as_csv_have_one_row_each(finished: str, client: TestClient) -> N
     assert len(rows) == 8
 
 
+AXES = {
+    "name": "axes",
+    "dataset": "digits",
+    "model": "cnn-tiny",
+    "optimizers": [{"name": "adam", "search": {"betas": [[0.9, 0.95], [0.9, 0.999]]}}, "msgd"],
+    "search": {
+        **{"learning_rate": [0.1], "weight_decay": None, "training.batch_size": [32, 64]},
+        "training.gradient_clipping": [None, 1],
+    },
+}
+
+
+def test_trials_have_the_value_of_each_axis_and_are_found_by_it(
+    client: TestClient, submit: Submit
+) -> None:
+    sweep_id = submit(json.dumps(AXES))
+    path = f"{SWEEPS}/{sweep_id}/trials"
+    (first, *others) = client.get(path).json()["trials"]
+    assert len(others) == 11
+    assert first["hyperparameters"] == {
+        **{"learning_rate": 0.1, "training.batch_size": 32, "training.gradient_clipping": None},
+        "optimizer.betas": [0.9, 0.95],
+    }
+    assert (first["learning_rate"], first["weight_decay"]) == (0.1, None)
+    shown = client.get(f"{path}/{first['key']}").json()
+    assert shown["configuration"]["optimizer"]["betas"] == [0.9, 0.95]
+    assert shown["configuration"]["weight_decay"] is None
+    where = {"at": ["optimizer.betas=[0.9,0.95]", "training.batch_size=64"], "limit": 1}
+    page = client.get(path, params=where).json()
+    rest = client.get(path, params=where | {"cursor": page["next_cursor"]}).json()
+    found = page["trials"] + rest["trials"]
+    assert [trial["hyperparameters"]["training.gradient_clipping"] for trial in found] == [None, 1]
+    rows = list(csv.DictReader(io.StringIO(client.get(f"{path}.csv").text)))
+    assert list(rows[0])[:9] == [
+        *("key", "optimizer", "learning_rate", "weight_decay", "seed", "epoch"),
+        *("training.batch_size", "training.gradient_clipping", "optimizer.betas"),
+    ]
+    assert (rows[0]["optimizer.betas"], rows[0]["weight_decay"]) == ("[0.9, 0.95]", "")
+    chosen = client.get(f"{path}.csv", params={"at": "training.batch_size=64"}).text
+    assert {row["training.batch_size"] for row in csv.DictReader(io.StringIO(chosen))} == {"64"}
+
+
+@pytest.mark.parametrize("ending", ["", ".csv"])
+def test_trials_at_an_unknown_axis_are_refused(
+    finished: str, client: TestClient, problem: Check, ending: str
+) -> None:
+    path = f"{SWEEPS}/{finished}/trials{ending}"
+    details = problem(client.get(path, params={"at": "optimizer.momentum=0.9"}), 422)
+    assert details["detail"] == (
+        "unknown axis 'optimizer.momentum' (this sweep has: learning_rate, weight_decay)"
+    )
+    problem(client.get(path, params={"at": "learning_rate"}), 422)
+
+
 def test_trial_that_never_ran_has_its_configuration_alone(
     finished: str, client: TestClient, specification: str
 ) -> None:

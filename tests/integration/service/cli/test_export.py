@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,46 @@ def test_export_searched_sweep_has_its_ranges_and_objectives(
     assert run("export", sweep.sweep_id, "--optuna", storage).exit_code == 0
     (study,) = optuna.get_all_study_summaries(storage)
     assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+
+
+AXES = """
+name: axes
+dataset: digits
+model: cnn-tiny
+optimizers:
+  - {name: adam, search: {betas: [[0.9, 0.95], [0.9, 0.999]], weight_decay: [0, 1]}}
+  - {name: msgd, search: {weight_decay: [0, 2], learning_rate: {low: 0.5, high: 1}}}
+search:
+  {type: random, trials: 5, learning_rate: [0.1, 0.2], training.batch_size: {low: 16, high: 99}}
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--by-optimizer",)])
+def test_export_sweep_of_other_axes_has_their_values(
+    run: Any, service: Any, client: Client, storage: str, options: tuple[str, ...]
+) -> None:
+    sweep = client.sweeps.submit(AXES)
+    service.end_trials(sweep.sweep_id, load_spec(AXES))
+    answer = run("export", sweep.sweep_id, "--optuna", storage, *options)
+    assert answer.exit_code == 0, answer.output
+    names = optuna.get_all_study_names(storage)
+    assert len(names) == (2 if options else 1)
+    stored = {
+        trial.user_attrs["sasam.trial"]: trial
+        for name in names
+        for trial in optuna.load_study(study_name=name, storage=storage).trials
+    }
+    assert len(stored) == 10
+    for trial in sweep.trials():
+        params = dict(stored[trial.key].params)
+        assert params.pop("optimizer") == trial.optimizer
+        assert params.pop("training.batch_size") == trial.hyperparameters["training.batch_size"]
+        assert params.pop("weight_decay") == trial.weight_decay
+        # The values of one are a list, those of the other a range: Optuna keeps them apart.
+        assert params.pop(f"{trial.optimizer}.learning_rate") == trial.learning_rate
+        betas = json.loads(params.pop("optimizer.betas", "null"))
+        assert betas == trial.hyperparameters.get("optimizer.betas")
+        assert not params
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from service.api.trials import Status
 from service.cli.completion import trial_statuses
-from service.client import Sweep
+from service.client import Client, Sweep
 
 
 def test_trials_filtered_and_as_csv(run: Any, completed: Sweep) -> None:
@@ -20,6 +20,33 @@ def test_trials_filtered_and_as_csv(run: Any, completed: Sweep) -> None:
     assert len(rows) == 8
     assert rows[1]["metrics.val_accuracy"] == "0.55"
     assert run("trials").stdout.splitlines()[2].split()[-2:] == ["55.0", "45.0"]
+
+
+AXES = """
+name: axes
+dataset: digits
+model: cnn-tiny
+optimizers: [{name: adam, search: {betas: [[0.9, 0.95], [0.9, 0.999]]}}, msgd]
+search: {learning_rate: [0.1], weight_decay: null, training.batch_size: [32, 64]}
+"""
+
+
+def test_trials_have_a_column_per_axis_and_are_found_by_its_value(run: Any, client: Client) -> None:
+    client.sweeps.submit(AXES)
+    head, first, *others = run("trials", COLUMNS="200").stdout.splitlines()
+    assert head.split()[:6] == ["trial", "optimizer", "lr", "batch_size", "betas", "seed"]
+    assert first.split()[1:6] == ["adam", "0.1", "32", "[0.9,", "0.95]"]
+    assert len(others) == 5
+    words = ("--at", "training.batch_size=64", "--at", "optimizer.betas=[0.9, 0.95]")
+    (found,) = json.loads(run("trials", *words, "-o", "json").stdout)
+    assert found["hyperparameters"]["optimizer.betas"] == [0.9, 0.95]
+    rows = list(csv.DictReader(io.StringIO(run("trials", "-o", "csv").stdout)))
+    assert rows[0]["hyperparameters.training.batch_size"] == "32"
+    none = run("trials", "--at", "training.batch_size=3")
+    assert none.stderr == "no trials at training.batch_size=3\n"
+    unknown = run("trials", "--at", "momentum=3")
+    assert unknown.exit_code == 1
+    assert "unknown axis 'momentum'" in unknown.stderr
 
 
 def test_trial_run_unknown_file_is_refused(tmp_path: Path, run: Any) -> None:

@@ -148,7 +148,7 @@ def test_tpe_sweep_is_pending_until_its_trials_are_found(client: TestClient) -> 
 
 def test_runs_that_no_plan_has_are_left_alone(client: TestClient) -> None:
     sweep_id = submit(client, RANDOM)
-    stranger = validate_spec(RANDOM).trial("sam", (0.5, 0.5), 0)
+    stranger = validate_spec(RANDOM).trial("sam", {"learning_rate": 0.5, "weight_decay": 0.5}, 0)
     take_in(client, sweep_id, [run_of(stranger, 3, 0.5)])
     progress = client.get(f"/api/v1/sweeps/{sweep_id}").json()["progress"]
     assert (progress["pending"], progress["completed"]) == (24, 0)

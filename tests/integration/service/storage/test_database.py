@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
@@ -19,6 +20,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 import service.storage
 from service.storage import Database, SchemaError, SweepRow, TrialRow, require_known_schema
 from service.storage.tables import Table
+from service.trials.repository import TrialRepository
 
 
 def sweep(sweep_id: str = "0" * 12, **values: object) -> SweepRow:
@@ -44,8 +46,9 @@ def trial(sweep_id: str = "0" * 12) -> TrialRow:
         position=0,
         optimizer="SAM",
         optimizer_name="sam",
+        hyperparameters={"learning_rate": 0.1, "optimizer.betas": [0.9, 0.95]},
         learning_rate=0.1,
-        weight_decay=0.0,
+        weight_decay=None,
         seed=2**32 - 1,
         epoch=0,
         metrics={},
@@ -95,6 +98,11 @@ def test_row_read_again_is_the_row_written(database: Database) -> None:
         stored_trial = session.get(TrialRow, ("0" * 12, "k"))
         assert stored_trial is not None
         assert (stored_trial.seed, stored_trial.learning_rate) == (2**32 - 1, 0.1)
+        assert stored_trial.weight_decay is None
+        assert stored_trial.hyperparameters == {
+            "learning_rate": 0.1,
+            "optimizer.betas": [0.9, 0.95],
+        }
 
 
 def test_time_of_another_zone_read_again_is_the_same_moment(database: Database) -> None:
@@ -187,6 +195,44 @@ def test_migrations_down_and_up_again_leave_and_make_the_tables(database: Databa
     database.migrate()
     with database.engine.connect() as connection:
         assert {"sweeps", "trials"} <= set(inspect(connection).get_table_names())
+
+
+def test_trials_of_a_release_without_other_axes_get_their_hyperparameters(
+    empty: Database,
+) -> None:
+    empty.migrate("0006")
+    with empty.transaction() as session:
+        plain = Table.metadata.tables["sweeps"]
+        row = {column.name: None for column in plain.columns} | {
+            **{"sweep_id": "0" * 12, "name": "digits", "specification": {}, "state": "queued"},
+            **{"priority": 0, "attempt": 0, "failures": 0, "trial_count": 1, "body_hash": "0"},
+            **{"created_at": datetime(2026, 1, 2, tzinfo=UTC), "last_event": 0},
+            "accepts_changes": False,
+        }
+        session.execute(plain.insert(), row)
+    rows = "insert into trials (sweep_id, key, position, optimizer, optimizer_name, learning_rate, "
+    rows += "weight_decay, seed, epoch, metrics, attempt) values (:sweep, :key, :position, 'sam', "
+    rows += "'sam', :rate, :decay, 0, 0, '{}', 0)"
+    with empty.engine.begin() as connection:
+        for at in range(3):
+            found = {"sweep": "0" * 12, "key": f"k{at}", "position": at, "rate": 10.0**-at}
+            connection.execute(text(rows), found | {"decay": 1e-8})
+    empty.migrate()
+    with empty.snapshot() as session:
+        trials = TrialRepository(session).of_sweep("0" * 12)
+        assert [trial.hyperparameters for trial in trials] == [
+            {"learning_rate": 10.0**-at, "weight_decay": 1e-8} for at in range(3)
+        ]
+        # As text they are what this release writes: the configurations of a sweep are compared so.
+        (stored, *_) = session.scalars(text("select hyperparameters from trials order by position"))
+        written = json.dumps({"learning_rate": 1.0, "weight_decay": 1e-8})
+        assert (stored if isinstance(stored, str) else json.dumps(stored)) == written
+    with empty.transaction() as session:
+        session.get_one(TrialRow, ("0" * 12, "k1")).weight_decay = None
+    with empty.engine.begin() as connection:
+        run_migrations(connection, "0006")
+        kept = connection.execute(text("select key from trials order by key")).scalars().all()
+        assert kept == ["k0", "k2"]
 
 
 def test_services_that_start_at_once_on_an_empty_database_all_find_the_tables(url: str) -> None:

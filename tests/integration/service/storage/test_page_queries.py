@@ -8,18 +8,20 @@ import pytest
 
 from service.events import EventKind
 from service.events.repository import EventRepository
+from service.problems import InvalidProblem
 from service.settings import Settings
 from service.states import SweepState
 from service.storage import Database
 from service.sweeps.lifecycle import transition
 from service.sweeps.service import SweepService
+from service.trials.conditions import parse_conditions
 from service.trials.repository import (
     BestAccuracy,
     BestConfiguration,
     TrialFilter,
     TrialRepository,
 )
-from workers.spec import SweepSpec
+from workers.spec import Configuration, SweepSpec, validate_spec
 
 
 @pytest.fixture
@@ -37,6 +39,97 @@ def submit(sweeps: SweepService, name: str = "digits") -> str:
         "seeds": [0, 1],
     }
     return sweeps.submit(SweepSpec.model_validate(plain))[0].sweep_id
+
+
+def configuration(learning_rate: float, weight_decay: float) -> dict[str, float]:
+    return {"learning_rate": learning_rate, "weight_decay": weight_decay}
+
+
+AXES = {
+    "name": "axes",
+    "dataset": "digits",
+    "model": "cnn-tiny",
+    "optimizers": [
+        {"name": "sam", "search": {"rho": ["sqrt-lr", 0.05]}},
+        {"name": "adam", "search": {"betas": [[0.9, 0.95], [0, 0.999]]}},
+    ],
+    "search": {
+        **{"learning_rate": [1], "weight_decay": None, "training.batch_size": [32, 64]},
+        **{"training.gradient_clipping": [None, 1], "training.compile": [False, True]},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("conditions", "count"),
+    [
+        ([], 32),
+        (["learning_rate=1"], 32),
+        (["learning_rate=1.0", "training.batch_size=32"], 16),
+        (["training.batch_size=32.0"], 16),
+        (["training.batch_size=3"], 0),
+        (["training.gradient_clipping=null"], 16),
+        (["training.gradient_clipping=1"], 16),
+        (["training.compile=true"], 16),
+        (["optimizer.rho=sqrt-lr"], 8),
+        (['optimizer.rho="sqrt-lr"', "training.compile=false"], 4),
+        (["optimizer.rho=0.05"], 8),
+        (["optimizer.betas=[0.9, 0.95]"], 8),
+        (["optimizer.betas=[0,0.999]"], 8),
+        (["optimizer.betas=[0.9]"], 0),
+        (["optimizer.rho=[0.9]"], 0),
+        (["optimizer.rho=true"], 0),
+        (["training.batch_size=" + "9" * 400], 0),
+        (["training.batch_size=1e999"], 0),
+        (["optimizer.rho='; drop table trials"], 0),
+        (["optimizer.rho=\0"], 0),
+    ],
+)
+def test_trials_are_found_by_the_value_of_any_axis(
+    sweeps: SweepService, database: Database, conditions: list[str], count: int
+) -> None:
+    specification = validate_spec(AXES)
+    sweep, _ = sweeps.submit(specification)
+    found = TrialFilter(hyperparameters=parse_conditions(conditions, specification))
+    with database.snapshot() as session:
+        _, total = TrialRepository(session).find(sweep.sweep_id, found, offset=0, limit=1)
+        rows = TrialRepository(session).of_sweep(
+            sweep.sweep_id, hyperparameters=found.hyperparameters
+        )
+    assert total == len(rows) == count
+    for row in rows:
+        assert found.hyperparameters.items() <= Configuration(row.hyperparameters).items()
+
+
+def test_best_configurations_differ_in_any_axis(sweeps: SweepService, database: Database) -> None:
+    sweep, _ = sweeps.submit(validate_spec(AXES | {"seeds": [0, 1]}))
+    with database.transaction() as session:
+        trials = TrialRepository(session)
+        for row in trials.of_sweep(sweep.sweep_id):
+            accuracy = 0.25 + 0.5 * (row.hyperparameters.get("optimizer.betas") == [0.9, 0.95])
+            values = {"outcome": "completed", "metrics": {"val_accuracy": accuracy + row.seed / 4}}
+            trials.record(sweep.sweep_id, row.key, values)
+    with database.snapshot() as session:
+        best = TrialRepository(session).best_configurations(sweep.sweep_id, 99)
+        accuracies = TrialRepository(session).best_accuracies([sweep.sweep_id])
+    assert len({Configuration(found.hyperparameters) for found in best}) == len(best) == 32
+    assert {found.seeds for found in best} == {2}
+    assert [found.accuracy for found in best] == [0.875] * 8 + [0.375] * 24
+    assert accuracies[sweep.sweep_id] == [BestAccuracy("adam", 0.875), BestAccuracy("sam", 0.375)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("momentum=1", "unknown axis 'momentum' (this sweep has: learning_rate, training.batch_si"),
+        ("weight_decay=0", "unknown axis 'weight_decay'"),
+        ("learning_rate", "at must be axis=value, such as learning_rate=0.1, not 'learning_rate'"),
+    ],
+)
+def test_condition_on_no_axis_is_refused(condition: str, message: str) -> None:
+    with pytest.raises(InvalidProblem) as refused:
+        parse_conditions([condition], validate_spec(AXES))
+    assert message in refused.value.detail
 
 
 def test_search_finds_part_of_a_name_or_the_beginning_of_an_id(sweeps: SweepService) -> None:
@@ -80,8 +173,8 @@ def test_best_is_the_mean_over_the_seeds_that_completed(
             "none": [],
         }
         assert trials.best_configurations(sweep_id, 9) == [
-            BestConfiguration("sam", 0.1, 0.0, 0.8125, 2),
-            BestConfiguration("sam", 0.01, 0.0, 0.5, 2),
+            BestConfiguration("sam", configuration(0.1, 0.0), 0.1, 0.0, 0.8125, 2),
+            BestConfiguration("sam", configuration(0.01, 0.0), 0.01, 0.0, 0.5, 2),
         ]
         assert len(trials.best_configurations(sweep_id, 1)) == 1
         best, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=True)
@@ -107,7 +200,7 @@ def test_trials_are_found_by_status_and_configuration(
     assert count(TrialFilter("running")) == 1
     assert count(TrialFilter("pending")) == 14
     assert count(TrialFilter("failed")) == 1
-    assert count(TrialFilter(optimizer="sam", learning_rate=0.1, weight_decay=1e-4)) == 2
+    assert count(TrialFilter(optimizer="sam", hyperparameters=configuration(0.1, 1e-4))) == 2
     with database.snapshot() as session:
         trials = TrialRepository(session)
         assert [row.key for row in trials.running(sweep_id)] == [first.key]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.storage import Database
-from service.sweeps.estimates import gradient_evaluations
+from service.sweeps.estimates import Cost, costs
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository
 from workers.spec import SweepSpec
@@ -45,14 +45,50 @@ def run(sweeps: SweepService, database: Database, spec: SweepSpec, *seconds: flo
 
 
 def test_evaluations_are_counted_for_each_optimizer() -> None:
-    assert gradient_evaluations(specification()) == [20, 10]
-    assert gradient_evaluations(specification(seeds=[0, 1, 2])) == [60, 30]
+    def evaluations(**changes: Any) -> list[int | None]:
+        found = costs(specification(**changes)).values()
+        return [cost.gradient_evaluations for cost in found]
+
+    assert evaluations() == [20, 10]
+    assert evaluations(seeds=[0, 1, 2]) == [60, 30]
     others = ["adamw", {"name": "looksam", "k": 4}, "torch:RMSprop", "torch:LBFGS"]
-    assert gradient_evaluations(specification(optimizers=others)) == [10, 12, 10, 200]
-    around = {"name": "sam", "base": "torch:RMSprop"}
-    assert gradient_evaluations(specification(optimizers=[around])) == [20]
+    assert evaluations(optimizers=others) == [10, 12, 10, 200]
+    assert evaluations(optimizers=[{"name": "sam", "base": "torch:RMSprop"}]) == [20]
     folder = {"name": "image-folder", "kwargs": {"image_size": 32}}
-    assert gradient_evaluations(specification(dataset=folder)) is None
+    assert evaluations(dataset=folder) == [None, None]
+
+
+def test_costs_take_each_configurations_steps() -> None:
+    spec = specification(
+        search={
+            **{"learning_rate": [0.1, 1], "weight_decay": 0},
+            "training.batch_size": [64, 320],
+            "training.epochs": [1, 3],
+            "dataset.train_size": [640, 320],
+        },
+        optimizers=["sam", {"name": "msgd", "search": {"nesterov": [True, False]}}],
+    )
+    steps = (10 + 2 + 5 + 1) * (1 + 3) * 2  # over batch sizes, epochs, learning rates
+    images = (640 + 640 + 320 + 320) * (1 + 3) * 2
+    assert costs(spec) == {
+        "sam": Cost(16, 2 * steps, 2 * images),
+        "msgd": Cost(32, 2 * steps, 2 * images),
+    }
+
+
+def test_costs_of_a_search_are_those_of_random_configurations() -> None:
+    sizes = {"low": 32, "high": 64}
+    search = {"type": "tpe", "trials": 50, "training.batch_size": sizes}
+    cost = costs(specification(search=search))["msgd"]
+    assert cost.configurations == 50
+    assert 50 * 640 // 64 < (cost.gradient_evaluations or 0) < 50 * 640 // 32
+
+
+def test_dry_run_counts_the_configurations_of_each_optimizer(sweeps: SweepService) -> None:
+    optimizers = ["sam", {"name": "msgd", "search": {"nesterov": [True, False]}}]
+    estimate = sweeps.estimate(specification(optimizers=optimizers, seeds=[0, 1, 2]))
+    assert estimate.configurations == {"sam": 1, "msgd": 2}
+    assert estimate.trials == 9
 
 
 def test_nothing_comparable_gives_no_estimate(sweeps: SweepService, database: Database) -> None:

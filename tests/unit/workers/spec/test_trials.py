@@ -12,6 +12,19 @@ from hypothesis import strategies as st
 
 from workers.spec import SpecError, TrialConfig, load_spec, validate_spec
 
+KEYS_OF_MANY_AXES = [
+    "cd72db4188c4cd21",
+    "0713986ca07660c5",
+    "f874c2432b76128f",
+    "353cfb6269476879",
+    "191299afeabc3812",
+    "85ef4f6902331ce5",
+    "0bad8ce509accdf3",
+    "ed78a792c7694b24",
+    "8c837beb3b83da3a",
+    "9b6f3bf4986efad0",
+]
+"""Recorded when searches got axes other than learning rate and weight decay."""
 PRESETS = sorted(
     path.name for path in files("workers.presets").iterdir() if path.name.endswith(".yaml")
 )
@@ -250,6 +263,47 @@ def test_key_survives_text(learning_rate, weight_decay, seed):
 def test_key_is_the_same_in_every_release():
     """A changed key would run every stored sweep's trials again."""
     assert trial().key == "a273fc571287d0c6"
+
+
+MANY_AXES = {
+    "name": "many",
+    "dataset": "digits",
+    "model": "cnn-tiny",
+    "optimizers": [
+        {"name": "sam", "search": {"rho": [0.05, 0.1]}},
+        {"name": "adam", "search": {"betas": [[0.9, 0.95]], "weight_decay": None}},
+    ],
+    "search": {
+        "learning_rate": [0.1],
+        "weight_decay": [0, 1e-4],
+        "training.batch_size": [64],
+        "model.kwargs.width": [4, 8],
+        "dataset.train_size": [500],
+    },
+}
+
+
+def test_keys_of_many_axes_are_the_same_in_every_release():
+    assert [trial.key for trial in validate_spec(MANY_AXES).trials] == KEYS_OF_MANY_AXES
+
+
+def test_key_of_an_axis_is_that_of_the_setting():
+    """A value gives the same trial wherever the specification has it."""
+    whole = validate_spec(MANY_AXES)
+    parts = {
+        "optimizers": [{"name": "sam", "rho": 0.1}],
+        "search": {"learning_rate": [0.1], "weight_decay": [1e-4]},
+        "training": {"batch_size": 64},
+        "model": {"name": "cnn-tiny", "kwargs": {"width": 8}},
+        "dataset": {"name": "digits", "train_size": 500},
+    }
+    (plain,) = validate_spec(MANY_AXES | parts).trials
+    (same,) = (trial for trial in whole.trials if trial.key == plain.key)
+    assert same == plain
+    assert same.values_of(whole.axes("sam")).plain() == {
+        **{"learning_rate": 0.1, "weight_decay": 1e-4, "training.batch_size": 64},
+        **{"model.kwargs.width": 8, "dataset.train_size": 500, "optimizer.rho": 0.1},
+    }
 
 
 def test_describe_is_flat_and_complete():

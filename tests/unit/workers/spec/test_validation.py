@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from workers.corruptions.names import CORRUPTIONS
 from workers.spec import SpecError, SweepSpec, duration_seconds, validate_spec
-from workers.spec.loading import _MESSAGES
+from workers.spec.messages import MESSAGES
 
 LR = ("search", "learning_rate")
 LR_0 = (*LR, 0)
@@ -43,7 +43,7 @@ NUMBERS = [
     (("resources", "cpu"), 1e308, "resources.cpu", "must be at most 10000", "1e+308"),
     (("resources", "gpu"), 1e5, "resources.gpu", "must be at most 1000", "100000.0"),
     (("resources",), {"cpu": 0, "gpu": 0}, "resources.cpu", "above 0 where gpu is 0", "0.0"),
-    (LR, 0.1, "search.learning_rate", "must be a list", "0.1"),
+    (LR, 0, "search.learning_rate", "must be a list or above 0", "0"),
     (LR, [], "search.learning_rate", "must have at least 1 entry", "[]"),
     (LR, [1, 1.0], "search.learning_rate", "every entry once; repeated: 1.0", "[1, 1.0]"),
     (("search", "weight_decay"), [-1], "search.weight_decay[0]", "must be at least 0", "-1"),
@@ -94,7 +94,7 @@ NAMES = [
         ("optimizers",),
         [{"name": "sam", "rh": 1}],
         "optimizers[0].rh",
-        "did you mean rho? (known: label, name, rho, momentum)",
+        "did you mean rho? (known: name, label, search, exempt_vectors, rho, momentum, base)",
         "1",
     ),
     (("training", "epoch"), 3, "training.epoch", "did you mean epochs? (known: epochs,", "3"),
@@ -103,7 +103,7 @@ NAMES = [
         ("optimizers",),
         ["samm"],
         "optimizers[0]",
-        "unknown optimizer 'samm'; did you mean sam? (known: adam, msgd,",
+        "unknown optimizer 'samm'; did you mean sam? (known: adam, adamw, asam,",
         '"samm"',
     ),
     (
@@ -345,7 +345,7 @@ def test_messages_are_plain_english(changed):
     for path, value, *_ in NUMBERS + NAMES:
         for problem in problems_of(changed((path, value))):
             assert not jargon.search(problem.message.partition("(known")[0]), problem
-    assert not [message for message in _MESSAGES.values() if not message.startswith(("must", "is"))]
+    assert not [message for message in MESSAGES.values() if not message.startswith(("must", "is"))]
 
 
 JSON = st.recursive(

@@ -56,9 +56,9 @@ def test_estimate_is_what_a_real_pass_keeps(model: str, size: int, most: float) 
     """Attention on the meta device keeps its matrix, which the fused kernel of a CPU does not."""
     spec = specification(model=model, training={"batch_size": 8})
     shape = {"num_classes": 10, "in_channels": 3, "image_size": size}
-    estimate = estimate_memory(spec, **shape)
+    estimate = estimate_memory(spec.trials, **shape)
     network = build_model(spec.model, **shape).train()
-    real = measure_memory(spec, network, torch.zeros(8, 3, size, size))
+    real = measure_memory(spec.trials, network, torch.zeros(8, 3, size, size))
     assert estimate is not None
     assert (estimate.weights, estimate.gradients) == (real.weights, real.gradients)
     assert real.activations <= estimate.activations <= most * real.activations
@@ -90,11 +90,11 @@ def test_optimizer_copies_are_those_alive_in_a_pass(optimizer: Any) -> None:
 
 def test_best_weights_and_the_largest_optimizer_count() -> None:
     shape = {"num_classes": 10, "in_channels": 1, "image_size": 8}
-    plain = estimate_memory(specification(), **shape)
+    plain = estimate_memory(specification().trials, **shape)
     more = estimate_memory(
-        specification(optimizers=["msgd", "adam"], curvature={"at_best": True}), **shape
+        specification(optimizers=["msgd", "adam"], curvature={"at_best": True}).trials, **shape
     )
-    half = estimate_memory(specification(), **shape, value_bytes=2)
+    half = estimate_memory(specification().trials, **shape, value_bytes=lambda _: 2)
     assert plain is not None
     assert more is not None
     assert half is not None
@@ -104,9 +104,20 @@ def test_best_weights_and_the_largest_optimizer_count() -> None:
     assert more.total == more.weights + 3 * more.gradients + more.activations
 
 
+def test_largest_batch_counts() -> None:
+    shape = {"num_classes": 10, "in_channels": 1, "image_size": 8}
+    search = {"training.batch_size": [8, 64, 16]}
+    largest = estimate_memory(specification(search=search).trials, **shape)
+    (trial, *_) = specification(training={"batch_size": 64}).trials
+    assert largest is not None
+    assert largest.trial.training.batch_size == 64
+    assert largest.total == estimate_memory([trial], **shape).total
+
+
 def test_memory_says_its_parts() -> None:
     gib = 2**30
-    assert str(TrialMemory(gib, gib, 2 * gib, 10**20)) == (
+    (trial, *_) = specification().trials
+    assert str(TrialMemory(gib, gib, 2 * gib, 10**20, trial)) == (
         "9.3e+10 GiB (weights 1.0 GiB, gradients 1.0 GiB, optimizer state 2.0 GiB, "
         "activations 9.3e+10 GiB)"
     )

@@ -87,6 +87,50 @@ def test_preflight_of_a_search_tries_the_largest_numbers(spec_dict, data_dir):
     assert "max_lr" in problems(spec_dict, data_dir)["optimizers[1]"]
 
 
+@pytest.mark.parametrize(
+    ("search", "path", "message"),
+    [
+        ({"training.batch_size": [64, 257]}, "training.batch_size[1]", "at most the 256 training"),
+        ({"dataset.train_size": [256, 32]}, "training.batch_size", "at most the 32 training"),
+        ({"dataset.train_size": [256, 1298]}, "dataset.train_size[1]", "1 to 1297"),
+        ({"model.kwargs.width": [4, 10**9]}, "model.kwargs.width[1]", "too large"),
+        ({"model.kwargs.width": [4, "x"]}, "model.kwargs.width[1]", "x"),
+    ],
+)
+def test_preflight_names_the_value_of_the_axis_that_cannot_run(
+    spec_dict, data_dir, search, path, message
+):
+    spec_dict["search"] |= search
+    found = problems(spec_dict, data_dir)
+    where = path if path == "training.batch_size" else f"search.{path}"
+    assert message in found[where]
+
+
+def test_preflight_names_the_largest_batch_where_memory_is_too_little(
+    spec_dict, data_dir, monkeypatch
+):
+    monkeypatch.setattr("os.sysconf", {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 5}.__getitem__)
+    spec_dict["search"] |= {"training.batch_size": [32, 64, 48]}
+    assert "make batches" in problems(spec_dict, data_dir)["search.training.batch_size[1]"]
+
+
+def test_preflight_of_several_networks_takes_the_facts_of_the_largest(spec_dict, data_dir):
+    def facts(search):
+        spec = validate_spec(spec_dict | {"search": spec_dict["search"] | search})
+        return preflight(spec, data_dir=data_dir, cache_dir=data_dir / "cache")
+
+    several = facts({"model.kwargs.width": [8, 4], "dataset.train_size": [128, 200]})
+    assert several.parameters == facts({"model.kwargs.width": [8]}).parameters
+    assert several.train_images == 200
+    sampled = {
+        "type": "tpe",
+        "trials": 3,
+        "model.kwargs.width": {"low": 4, "high": 8, "whole": True},
+    }
+    spec_dict["search"] = {}
+    assert facts(sampled).parameters == several.parameters
+
+
 @pytest.mark.parametrize("path", ["photos", "nowhere", "{}/photos", ".", "/etc", "broken"])
 def test_refused_image_folder_does_not_reveal_where_the_data_lies(
     spec_dict: dict[str, Any], tmp_path: Path, path: str
