@@ -110,7 +110,8 @@ def path_text(location: Sequence[int | str]) -> str:
 def _problems(error: ValidationError, data: Any) -> list[SpecProblem]:
     """The errors of pydantic as paths, messages and values."""
     problems = []
-    for detail in map(dict, error.errors(include_url=False)):
+    for details in error.errors(include_url=False):
+        detail: dict[str, Any] = dict(details)
         cause = detail.get("ctx", {}).get("error")
         causes = cause.errors if isinstance(cause, PartsError) else [cause]
         problems += [_problem(detail, data, cause) for cause in causes]

@@ -219,7 +219,7 @@ class _Resolver:
         section, _, option = axis.partition(".")
         if not option:
             return float
-        owner = self._sections[section]
+        owner: Any = self._sections[section]
         *way, last = option.split(".")
         for part in way:
             owner = getattr(owner, part, None)
@@ -295,8 +295,8 @@ class _OptionError(PartError):
 
 def _option_errors(error: ValidationError, location: Location) -> Iterator[_OptionError]:
     """The errors of a section, each at a location and a place in the value of its option."""
-    for detail in map(dict, error.errors(include_url=False)):
-        cause = detail.get("ctx", {}).get("error")
+    for detail in error.errors(include_url=False):
+        cause: Any = detail.get("ctx", {}).get("error")
         place = (*detail["loc"], *getattr(cause, "location", ()))
         names = tuple(part for part in place if isinstance(part, str))
         rest = tuple(part for part in place if isinstance(part, int))

@@ -120,19 +120,20 @@ class Space:
 
 def could_be_equal(one: Axis, other: Axis) -> bool:
     """Whether two axes have a value in common; ranges that overlap count as if they had."""
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return not set(one).isdisjoint(other)
-    if isinstance(one, Range) and isinstance(other, Range):
-        return one.low <= other.high and other.low <= one.high
-    numbers, values = (one, other) if isinstance(one, Range) else (other, one)
-    return any(_is_number(value) and numbers.low <= value <= numbers.high for value in values)
+    if isinstance(one, Range):
+        if isinstance(other, Range):
+            return one.low <= other.high and other.low <= one.high
+        return any(_is_number(value) and one.low <= value <= one.high for value in other)
+    if isinstance(other, Range):
+        return could_be_equal(other, one)
+    return not set(one).isdisjoint(other)
 
 
 def _ends(axis: Axis) -> tuple[Value, ...]:
     """The ends of a range or all choices, the largest number first."""
     if isinstance(axis, Range):
         return axis.at(1), axis.at(0)
-    numbers = sorted(filter(_is_number, axis), reverse=True)
+    numbers = sorted((value for value in axis if _is_number(value)), reverse=True)
     return (*numbers, *(value for value in axis if not _is_number(value)))
 
 

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from workers.spec.axes import Axis, optimizer_settings, read_axis, set_options
+from workers.spec.axes import Axis, read_axis, set_options
 from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import (
     KEPT_TEXT,
@@ -43,8 +43,9 @@ from workers.spec.sections import (
     ResourcesSpec,
     TrainingSpec,
 )
-from workers.spec.spaces import Space, could_be_equal
+from workers.spec.spaces import Space
 from workers.spec.trial import TrialConfig
+from workers.spec.variants import Variant, could_share_trials
 
 __all__ = ["SweepSpec"]
 
@@ -137,29 +138,22 @@ class SweepSpec(Section):
     def _countable(self, info: ValidationInfo) -> SweepSpec:
         if self.trial_count > _MAX_TRIALS and not is_stored(info):
             counts = {label: self.configuration_count(label) for label in self.labels}
-            if len(set(counts.values())) == 1:
-                configurations = (
-                    f"{len(counts):,} optimizers x {counts[self.labels[0]]:,} configurations"
-                )
-            else:
-                named = ", ".join(f"{label} {count:,}" for label, count in counts.items())
-                configurations = f"{sum(counts.values()):,} configurations ({named})"
             message = (
-                f"must lead to at most {_MAX_TRIALS:,} trials: {configurations} x "
+                f"must lead to at most {_MAX_TRIALS:,} trials: {_factors(counts)} x "
                 f"{len(self.seeds):,} seeds"
             )
             raise PartError(("search",), message, self.trial_count)
         return self
 
     @model_validator(mode="after")
-    def _without_common_trials(self) -> SweepSpec:
-        """Refuse variants of an optimizer that could have a trial in common."""
+    def _without_common_trials(self, info: ValidationInfo) -> SweepSpec:
+        """Refuse variants of an optimizer whose trials could have equal keys."""
         variants: dict[str, list[str]] = {}
         for label, optimizer in self._by_label.items():
             variants.setdefault(optimizer.name, []).append(label)
-        for labels in variants.values():
+        for labels in () if is_stored(info) else variants.values():
             for one, other in combinations(labels, 2):
-                if self._could_share_trials(one, other):
+                if could_share_trials(self, self._variant(one), self._variant(other)):
                     message = (
                         f"must have no trial in common with {one}: give an option or an axis of "
                         "the two other values"
@@ -373,31 +367,8 @@ class SweepSpec(Section):
             return space.representatives(axis)
         return (read_axis(self, axis),)
 
-    def _could_share_trials(self, one: str, other: str) -> bool:
-        """Whether trials of two variants of an optimizer could be the same trial."""
-        spaces = self._spaces[one], self._spaces[other]
-        axes = {axis: None for space in spaces for axis in space.places}
-        axes |= {
-            f"optimizer.{option}": None
-            for label in (one, other)
-            for option in optimizer_settings(self._by_label[label])
-        }
-        return all(
-            could_be_equal(*(self._domain(label, axis) for label in (one, other))) for axis in axes
-        )
-
-    def _domain(self, label: str, axis: str) -> Axis:
-        """The values or the range of a setting in trials of an optimizer; empty if it has none."""
-        space = self._spaces[label]
-        if axis in space.axes:
-            return space.axes[axis]
-        if axis in space.fixed:
-            return (space.fixed[axis],)
-        section, _, option = axis.partition(".")
-        if section != "optimizer":
-            return (read_axis(self, axis),)
-        settings = optimizer_settings(self._by_label[label])
-        return (settings[option],) if option in settings else ()
+    def _variant(self, label: str) -> Variant:
+        return Variant(self._by_label[label], self._spaces[label])
 
     def _with_settings(self, section: str, label: str, settings: Mapping[str, Value]) -> Section:
         """A section of a trial with the settings of its configuration; equal ones are shared."""
@@ -446,3 +417,12 @@ class SweepSpec(Section):
     def _places(self) -> dict[tuple[str, int], int]:
         """Position of each configuration in the order."""
         return {pair: position for position, pair in enumerate(self._order)}
+
+
+def _factors(counts: Mapping[str, int]) -> str:
+    """The number of configurations of all optimizers, by label, as text."""
+    first = next(iter(counts.values()))
+    if set(counts.values()) == {first}:
+        return f"{len(counts):,} optimizers x {first:,} configurations"
+    named = ", ".join(f"{label} {count:,}" for label, count in counts.items())
+    return f"{sum(counts.values()):,} configurations ({named})"

@@ -167,9 +167,9 @@ AXES = {
 
 
 def test_trials_have_the_value_of_each_axis_and_are_found_by_it(
-    client: TestClient, submit: Submit
+    client: TestClient,
 ) -> None:
-    sweep_id = submit(json.dumps(AXES))
+    sweep_id = client.post(SWEEPS, json=AXES).json()["sweep_id"]
     path = f"{SWEEPS}/{sweep_id}/trials"
     (first, *others) = client.get(path).json()["trials"]
     assert len(others) == 11

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import httpx
@@ -267,6 +268,38 @@ def test_trials_filter_by_status_and_page(site: Any, http: httpx.Client) -> None
     assert pages == [trial.key for trial in specification.trials]
     assert keys(page=4) == []
     assert keys(status="running") == []
+
+
+def test_trials_show_and_filter_by_the_values_of_their_axes(site: Any, http: httpx.Client) -> None:
+    optimizers = [{"name": "adam", "search": {"betas": [[0.9, 0.95], [0.9, 0.999]]}}, "msgd"]
+    search = {"learning_rate": [0.1, 1], "weight_decay": None, "training.epochs": [2, 7]}
+    sweep_id, specification = site.submit("axes", optimizers=optimizers, search=search)
+    here = f"/sweeps/{sweep_id}"
+    text = http.get(f"{here}/trials").text
+    heads = re.findall(r'<th scope="col">([^<]*)</th>', text)
+    assert heads[:5] == ["trial", "lr", "epochs", "betas", "seed"]
+    assert '<option value="optimizer.betas=[0.9, 0.95]">[0.9, 0.95]</option>' in text
+    chosen = [t for t in specification.trials if getattr(t.optimizer, "betas", 0) == (0.9, 0.95)]
+    query = {"at": ["optimizer.betas=[0.9, 0.95]", "", "learning_rate=0.1"]}
+    text = http.get(f"{here}/trials", params=query).text
+    keys = re.findall(rf'href="{here}/trials/(\w+)"', text)
+    assert keys == [trial.key for trial in chosen if trial.learning_rate == 0.1]
+    assert '<option value="optimizer.betas=[0.9, 0.95]" selected>' in text
+    by_rate = http.get(f"{here}/trials", params={"learning_rate": "0.1", "weight_decay": "0"}).text
+    assert len(re.findall(rf'href="{here}/trials/\w+"', by_rate)) == len(specification.trials) // 2
+    trial = chosen[-1]
+    site.run(sweep_id)
+    site.start_trial(sweep_id, trial, run_id="run")
+    page = http.get(f"{here}/trials/{trial.key}").text
+    assert "lr 1, epochs 7, betas [0.9, 0.95], seed" in page
+    (link,) = re.findall(r'href="([^"]*)">All seeds of this configuration', page)
+    same = http.get(unescape(link)).text
+    same_axes = trial.values_of(["learning_rate", "training.epochs"]).items()
+    expected = [
+        t.key for t in chosen if same_axes <= t.values_of(specification.axes("adam")).items()
+    ]
+    assert re.findall(rf'href="{here}/trials/(\w+)"', same) == expected
+    assert "1/7" in http.get(f"{here}/running").text
 
 
 def test_trial_without_mlflow_shows_what_the_database_knows(site: Any, http: httpx.Client) -> None:
