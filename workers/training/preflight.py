@@ -24,6 +24,7 @@ from workers.training.memory import (
     host_bytes,
     measure_memory,
 )
+from workers.training.optimizer_checks import check_optimizers
 from workers.training.rehearsal import rehearse
 from workers.training.trial import autocast_dtype
 from workers.trial_data import TrialData, load_trial_data
@@ -41,6 +42,8 @@ def preflight(
     largest_node_bytes: Callable[[], float] | None = None,
 ) -> PreflightFacts:
     """Load the data, build the network and every optimizer, and rehearse a trial.
+
+    An optimizer that is not built in makes two steps and is resumed, see `check_conformance`.
 
     Missing corrupted images are generated here, once, instead of by the first trials. The network
     is built only if its estimated memory is available.
@@ -115,6 +118,7 @@ def preflight(
         data_fingerprint=data.fingerprint,
         data_notes=data.notes,
         trial_memory_bytes=memory.total + data.size_bytes,
+        optimizers=check_optimizers(spec.optimizers, spec.trials or spec.corners, model, data),
     )
 
 

@@ -94,7 +94,7 @@ NAMES = [
         ("optimizers",),
         [{"name": "sam", "rh": 1}],
         "optimizers[0].rh",
-        "did you mean rho? (known: label, name, rho, momentum)",
+        "did you mean rho? (known: name, label, exempt_vectors, rho, momentum, base)",
         "1",
     ),
     (("training", "epoch"), 3, "training.epoch", "did you mean epochs? (known: epochs,", "3"),
@@ -103,7 +103,7 @@ NAMES = [
         ("optimizers",),
         ["samm"],
         "optimizers[0]",
-        "unknown optimizer 'samm'; did you mean sam? (known: adam, msgd,",
+        "unknown optimizer 'samm'; did you mean sam? (known: adam, adamw,",
         '"samm"',
     ),
     (
