@@ -19,6 +19,7 @@ from service.cli import (
     init,
     logs,
     maintenance,
+    optimizers,
     stack,
     summaries,
     sweeps,
@@ -97,6 +98,12 @@ app.add_typer(_token, name="token", rich_help_panel="On this machine")
 _trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=True)
 _register(_trial, None, trials.run)
 app.add_typer(_trial, name="trial", rich_help_panel="Without the service")
+
+_optimizers = typer.Typer(
+    help="List optimizers, check whether one can be swept.", no_args_is_help=True
+)
+_register(_optimizers, None, optimizers.list_, optimizers.check)
+app.add_typer(_optimizers, name="optimizers", rich_help_panel="What can be swept")
 
 _data = typer.Typer(help="Fetch and check data sets, make corrupted ones.", no_args_is_help=True)
 _register(_data, None, data.fetch, data.check, data.corrupt)

@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from service.sensitivity import SummaryTable
     from service.sweeps.schemas import DryRunView, SweepDetail, SweepView
     from service.trials.schemas import TrialView
+    from workers.catalog import CatalogEntry
 
 __all__ = [
     "catalog_tables",
     "dry_run_table",
     "fields",
+    "optimizers_table",
     "presets_table",
     "state_text",
     "summary_table",
@@ -175,6 +177,32 @@ def catalog_tables(catalog: CatalogView) -> RenderableType:
             made.add_row(entry.name, entry.title, entry.summary)
         tables += [made, ""]
     return Group(*tables, Text(f"corruptions: {', '.join(catalog.corruptions)}"))
+
+
+def optimizers_table(entries: Iterable[CatalogEntry]) -> Table:
+    """Lay out optimizers, one row per optimizer or family."""
+    made = table(
+        "name",
+        "gradients per step",
+        "learning rate",
+        "weight decay",
+        "default rate",
+        "default decay",
+        "summary",
+    )
+    facts = (
+        "gradient_evaluations_per_step",
+        "learning_rate_role",
+        "weight_decay",
+        "default_learning_rate",
+        "default_weight_decay",
+    )
+    for entry in entries:
+        cells = (entry.facts.get(fact, "") for fact in facts)
+        shown = [f"{cell:g}" if isinstance(cell, float) else str(cell) for cell in cells]
+        name = f"{entry.name}<name>" if entry.name.endswith(":") else entry.name
+        made.add_row(name, *shown, entry.summary)
+    return made
 
 
 def presets_table(presets: Iterable[PresetView]) -> Table:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 from sasam.curvature import HessianMethod
 from workers.mlflow_schema import fact_tag
+from workers.training.conformance import Conformance
 
 __all__ = ["PreflightFacts"]
 
@@ -14,7 +17,7 @@ _MAX_NOTE_CHARACTERS = 5_000  # MLflow refuses longer tags
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreflightFacts:
-    """Facts about a sweep's network and data.
+    """Facts about a sweep's network, data and optimizers.
 
     Args:
         hessian_method: How curvature is measured; None if it is not.
@@ -26,6 +29,7 @@ class PreflightFacts:
         data_fingerprint: Digest of the data.
         data_notes: Sentences about the data that a user should know.
         trial_memory_bytes: Memory of a trial: weights, activations and images, in bytes.
+        optimizers: Cost, weight decay and defaults of each optimizer, by its label.
     """
 
     hessian_method: HessianMethod | None
@@ -37,6 +41,7 @@ class PreflightFacts:
     data_fingerprint: str
     data_notes: tuple[str, ...]
     trial_memory_bytes: int
+    optimizers: Mapping[str, Conformance]
 
     def tags(self) -> dict[str, str]:
         """Tags of MLflow, one per fact; a journal's ``sweep_started`` entry holds them."""
@@ -53,4 +58,6 @@ class PreflightFacts:
             "data_notes": "; ".join(self.data_notes)[:_MAX_NOTE_CHARACTERS],
             "trial_memory_bytes": self.trial_memory_bytes,
         }
+        for position, (label, found) in enumerate(self.optimizers.items()):
+            facts[f"optimizer.{position}"] = json.dumps({"label": label, **asdict(found)})
         return {fact_tag(name): str(fact) for name, fact in facts.items()}

@@ -29,6 +29,7 @@ from workers.training.memory import (
     host_bytes,
     measure_memory,
 )
+from workers.training.optimizer_checks import check_optimizers
 from workers.training.rehearsal import rehearse
 from workers.training.trial import autocast_dtype
 from workers.trial_data import TrialData, load_trial_data
@@ -49,7 +50,8 @@ def preflight(
 
     Missing corrupted images are generated here, once, instead of by the first trials. A network is
     built only if its estimated memory is available. A TPE search is checked by the trials at the
-    ends of its axes.
+    ends of its axes. An optimizer that is not built in makes two steps and is resumed, see
+    `check_conformance`.
 
     Args:
         spec: The sweep.
@@ -86,6 +88,7 @@ def preflight(
         data_fingerprint=most.fingerprint,
         data_notes=most.notes,
         trial_memory_bytes=largest.memory.total + most.size_bytes,
+        optimizers=check_optimizers(spec.optimizers, trials, _build(trials[0], most), most),
     )
 
 
@@ -192,14 +195,8 @@ def _check_network(
     Raises:
         SpecError: The network cannot be built, trained or measured.
     """
-    section = trials[0].model
-    shape = {
-        "num_classes": data.num_classes,
-        "in_channels": data.in_channels,
-        "image_size": data.image_size,
-    }
     try:
-        estimate = estimate_memory(trials, **shape, value_bytes=_activation_bytes)
+        estimate = estimate_memory(trials, **_shape(data), value_bytes=_activation_bytes)
     except TooLargeError as error:
         problem = _model_problem(spec, trials[0], f"the network is too large: {error}")
         raise SpecError([*problems, problem]) from error
@@ -208,7 +205,7 @@ def _check_network(
         if lacking:
             raise SpecError([*problems, *lacking])
     try:
-        model = build_model(section, **shape)
+        model = _build(trials[0], data)
         memory = _measure(trials, model, data)
         hessian_method = rehearse(
             model,
@@ -223,6 +220,20 @@ def _check_network(
         *_memory_problems(spec, memory, largest_node_bytes),
     ]
     return _Network(count_parameters(model), hessian_method, memory)
+
+
+def _shape(data: TrialData) -> dict[str, int]:
+    """The arguments of a network that depend on the data."""
+    return {
+        "num_classes": data.num_classes,
+        "in_channels": data.in_channels,
+        "image_size": data.image_size,
+    }
+
+
+def _build(trial: TrialConfig, data: TrialData) -> nn.Module:
+    """Build the network of a trial."""
+    return build_model(trial.model, **_shape(data))
 
 
 def _model_problem(spec: SweepSpec, trial: TrialConfig, message: str) -> SpecProblem:

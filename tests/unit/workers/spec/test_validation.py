@@ -103,7 +103,7 @@ NAMES = [
         ("optimizers",),
         ["samm"],
         "optimizers[0]",
-        "unknown optimizer 'samm'; did you mean sam? (known: adam, adamw, asam,",
+        "unknown optimizer 'samm'; did you mean sam? (known: adam, adamw,",
         '"samm"',
     ),
     (

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import resource
 from pathlib import Path
@@ -38,7 +40,23 @@ def test_preflight_good_specification_returns_facts(spec_dict, data_dir):
         "sasam.data_fingerprint": facts.data_fingerprint,
         "sasam.data_notes": "; ".join(facts.data_notes),
         "sasam.trial_memory_bytes": str(facts.trial_memory_bytes),
+        **{f"sasam.optimizer.{n}": tag for n, tag in enumerate(optimizer_tags(facts))},
     }
+    assert facts.optimizers["sa-sam"].gradient_evaluations == 3
+    assert json.loads(facts.tags()["sasam.optimizer.4"]) == {
+        "label": "adam",
+        "gradient_evaluations": 1,
+        "weight_decay": "coupled",
+        "default_learning_rate": 1e-3,
+        "default_weight_decay": 0.0,
+    }
+
+
+def optimizer_tags(facts):
+    return [
+        json.dumps({"label": label, **dataclasses.asdict(found)})
+        for label, found in facts.optimizers.items()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +96,41 @@ def test_preflight_refused_optimizer_option_names_its_position(spec_dict, data_d
 def test_preflight_nesterov_without_momentum_is_found(spec_dict, data_dir):
     spec_dict["optimizers"] = [{"name": "msgd", "momentum": 0.0, "nesterov": True}]
     assert "esterov" in problems(spec_dict, data_dir)["optimizers[0]"]
+
+
+def test_preflight_checks_optimizers_that_are_not_built_in(spec_dict, data_dir, caplog):
+    caplog.set_level("INFO")
+    spec_dict["optimizers"] = [
+        "adamw",
+        {"name": "torch:RMSprop", "kwargs": {"momentum": 0.9}, "label": "RMS"},
+        {"name": "asam", "base": "timm:lion"},
+    ]
+    facts = preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
+    assert list(facts.optimizers) == ["adamw", "RMS", "asam"]
+    assert facts.optimizers["RMS"].weight_decay == "coupled"
+    assert facts.optimizers["asam"].gradient_evaluations == 2
+    assert facts.optimizers["asam"].weight_decay == "decoupled"
+    assert (
+        "optimizer RMS: 1 gradient evaluation per step, coupled weight decay, resumes bit for bit, "
+        "default learning rate 0.01, default weight decay 0"
+    ) in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("torch:Muon", "Muon only supports 2D parameters"),
+        ("timm:adahessian", "does not resume bit for bit"),
+        ({"name": "sam", "base": "torch:Muon"}, "Muon only supports 2D parameters"),
+        ({"name": "torch:SGD", "kwargs": {"nesterov": True}}, "Nesterov momentum requires"),
+    ],
+    ids=str,
+)
+def test_preflight_refuses_an_optimizer_that_cannot_be_used(
+    spec_dict, data_dir, optimizer, message
+):
+    spec_dict["optimizers"] = ["msgd", optimizer]
+    assert message in problems(spec_dict, data_dir)["optimizers[1]"]
 
 
 def test_preflight_of_a_search_tries_the_largest_numbers(spec_dict, data_dir):
