@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 __all__ = ["configuration_query", "query_string"]
 
 
-def query_string(**parameters: str | float | None) -> str:
-    """Encode query parameters; those that are None or empty are left out."""
-    return urlencode({name: value for name, value in parameters.items() if value not in (None, "")})
+def query_string(**parameters: str | float | Sequence[str] | None) -> str:
+    """Encode query parameters; a list repeats its name, None and empty ones are left out."""
+    given = {name: value for name, value in parameters.items() if value not in (None, "", [], ())}
+    return urlencode(given, doseq=True)
 
 
-def configuration_query(optimizer: str, learning_rate: float, weight_decay: float) -> str:
-    """The query string that selects the trials of one configuration in the list of trials."""
-    return query_string(optimizer=optimizer, learning_rate=learning_rate, weight_decay=weight_decay)
+def configuration_query(optimizer: str, hyperparameters: Mapping[str, Any]) -> str:
+    """The query string that selects the trials of a configuration in the list of trials.
+
+    Args:
+        optimizer: Label.
+        hyperparameters: Values by name; the list filters by learning rate and weight decay.
+    """
+    names = ("learning_rate", "weight_decay")
+    known = {name: hyperparameters[name] for name in names if name in hyperparameters}
+    return query_string(optimizer=optimizer, **known)
