@@ -19,7 +19,7 @@ from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
 from workers.metrics import METRICS, SPLITS
 from workers.spec import SweepSpec
-from workers.spec.configuration import freeze_value
+from workers.spec.configuration import freeze_value, thaw_value
 
 __all__ = [
     "N_SHADES",
@@ -217,6 +217,7 @@ def _cell(
         css.append("busy")
     running = f", {n_running} running" if n_running else ""
     shown = {plane.x.name: cell.x, plane.y.name: cell.y}
+    fixed = {name: thaw_value(value) for name, value in plane.fixed.items()}
     words = ", ".join(f"{plane.titles[name]} {value_label(value)}" for name, value in shown.items())
     others = f", {cell.others}" if cell.others else ""
     title = optimizer_title(cell.optimizer)
@@ -225,7 +226,7 @@ def _cell(
         note=cell.note,
         css=" ".join(css),
         description=f"{title}, {words}{others}: {_value(cell, choice)}{running}",
-        query=configuration_query(cell.optimizer, shown),
+        query=configuration_query(cell.optimizer, shown | fixed),
     )
 
 

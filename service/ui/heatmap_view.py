@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Query
@@ -40,7 +40,7 @@ class HeatmapView:
     x: Name = None
     y: Name = None
     rest: Name = None
-    at: Annotated[list[str], Query(max_length=50)] = field(default_factory=list)
+    at: Annotated[list[str] | None, Query(max_length=50)] = None
 
     def query(self, choice: MetricChoice | None = None) -> str:
         """The query string of this view, with another metric if given."""
@@ -90,7 +90,7 @@ def choose_view_plane(
     x, y = (name if name in names else None for name in (view.x, view.y))
     rest = view.rest if view.rest in REST else REST[0]
     plane = choose_plane(axes, x, y if y != x else None, rest, ())
-    at = [text for text in view.at if _is_valid(axes, plane, text)]
+    at = [text for text in view.at or () if _is_valid(axes, plane, text)]
     plane = choose_plane(axes, plane.x.name, plane.y.name, rest, at)
     return plane.narrowed(axes_by_optimizer)
 

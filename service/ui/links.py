@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 __all__ = ["configuration_query", "query_string"]
+
+
+_PARAMETERS = ("learning_rate", "weight_decay")
+"""Hyperparameters that have a query parameter of their own."""
 
 
 def query_string(**parameters: str | float | Sequence[str] | None) -> str:
@@ -20,8 +25,12 @@ def configuration_query(optimizer: str, hyperparameters: Mapping[str, Any]) -> s
 
     Args:
         optimizer: Label.
-        hyperparameters: Values by name; the list filters by learning rate and weight decay.
+        hyperparameters: JSON values, or their text, by name.
     """
-    names = ("learning_rate", "weight_decay")
-    known = {name: hyperparameters[name] for name in names if name in hyperparameters}
-    return query_string(optimizer=optimizer, **known)
+    usual = {name: hyperparameters[name] for name in _PARAMETERS if name in hyperparameters}
+    others = [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in hyperparameters.items()
+        if name not in usual
+    ]
+    return query_string(optimizer=optimizer, **usual, at=others)
