@@ -27,7 +27,7 @@ from service.sensitivity import (
 from service.sensitivity.export import require_format
 from service.sensitivity.figures import THEMES
 from service.sensitivity.figures.expected_max import BUDGET_UNITS
-from service.sensitivity.figures.learning_curves import PROGRESS
+from service.sensitivity.figures.heatmap_plane import REST
 from service.sensitivity.sweep_summary import EPSILON, Budget
 from service.storage import Database
 from service.summaries.service import Selection, SummaryService
@@ -113,6 +113,37 @@ ComparisonFormat = Annotated[str, _choice(COMPARISON_FORMATS, alias="format")]
 FigureFormat = Annotated[str, _choice(MEDIA_TYPES, alias="format")]
 Theme = Annotated[str, _choice(THEMES)]
 Split = Annotated[str | None, Query(description="`validation` or `ood`.")]
+AxisX = Annotated[
+    str | None,
+    Query(
+        description="Horizontal axis of a heatmap: a hyperparameter by its dotted path; by default"
+        " `learning_rate`, or the first one. Of learning-curves: `epoch` or"
+        " `gradient_evaluations`.",
+        examples=["learning_rate", "optimizer.momentum"],
+    ),
+]
+AxisY = Annotated[
+    str | None,
+    Query(
+        description="Vertical axis of a heatmap; by default `weight_decay`, or the next one.",
+        examples=["training.batch_size"],
+    ),
+]
+Rest = Annotated[
+    str | None,
+    _choice(
+        REST,
+        description="What a heatmap reduces the other hyperparameters to: the choice that"
+        " validation selects, or the mean over all.",
+    ),
+]
+At = Annotated[
+    list[str] | None,
+    Query(
+        description="Fixes another hyperparameter of a heatmap, as `axis=value`; repeatable.",
+        examples=[["optimizer.momentum=0.9"]],
+    ),
+]
 Sweeps = Annotated[
     str,
     Query(description="Ids of sweeps, comma-separated.", examples=["1f0c2a9b77d4,9d31c0f2ab68"]),
@@ -147,11 +178,18 @@ def show_heatmap(
     selection: Selected,
     metric: Annotated[str | None, _choice(HEATMAP_METRICS)] = None,
     split: Split = None,
+    x: AxisX = None,
+    y: AxisY = None,
+    rest: Rest = None,
+    at: At = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
-    """A metric over learning rates and weight decays, one panel per optimizer."""
-    options = {"metric": metric, "split": split}
+    """A metric over two hyperparameters, one panel per optimizer.
+
+    An optimizer that lacks one of them says so in its panel.
+    """
+    options = {"metric": metric, "split": split, "x": x, "y": y, "rest": rest, "at": at}
     content = summaries.figure_file(
         sweep_id, "heatmap", selection, options, file_format=file_format, theme=theme
     )
@@ -180,12 +218,26 @@ def show_figure(
         str | None,
         _choice(BUDGET_UNITS, description="Of expected-max."),
     ] = None,
-    x: Annotated[str | None, _choice(PROGRESS, description="Of learning-curves.")] = None,
+    axis: Annotated[
+        str | None,
+        Query(
+            description="Hyperparameter of lr-curves by its dotted path; by default"
+            " `learning_rate`, or the first one.",
+            examples=["optimizer.momentum"],
+        ),
+    ] = None,
+    x: AxisX = None,
+    y: AxisY = None,
+    rest: Rest = None,
+    at: At = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
     """A figure as its data (json, csv), its Vega-Lite specification, or a picture (svg, png)."""
-    options = {"metric": metric, "split": split, "budget": budget, "x": x}
+    options = {
+        **{"metric": metric, "split": split, "budget": budget, "axis": axis},
+        **{"x": x, "y": y, "rest": rest, "at": at},
+    }
     content = summaries.figure_file(
         sweep_id, name, selection, options, file_format=file_format, theme=theme
     )

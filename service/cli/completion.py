@@ -29,9 +29,11 @@ FIGURES = (
     "curvature-scatter",
     "expected-max",
     "heatmap",
+    "importance",
     "learning-curves",
     "lr-curves",
     "overview",
+    "parallel-coordinates",
     "rank",
     "trace-heatmap",
 )

@@ -31,6 +31,7 @@ Theme = Annotated[str, typer.Option(help="light or dark.")]
     "sasam plot",
     "sasam plot latest trace-heatmap --file trace.svg",
     "sasam plot 1f0c2a9b77d4 lr-curves -f curves.png --theme dark",
+    "sasam plot latest accuracy-heatmap --x optimizer.momentum --y training.batch_size",
     "sasam plot --all --folder figures",
 )
 def plot(
@@ -46,6 +47,18 @@ def plot(
         str | None, typer.Option(help="Of 'heatmap': hessian_lambda_max, ...")
     ] = None,
     split: Annotated[str | None, typer.Option(help="validation or ood.")] = None,
+    x: Annotated[
+        str | None,
+        typer.Option("--x", help="Horizontal axis of a heatmap: optimizer.momentum, ..."),
+    ] = None,
+    y: Annotated[str | None, typer.Option("--y", help="Vertical axis of a heatmap.")] = None,
+    rest: Annotated[
+        str | None, typer.Option(help="Other hyperparameters of a heatmap: best or mean.")
+    ] = None,
+    at: Annotated[
+        list[str] | None, typer.Option(help="Fix another hyperparameter: axis=value; repeatable.")
+    ] = None,
+    axis: Annotated[str | None, typer.Option(help="Hyperparameter of lr-curves.")] = None,
     theme: Theme = "light",
     every: Annotated[
         bool, typer.Option("--all", help="Write every figure as .svg, .png and .csv.")
@@ -69,13 +82,16 @@ def plot(
             ExitStatus.USAGE,
         )
     file_format = None if file is None else figure_format(file)
+    options: dict[str, str | list[str] | None] = {
+        **{"metric": metric, "split": split, "axis": axis},
+        **{"x": x, "y": y, "rest": rest, "at": at},
+    }
     with connect(url) as client:
         found = find_sweep(client, sweep)
         if file is None or file_format is None:
-            print_heatmap(found, console(), figure, metric=metric, split=split)
+            print_heatmap(found, console(), figure, **options)
         else:
-            options = {"metric": metric, "split": split, "theme": theme}
-            file.write_bytes(found.figure_file(figure, file_format, **options))
+            file.write_bytes(found.figure_file(figure, file_format, theme=theme, **options))
 
 
 @examples("sasam report", "sasam report 1f0c2a9b77d4 --file paper.html --theme dark")
@@ -118,14 +134,12 @@ def print_heatmap(
     sweep: Sweep,
     on: Console,
     figure: str = _TERMINAL_FIGURES[0],
-    *,
-    metric: str | None = None,
-    split: str | None = None,
+    **options: str | list[str] | None,
 ) -> None:
-    """Print a heatmap of a sweep."""
+    """Print a heatmap of a sweep, with options of the figure."""
     from service.cli.heatmap import draw_heatmap
 
-    on.print(draw_heatmap(sweep.figure_data(figure, metric=metric, split=split), on))
+    on.print(draw_heatmap(sweep.figure_data(figure, **options), on))
 
 
 def figure_format(file: Path) -> str:

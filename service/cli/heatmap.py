@@ -14,6 +14,7 @@ from rich.text import Text
 if TYPE_CHECKING:
     from service.sensitivity import FigureData
     from service.sensitivity.figures import HeatmapCell, HeatmapLayout, HeatmapPanel
+    from service.sensitivity.figures.figure_data import Scalar
 
 __all__ = ["draw_heatmap"]
 
@@ -38,7 +39,7 @@ _GAP = 3
 
 
 def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
-    """Draw panels of learning rate x weight decay, as many side by side as fit.
+    """Draw one panel per optimizer, as many side by side as fit.
 
     Args:
         figure: Result of ``Sweep.heatmap``.
@@ -58,8 +59,12 @@ def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
     return Group(*parts, *(Text(note, style="dim") for note in figure.notes))
 
 
-def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> Table:
-    """Draw the panel of one optimizer: one row per weight decay, one column per learning rate."""
+def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> RenderableType:
+    """Draw the panel of one optimizer, with one row and one column per value of the axes."""
+    from service.sensitivity.hyperparameters import axis_titles
+
+    if panel.absence:
+        return Group(Text(panel.title, style="bold"), Text(f"{panel.absence} ", style="dim"))
     drawn = Table(
         box=None,
         title=panel.title,
@@ -71,15 +76,23 @@ def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> Table:
     )
     stops = _CIVIDIS if layout.is_log else _VIRIDIS
     texts = [f" {cell.text} " for row in panel.rows for cell in row]
-    width = max(map(len, [*texts, *(f"{rate:g} " for rate in layout.learning_rates)]))
-    drawn.add_column("wd \\ lr", style="dim", no_wrap=True)
-    for rate in layout.learning_rates:
-        drawn.add_column(f"{rate:g}".center(width), no_wrap=True)
-    for decay, row in zip(layout.weight_decays, panel.rows, strict=True):
+    columns = list(map(_label, layout.x_values))
+    width = max(map(len, [*texts, *(f"{column} " for column in columns)]))
+    short = axis_titles((layout.y_axis, layout.x_axis), short=True)
+    drawn.add_column(" \\ ".join(short.values()), style="dim", no_wrap=True)
+    for column in columns:
+        drawn.add_column(column.center(width), no_wrap=True)
+    for value, row in zip(layout.y_values, panel.rows, strict=True):
         drawn.add_row(
-            f"{decay:g} ", *(Text(cell.text.center(width), _style(cell, stops)) for cell in row)
+            f"{_label(value)} ",
+            *(Text(cell.text.center(width), _style(cell, stops)) for cell in row),
         )
     return drawn
+
+
+def _label(value: Scalar) -> str:
+    """A value of an axis as text."""
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def _style(cell: HeatmapCell, stops: Sequence[_Colour]) -> Style:

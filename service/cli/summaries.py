@@ -116,7 +116,7 @@ def compare(
 
 
 def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
-    """Print the summary of a sweep as a table.
+    """Print the summary of a sweep as two tables: by optimizer, and by hyperparameter.
 
     Args:
         sweep: The sweep.
@@ -124,6 +124,9 @@ def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
         options: Options of ``Sweep.summary``.
     """
     from service.cli.tables import summary_table
-    from service.sensitivity import render_table
+    from service.sensitivity import axis_table, render_table
 
-    on.print(summary_table(render_table(sweep.summary(**options)), on))
+    summary = sweep.summary(**options)
+    on.print(summary_table(render_table(summary), on))
+    if summary.axes:
+        on.print("", summary_table(axis_table(summary), on), sep="\n")

@@ -27,6 +27,9 @@ __all__ = ["SweepOperations"]
 
 S = TypeVar("S")
 
+FigureOption = str | Sequence[str] | None
+"""Value of an option of a figure; a list repeats the query parameter."""
+
 _ROOT = "/api/v1/sweeps"
 _PAGE = 1000
 
@@ -214,13 +217,13 @@ class SweepOperations(Generic[S]):
         return self._get("/figures", TypeAdapter(list[FigureView]).validate_json)
 
     @endpoint
-    def figure(self, /, name: str, **options: str | None) -> Operation[Figure]:
+    def figure(self, /, name: str, **options: FigureOption) -> Operation[Figure]:
         """A figure, which notebooks display and ``Figure.save`` writes to a file.
 
         Args:
             name: Such as ``accuracy-heatmap``, ``trace-heatmap``, ``best``, ``lr-curves``.
             options: ``theme``, ``gradient_evaluations``, and the options that ``figures`` lists,
-                such as ``metric`` and ``split``.
+                such as ``metric``, ``split``, ``x``, ``y``, ``rest`` and ``at``.
 
         Raises:
             ProblemError: There is no such figure, or the trials lack the data for it (yet).
@@ -229,24 +232,47 @@ class SweepOperations(Generic[S]):
 
     @endpoint
     def figure_file(
-        self, /, name: str, file_format: str = "svg", **options: str | None
+        self, /, name: str, file_format: str = "svg", **options: FigureOption
     ) -> Operation[bytes]:
         """A figure as ``svg``, ``png`` or ``vega-lite``, or its data as ``json`` or ``csv``."""
         return self._get(f"/figures/{name}", bytes, **{**options, "format": file_format})
 
     @endpoint
-    def figure_data(self, /, name: str, **options: str | None) -> Operation[FigureData]:
+    def figure_data(self, /, name: str, **options: FigureOption) -> Operation[FigureData]:
         """The data of a figure."""
         from service.sensitivity.figures import FigureData
 
         return self._get(f"/figures/{name}", FigureData.model_validate_json, **options)
 
     @endpoint
-    def heatmap(self, metric: str, *, split: str | None = None) -> Operation[FigureData]:
-        """A metric, such as ``ood_accuracy``, over learning rates and weight decays."""
+    def heatmap(
+        self,
+        metric: str,
+        *,
+        split: str | None = None,
+        x: str | None = None,
+        y: str | None = None,
+        rest: str | None = None,
+        at: Mapping[str, Any] | None = None,
+    ) -> Operation[FigureData]:
+        """A metric, such as ``ood_accuracy``, over two hyperparameters.
+
+        Args:
+            metric: Name of the metric.
+            split: Of a curvature: ``validation`` or ``ood``.
+            x: Horizontal axis, such as ``optimizer.momentum``; by default the learning rate.
+            y: Vertical axis; by default the weight decay.
+            rest: What other hyperparameters are reduced to: ``best`` (by validation) or ``mean``.
+            at: Values of other hyperparameters to fix, by name.
+
+        Raises:
+            ProblemError: There is no such axis or value, or the search is not a grid.
+        """
         from service.sensitivity.figures import FigureData
 
-        return self._get("/heatmap", FigureData.model_validate_json, metric=metric, split=split)
+        fixed = [f"{name}={json.dumps(value)}" for name, value in (at or {}).items()]
+        options = {"metric": metric, "split": split, "x": x, "y": y, "rest": rest, "at": fixed}
+        return self._get("/heatmap", FigureData.model_validate_json, **options)
 
     def _send_command(self, name: str, **params: Any) -> Operation[S]:
         return Operation("POST", self._path(f"/{name}"), self._update, params)

@@ -37,12 +37,15 @@ from service.sensitivity.figures import (
     performance_profiles,
     render,
 )
+from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.report import html_report
 from service.sensitivity.schemas import FigureView, OptimizerSummary, SweepSummary
 from service.sensitivity.summary_tables import (
     SummaryTable,
+    axis_table,
     comparison_csv,
     comparison_table,
+    pairs_table,
     render_table,
     summary_csv,
     summary_latex,
@@ -60,6 +63,7 @@ __all__ = [
     "HEATMAP_METRICS",
     "MEDIA_TYPES",
     "SUMMARY_FORMATS",
+    "Axis",
     "FigureData",
     "FigureView",
     "History",
@@ -77,6 +81,7 @@ __all__ = [
     "TrialTable",
     "UnknownNameError",
     "WorkloadsSummary",
+    "axis_table",
     "common_budget",
     "compare_sweeps",
     "compare_workloads",
@@ -92,6 +97,7 @@ __all__ = [
     "heatmap",
     "heatmap_layouts",
     "html_report",
+    "pairs_table",
     "performance_profiles",
     "render",
     "render_table",

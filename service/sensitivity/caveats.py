@@ -2,14 +2,20 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
-
+from service.sensitivity.hyperparameters import axis_titles
 from service.sensitivity.number_format import accuracy_label, points_label, split_label
 from service.sensitivity.schemas import Caveat, OptimizerSummary
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS, Outcome
 
 __all__ = ["caveats_of", "sentence"]
+
+_USUAL_AXES = {"learning_rate", "weight_decay"}
+
+_EDGE_CODES = {
+    "learning_rate": "best_learning_rate_on_grid_edge",
+    "weight_decay": "best_weight_decay_on_grid_edge",
+}
 
 # Weight decays at or below this are equivalent to none: over any schedule they shrink weights by
 # less than noise does.
@@ -55,6 +61,14 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
         )
     else:
         parts.append(f"loses {points_label(summary.mean_regret)} with a random configuration")
+    others = {
+        axis.title: axis.sensitivity
+        for name, axis in summary.axes.items()
+        if name != "learning_rate" and axis.sensitivity is not None
+    }
+    most = max(others, key=others.__getitem__, default=None)
+    if most is not None and _varies_more_than_usual(summary):
+        parts.append(f"{points_label(others[most])} between its best and its mean {most}")
     if summary.n_diverged:
         parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
     flat = [
@@ -68,6 +82,12 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
     if not best.learned:
         parts.append("hardly learned, so its flatness means nothing")
     return f"{summary.title}: {'; '.join(parts)}."
+
+
+def _varies_more_than_usual(summary: OptimizerSummary) -> bool:
+    """Whether an optimizer's search varies more than learning rate and weight decay."""
+    own = {name for name, axis in summary.axes.items() if axis.kind is not None}
+    return not own <= _USUAL_AXES
 
 
 def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
@@ -117,8 +137,8 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     if table.search != "grid":
         yield Caveat(
             code="not_a_grid",
-            message=f"A {table.search} search has no lines of equal learning rate: statistics"
-            " along one hyperparameter and tunability are null, and importance is estimated by a"
+            message=f"A {table.search} search has no lines along which one hyperparameter changes:"
+            " sensitivities, curves and tunability are null, and importance is estimated by a"
             " random forest.",
         )
     if table.search == "tpe":
@@ -172,31 +192,31 @@ def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) 
             if any(curvature.value < 0 for curvature in s.best_config.hessian_trace.values())
         ),
     )
-    for axis, name in (("learning_rate", "learning rate"), ("weight_decay", "weight decay")):
+    for axis in table.axes:
         yield from where(
-            f"best_{axis}_on_grid_edge",
-            f"The best {name} is the smallest or largest tried; a better one may lie beyond.",
+            _EDGE_CODES.get(axis.name, "best_hyperparameter_on_grid_edge"),
+            f"The best {axis_titles([axis.name])[axis.name]} is the smallest or largest tried; a"
+            " better one may lie beyond.",
             (
                 s.optimizer
                 for s in summaries
-                if getattr(s.best_config.on_grid_edge, axis)
-                and getattr(s.best_config, axis) > 0  # 0 is the smallest possible
+                if s.axes[axis.name].on_edge
+                and s.axes[axis.name].best != 0  # the smallest possible
             ),
         )
     if table.search == "grid":
         yield from where(
             "default_not_tried",
-            "The default configuration is not on the grid (or has no finished trial): tunability"
-            " is null.",
+            "The default configuration is not on the grid (or has no finished trial, or a"
+            " hyperparameter has no known default): tunability is null.",
             (s.optimizer for s in summaries if s.tunability is None),
         )
 
 
 def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> Iterator[Caveat]:
     """Caveats on the method."""
-    tried = np.array(table.weight_decays)
-    negligible = tried[tried <= _NEGLIGIBLE_WEIGHT_DECAY]
-    if table.search == "grid" and negligible.size > 1:
+    negligible = _negligible_decays(table)
+    if table.search == "grid" and len(negligible) > 1:
         yield Caveat(
             code="near_duplicate_weight_decays",
             message=f"Weight decays {', '.join(f'{decay:g}' for decay in negligible)} are nearly"
@@ -217,6 +237,13 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
             message="Noise lifts a maximum: the intervals of regrets and sensitivities lean"
             " upward and cover 83 to 93 % instead of 95 % with 2 to 5 seeds.",
         )
+    if not _is_one_space(table):
+        yield Caveat(
+            code="different_spaces",
+            message="The optimizers search different hyperparameters or values: configurations are"
+            " not paired, only the selected ones are compared, and a larger space has a better best"
+            " and other regrets and sensitivities.",
+        )
     if len(summaries) > 1:
         what = "grid" if table.search == "grid" else "search"
         yield Caveat(
@@ -235,3 +262,20 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
             f" gradient evaluations of one of {cheapest}: see the summary at equal gradient"
             " evaluations.",
         )
+
+
+def _negligible_decays(table: TrialTable) -> list[float]:
+    """Weight decays that are equivalent to none."""
+    return [
+        decay
+        for axis in table.axes
+        if axis.name == "weight_decay"
+        for decay in axis.values
+        if isinstance(decay, int | float) and decay <= _NEGLIGIBLE_WEIGHT_DECAY
+    ]
+
+
+def _is_one_space(table: TrialTable) -> bool:
+    """Whether all optimizers search the same space."""
+    first, *others = table.by_optimizer
+    return all(first.has_space_of(other) for other in others)

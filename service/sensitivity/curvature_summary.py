@@ -53,7 +53,9 @@ def correlations(
                 scores.evaluation,
                 diverged=trials.all_diverged,
                 learned=has_learned,
-                shape=trials.shape,
+                grid=None
+                if trials.shape is None
+                else {axis.name: len(axis) for axis in trials.axes},
             )
             found.setdefault(metric, {})[split] = _correlation(association)
     return found

@@ -1,7 +1,7 @@
 """Errors of summaries and figures.
 
     SummaryError
-    ├── UnknownNameError    an unknown metric, figure, format, theme, optimizer or split
+    ├── UnknownNameError    an unknown metric, figure, format, theme, optimizer, axis or split
     ├── InvalidOptionError  an option outside its range (target, epsilon, budget)
     ├── InvalidTrialsError  trials that contradict each other or the plan
     └── NotAvailableError   a valid request that these trials cannot answer (yet)
@@ -10,6 +10,7 @@
 Each carries a stable ``code`` for programs, and ``allowed``: the possible alternatives.
 """
 
+import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -40,11 +41,25 @@ class SummaryError(Exception):
 
 
 class UnknownNameError(SummaryError):
-    """A name that is not one of ``allowed``."""
+    """A name that is not one of ``allowed``; the message has the nearest one.
 
-    def __init__(self, kind: str, got: object, allowed: Iterable[str]) -> None:
+    Args:
+        kind: What it names.
+        got: The name.
+        allowed: The names there are.
+        of: What would have to have it: "optimizer.momentum" of a value.
+    """
+
+    def __init__(self, kind: str, got: object, allowed: Iterable[str], *, of: str = "") -> None:
+        allowed = tuple(allowed)
+        near = [name for name in allowed if name.endswith(f".{got}")]  # its last part
+        near = near or difflib.get_close_matches(str(got), allowed, n=1)
+        guess = f"; did you mean {near[0]!r}?" if near else "."
+        owner = f" of {of}" if of else ""
         super().__init__(
-            f"unknown_{kind.replace(' ', '_')}", f"There is no {kind} {got!r}.", allowed
+            f"unknown_{kind.replace(' ', '_')}",
+            f"There is no {kind} {got!r}{owner}{guess}",
+            allowed,
         )
 
 
@@ -61,7 +76,7 @@ class NotAvailableError(SummaryError):
 
 
 class NeedsGridError(NotAvailableError):
-    """A request about lines of equal learning rate or weight decay, which only a grid has."""
+    """A request about lines along which one hyperparameter changes, which only a grid has."""
 
     def __init__(self, what: str, search: str, allowed: Iterable[str]) -> None:
         super().__init__("needs_grid", f"{what} needs a grid; this is a {search} search.", allowed)

@@ -7,12 +7,14 @@ with diverged configurations ranked as the sharpest, because omitting them omits
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from service.sensitivity import statistics
 from service.sensitivity.optimizer_trials import Floats
 
 __all__ = [
@@ -90,7 +92,7 @@ def associate(
     *,
     diverged: NDArray[np.bool_],
     learned: NDArray[np.bool_],
-    shape: tuple[int, int] | None,
+    grid: Mapping[str, int] | None,
 ) -> Association:
     """Rank correlations of curvature with accuracy over configurations.
 
@@ -99,23 +101,19 @@ def associate(
         scores: [N] seed means.
         diverged: [N], whether every trial of the configuration diverged.
         learned: [N], see :func:`learned`.
-        shape: (learning rates, weight decays) of a grid, None elsewhere (nothing granulated then).
+        grid: Number of values of each hyperparameter of a grid by name, in order; None elsewhere
+            (nothing granulated then).
 
     Source: Jiang et al. 2019, "Fantastic generalization measures and where to find them", eqs. 5
         and 6.
     """
     known = ~np.isnan(curvature) & ~np.isnan(scores)
     sharpest = np.where(np.isnan(curvature) & diverged, np.inf, curvature)
-    if shape is None:
-        granulated, lines = {}, {}
-    else:
-        grids = curvature.reshape(shape), scores.reshape(shape)
-        along = {
-            "learning_rate": granulated_kendall(*(grid.T for grid in grids)),
-            "weight_decay": granulated_kendall(*grids),
-        }
-        granulated = {name: tau for name, (tau, _) in along.items()}
-        lines = {name: count for name, (_, count) in along.items()}
+    granulated, lines = {}, {}
+    shape = tuple((grid or {}).values())
+    for axis, name in enumerate(grid or ()):
+        along = (statistics.along(one, shape, axis).T for one in (curvature, scores))
+        granulated[name], lines[name] = granulated_kendall(*along)
     axes = [tau for tau in granulated.values() if not math.isnan(tau)]
     return Association(
         n=int(known.sum()),

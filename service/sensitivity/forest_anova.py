@@ -1,13 +1,18 @@
 """Functional ANOVA by a random forest; takes a second to import, so import it where needed."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import optuna
+from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.importance import FanovaImportanceEvaluator
 
+from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.statistics import VarianceShares
 
 __all__ = ["forest_anova"]
 
@@ -19,41 +24,38 @@ configurations: 1,000 take 2 s and shares change by some thousandths."""
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def forest_anova(rates: Floats, decays: Floats, values: Floats) -> dict[str, float]:
+def forest_anova(axes: Sequence[Axis], places: NDArray[np.intp], values: Floats) -> VarianceShares:
     """Shares of the variance, averaged over the box that the configurations span.
 
     Args:
-        rates: [N] learning rates, above 0.
-        decays: [N] weight decays; categories where one is 0, which has no logarithm.
+        axes: Of the search; log and linear ones are numeric, ordinal ones are categories.
+        places: [N, axes], the index of each configuration's value on each axis.
         values: [N] scores, no NaN.
 
     Returns:
-        The keys of :func:`service.sensitivity.statistics.functional_anova`; the interaction is the
-        share that neither explains alone.
+        Shares without pairs.
     """
-    total = float(values.var())
-    shares = {"learning_rate": math.nan, "weight_decay": math.nan, "interaction": math.nan}
+    total = values.var()
     if total <= np.finfo(np.float64).eps ** 2:
-        total = 0.0
-    else:
-        rate_places, rate_space = _axis(rates)
-        decay_places, decay_space = _axis(decays)
-        space = {"learning_rate": rate_space, "weight_decay": decay_space}
-        study = optuna.create_study()
-        for place, value in zip(zip(rate_places, decay_places, strict=True), values, strict=True):
-            params = dict(zip(space, place, strict=True))
-            study.add_trial(
-                optuna.trial.create_trial(params=params, distributions=space, value=float(value))
-            )
-        shares |= FanovaImportanceEvaluator(max_depth=_MAX_DEPTH, seed=_SEED).evaluate(study)
-        alone = shares["learning_rate"] + shares["weight_decay"]
-        shares["interaction"] = max(0.0, 1.0 - alone)
-    return {"total_variance": total, **shares}
+        return VarianceShares(np.zeros(()), (np.array(math.nan),) * len(axes))
+    positions, space = [], {}
+    for axis, place in zip(axes, places.T, strict=True):
+        on_axis, space[axis.name] = _distribution(axis, place)
+        positions.append(on_axis)
+    study = optuna.create_study()
+    for position, value in zip(zip(*positions, strict=True), values, strict=True):
+        params = dict(zip(space, position, strict=True))
+        study.add_trial(
+            optuna.trial.create_trial(params=params, distributions=space, value=float(value))
+        )
+    shares = FanovaImportanceEvaluator(max_depth=_MAX_DEPTH, seed=_SEED).evaluate(study)
+    return VarianceShares(total, tuple(np.array(shares[axis.name]) for axis in axes))
 
 
-def _axis(values: Floats) -> tuple[list[float], BaseDistribution]:
-    """Positions of values on their axis, and the axis."""
-    if (values == 0).any():
-        return values.tolist(), CategoricalDistribution(np.unique(values).tolist())
-    places = np.log10(values)
-    return places.tolist(), FloatDistribution(float(places.min()), float(places.max()))
+def _distribution(axis: Axis, place: NDArray[np.intp]) -> tuple[list[Any], BaseDistribution]:
+    """Positions of configurations on an axis, and the axis; Optuna takes scalar categories only."""
+    if axis.scale == "ordinal":
+        return place.tolist(), CategoricalDistribution(np.unique(place).tolist())
+    numbers = np.array(axis.values, dtype=np.float64)[place]
+    numbers = np.log10(numbers) if axis.scale == "log" else numbers
+    return numbers.tolist(), FloatDistribution(float(numbers.min()), float(numbers.max()))

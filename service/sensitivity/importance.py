@@ -1,54 +1,124 @@
 """Hyperparameter importance: the variance of accuracy that each explains (functional ANOVA).
 
 On a full grid the shares are exact. Of a random or TPE search they are those of a random forest
-fitted to the configurations tried, averaged over the box they span (log axes; weight decays with a
-0 among them are categories): what is not explained by one of the two alone is their interaction.
+fitted to the configurations tried, averaged over the box they span (log or linear as the range;
+categories, and listed numbers with a 0 among them, are categories): what is not explained by one
+hyperparameter alone is their interaction.
 
 Source: Hutter, Hoos & Leyton-Brown 2014, "An efficient approach for assessing hyperparameter
 importance"; the forest is Optuna's, with a fixed seed. Optuna's default, PED-ANOVA, describes the
 best configurations instead; it has no interaction and is degenerate on few.
 """
 
+from dataclasses import dataclass
+from typing import Literal
+
 import numpy as np
 
 from service.sensitivity import statistics
-from service.sensitivity.schemas import Importance, finite
+from service.sensitivity.intervals import percentile_interval
+from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.schemas import Importance, Interval, finite
 from service.sensitivity.scores import Scores
+from service.sensitivity.statistics import VarianceShares
 
-__all__ = ["MIN_CONFIGURATIONS", "importance"]
+__all__ = ["MIN_CONFIGURATIONS", "ImportanceShares", "importance"]
 
 MIN_CONFIGURATIONS = 10
 """A forest fitted to fewer is meaningless."""
 
+_INCOMPLETE = "The grid has configurations without a finished trial."
+_FLAT = "Every configuration has the same score."
 
-def importance(scores: Scores) -> Importance | None:
+
+@dataclass(frozen=True, slots=True)
+class ImportanceShares:
+    """Shares of the variance of the evaluation score of one optimizer.
+
+    Attributes:
+        method: How they were computed.
+        shares: The shares; None where undefined.
+        resamples: Shares under resampling of seeds; None without an interval.
+        reason: Why shares are missing or NaN; empty if they are not.
+        n_seeds: Seeds of the configuration that has the fewest.
+    """
+
+    method: Literal["exact", "random_forest"]
+    shares: VarianceShares | None
+    resamples: VarianceShares | None = None
+    reason: str = ""
+    n_seeds: int = 1
+
+    def alone(self, axis: int) -> float | None:
+        """The share that one hyperparameter explains alone."""
+        return None if self.shares is None else finite(self.shares.alone[axis])
+
+    def interval(self, axis: int) -> Interval | None:
+        """Seed interval of :meth:`alone`."""
+        share = self.alone(axis)
+        if share is None or self.resamples is None:
+            return None
+        resamples = self.resamples.alone[axis]
+        known = resamples[~np.isnan(resamples)]
+        return percentile_interval(share, known, self.n_seeds) if known.size else None
+
+    def pairs(self, axis: int) -> dict[int, float | None]:
+        """Shares that one hyperparameter explains only together with one other, by the other."""
+        pairs = {} if self.shares is None else self.shares.pairs
+        return {
+            other: finite(share)
+            for pair, share in pairs.items()
+            if axis in pair
+            for other in pair
+            if other != axis
+        }
+
+    def view(self, names: list[str]) -> Importance | None:
+        """The shares as a schema; None where undefined."""
+        if self.shares is None:
+            return None
+        alone = dict(zip(names, self.shares.alone, strict=True))
+        return Importance(
+            method=self.method,
+            total_variance=float(self.shares.total),
+            learning_rate=finite(alone.get("learning_rate")),
+            weight_decay=finite(alone.get("weight_decay")),
+            interaction=finite(self.shares.interaction),
+        )
+
+
+def importance(scores: Scores) -> ImportanceShares:
     """Shares of the variance of the evaluation score.
+
+    Undefined for a grid with holes, or fewer than ``MIN_CONFIGURATIONS`` of another search.
 
     Args:
         scores: Of one optimizer.
-
-    Returns:
-        None for a grid with holes, or fewer than ``MIN_CONFIGURATIONS`` of another search.
     """
-    if scores.trials.shape is not None:
-        grid = scores.grid(scores.evaluation)
-        if grid is None or np.isnan(grid).any():
-            return None
-        return _importance("exact", statistics.functional_anova(grid))
-    known = ~np.isnan(scores.evaluation)
+    trials, evaluation = scores.trials, scores.evaluation
+    if trials.shape is not None:
+        return _exact(evaluation, scores.evaluation_resamples, trials.shape, scores.n_seeds)
+    known = ~np.isnan(evaluation)
     if known.sum() < MIN_CONFIGURATIONS:
-        return None
+        reason = f"{known.sum()} configurations have a score; a forest needs {MIN_CONFIGURATIONS}."
+        return ImportanceShares("random_forest", None, reason=reason)
     from service.sensitivity.forest_anova import forest_anova  # slow to import: scikit-learn
 
-    shares = forest_anova(
-        scores.trials.learning_rates[known],
-        scores.trials.weight_decays[known],
-        scores.evaluation[known],
-    )
-    return _importance("random_forest", shares)
+    shares = forest_anova(trials.axes, trials.places[known], evaluation[known])
+    return ImportanceShares("random_forest", shares, reason=_reason(shares))
 
 
-def _importance(method: str, shares: dict[str, float]) -> Importance:
-    return Importance.model_validate(
-        {"method": method, **{name: finite(share) for name, share in shares.items()}}
-    )
+def _exact(
+    evaluation: Floats, resamples: Floats | None, shape: tuple[int, ...], n_seeds: int
+) -> ImportanceShares:
+    """Shares of a grid; undefined if it has holes."""
+    if np.isnan(evaluation).any():
+        return ImportanceShares("exact", None, reason=_INCOMPLETE)
+    shares = statistics.functional_anova(evaluation, shape, with_pairs=True)
+    drawn = None if resamples is None else statistics.functional_anova(resamples, shape)
+    return ImportanceShares("exact", shares, drawn, _reason(shares), n_seeds)
+
+
+def _reason(shares: VarianceShares) -> str:
+    """Why shares are NaN."""
+    return "" if shares.total > 0 else _FLAT

@@ -10,6 +10,7 @@ differ by as much as seeds do, coverage was 83 to 93 % at 2 to 5 seeds.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,6 +23,7 @@ __all__ = [
     "CONFIDENCE",
     "N_RESAMPLES",
     "percentile_interval",
+    "quantiles",
     "resampled_means",
     "wilson",
 ]
@@ -104,9 +106,34 @@ def percentile_interval(
     if n_seeds < 2 or math.isnan(estimate):
         return None
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resamples, (tail, 1 - tail))
+    low, high = quantiles(resamples, (tail, 1 - tail))
     correction = math.sqrt(n_seeds / (n_seeds - 1))
     return Interval(
-        low=max(limits[0], estimate - correction * max(0.0, estimate - float(low))),
-        high=min(limits[1], estimate + correction * max(0.0, float(high) - estimate)),
+        low=max(limits[0], estimate - correction * max(0.0, estimate - low)),
+        high=min(limits[1], estimate + correction * max(0.0, high - estimate)),
     )
+
+
+def quantiles(values: Floats, shares: Sequence[float]) -> list[float]:
+    """Quantiles, interpolated between the nearest order statistics.
+
+    The numbers of ``np.quantile``, which takes four times as long for a few thousand values.
+
+    Args:
+        values: [N], no NaN.
+        shares: In [0, 1].
+    """
+    places = [share * (values.size - 1) for share in shares]
+    below = [min(int(place), values.size - 1) for place in places]
+    above = [min(at + 1, values.size - 1) for at in below]
+    ordered = np.partition(values, sorted({*below, *above}))
+    return [
+        _between(float(ordered[low]), float(ordered[high]), place - low)
+        for place, low, high in zip(places, below, above, strict=True)
+    ]
+
+
+def _between(low: float, high: float, share: float) -> float:
+    """Linear interpolation, from the nearer end as NumPy does."""
+    step = high - low
+    return low + step * share if share < 0.5 else high - step * (1 - share)

@@ -1,11 +1,12 @@
 """Summary of one optimizer: every statistic of its dependence on tuning."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from service.sensitivity import flatness_correlation, selection_curves, statistics
+from service.sensitivity.axis_summary import AxisStatistics, axis_statistics, summarize_axes
 from service.sensitivity.curvature_summary import correlations, curvature_at
 from service.sensitivity.importance import importance
 from service.sensitivity.intervals import percentile_interval, wilson
@@ -30,6 +31,7 @@ from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers import catalog
 from workers.catalog import LearningRateRole
+from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
     "Yardsticks",
@@ -64,7 +66,7 @@ class Yardsticks:
 
 
 def summarize_optimizer(
-    scores: Scores, table: TrialTable, yardsticks: Yardsticks, default: tuple[float, float]
+    scores: Scores, table: TrialTable, yardsticks: Yardsticks, default: Mapping[str, Value]
 ) -> OptimizerSummary:
     """Every statistic of one optimizer; its ``sentence`` is left empty, since it needs all of them.
 
@@ -72,12 +74,16 @@ def summarize_optimizer(
         scores: Of the optimizer; at least one trial has finished.
         table: The whole sweep.
         yardsticks: Reference values.
-        default: (learning rate, weight decay) that tunability is relative to.
+        default: Configuration that tunability is relative to; a hyperparameter without a default
+            is absent.
     """
     trials, val, evaluation = scores.trials, scores.val, scores.evaluation
     known = ~np.isnan(val)
-    default_index = _index(table, default) if trials.shape else None
-    point = _sensitivity(val, evaluation, trials.shape, default_index)
+    at = _index_of(default, trials)
+    default_at = None if at is None or np.isnan(evaluation[at]) else at
+    point, along = _sensitivity(val, evaluation, trials, default_at)
+    resampled, resampled_along = _resampled(scores, default_at)
+    shares = importance(scores)
     n_finished, n_diverged = int(trials.finished.sum()), int(trials.diverged.sum())
     best_curves = selection_curves.expected_best(
         val[known], evaluation[known], replacement=yardsticks.replacement
@@ -104,11 +110,22 @@ def summarize_optimizer(
         selection_regret=float(point["selection_regret"]),
         mean_regret=float(point["mean_regret"]),
         mean_regret_val=float(point["mean_regret_val"]),
-        **{name: finite(point.get(name)) for name in _GRID_STATISTICS},
-        lr_curve=_along(statistics.lr_curve, scores),
-        wd_curve=_along(statistics.wd_curve, scores),
+        **{name: finite(point.get(name)) for name in _OF_ONE_AXIS},
+        lr_curve=_curve_along("learning_rate", trials, along),
+        wd_curve=_curve_along("weight_decay", trials, along),
+        axes=summarize_axes(
+            scores,
+            table.axes,
+            table.search,
+            point=along,
+            resampled=resampled_along,
+            shares=shares,
+            gains=None
+            if default_at is None
+            else {axis.name: float(point[f"tunability.{axis.name}"]) for axis in trials.axes},
+        ),
         near_optimal_fraction=_near_optimal(evaluation[known], yardsticks),
-        tunability=_tunability(point, scores, default, default_index),
+        tunability=_tunability(point, scores, default_at),
         expected_max_val_accuracy=_curve(best_curves[0], yardsticks.replacement),
         expected_selected_ood_accuracy=(
             _curve(best_curves[1], yardsticks.replacement) if table.has_ood else None
@@ -116,7 +133,7 @@ def summarize_optimizer(
         cumulative_performance=CumulativePerformance(
             **selection_curves.cumulative_performance(best_curves[0])
         ),
-        hyperparameter_importance=importance(scores),
+        hyperparameter_importance=shares.view([axis.name for axis in trials.axes]),
         curvature_correlation=correlations(scores, table, yardsticks.shared_best),
         trials_to_target=TrialsToTarget(
             target=yardsticks.target,
@@ -126,7 +143,7 @@ def summarize_optimizer(
             ),
         ),
         gradient_evaluations=_cost(trials),
-        intervals=_intervals(scores, point, default_index, "ood" if table.has_ood else "val"),
+        intervals=_intervals(scores, point, resampled, "ood" if table.has_ood else "val"),
     )
 
 
@@ -137,52 +154,57 @@ def learning_rate_role(optimizer_name: str) -> LearningRateRole:
     return role if entry is None else entry.facts.get("learning_rate_role", role)
 
 
-_GRID_STATISTICS = (
-    "lr_sensitivity",
-    "lr_sensitivity_val",
-    "lr_sensitivity_wd_marginal",
-    "wd_sensitivity",
-)
+# Statistics of one axis that have a name of their own: the axis and the statistic.
+_OF_ONE_AXIS = {
+    "lr_sensitivity": ("learning_rate", "sensitivity"),
+    "lr_sensitivity_val": ("learning_rate", "sensitivity_val"),
+    "lr_sensitivity_wd_marginal": ("learning_rate", "sensitivity_marginal"),
+    "wd_sensitivity": ("weight_decay", "sensitivity"),
+}
 
 
 def _sensitivity(
-    val: Floats,
-    evaluation: Floats,
-    shape: tuple[int, int] | None,
-    default: tuple[int, int] | None,
-) -> dict[str, Floats]:
-    """Statistics with a seed interval, of [C] scores or of their [R, C] resamples."""
+    val: Floats, evaluation: Floats, trials: OptimizerTrials, default: int | None
+) -> tuple[dict[str, Floats], Sequence[AxisStatistics]]:
+    """Statistics with a seed interval, of [C] scores or of their [R, C] resamples.
+
+    Returns:
+        Statistics by name, and those of each axis of a grid.
+    """
     found = {
         "mean": statistics.known_mean(evaluation),
         "mean_regret": statistics.max_minus_mean(evaluation),
         "mean_regret_val": statistics.max_minus_mean(val),
         "selection_regret": statistics.selection_regret(val, evaluation),
     }
-    if shape is None:
-        return found
-    val, evaluation = (scores.reshape(*scores.shape[:-1], *shape) for scores in (val, evaluation))
-    rates, decays = statistics.lr_curve(val, evaluation), statistics.wd_curve(val, evaluation)
-    found |= {
-        "lr_sensitivity": statistics.max_minus_mean(rates),
-        "lr_sensitivity_val": statistics.max_minus_mean(statistics.lr_curve(val, val)),
-        "lr_sensitivity_wd_marginal": statistics.max_minus_mean(statistics.known_mean(evaluation)),
-        "wd_sensitivity": statistics.max_minus_mean(decays),
-    }
+    if trials.shape is None:
+        return found, ()
+    along = list(axis_statistics(val, evaluation, trials.shape))
+    for name, (axis, statistic) in _OF_ONE_AXIS.items():
+        index = trials.axis_index(axis)
+        if index is not None:
+            found[name] = getattr(along[index], statistic)
     if default is not None:
-        gains = statistics.tunability(val, evaluation, default)
-        found |= {f"tunability.{name}": gain for name, gain in gains.items()}
-    return found
+        overall, gains = statistics.tunability(val, evaluation, trials.shape, default)
+        found["tunability.overall"] = overall
+        for axis_, gain in zip(trials.axes, gains, strict=True):
+            found[f"tunability.{axis_.name}"] = gain
+    return found, along
+
+
+def _resampled(
+    scores: Scores, default: int | None
+) -> tuple[dict[str, Floats], Sequence[AxisStatistics]]:
+    """The statistics of :func:`_sensitivity` under resampling of seeds; empty with one seed."""
+    if scores.val_resamples is None or scores.evaluation_resamples is None:
+        return {}, ()
+    return _sensitivity(scores.val_resamples, scores.evaluation_resamples, scores.trials, default)
 
 
 def _intervals(
-    scores: Scores, point: dict[str, Floats], default: tuple[int, int] | None, split: str
+    scores: Scores, point: Mapping[str, Floats], resampled: Mapping[str, Floats], split: str
 ) -> dict[str, Interval]:
     """Seed intervals of the statistics of :func:`_sensitivity`."""
-    if scores.val_resamples is None or scores.evaluation_resamples is None:
-        return {}
-    resampled = _sensitivity(
-        scores.val_resamples, scores.evaluation_resamples, scores.trials.shape, default
-    )
     found: dict[str, Interval] = {}
     for name, resamples in resampled.items():
         limits = _SIGNED if name.startswith("tunability") else (0.0, 1.0)
@@ -195,7 +217,7 @@ def _intervals(
 def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConfig:
     """The selected configuration with all its measurements."""
     trials, at = scores.trials, scores.selected
-    rate, decay = float(trials.learning_rates[at]), float(trials.weight_decays[at])
+    chosen = trials.configuration(at)
     n_seeds = int(trials.finished[at].sum())
 
     def seed_interval(estimate: float, resamples: Floats | None) -> Interval | None:
@@ -213,11 +235,12 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
     val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
     evaluation_interval = seed_interval(evaluation, scores.evaluation_resamples)
     return BestConfig(
-        learning_rate=rate,
-        weight_decay=decay,
+        hyperparameters={name: thaw_value(value) for name, value in chosen.items()},
+        learning_rate=chosen.get("learning_rate"),
+        weight_decay=chosen.get("weight_decay"),
         on_grid_edge=OnGridEdge(
-            learning_rate=_on_edge(rate, trials.learning_rates),
-            weight_decay=_on_edge(decay, trials.weight_decays),
+            learning_rate=_on_edge("learning_rate", trials, chosen),
+            weight_decay=_on_edge("weight_decay", trials, chosen),
         ),
         val_accuracy=val,
         val_accuracy_interval=seed_interval(val, scores.val_resamples),
@@ -260,22 +283,19 @@ def _near_optimal(known: Floats, yardsticks: Yardsticks) -> NearOptimalFraction:
 
 
 def _tunability(
-    point: dict[str, Floats],
-    scores: Scores,
-    default: tuple[float, float],
-    index: tuple[int, int] | None,
+    point: Mapping[str, Floats], scores: Scores, default: int | None
 ) -> Tunability | None:
     """Gain over the default configuration; None where that was not tried."""
-    grid = scores.grid(scores.evaluation)
-    if grid is None or index is None or np.isnan(grid[index]):
+    if default is None:
         return None
+    configuration = scores.trials.configuration(default)
     return Tunability(
-        default_learning_rate=default[0],
-        default_weight_decay=default[1],
-        default_accuracy=float(grid[index]),
+        default_learning_rate=configuration.get("learning_rate"),
+        default_weight_decay=configuration.get("weight_decay"),
+        default_accuracy=float(scores.evaluation[default]),
         overall=float(point["tunability.overall"]),
-        learning_rate=float(point["tunability.learning_rate"]),
-        weight_decay=float(point["tunability.weight_decay"]),
+        learning_rate=finite(point.get("tunability.learning_rate")),
+        weight_decay=finite(point.get("tunability.weight_decay")),
     )
 
 
@@ -300,22 +320,29 @@ def _cost(trials: OptimizerTrials) -> GradientEvaluations | None:
     return GradientEvaluations(per_trial=float(spent.mean()), total=float(spent.sum()))
 
 
-def _along(curve: Callable[[Floats, Floats], Floats], scores: Scores) -> list[float | None] | None:
-    """A curve along one axis of the grid; None unless a grid."""
-    val, evaluation = scores.grid(scores.val), scores.grid(scores.evaluation)
-    if val is None or evaluation is None:
+def _curve_along(
+    name: str, trials: OptimizerTrials, along: Sequence[AxisStatistics]
+) -> list[float | None] | None:
+    """The curve along one axis of a grid; None off the grid, and where the axis is absent."""
+    index = trials.axis_index(name)
+    if index is None or not along:
         return None
-    return [finite(value) for value in curve(val, evaluation)]
+    return [finite(value) for value in along[index].curve]
 
 
-def _index(table: TrialTable, config: tuple[float, float]) -> tuple[int, int] | None:
-    """Index of a configuration on the grid; None if outside."""
-    rate, decay = config
-    if rate not in table.learning_rates or decay not in table.weight_decays:
+def _index_of(configuration: Mapping[str, Value], trials: OptimizerTrials) -> int | None:
+    """Index of a configuration on the grid; None if it lies outside, or off the grid."""
+    if trials.shape is None:
         return None
-    return table.learning_rates.index(rate), table.weight_decays.index(decay)
+    place = []
+    for axis in trials.axes:
+        if axis.name not in configuration or configuration[axis.name] not in axis.values:
+            return None
+        place.append(axis.values.index(configuration[axis.name]))
+    return int(np.ravel_multi_index(place, trials.shape)) if place else 0
 
 
-def _on_edge(value: float, tried: Floats) -> bool:
-    """Whether a value is the smallest or largest of several."""
-    return bool(tried.min() < tried.max()) and value in (tried.min(), tried.max())
+def _on_edge(name: str, trials: OptimizerTrials, chosen: Mapping[str, Value]) -> bool | None:
+    """Whether the chosen value of an axis is the smallest or largest; None without the axis."""
+    index = trials.axis_index(name)
+    return None if index is None else trials.axes[index].is_on_edge(chosen[name])

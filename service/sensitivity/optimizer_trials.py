@@ -8,21 +8,24 @@ Rules, applied only here:
   sweep measures) is never imputed: it is NaN.
 - Curvature exists where it was measured: a diverged trial has none.
 
-Configurations are ordered by learning rate, then weight decay, so that the first of several equal
-ones has the lowest learning rate, then the lowest weight decay; on a full grid they reshape to
-``[learning rates, weight decays]``.
+Configurations are ordered by their values on the axes in turn, learning rate and weight decay
+first, so that the first of several equal ones has the lowest learning rate, then the lowest weight
+decay; on a full grid they reshape to one dimension per axis.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.sensitivity.errors import InvalidTrialsError, UnknownNameError
+from service.sensitivity.hyperparameters import Axis, value_label
 from service.sensitivity.trial_result import TrialResult
 from workers.metrics import Outcome
+from workers.spec.configuration import Value, freeze_value
 
 __all__ = ["CURVATURE_METRICS", "Floats", "OptimizerTrials", "lay_out", "outside_plan"]
 
@@ -40,9 +43,9 @@ class OptimizerTrials:
         label: Label of the optimizer.
         name: Name in the catalog.
         title: Display name.
-        learning_rates: [C].
-        weight_decays: [C].
-        shape: (learning rates, weight decays) of a grid, None for random and TPE searches.
+        axes: A hyperparameters that the search varies for this optimizer.
+        places: [C, A], the index of each configuration's value on each axis.
+        shape: Number of values of each axis of a grid, None for random and TPE searches.
         results: [C][S]; None where there is no trial.
         outcomes: [C, S] of missing, completed, diverged.
         val_accuracy: [C, S], imputed; NaN where missing.
@@ -55,15 +58,36 @@ class OptimizerTrials:
     label: str
     name: str
     title: str
-    learning_rates: Floats
-    weight_decays: Floats
-    shape: tuple[int, int] | None
+    axes: tuple[Axis, ...]
+    places: NDArray[np.intp]
+    shape: tuple[int, ...] | None
     results: tuple[tuple[TrialResult | None, ...], ...]
     outcomes: NDArray[np.int8]
     val_accuracy: Floats
     ood_accuracy: Floats
     n_below_chance: int
     n_planned: int
+
+    def axis_index(self, name: str) -> int | None:
+        """Position of an axis; None where this optimizer lacks it."""
+        return next((at for at, axis in enumerate(self.axes) if axis.name == name), None)
+
+    def configuration(self, at: int) -> dict[str, Value]:
+        """Values of one configuration by name of the axis."""
+        places = self.places[at].tolist()
+        return {axis.name: axis.values[i] for axis, i in zip(self.axes, places, strict=True)}
+
+    @property
+    def configurations(self) -> Iterator[dict[str, Value]]:
+        """The C configurations in their order."""
+        return map(self.configuration, range(len(self.places)))
+
+    def has_space_of(self, other: "OptimizerTrials") -> bool:
+        """Whether both search the same hyperparameters, on grids over the same values."""
+        own, others = ({axis.name: axis for axis in one.axes} for one in (self, other))
+        if own.keys() != others.keys() or (self.shape is None) != (other.shape is None):
+            return False
+        return self.shape is None or all(own[name].values == others[name].values for name in own)
 
     @property
     def finished(self) -> NDArray[np.bool_]:
@@ -121,9 +145,10 @@ class OptimizerTrials:
 def lay_out(
     label: str,
     results: Sequence[TrialResult],
-    places: Sequence[tuple[float, float]],
+    axes: Sequence[Axis],
     seeds: Sequence[int],
-    shape: tuple[int, int] | None,
+    *,
+    is_grid: bool,
     chance: float,
     has_ood: bool,
     n_planned: int | None = None,
@@ -133,9 +158,9 @@ def lay_out(
     Args:
         label: Label of the optimizer.
         results: Its trials; of two at the same place the later counts.
-        places: Configurations in their order.
+        axes: The axes of the search, with all values of the results.
         seeds: Seeds in their order.
-        shape: (learning rates, weight decays) of a grid, None elsewhere.
+        is_grid: Whether every combination of values is planned; else those of the results.
         chance: Accuracy of guessing.
         has_ood: Whether the sweep measures OOD accuracy.
         n_planned: Planned trials; by default one per configuration and seed.
@@ -143,20 +168,22 @@ def lay_out(
     Raises:
         InvalidTrialsError: A result is not in the plan.
     """
-    config_of = {place: index for index, place in enumerate(places)}
+    indexes = [{value: at for at, value in enumerate(axis.values)} for axis in axes]
+    places = [_place(trial, axes, indexes) for trial in results]
+    if is_grid:
+        planned = list(itertools.product(*(range(len(axis)) for axis in axes)))
+    else:
+        planned = sorted(set(places))
+    config_of = {place: index for index, place in enumerate(planned)}
     seed_of = {seed: index for index, seed in enumerate(seeds)}
-    size = (len(places), len(seeds))
+    size = (len(planned), len(seeds))
     laid: list[list[TrialResult | None]] = [[None] * size[1] for _ in range(size[0])]
     outcomes = np.full(size, _MISSING, dtype=np.int8)
     val = np.full(size, math.nan)
     ood = np.full(size, math.nan)
     below = 0
-    for trial in results:
-        config = config_of.get((trial.learning_rate, trial.weight_decay))
-        if config is None:
-            raise outside_plan(
-                "configuration", (trial.learning_rate, trial.weight_decay), trial, ()
-            )
+    for trial, position in zip(results, places, strict=True):
+        config = config_of[position]
         seed = seed_of.get(trial.seed)
         if seed is None:
             raise outside_plan("seed", trial.seed, trial, map(str, seeds))
@@ -184,9 +211,9 @@ def lay_out(
         label=label,
         name=results[0].optimizer_name if results else label,
         title=(results[0].optimizer_title if results else None) or label,
-        learning_rates=np.array([rate for rate, _ in places], dtype=np.float64),
-        weight_decays=np.array([decay for _, decay in places], dtype=np.float64),
-        shape=shape,
+        axes=tuple(axes),
+        places=np.array(planned, dtype=np.intp).reshape(len(planned), len(axes)),
+        shape=tuple(map(len, axes)) if is_grid else None,
         results=tuple(map(tuple, laid)),
         outcomes=outcomes,
         val_accuracy=val,
@@ -194,6 +221,19 @@ def lay_out(
         n_below_chance=below,
         n_planned=outcomes.size if n_planned is None else n_planned,
     )
+
+
+def _place(
+    trial: TrialResult, axes: Sequence[Axis], indexes: Sequence[Mapping[Value, int]]
+) -> tuple[int, ...]:
+    """The index of a trial's value on each axis."""
+    place = []
+    for axis, index_of in zip(axes, indexes, strict=True):
+        value = freeze_value(trial.hyperparameters.get(axis.name))
+        if value not in index_of:
+            raise outside_plan(axis.name, value, trial, map(value_label, axis.values))
+        place.append(index_of[value])
+    return tuple(place)
 
 
 def _diverged(trial: TrialResult) -> bool:

@@ -1,4 +1,9 @@
-"""Comparison of every pair of optimizers of a sweep, and of all of them at once."""
+"""Comparison of every pair of optimizers of a sweep, and of all of them at once.
+
+Optimizers are compared configuration by configuration where they search the same space. Where they
+do not, a shared configuration is a coincidence: only their selected configurations are compared,
+over seeds.
+"""
 
 import itertools
 import math
@@ -17,7 +22,7 @@ __all__ = ["common_scores", "compare"]
 
 
 def compare(scored: Sequence[Scores]) -> Comparisons:
-    """Compare optimizers on the configurations they share.
+    """Compare optimizers, on the configurations they share where they search the same space.
 
     Args:
         scored: At least two optimizers.
@@ -46,7 +51,10 @@ def compare(scored: Sequence[Scores]) -> Comparisons:
 
 
 def common_scores(scored: Sequence[Scores]) -> Floats:
-    """Scores on the configurations that every optimizer was tried at, [blocks, optimizers]."""
+    """Scores on the configurations that every optimizer was tried at, [blocks, optimizers].
+
+    There is none where the optimizers search different spaces.
+    """
     return np.stack(
         [scores.evaluation[at] for scores, at in zip(scored, _common(scored), strict=True)], axis=1
     )
@@ -54,16 +62,14 @@ def common_scores(scored: Sequence[Scores]) -> Floats:
 
 def _common(scored: Sequence[Scores]) -> list[list[int]]:
     """For each optimizer the indices of the configurations that every optimizer has a score for."""
+    first = scored[0].trials
+    if not all(first.has_space_of(scores.trials) for scores in scored[1:]):
+        return [[] for _ in scored]
+    names = [axis.name for axis in first.axes]
     places = [
         {
-            place: index
-            for index, place in enumerate(
-                zip(
-                    scores.trials.learning_rates.tolist(),
-                    scores.trials.weight_decays.tolist(),
-                    strict=True,
-                )
-            )
+            tuple(configuration[name] for name in names): index
+            for index, configuration in enumerate(scores.trials.configurations)
             if not math.isnan(scores.evaluation[index])
         }
         for scores in scored
@@ -78,14 +84,17 @@ def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
     differences = np.round(a.evaluation[of_a] - b.evaluation[of_b], SCORE_DECIMALS)
     any_block = bool(differences.size)
     w_plus, n, p_value = rank_tests.wilcoxon(differences)
+    same_space = a.trials.has_space_of(b.trials)
+    blocks = (of_a, of_b) if same_space else ([a.selected], [b.selected])
     improvement = rank_tests.probability_of_improvement(
-        a.evaluation_trials[of_a], b.evaluation_trials[of_b]
+        a.evaluation_trials[blocks[0]], b.evaluation_trials[blocks[1]]
     )
     best = float(a.evaluation[a.selected] - b.evaluation[b.selected])
     mean = float(differences.mean()) if any_block else math.nan
     return PairComparison(
         a=a.trials.label,
         b=b.trials.label,
+        same_space=same_space,
         n_blocks=differences.size,
         mean_difference=finite(mean),
         mean_difference_interval=_difference_interval(mean, a, b, of_a, of_b),

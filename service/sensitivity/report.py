@@ -8,24 +8,21 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from service.sensitivity.errors import NotAvailableError
-from service.sensitivity.figures import FigureData, compute_figure, draw, render
-from service.sensitivity.number_format import signed_points_label
-from service.sensitivity.summary_tables import render_table
+from service.sensitivity.figures import (
+    FigureData,
+    compute_figure,
+    draw,
+    page_figures,
+    render,
+)
+from service.sensitivity.summary_tables import axis_table, pairs_table, render_table
 from service.sensitivity.sweep_summary import Budget, at_budget, summarize
 from service.sensitivity.trial_table import TrialTable
 
-__all__ = ["html_report"]
+__all__ = ["TEMPLATES", "html_report"]
 
-_FIGURES = (
-    "best",
-    "overview",
-    "lr-curves",
-    "expected-max",
-    "rank",
-    "curvature-scatter",
-    "corruptions",
-    "learning-curves",
-)
+TEMPLATES = Path(__file__).parent
+"""Folder of the templates, among them ``tables.html``, which the page uses as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +57,17 @@ def html_report(
     table, _ = at_budget(table, gradient_evaluations)
     titles = {trials.label: trials.title for trials in table.by_optimizer}
     draw_svg = draw_svg or (lambda figure: render(draw(figure, theme=theme), "svg"))
-    pictures = [_picture(name, table, draw_svg) for name in _FIGURES]
+    pictures = [_picture(name, table, draw_svg) for name in page_figures(table.search)]
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined
     )
     return environment.get_template("report.html").render(
         summary=summary,
-        table=render_table(summary),
+        summary_table=render_table(summary),
+        axis_table=axis_table(summary),
+        pairs_table=pairs_table(summary),
         figures=[picture for picture in pictures if picture is not None],
-        points=signed_points_label,
         theme=theme,
-        titles=titles,
         titles_of=lambda caveat: [titles.get(label, label) for label in caveat.optimizers],
     )
 

@@ -8,7 +8,7 @@ here say how to read the numbers.
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.trial_table import Search
@@ -16,6 +16,7 @@ from workers.catalog import LearningRateRole
 
 __all__ = [
     "AccuracyStatistics",
+    "AxisSummary",
     "BestConfig",
     "Caveat",
     "Comparisons",
@@ -70,10 +71,13 @@ class Caveat(Schema):
 
 
 class OnGridEdge(Schema):
-    """Whether the best value is the smallest or largest tried: a better one may lie beyond."""
+    """Whether the best value is the smallest or largest tried: a better one may lie beyond.
 
-    learning_rate: bool
-    weight_decay: bool
+    Null where the optimizer lacks the hyperparameter; ``axes`` of its summary has the others.
+    """
+
+    learning_rate: bool | None
+    weight_decay: bool | None
 
 
 class CurvatureValue(Schema):
@@ -92,8 +96,12 @@ class CurvatureValue(Schema):
 class BestConfig(Schema):
     """The configuration that validation selects, and its measurements."""
 
-    learning_rate: float = Field(examples=[0.01])
-    weight_decay: float = Field(examples=[1e-4])
+    learning_rate: float | None = Field(
+        description="Null where the search does not vary it.", examples=[0.01]
+    )
+    weight_decay: float | None = Field(
+        description="Null where the search does not vary it.", examples=[1e-4]
+    )
     on_grid_edge: OnGridEdge
     val_accuracy: float = Field(examples=[0.938])
     val_accuracy_interval: Interval | None
@@ -110,6 +118,10 @@ class BestConfig(Schema):
         " flatness is trivial."
     )
     n_seeds: int
+    hyperparameters: dict[str, JsonValue] = Field(
+        description="Value of each hyperparameter that the search varies.",
+        examples=[{"learning_rate": 0.01, "weight_decay": 1e-4, "optimizer.momentum": 0.9}],
+    )
 
 
 class AccuracyStatistics(Schema):
@@ -136,12 +148,12 @@ class NearOptimalFraction(Schema):
 class Tunability(Schema):
     """Accuracy gained by tuning over a default configuration; negative: validation misled."""
 
-    default_learning_rate: float
-    default_weight_decay: float
+    default_learning_rate: float | None
+    default_weight_decay: float | None
     default_accuracy: float
     overall: float
-    learning_rate: float = Field(description="Only the learning rate tuned.")
-    weight_decay: float = Field(description="Only the weight decay tuned.")
+    learning_rate: float | None = Field(description="Only the learning rate tuned.")
+    weight_decay: float | None = Field(description="Only the weight decay tuned.")
 
 
 class ExpectedCurve(Schema):
@@ -171,7 +183,56 @@ class Importance(Schema):
     total_variance: float
     learning_rate: float | None
     weight_decay: float | None
-    interaction: float | None
+    interaction: float | None = Field(
+        description="What no hyperparameter explains alone; ``axes`` of the optimizer's summary has"
+        " the share of each."
+    )
+
+
+class AxisSummary(Schema):
+    """How one optimizer depends on one hyperparameter; ``undefined`` says why a number is null."""
+
+    title: str = Field(description="Display name.", examples=["momentum"])
+    kind: Literal["number", "category"] | None = Field(
+        description="A category (text, a list, true or false) has no order and no edge."
+    )
+    values: list[JsonValue] | None = Field(
+        description="Listed values: numbers rising, categories in the order of the specification."
+    )
+    best: JsonValue = Field(description="Value of the selected configuration.")
+    on_edge: bool | None = Field(description="Whether ``best`` is the smallest or largest tried.")
+    curve: list[float | None] | None = Field(
+        description="For each value the score of the configuration that validation selects among"
+        " all others with it; null in the list where none has finished."
+    )
+    sensitivity: float | None = Field(
+        description="Maximum less mean of the curve: the cost of a random value if all others are"
+        " tuned."
+    )
+    sensitivity_interval: Interval | None
+    sensitivity_val: float | None = Field(description="The same on validation scores.")
+    sensitivity_marginal: float | None = Field(
+        description="The same with the mean over all others instead of the selected ones."
+    )
+    regret: float | None = Field(
+        description="Cost of a random value while all others stay where they are, on average over"
+        " these."
+    )
+    regret_interval: Interval | None
+    importance: float | None = Field(
+        description="Share of the variance of the score that it explains alone (fANOVA)."
+    )
+    importance_interval: Interval | None
+    interactions: dict[str, float | None] | None = Field(
+        description="Share that it explains only together with one other, by the other; on a grid."
+    )
+    tunability: float | None = Field(
+        description="Accuracy gained over the default configuration if only this is tuned."
+    )
+    undefined: dict[str, str] = Field(
+        description="Why a number is null, by its name.",
+        examples=[{"sensitivity": "It has one value only."}],
+    )
 
 
 class Correlation(Schema):
@@ -181,8 +242,7 @@ class Correlation(Schema):
     kendall_tau: float | None
     spearman_rho: float | None
     granulated_kendall: dict[str, float | None] = Field(
-        description="tau along learning_rate and weight_decay, and their mean psi; empty off the"
-        " grid."
+        description="tau along each hyperparameter, and their mean psi; empty off the grid."
     )
     lines_used: dict[str, int]
     kendall_tau_diverged_as_sharpest: float | None
@@ -249,6 +309,10 @@ class OptimizerSummary(Schema):
     )
     wd_sensitivity: float | None
     wd_curve: list[float | None] | None = Field(description="One value per weight decay.")
+    axes: dict[str, AxisSummary] = Field(
+        description="By hyperparameter, those of all optimizers of the sweep; ``lr_...`` and"
+        " ``wd_...`` repeat those of the learning rate and the weight decay."
+    )
     near_optimal_fraction: NearOptimalFraction
     tunability: Tunability | None = Field(description="Null where the default was not tried.")
     expected_max_val_accuracy: ExpectedCurve
@@ -269,10 +333,18 @@ class OptimizerSummary(Schema):
 
 
 class PairComparison(Schema):
-    """Optimizer ``a`` minus optimizer ``b`` on the configurations both were tried at."""
+    """Optimizer ``a`` minus optimizer ``b`` on the configurations both were tried at.
+
+    Where they search different spaces, only their selected configurations are compared, over seeds.
+    """
 
     a: str
     b: str
+    same_space: bool = Field(
+        description="Whether both search the same values of the same hyperparameters; otherwise no"
+        " configuration is paired, and the probability of improvement is that of the selected"
+        " ones."
+    )
     n_blocks: int
     mean_difference: float | None
     mean_difference_interval: Interval | None
@@ -324,6 +396,10 @@ class SweepSummary(Schema):
     )
     learning_rates: list[float] = Field(examples=[[1e-4, 1e-3, 1e-2, 1e-1]])
     weight_decays: list[float] = Field(examples=[[0.0, 1e-8, 1e-6, 1e-4]])
+    axes: dict[str, list[JsonValue] | None] = Field(
+        description="Values of each hyperparameter over all optimizers; null for a range.",
+        examples=[{"learning_rate": [1e-3, 1e-2], "optimizer.momentum": [0.0, 0.9]}],
+    )
     n_seeds: int
     chance_accuracy: float = Field(examples=[0.1])
     evaluation_split: Literal["ood", "validation"] = Field(

@@ -45,11 +45,6 @@ class Scores:
         """Index of the configuration that validation selects."""
         return int(statistics.select(self.val))
 
-    def grid(self, values: Floats) -> Floats | None:
-        """[..., C] as [..., lr, wd]; None unless a grid."""
-        shape = self.trials.shape
-        return None if shape is None else values.reshape(*values.shape[:-1], *shape)
-
 
 def score(table: TrialTable, *, resample: bool = True, seed: int = 0) -> Sequence[Scores]:
     """Score every optimizer that has a finished trial, in the order of the table.

@@ -1,18 +1,33 @@
 """Summaries and comparisons as tables: text for a terminal, CSV for programs, LaTeX for papers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from service.sensitivity.dotted import flatten, write_csv
-from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
-from service.sensitivity.schemas import Caveat, Interval, OptimizerSummary, SweepSummary
+from service.sensitivity.hyperparameters import axis_titles, ordered, value_label
+from service.sensitivity.number_format import (
+    accuracy_label,
+    curvature_label,
+    signed_points_label,
+    split_label,
+)
+from service.sensitivity.schemas import (
+    AxisSummary,
+    Caveat,
+    Interval,
+    OptimizerSummary,
+    SweepSummary,
+)
 from service.sensitivity.sweep_comparison import SweepComparison
+from workers.spec.configuration import freeze_value
 
 __all__ = [
     "SummaryTable",
+    "axis_table",
     "comparison_csv",
     "comparison_table",
+    "pairs_table",
     "render_table",
     "summary_csv",
     "summary_latex",
@@ -46,10 +61,10 @@ def render_table(summary: SweepSummary) -> SummaryTable:
     """
     split = "OOD" if summary.evaluation_split == "ood" else "val"
     curvature = _curvature_column(summary)
+    names = _columns_of(summary.axes)
     columns = (
         "optimizer",
-        "lr",
-        "wd",
+        *names.values(),
         "val %",
         *(("OOD %",) if split == "OOD" else ()),
         f"mean {split} %",
@@ -63,9 +78,66 @@ def render_table(summary: SweepSummary) -> SummaryTable:
     return SummaryTable(
         title=summary.workload or "Tuning sensitivity",
         columns=columns,
-        rows=tuple(tuple(_row(optimizer, curvature)) for optimizer in summary.optimizers),
+        rows=tuple(tuple(_row(optimizer, names, curvature)) for optimizer in summary.optimizers),
         notes=tuple(_note(caveat, summary) for caveat in summary.caveats),
         sentences=tuple(optimizer.sentence for optimizer in summary.optimizers),
+    )
+
+
+def axis_table(summary: SweepSummary) -> SummaryTable:
+    """Dependence on each hyperparameter, one row per optimizer and hyperparameter, in percent."""
+    rows = (
+        (
+            optimizer.title,
+            axis.title,
+            value_label(freeze_value(axis.best)) + _edge_mark(axis),
+            _with_error(axis.sensitivity, axis.sensitivity_interval),
+            _with_error(axis.regret, axis.regret_interval),
+            _with_error(axis.importance, axis.importance_interval),
+        )
+        for optimizer in summary.optimizers
+        for axis in optimizer.axes.values()
+        if axis.kind is not None
+    )
+    return SummaryTable(
+        title="By hyperparameter",
+        columns=(
+            *("optimizer", "hyperparameter", "best", "sensitivity", "regret", "importance %"),
+        ),
+        rows=tuple(rows),
+        notes=(
+            "Sensitivity: points lost by a random value if all others are tuned; regret: while all"
+            " others stay where they are. Importance: share of the variance of accuracy.",
+        ),
+    )
+
+
+def pairs_table(summary: SweepSummary) -> SummaryTable:
+    """The comparison of every pair of optimizers, one row per pair, differences in points."""
+    titles = {optimizer.optimizer: optimizer.title for optimizer in summary.optimizers}
+    pairs = summary.comparisons.pairs if summary.comparisons else ()
+    return SummaryTable(
+        title="Comparisons",
+        columns=(
+            *("pair", "mean difference", "median", "wins, ties, losses"),
+            *("selected configurations", "P(improvement)", "p (Holm)"),
+        ),
+        rows=tuple(
+            (
+                f"{titles[pair.a]} − {titles[pair.b]}",
+                _difference(pair.mean_difference, pair.mean_difference_interval),
+                signed_points_label(pair.median_difference),
+                f"{pair.wins}, {pair.ties}, {pair.losses}" if pair.n_blocks else "–",
+                _difference(pair.best_difference, pair.best_difference_interval),
+                _number(pair.probability_of_improvement, ".2f"),
+                _number(pair.wilcoxon_p_holm, ".2g"),
+            )
+            for pair in pairs
+        ),
+        notes=(
+            "Points of accuracy over common configurations, and between the selected ones; p-values"
+            " hold within this sweep only.",
+        ),
     )
 
 
@@ -78,18 +150,20 @@ def comparison_table(comparison: SweepComparison) -> SummaryTable:
         for sweep, title in titles.items()
     }
     normalised = ("normalised %",) if scores else ()
+    names = _columns_of(
+        name for headline in comparison.headlines for name in headline.hyperparameters
+    )
     return SummaryTable(
         title=f"{len(titles)} sweeps",
         columns=(
-            *("sweep", "optimizer", "lr", "wd", "best %", "mean %", "lr sensitivity"),
+            *("sweep", "optimizer", *names.values(), "best %", "mean %", "lr sensitivity"),
             *("mean regret", "trials to target", "diverged %", *normalised),
         ),
         rows=tuple(
             (
                 titles[headline.sweep_id],
                 headline.title,
-                f"{headline.learning_rate:g}",
-                f"{headline.weight_decay:g}",
+                *(_best_value(headline.hyperparameters, name) for name in names),
                 _with_error(headline.accuracy, headline.accuracy_interval),
                 _with_error(headline.mean_accuracy, headline.mean_accuracy_interval),
                 _with_error(headline.lr_sensitivity, headline.lr_sensitivity_interval),
@@ -116,7 +190,10 @@ def summary_csv(summary: SweepSummary) -> bytes:
 
     Curves (lists) are left out: the figures export them as CSV.
     """
-    return write_csv(_scalars(optimizer.model_dump()) for optimizer in summary.optimizers)
+    without = {"axes": {name: {"title", "undefined"} for name in summary.axes}}
+    return write_csv(
+        _scalars(optimizer.model_dump(exclude=without)) for optimizer in summary.optimizers
+    )
 
 
 def comparison_csv(comparison: SweepComparison) -> bytes:
@@ -143,13 +220,12 @@ def summary_latex(summary: SweepSummary) -> str:
     return "\n".join([*(f"% {note}" for note in table.notes), *lines, ""])
 
 
-def _row(optimizer: OptimizerSummary, curvature: str | None) -> Iterator[str]:
+def _row(optimizer: OptimizerSummary, names: Iterable[str], curvature: str | None) -> Iterator[str]:
     """The cells of one optimizer, in the order of the columns."""
     best, intervals = optimizer.best_config, optimizer.intervals
-    edge = best.on_grid_edge
     yield optimizer.title
-    yield f"{best.learning_rate:g}" + "*" * edge.learning_rate
-    yield f"{best.weight_decay:g}" + "*" * (edge.weight_decay and best.weight_decay > 0)
+    for name in names:
+        yield _best_value(best.hyperparameters, name) + _edge_mark(optimizer.axes.get(name))
     yield _with_error(best.val_accuracy, best.val_accuracy_interval)
     if best.ood_accuracy is not None:
         yield _with_error(best.ood_accuracy, best.ood_accuracy_interval)
@@ -166,6 +242,23 @@ def _row(optimizer: OptimizerSummary, curvature: str | None) -> Iterator[str]:
         yield "–" if value is None else curvature_label(value.value) + "†" * (not best.learned)
 
 
+def _columns_of(names: Iterable[str]) -> dict[str, str]:
+    """Headings of the columns of hyperparameters, by name."""
+    return axis_titles(ordered(names), short=True)
+
+
+def _best_value(configuration: Mapping[str, Any], name: str) -> str:
+    """A hyperparameter's value as text; a dash where the search does not vary it."""
+    if name not in configuration:
+        return "–"
+    return value_label(freeze_value(configuration[name]))
+
+
+def _edge_mark(axis: AxisSummary | None) -> str:
+    """A * for a value on the edge of those tried, unless it is 0, the smallest possible."""
+    return "*" if axis is not None and axis.on_edge and axis.best != 0 else ""
+
+
 def _note(caveat: Caveat, summary: SweepSummary) -> str:
     """A caveat with the optimizers concerned, unless all are."""
     titles = [
@@ -176,6 +269,19 @@ def _note(caveat: Caveat, summary: SweepSummary) -> str:
     if not titles or len(titles) == len(summary.optimizers):
         return caveat.message
     return f"{', '.join(titles)}: {caveat.message}"
+
+
+def _difference(value: float | None, interval: Interval | None) -> str:
+    """A difference in points with its interval."""
+    if interval is None:
+        return signed_points_label(value)
+    ends = f"[{signed_points_label(interval.low)}, {signed_points_label(interval.high)}]"
+    return f"{signed_points_label(value)} {ends}"
+
+
+def _number(value: float | None, precision: str) -> str:
+    """A number in a format; a dash for None."""
+    return "–" if value is None else format(value, precision)
 
 
 def _trials(expected: float | None) -> str:
@@ -198,8 +304,12 @@ def _with_error(value: float | None, interval: Interval | None) -> str:
 
 
 def _scalars(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Scalars by dotted name."""
-    return {name: value for name, value in flatten(fields) if not isinstance(value, list)}
+    """Scalars by dotted name; a list that is a value of a hyperparameter is text."""
+    return {
+        name: value_label(freeze_value(value)) if isinstance(value, list) else value
+        for name, value in flatten(fields)
+        if not isinstance(value, list) or "hyperparameters." in name
+    }
 
 
 _TEX = str.maketrans(

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from service.sensitivity.dotted import flatten
 from service.sensitivity.errors import InvalidOptionError
@@ -64,8 +64,8 @@ class Headline(Schema):
     sweep_id: str
     optimizer: str = Field(examples=["sa-sam"])
     title: str = Field(examples=["SA-SAM"])
-    learning_rate: float
-    weight_decay: float
+    learning_rate: float | None = Field(description="Null where the search does not vary it.")
+    weight_decay: float | None = Field(description="Null where the search does not vary it.")
     accuracy: float = Field(
         description="At the configuration validation selects, on the sweep's evaluation split."
     )
@@ -78,6 +78,9 @@ class Headline(Schema):
     mean_regret_interval: Interval | None
     divergence_rate: float
     trials_to_target: float | None
+    hyperparameters: dict[str, JsonValue] = Field(
+        description="The configuration that validation selects."
+    )
 
 
 class SweepComparison(Schema):
@@ -189,6 +192,7 @@ def _headline(sweep_id: str, summary: OptimizerSummary) -> Headline:
         mean_regret_interval=intervals.get("mean_regret"),
         divergence_rate=summary.divergence_rate,
         trials_to_target=summary.trials_to_target.expected_trials,
+        hyperparameters=best.hyperparameters,
     )
 
 
@@ -233,6 +237,14 @@ def _caveats(
             message=f"The sweeps differ in {', '.join(grids)}: sensitivities over other ranges are"
             " not comparable.",
         )
+    varying = _with_different_axes(sweeps)
+    if varying:
+        yield Caveat(
+            code="different_spaces",
+            message="The sweeps search different hyperparameters of some optimizers: their"
+            " selected configurations are comparable, their sensitivities and regrets are not.",
+            optimizers=varying,
+        )
     if len({summary.evaluation_split for summary in summaries}) > 1:
         yield Caveat(
             code="different_evaluation_splits",
@@ -249,3 +261,12 @@ def _caveats(
             code="repeated_workload",
             message="A workload occurs more than once and counts as often in scores and profiles.",
         )
+
+
+def _with_different_axes(sweeps: Sequence[SweepToCompare]) -> list[str]:
+    """Labels of the optimizers that search different hyperparameters in different sweeps."""
+    names: dict[str, set[frozenset[str]]] = {}
+    for sweep in sweeps:
+        for trials in sweep.table.by_optimizer:
+            names.setdefault(trials.label, set()).add(frozenset(axis.name for axis in trials.axes))
+    return [label for label, found in names.items() if len(found) > 1]

@@ -17,6 +17,7 @@ from service.sensitivity.scores import score
 from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import Outcome
+from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
     "DEFAULT_CONFIGURATIONS",
@@ -31,14 +32,14 @@ Budget = float | Literal["equal"]
 
 EPSILON = 0.01
 
-# (learning rate, weight decay) without tuning, by catalog name: a small initial step size for the
+# Configurations without tuning, by catalog name: a small initial step size for the
 # smoothness-adaptive methods, which adapt it (Malitsky & Mishchenko 2020), and PyTorch's defaults
 # (torch.optim.SGD and Adam) for all others.
-DEFAULT_CONFIGURATIONS: Mapping[str, tuple[float, float]] = {
-    "sa-sam": (1e-4, 0.0),
-    "sa-sgd": (1e-4, 0.0),
+DEFAULT_CONFIGURATIONS: Mapping[str, Mapping[str, Value]] = {
+    "sa-sam": {"learning_rate": 1e-4, "weight_decay": 0.0},
+    "sa-sgd": {"learning_rate": 1e-4, "weight_decay": 0.0},
 }
-_PYTORCH_DEFAULT = (1e-3, 0.0)
+_PYTORCH_DEFAULT: Mapping[str, Value] = {"learning_rate": 1e-3, "weight_decay": 0.0}
 
 
 def summarize(
@@ -46,7 +47,7 @@ def summarize(
     *,
     target: float | None = None,
     epsilon: float = EPSILON,
-    defaults: Mapping[str, tuple[float, float]] | None = None,
+    defaults: Mapping[str, Mapping[str, Value]] | None = None,
     replacement: bool | None = None,
     gradient_evaluations: Budget | None = None,
 ) -> SweepSummary:
@@ -57,9 +58,9 @@ def summarize(
         target: Accuracy for ``trials_to_target``, in [0, 1]; by default the best of all optimizers
             less ``epsilon``.
         epsilon: Accuracy within which a configuration is near-optimal, in [0, 1].
-        defaults: (learning rate, weight decay) of ``tunability`` by optimizer label or catalog
-            name; by default PyTorch's (1e-3, 0), for SA-SGD and SA-SAM an initial step size of
-            1e-4.
+        defaults: Configuration that ``tunability`` is relative to, by optimizer label or catalog
+            name; by default PyTorch's learning rate 1e-3 and weight decay 0, for SA-SGD and SA-SAM
+            an initial step size of 1e-4. Tunability is null where a hyperparameter has no default.
         replacement: Whether expected-best curves draw configurations with replacement; by default
             not on a grid.
         gradient_evaluations: Cut every trial at this budget: equal compute instead of equal epochs.
@@ -96,8 +97,12 @@ def summarize(
         search=table.search,
         complete=table.complete,
         gradient_evaluation_budget=budget,
-        learning_rates=list(table.learning_rates),
-        weight_decays=list(table.weight_decays),
+        learning_rates=_numbers(table, "learning_rate"),
+        weight_decays=_numbers(table, "weight_decay"),
+        axes={
+            axis.name: None if axis.is_range else list(map(thaw_value, axis.values))
+            for axis in table.axes
+        },
         n_seeds=len(table.seeds),
         chance_accuracy=table.chance_accuracy,
         evaluation_split="ood" if table.has_ood else "validation",
@@ -168,8 +173,8 @@ def common_budget(table: TrialTable) -> float:
 
 
 def _default(
-    trials: OptimizerTrials, defaults: Mapping[str, tuple[float, float]]
-) -> tuple[float, float]:
+    trials: OptimizerTrials, defaults: Mapping[str, Mapping[str, Value]]
+) -> Mapping[str, Value]:
     """The untuned configuration of an optimizer: given by label or name, else the built-in one."""
     builtin = DEFAULT_CONFIGURATIONS.get(trials.name, _PYTORCH_DEFAULT)
     return defaults.get(trials.label, defaults.get(trials.name, builtin))
@@ -191,6 +196,11 @@ def _flattest(
                 min(values, key=lambda label: abs(values[label])) if len(values) > 1 else None
             )
     return found
+
+
+def _numbers(table: TrialTable, name: str) -> list[float]:
+    """The values of a numeric axis; empty where no optimizer has it."""
+    return [float(value) for axis in table.axes if axis.name == name for value in axis.values]  # type: ignore[arg-type]
 
 
 def _missing(table: TrialTable) -> dict[str, int]:

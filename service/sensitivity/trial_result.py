@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from workers.metrics import Outcome
+from workers.spec.configuration import Value
 
 __all__ = ["History", "TrialResult"]
 
@@ -50,8 +51,8 @@ class TrialResult:
         key: Identifies the trial within the sweep.
         optimizer: Label, unique within the sweep ("sa-sam", "SAM rho=0.1").
         optimizer_name: Name in the catalog ("sa-sam").
-        learning_rate: Step size; the initial one, eta_0, for SA-SGD and SA-SAM.
-        weight_decay: L2 coefficient.
+        hyperparameters: Value of each axis of the search by its name, such as ``learning_rate``
+            (the initial step size, eta_0, for SA-SGD and SA-SAM) or ``optimizer.momentum``.
         seed: Seed of the trial.
         outcome: How it ended; None while it has not ended.
         val_accuracy: Validation accuracy of the last epoch.
@@ -72,8 +73,7 @@ class TrialResult:
     key: str
     optimizer: str
     optimizer_name: str
-    learning_rate: float
-    weight_decay: float
+    hyperparameters: Mapping[str, Value]
     seed: int
     outcome: Outcome | None = None
     val_accuracy: float | None = None

@@ -1,6 +1,6 @@
 """All trials of a sweep arranged on its plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Literal, get_args
@@ -11,9 +11,11 @@ from service.sensitivity.errors import (
     NotAvailableError,
     UnknownNameError,
 )
+from service.sensitivity.hyperparameters import Axis, merge_axes, ordered
 from service.sensitivity.optimizer_trials import OptimizerTrials, lay_out, outside_plan
 from service.sensitivity.trial_result import History, TrialResult
 from workers.metrics import Outcome
+from workers.spec.configuration import Value
 
 __all__ = ["Search", "TrialTable"]
 
@@ -30,8 +32,6 @@ class TrialTable:
         workload: Model and dataset ("VGG-19 on CIFAR-10").
         chance_accuracy: Accuracy of guessing, 1 / classes.
         search: Kind of search ("grid", "random", "tpe").
-        learning_rates: Of the grid, rising; for other searches those tried.
-        weight_decays: Of the grid, rising; for other searches those tried.
         seeds: Planned seeds.
         planned_trials: Number of trials of the complete sweep.
         by_optimizer: One entry per optimizer, in the order of the specification.
@@ -43,8 +43,6 @@ class TrialTable:
     workload: str
     chance_accuracy: float
     search: Search
-    learning_rates: tuple[float, ...]
-    weight_decays: tuple[float, ...]
     seeds: tuple[int, ...]
     planned_trials: int
     by_optimizer: tuple[OptimizerTrials, ...]
@@ -59,8 +57,7 @@ class TrialTable:
         *,
         chance_accuracy: float,
         optimizers: Sequence[str] | None = None,
-        learning_rates: Sequence[float] | None = None,
-        weight_decays: Sequence[float] | None = None,
+        axes: Mapping[str, Sequence[Axis]] | None = None,
         seeds: Sequence[int] | None = None,
         workload: str = "",
         search: Search = "grid",
@@ -72,12 +69,12 @@ class TrialTable:
             results: In any order; of two at the same place the later counts.
             chance_accuracy: Accuracy of guessing, in [0, 1).
             optimizers: Labels in display order; by default those of the results.
-            learning_rates: Planned grid; by default the values of the results.
-            weight_decays: Planned grid; by default the values of the results.
+            axes: Planned axes of each optimizer by label, a range with any values; by default
+                those of its results. On a grid every combination of values is planned.
             seeds: Planned seeds; by default those of the results.
             workload: Model and dataset.
             search: "grid", "random" or "tpe".
-            planned_trials: By default the size of the grid, or the number of results for other
+            planned_trials: By default the size of the grids, or the number of results for other
                 searches.
 
         Raises:
@@ -94,8 +91,6 @@ class TrialTable:
             )
         _check_accuracies(results)
         labels = tuple(dict.fromkeys(optimizers or (trial.optimizer for trial in results)))
-        rates = _axis(learning_rates, (trial.learning_rate for trial in results))
-        decays = _axis(weight_decays, (trial.weight_decay for trial in results))
         seeds = tuple(dict.fromkeys(seeds or sorted({trial.seed for trial in results})))
         has_ood = any(trial.ood_accuracy is not None for trial in results)
         by_label: dict[str, list[TrialResult]] = {label: [] for label in labels}
@@ -105,21 +100,21 @@ class TrialTable:
                 raise outside_plan("optimizer", trial.optimizer, trial, labels)
             by_label[trial.optimizer].append(trial)
             outcomes[trial.outcome] = outcomes.get(trial.outcome, 0) + 1
-        grid = [(rate, decay) for rate in rates for decay in decays] if search == "grid" else None
+        is_grid = search == "grid"
         by_optimizer = tuple(
             lay_out(
                 label,
                 own,
-                grid or sorted({(trial.learning_rate, trial.weight_decay) for trial in own}),
+                _axes(own, None if axes is None else axes.get(label), search),
                 seeds,
-                (len(rates), len(decays)) if grid else None,
-                chance_accuracy,
-                has_ood,
-                None if grid else (planned_trials or len(results)) // len(labels),
+                is_grid=is_grid,
+                chance=chance_accuracy,
+                has_ood=has_ood,
+                n_planned=None if is_grid else (planned_trials or len(results)) // len(labels),
             )
             for label, own in by_label.items()
         )
-        size = len(labels) * len(grid) * len(seeds) if grid else len(results)
+        size = sum(trials.n_planned for trials in by_optimizer) if is_grid else len(results)
         splits = {
             split
             for trial in results
@@ -131,8 +126,6 @@ class TrialTable:
             workload=workload,
             chance_accuracy=chance_accuracy,
             search=search,
-            learning_rates=rates,
-            weight_decays=decays,
             seeds=seeds,
             planned_trials=planned_trials or size,
             by_optimizer=by_optimizer,
@@ -147,6 +140,11 @@ class TrialTable:
     def optimizers(self) -> tuple[str, ...]:
         """Labels in the order of the specification."""
         return tuple(trials.label for trials in self.by_optimizer)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """The axes of all optimizers, one per name, with the values of all of them."""
+        return merge_axes(axis for trials in self.by_optimizer for axis in trials.axes)
 
     @property
     def n_finished(self) -> int:
@@ -284,8 +282,7 @@ class TrialTable:
             results,
             chance_accuracy=self.chance_accuracy,
             optimizers=optimizers,
-            learning_rates=self.learning_rates,
-            weight_decays=self.weight_decays,
+            axes={trials.label: trials.axes for trials in self.by_optimizer},
             seeds=self.seeds,
             workload=self.workload,
             search=self.search,
@@ -305,6 +302,22 @@ def _check_accuracies(results: Iterable[TrialResult]) -> None:
                 )
 
 
-def _axis(planned: Sequence[float] | None, found: Iterable[float]) -> tuple[float, ...]:
-    """The values of an axis, rising."""
-    return tuple(sorted(set(found if planned is None else planned)))
+def _axes(
+    results: Sequence[TrialResult], planned: Sequence[Axis] | None, search: Search
+) -> list[Axis]:
+    """The axes of one optimizer; a range, and any axis without a plan, with the values tried."""
+    if planned is None:
+        names = ordered(name for trial in results for name in trial.hyperparameters)
+        return [Axis.of(name, _tried(results, name), is_range=search != "grid") for name in names]
+    by_name = {axis.name: axis for axis in planned}
+    return [
+        Axis.of(name, _tried(results, name), scale=axis.scale, is_range=True)
+        if (axis := by_name[name]).is_range
+        else axis
+        for name in ordered(by_name)
+    ]
+
+
+def _tried(results: Iterable[TrialResult], name: str) -> Iterator[Value]:
+    """Values of one hyperparameter, in the order of the results."""
+    return (trial.hyperparameters[name] for trial in results if name in trial.hyperparameters)

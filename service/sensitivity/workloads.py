@@ -213,8 +213,7 @@ def _sensitivity(
         for scores in of_workload:
             if scores.trials.label == label:
                 columns.append(normalised[name][label])
-                rates, decays = scores.trials.learning_rates, scores.trials.weight_decays
-                places.append((rates.tolist(), decays.tolist()))
+                places.append(list(scores.trials.configurations))
     same = len(columns) == len(scored) and all(place == places[0] for place in places)
     if not same or any(np.isnan(column).any() for column in columns):
         return None

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.sensitivity import TrialResult, TrialTable
+from service.sensitivity import Axis, TrialResult, TrialTable
 from service.storage import SweepRow, TrialRow
 from workers.catalog import datasets, models, optimizers
 from workers.metrics import SPLITS
-from workers.spec import SweepSpec, read_stored
+from workers.spec import Range, SweepSpec, read_stored
 
-__all__ = ["trial_table"]
+__all__ = ["axes_of", "trial_table"]
 
 _UNKNOWN_CHANCE = 0.0
 
@@ -25,20 +25,28 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
         trials: Its trials, ended or not.
     """
     specification = read_stored(sweep.specification)
-    search = specification.search
     titles = _titles(specification)
     return TrialTable.from_results(
         [_result(trial, titles) for trial in trials],
         chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
         optimizers=specification.labels,
-        learning_rates=search.learning_rate if search.type == "grid" else None,
-        weight_decays=search.weight_decay if search.type == "grid" else None,
+        axes={label: axes_of(specification, label) for label in specification.labels},
         seeds=specification.seeds,
-        search=search.type,
+        search=specification.search.type,
         planned_trials=specification.trial_count,
         workload=f"{models.title(specification.model.name)} on"
         f" {datasets.title(specification.dataset.name)}",
     )
+
+
+def axes_of(specification: SweepSpec, label: str) -> list[Axis]:
+    """The axes of one optimizer; those that are ranges without values."""
+    return [
+        Axis.of(name, (), scale=values.scale, is_range=True)
+        if isinstance(values, Range)
+        else Axis.of(name, values)
+        for name, values in specification.axes(label).items()
+    ]
 
 
 def _titles(specification: SweepSpec) -> dict[str, str]:
@@ -59,8 +67,7 @@ def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
         optimizer=trial.optimizer,
         optimizer_name=trial.optimizer_name,
         optimizer_title=titles.get(trial.optimizer),
-        learning_rate=trial.learning_rate,
-        weight_decay=trial.weight_decay,
+        hyperparameters=trial.hyperparameters,
         seed=trial.seed,
         outcome=trial.outcome,  # type: ignore[arg-type]  # the column holds outcomes
         val_accuracy=metrics.get("val_accuracy"),

@@ -36,9 +36,13 @@ from service.summaries.loading import trial_table
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 
-__all__ = ["MAX_COMPARED", "Selection", "SummaryService"]
+__all__ = ["MAX_COMPARED", "FigureOptions", "Selection", "SummaryService"]
 
 MAX_COMPARED = 20
+
+FigureOptions = Mapping[str, str | Sequence[str] | None]
+"""Options of a figure by name: None and an empty list are the default."""
+Option = str | tuple[str, ...]
 
 # Figures of the selected configurations that need more than the latest metrics.
 _NEEDS_HISTORY = "learning-curves"
@@ -120,7 +124,7 @@ class SummaryService:
         sweep_id: str,
         name: str,
         selection: Selection = Selection(),
-        options: Mapping[str, str | None] | None = None,
+        options: FigureOptions | None = None,
     ) -> FigureData:
         """The data of a figure of a sweep.
 
@@ -136,7 +140,7 @@ class SummaryService:
         sweep_id: str,
         name: str,
         selection: Selection = Selection(),
-        options: Mapping[str, str | None] | None = None,
+        options: FigureOptions | None = None,
         *,
         file_format: str = "json",
         theme: str = "light",
@@ -232,7 +236,7 @@ class SummaryService:
         return self._drawings.get((versions, name, epsilon, theme, file_format), export)
 
     def _figure(
-        self, stored: _StoredSweep, name: str, selection: Selection, options: Mapping[str, str]
+        self, stored: _StoredSweep, name: str, selection: Selection, options: Mapping[str, Option]
     ) -> FigureData:
         """The data of a figure, from the cache."""
         return self._figures.get(
@@ -329,6 +333,10 @@ class _StoredSweep:
     version: Hashable
 
 
-def _given(options: Mapping[str, str | None] | None) -> dict[str, str]:
-    """The options that have a value, sorted."""
-    return {name: value for name, value in sorted((options or {}).items()) if value is not None}
+def _given(options: FigureOptions | None) -> dict[str, Option]:
+    """The options that have a value, sorted and hashable."""
+    return {
+        name: value if isinstance(value, str) else tuple(value or ())
+        for name, value in sorted((options or {}).items())
+        if value not in (None, [], ())
+    }

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 from service.sensitivity import FigureData, SweepSummary, heatmap_layouts
 from service.sensitivity.figures import HeatmapCell
+from service.sensitivity.figures.figure_data import Scalar
+from service.sensitivity.figures.heatmap_plane import Plane
+from service.sensitivity.hyperparameters import value_datum, value_label
 from service.sensitivity.number_format import split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.storage import TrialRow
+from service.summaries.loading import axes_of
 from service.ui.labels import optimizer_title
-from service.ui.links import configuration_query, query_string
+from service.ui.links import configuration_query
 from workers.metrics import METRICS, SPLITS
 from workers.spec import SweepSpec
+from workers.spec.configuration import freeze_value, thaw_value
 
 __all__ = [
     "N_SHADES",
@@ -45,11 +50,6 @@ class MetricChoice:
     split: str | None
     title: str
 
-    @property
-    def query(self) -> str:
-        """The query string that selects it."""
-        return query_string(metric=self.metric, split=self.split)
-
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
@@ -72,18 +72,36 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class TablePanel:
-    """The table of one optimizer: (weight decay, cells by learning rate), largest decay first."""
+    """The table of one optimizer.
+
+    Attributes:
+        title: Display name.
+        rows: (Label of the vertical value, cells by horizontal value), the largest value first.
+        absence: Why there are no rows; empty if there are.
+    """
 
     title: str
-    rows: list[tuple[float, list[TableCell]]]
+    rows: list[tuple[str, list[TableCell]]]
+    absence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class HeatmapTables:
-    """The tables of one metric, one panel per optimizer."""
+    """The tables of one metric, one panel per optimizer.
+
+    Attributes:
+        choice: The metric.
+        x_title: Display name of the horizontal axis.
+        y_title: Display name of the vertical axis.
+        columns: Labels of the horizontal values.
+        panels: One per optimizer.
+        notes: Explanations of the marks.
+    """
 
     choice: MetricChoice
-    learning_rates: Sequence[float]
+    x_title: str
+    y_title: str
+    columns: Sequence[str]
     panels: list[TablePanel]
     notes: list[str]
 
@@ -113,45 +131,57 @@ def metric_choices(summary: SweepSummary | None) -> list[MetricChoice]:
 
 def heatmap_tables(
     specification: SweepSpec,
+    plane: Plane,
     figure: FigureData | None,
     choice: MetricChoice,
     running: Iterable[TrialRow],
-) -> HeatmapTables | None:
+) -> HeatmapTables:
     """The heatmap of every optimizer, filled with the trials that have ended.
 
     Args:
-        specification: Specification of the sweep.
-        figure: Data of the figure "heatmap"; None before a trial has ended.
+        specification: Specification of the sweep, a grid.
+        plane: What the heatmaps show.
+        figure: Data of the figure "heatmap" in this plane; None before a trial has ended.
         choice: The metric it shows.
         running: Running trials; their cells are marked.
-
-    Returns:
-        The tables; None unless the search is a grid.
     """
-    search = specification.search
-    if search.type != "grid":
-        return None
     layout = heatmap_layouts(figure)[0] if figure else None
     scale = "c" if layout and layout.is_log else "v"
     # The figure has no panel of an optimizer without results; the page shows its grid, too.
-    cells = {_place(cell): cell for cell in layout.cells} if layout else {}
+    cells = {(c.optimizer, c.x, c.y): c for c in layout.cells} if layout else {}
     n_running = Counter(
-        (trial.optimizer, trial.learning_rate, trial.weight_decay) for trial in running
+        (trial.optimizer, *place) for trial in running if (place := _place(plane, trial))
     )
-    rates, decays = sorted(search.learning_rate), sorted(search.weight_decay, reverse=True)
+    columns = [value_datum(value) for value in plane.x.values]
+    rows = [value_datum(value) for value in plane.y.values[::-1]]
 
-    def row(label: str, decay: float) -> list[TableCell]:
-        grid = [HeatmapCell(label, rate, decay) for rate in rates]
-        return [
-            _cell(cells.get(_place(cell), cell), scale, choice, n_running[_place(cell)])
-            for cell in grid
-        ]
+    def panel(label: str) -> TablePanel:
+        axes = {axis.name: axis for axis in axes_of(specification, label)}
+        absence = plane.absence(list(axes.values()))
+        if absence:
+            return TablePanel(optimizer_title(label), [], absence)
+        own = {
+            name: {value_datum(value) for value in axes[name].values}
+            for name in (plane.x.name, plane.y.name)
+        }
 
-    panels = [
-        TablePanel(optimizer_title(label), [(decay, row(label, decay)) for decay in decays])
-        for label in specification.labels
-    ]
-    return HeatmapTables(choice, rates, panels, figure.notes if figure else [])
+        def cell(x: Scalar, y: Scalar) -> TableCell:
+            is_own = x in own[plane.x.name] and y in own[plane.y.name]
+            empty = HeatmapCell(label, x, y) if is_own else HeatmapCell(label, x, y, state="absent")
+            found = cells.get((label, x, y), empty)
+            return _cell(found, plane, scale, choice, n_running[label, x, y])
+
+        table = [(value_label(y), [cell(x, y) for x in columns]) for y in rows]
+        return TablePanel(optimizer_title(label), table)
+
+    return HeatmapTables(
+        choice=choice,
+        x_title=plane.titles[plane.x.name],
+        y_title=plane.titles[plane.y.name],
+        columns=list(map(value_label, columns)),
+        panels=list(map(panel, specification.labels)),
+        notes=figure.notes if figure else [],
+    )
 
 
 def shade_class(scale: str, shade: float) -> str:
@@ -164,31 +194,39 @@ def shade_class(scale: str, shade: float) -> str:
     return f"{scale}{min(int(shade * N_SHADES), N_SHADES - 1)}"
 
 
-def _place(cell: HeatmapCell) -> tuple[str, float, float]:
-    return cell.optimizer, cell.learning_rate, cell.weight_decay
+def _place(plane: Plane, trial: TrialRow) -> tuple[Scalar, Scalar] | None:
+    """The cell of a trial; None if the plane does not show it."""
+    own = {name: freeze_value(value) for name, value in trial.hyperparameters.items()}
+    if any(own.get(name, value) != value for name, value in plane.fixed.items()):
+        return None
+    if plane.x.name not in own or plane.y.name not in own:
+        return None
+    return value_datum(own[plane.x.name]), value_datum(own[plane.y.name])
 
 
-def _cell(cell: HeatmapCell, scale: str, choice: MetricChoice, n_running: int) -> TableCell:
+def _cell(
+    cell: HeatmapCell, plane: Plane, scale: str, choice: MetricChoice, n_running: int
+) -> TableCell:
     """The cell of a table; a cell with running trials is marked."""
+    if cell.state == "absent":
+        return TableCell("", "", "absent", "", "")
     css = [cell.state if cell.shade is None else shade_class(scale, cell.shade)]
     if cell.is_negative:
         css.append("negative")
     if n_running:
         css.append("busy")
     running = f", {n_running} running" if n_running else ""
+    shown = {plane.x.name: cell.x, plane.y.name: cell.y}
+    fixed = {name: thaw_value(value) for name, value in plane.fixed.items()}
+    words = ", ".join(f"{plane.titles[name]} {value_label(value)}" for name, value in shown.items())
+    others = f", {cell.others}" if cell.others else ""
+    title = optimizer_title(cell.optimizer)
     return TableCell(
         label="…" if n_running and cell.state == "missing" else cell.label,
         note=cell.note,
         css=" ".join(css),
-        description=f"{_configuration(cell)}: {_value(cell, choice)}{running}",
-        query=configuration_query(cell.optimizer, cell.learning_rate, cell.weight_decay),
-    )
-
-
-def _configuration(cell: HeatmapCell) -> str:
-    return (
-        f"{optimizer_title(cell.optimizer)}, learning rate {cell.learning_rate:g}, "
-        f"weight decay {cell.weight_decay:g}"
+        description=f"{title}, {words}{others}: {_value(cell, choice)}{running}",
+        query=configuration_query(cell.optimizer, shown | fixed),
     )
 
 

@@ -90,6 +90,8 @@ def optimizer_title(label: str) -> str:
 def comparison_sentence(pair: PairComparison) -> str:
     """A comparison of two optimizers in one sentence, from the side of the better one."""
     sides = [(optimizer_title(pair.a), pair.wins), (optimizer_title(pair.b), pair.losses)]
+    if not pair.same_space:
+        return _selected_sentence(pair, sides[0][0], sides[1][0])
     mean = pair.mean_difference
     if mean is None:
         return f"{sides[0][0]} and {sides[1][0]} share no configuration."
@@ -111,3 +113,23 @@ def comparison_sentence(pair: PairComparison) -> str:
     else:
         verdict = f"no consistent difference within this sweep (p = {p:.2g})"
     return f"{result}: {wins}; {verdict}."
+
+
+def _selected_sentence(pair: PairComparison, a: str, b: str) -> str:
+    """A comparison of two optimizers that search different spaces."""
+    difference, interval = pair.best_difference, pair.best_difference_interval
+    better, worse = (a, b) if difference >= 0 else (b, a)
+    if points_label(abs(difference)) == points_label(0):
+        result = f"{a} and {b} are level at their selected configurations"
+    else:
+        result = (
+            f"{better} is {points_label(abs(difference))} better than {worse} at the selected"
+            " configurations"
+        )
+    if interval is None:
+        verdict = "without an interval"
+    elif interval.low > 0 or interval.high < 0:
+        verdict = "more than the seeds vary"
+    else:
+        verdict = "within what the seeds vary"
+    return f"{result}, {verdict}; they search different spaces."

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
 
 __all__ = ["configuration_query", "query_string"]
 
 
-def query_string(**parameters: str | float | None) -> str:
-    """Encode query parameters; those that are None or empty are left out."""
-    return urlencode({name: value for name, value in parameters.items() if value not in (None, "")})
+_PARAMETERS = ("learning_rate", "weight_decay")
+"""Hyperparameters that have a query parameter of their own."""
 
 
-def configuration_query(optimizer: str, learning_rate: float, weight_decay: float) -> str:
-    """The query string that selects the trials of one configuration in the list of trials."""
-    return query_string(optimizer=optimizer, learning_rate=learning_rate, weight_decay=weight_decay)
+def query_string(**parameters: str | float | Sequence[str] | None) -> str:
+    """Encode query parameters; a list repeats its name, None and empty ones are left out."""
+    given = {name: value for name, value in parameters.items() if value not in (None, "", [], ())}
+    return urlencode(given, doseq=True)
+
+
+def configuration_query(optimizer: str, hyperparameters: Mapping[str, Any]) -> str:
+    """The query string that selects the trials of a configuration in the list of trials.
+
+    Args:
+        optimizer: Label.
+        hyperparameters: JSON values, or their text, by name.
+    """
+    usual = {name: hyperparameters[name] for name in _PARAMETERS if name in hyperparameters}
+    others = [
+        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        for name, value in hyperparameters.items()
+        if name not in usual
+    ]
+    return query_string(optimizer=optimizer, **usual, at=others)

@@ -22,10 +22,13 @@ from service.api.error_handlers import unavailable_detail
 from service.problems import Problem
 from service.sensitivity.errors import SummaryError
 from service.sensitivity.figures import MEDIA_TYPES, render
-from service.sensitivity.number_format import accuracy_label, signed_points_label, split_label
+from service.sensitivity.hyperparameters import value_label
+from service.sensitivity.number_format import accuracy_label, split_label
+from service.sensitivity.report import TEMPLATES
 from service.ui import labels
 from service.ui.links import configuration_query
 from service.unavailable import ExternalServiceError
+from workers.spec.configuration import freeze_value
 
 __all__ = ["PageRoute", "figure_response", "render_error", "render_page"]
 
@@ -86,7 +89,7 @@ def render_error(status: int, title: str, detail: str) -> HTMLResponse:
 
 
 _ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader([Path(__file__).parent / "templates", TEMPLATES]),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -103,9 +106,9 @@ _ENVIRONMENT.filters |= {
     "optimizer_title": labels.optimizer_title,
     "percent": accuracy_label,
     "percentage": labels.percentage,
-    "points": signed_points_label,
     "short": lambda value: f"{value:.4g}",
     "split_title": split_label,
+    "value": lambda value: value_label(freeze_value(value)),
     "without_colour_codes": lambda text: _COLOUR_CODES.sub("", text),
 }
 _ENVIRONMENT.globals["configuration_query"] = configuration_query

@@ -1,17 +1,21 @@
-"""Scatter plot of a random or TPE search: accuracy over learning rate and weight decay."""
+"""Scatter plot of a random or TPE search: accuracy over two hyperparameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 
+from service.sensitivity.figures.axes import SHORT_LABEL
 from service.sensitivity.figures.figure_data import Datum
+from service.sensitivity.figures.heatmap_plane import Plane
 from service.sensitivity.figures.theme import RECORDS, theme_of, themed, titled
+from service.sensitivity.hyperparameters import Axis, configuration_label, value_datum
 from service.trials.repository import BestConfiguration
 from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
+from workers.spec.configuration import freeze_value
 
 __all__ = ["MAX_CONFIGURATIONS", "draw_search_scatter", "search_records"]
 
@@ -22,35 +26,40 @@ _MAX_PANELS_PER_ROW = 3
 _SIZE = 190
 
 
-def search_records(configurations: Sequence[BestConfiguration], trials_path: str) -> list[Datum]:
+def search_records(
+    configurations: Sequence[BestConfiguration], plane: Plane, trials_path: str
+) -> list[Datum]:
     """One record per configuration, the best last so that it is drawn on top.
 
     Args:
-        configurations: Best first.
+        configurations: Best first; those of an optimizer without one of the axes are left out.
+        plane: The two axes.
         trials_path: Path of the page with the list of trials.
     """
     return [
         {
             "title": optimizer_title(best.optimizer),
-            "learning_rate": best.learning_rate,
-            "weight_decay": best.weight_decay,
+            "x": value_datum(freeze_value(best.hyperparameters[plane.x.name])),
+            "y": value_datum(freeze_value(best.hyperparameters[plane.y.name])),
+            "configuration": configuration_label(best.hyperparameters),
             "accuracy": best.accuracy,
-            "trials": f"{trials_path}?"
-            + configuration_query(best.optimizer, best.learning_rate, best.weight_decay),
+            "trials": f"{trials_path}?" + configuration_query(best.optimizer, best.hyperparameters),
         }
         for best in reversed(configurations)
+        if plane.x.name in best.hyperparameters and plane.y.name in best.hyperparameters
     ]
 
 
 def draw_search_scatter(
-    records: list[Datum], titles: list[str], theme: str = "light"
+    records: list[Datum], plane: Plane, titles: list[str], theme: str = "light"
 ) -> dict[str, Any]:
-    """Draw one panel per optimizer: learning rate to the right, weight decay up.
+    """Draw one panel per optimizer over two hyperparameters.
 
     The colour of a point is its validation accuracy; a point links to its trials.
 
     Args:
         records: Result of :func:`search_records`.
+        plane: The two axes.
         titles: Display names of the optimizers, in the order of the panels.
         theme: "light" or "dark".
 
@@ -61,18 +70,8 @@ def draw_search_scatter(
         alt.Chart(RECORDS)
         .mark_circle(size=90, opacity=1, stroke="#888", strokeWidth=0.5)
         .encode(
-            x=alt.X(
-                "learning_rate:Q",
-                title="learning rate",
-                scale=alt.Scale(type="log", nice=False, padding=12),
-                axis=alt.Axis(format=".0e", tickCount=4),
-            ),
-            y=alt.Y(
-                "weight_decay:Q",
-                title="weight decay",
-                scale=_decay_scale([float(str(record["weight_decay"])) for record in records]),
-                axis=alt.Axis(format=".0e", tickCount=4),
-            ),
+            x=alt.X("x", **_channel(plane.x, plane.titles)),
+            y=alt.Y("y", **_channel(plane.y, plane.titles)),
             color=alt.Color(
                 "accuracy:Q",
                 title="validation accuracy",
@@ -81,8 +80,7 @@ def draw_search_scatter(
             ),
             href="trials:N",
             tooltip=[
-                alt.Tooltip("learning_rate:Q", title="learning rate", format=".3g"),
-                alt.Tooltip("weight_decay:Q", title="weight decay", format=".3g"),
+                alt.Tooltip("configuration:N", title="configuration"),
                 alt.Tooltip("accuracy:Q", title="validation accuracy", format=".1%"),
             ],
         )
@@ -97,9 +95,13 @@ def draw_search_scatter(
     return themed(panels, records, theme_of(theme))
 
 
-def _decay_scale(values: Sequence[float]) -> alt.Scale:
-    """A logarithmic scale; linear near zero if some weight decay is 0."""
-    if min(values) > 0:
-        return alt.Scale(type="log", nice=False, padding=12)
-    least = min((value for value in values if value > 0), default=1.0)
-    return alt.Scale(type="symlog", constant=least / 10, nice=False, padding=12)
+def _channel(axis: Axis, titles: Mapping[str, str]) -> dict[str, Any]:
+    """Type, scale and ticks of an axis: numbers on their scale, listed values equally far apart."""
+    common = {"title": titles[axis.name]}
+    if axis.scale == "ordinal":
+        domain = list(map(value_datum, axis.values))
+        ticks = alt.Axis(labelAngle=0, labelExpr=SHORT_LABEL)
+        return common | {"type": "ordinal", "scale": alt.Scale(domain=domain), "axis": ticks}
+    scale = alt.Scale(type=axis.scale, nice=False, zero=False, padding=12)
+    ticks = alt.Axis(labelExpr=SHORT_LABEL, tickCount=4)
+    return common | {"type": "quantitative", "scale": scale, "axis": ticks}

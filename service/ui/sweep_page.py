@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response, status
@@ -11,7 +10,10 @@ from fastapi.responses import RedirectResponse
 from service.events.repository import EventRepository
 from service.problems import ConflictProblem, NotFoundProblem
 from service.security.csrf import require_same_origin
+from service.sensitivity.figures import page_figures
+from service.sensitivity.hyperparameters import axis_titles, ordered
 from service.states import Command
+from service.summaries.loading import axes_of
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from service.ui import sweep_sections
@@ -26,6 +28,7 @@ from service.ui.dependencies import (
     Theme,
 )
 from service.ui.forms import Form
+from service.ui.heatmap_view import HeatmapView, Name, choose_view_plane
 from service.ui.labels import optimizer_title
 from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.search_scatter import MAX_CONFIGURATIONS, draw_search_scatter, search_records
@@ -41,60 +44,46 @@ _LARGE_SWEEP_TRIALS = 1_000
 _MAX_LOG_LINES = 500
 _EVENTS_PER_PAGE = 100
 
-FIGURES = {
-    "best": "Best configurations",
-    "lr-curves": "By learning rate",
-    "expected-max": "Tuning budget",
-    "rank": "Ranks",
-    "overview": "All heatmaps",
-    "curvature-scatter": "Curvature",
-    "corruptions": "Corruptions",
-    "learning-curves": "Learning curves",
-}
-_NEEDS_GRID = ("lr-curves", "overview")
-
-Name = Annotated[str | None, Query(max_length=40)]
-
-
-@dataclass(frozen=True, slots=True)
-class _HeatmapMetric:
-    """Query parameters that select the metric of the heatmaps."""
-
-    metric: Name = None
-    split: Name = None
-
-
-HeatmapMetric = Annotated[_HeatmapMetric, Depends()]
+View = Annotated[HeatmapView, Depends()]
 
 
 @router.get("")
 def show_sweep(
     sweep_id: str,
-    heatmap: HeatmapMetric,
+    view: View,
     database: DatabaseDep,
     sweeps: SweepsDep,
     summaries: SummariesDep,
     caller: Caller,
     figure: Name = None,
+    axis: Name = None,
     whole: bool = False,
 ) -> Response:
     """Show a sweep; the page of a large one loads its results afterwards, unless ``whole``."""
     sweep = sweeps.get(sweep_id)
     is_large = sweep.progress.ended > _LARGE_SWEEP_TRIALS
-    is_grid = sweep.specification["search"]["type"] == "grid"
-    figures = {name: FIGURES[name] for name in FIGURES if is_grid or name not in _NEEDS_GRID}
+    specification = read_stored(sweep.specification)
+    figures = page_figures(specification.search.type)
+    names = dict.fromkeys(
+        name for label in specification.labels for name in specification.axes(label)
+    )
     context: dict[str, Any] = {
         **sweep_sections.running(sweep, database),
         **(
-            sweep_sections.results_to_load(heatmap.metric, heatmap.split)
+            sweep_sections.results_to_load(view)
             if is_large and not whole
-            else sweep_sections.results(sweep, database, summaries, heatmap.metric, heatmap.split)
+            else sweep_sections.results(sweep, database, summaries, view)
         ),
         **sweep_sections.history(sweep, database),
         **sweep_sections.status(sweep, caller),
     }
     return render_page(
-        "sweep.html", **context, figures=figures, figure=figure or next(iter(figures))
+        "sweep.html",
+        **context,
+        figures=figures,
+        figure=figure or next(iter(figures)),
+        axes=axis_titles(ordered(names)),
+        axis=axis,
     )
 
 
@@ -116,14 +105,14 @@ def show_running(
 @router.get("/results")
 def show_results(
     sweep_id: str,
-    heatmap: HeatmapMetric,
+    view: View,
     database: DatabaseDep,
     sweeps: SweepsDep,
     summaries: SummariesDep,
 ) -> Response:
     """Show the section with heatmaps and sensitivity."""
     sweep = sweeps.get(sweep_id)
-    context = sweep_sections.results(sweep, database, summaries, heatmap.metric, heatmap.split)
+    context = sweep_sections.results(sweep, database, summaries, view)
     return render_page("_results.html", **context)
 
 
@@ -161,6 +150,7 @@ def show_events(
 @router.get("/search")
 def show_search(
     sweep_id: str,
+    view: View,
     database: DatabaseDep,
     file_format: FigureFormat = "vega-lite",
     theme: Theme = "light",
@@ -169,11 +159,14 @@ def show_search(
     with database.snapshot() as session:
         specification = read_stored(require_sweep(session, sweep_id).specification)
         best = TrialRepository(session).best_configurations(sweep_id, MAX_CONFIGURATIONS)
-    if not best:
+    plane = choose_view_plane(
+        [axes_of(specification, label) for label in specification.labels], view
+    )
+    records = search_records(best, plane, f"/sweeps/{sweep_id}/trials") if plane else []
+    if plane is None or not records:
         raise NotFoundProblem("no trial has completed yet", code="unknown-figure")
-    records = search_records(best, f"/sweeps/{sweep_id}/trials")
     titles = [optimizer_title(label) for label in specification.labels]
-    return figure_response(draw_search_scatter(records, titles, theme), file_format)
+    return figure_response(draw_search_scatter(records, plane, titles, theme), file_format)
 
 
 @router.get("/log")

@@ -16,15 +16,24 @@ from typing import Any
 from service.events.repository import EventRepository
 from service.external.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
-from service.sensitivity import NotAvailableError, render_table
+from service.sensitivity import FigureData, NotAvailableError, axis_table, pairs_table, render_table
+from service.sensitivity.figures.heatmap_plane import Plane
+from service.sensitivity.hyperparameters import axis_titles, merge_axes
 from service.states import TERMINAL, Command
 from service.storage import Database
-from service.summaries.service import SummaryService
+from service.summaries.loading import axes_of
+from service.summaries.service import FigureOptions, SummaryService
 from service.sweeps.schemas import SweepDetail
 from service.trials.repository import TrialRepository
 from service.ui.dependencies import may_post
 from service.ui.heatmap_tables import MetricChoice, heatmap_tables, metric_choices
-from service.ui.links import query_string
+from service.ui.heatmap_view import (
+    HeatmapView,
+    choose_metric,
+    choose_view_plane,
+    fixing,
+    selectors,
+)
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.spec import read_stored
@@ -80,8 +89,7 @@ def results(
     sweep: SweepDetail,
     database: Database,
     summaries: SummaryService,
-    metric: str | None,
-    split: str | None,
+    view: HeatmapView,
 ) -> dict[str, Any]:
     """Context of the section "results": what the trials that have ended show.
 
@@ -89,40 +97,62 @@ def results(
         sweep: The sweep.
         database: Database with its trials.
         summaries: Service that computes summary and heatmap.
-        metric: Metric of the heatmaps; validation accuracy if it was not measured.
-        split: Split of a curvature; None for the first that was measured.
+        view: Metric and axes of the heatmaps.
     """
     try:
         summary = summaries.summary(sweep.sweep_id)
     except NotAvailableError:  # no trial has ended yet
         summary = None
     choices = metric_choices(summary)
-    choice = _choose(choices, metric, split)
+    choice = choose_metric(choices, view)
     specification = read_stored(sweep.specification)
     is_grid = specification.search.type == "grid"
-    try:
-        options = {"metric": choice.metric, "split": choice.split}
-        figure = summaries.figure(sweep.sweep_id, "heatmap", options=options) if is_grid else None
-    except NotAvailableError:
-        figure = None
+    by_optimizer = [axes_of(specification, label) for label in specification.labels]
+    axes = merge_axes(axis for own in by_optimizer for axis in own)
+    plane = choose_view_plane(by_optimizer, view)
     with database.snapshot() as session:
         trials = TrialRepository(session)
         running_trials = trials.running(sweep.sweep_id) if is_grid else ()
         best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST)
+    heatmaps = None
+    if is_grid and plane is not None:
+        figure = _heatmap(sweep.sweep_id, summaries, choice, plane)
+        heatmaps = heatmap_tables(specification, plane, figure, choice, running_trials)
     return {
         "sweep": sweep,
+        "view": view,
         "choices": choices,
         "choice": choice,
-        "heatmaps": heatmap_tables(specification, figure, choice, running_trials),
+        "is_grid": is_grid,
+        "heatmaps": heatmaps,
+        "selectors": selectors(axes, plane) if plane else [],
+        "axis_titles": axis_titles((axis.name for axis in axes), short=True),
         "best_configurations": best,
         "summary": summary,
         "table": render_table(summary) if summary else None,
+        "axis_table": axis_table(summary) if summary else None,
+        "pairs_table": pairs_table(summary) if summary else None,
     }
 
 
-def results_to_load(metric: str | None, split: str | None) -> dict[str, Any]:
+def _heatmap(
+    sweep_id: str, summaries: SummaryService, choice: MetricChoice, plane: Plane
+) -> FigureData | None:
+    """The data of the heatmaps; None before a trial has ended."""
+    options: FigureOptions = {
+        **{"metric": choice.metric, "split": choice.split},
+        **{"x": plane.x.name, "y": plane.y.name, "rest": plane.rest},
+        "at": [fixing(name, value) for name, value in plane.fixed.items()],
+    }
+    try:
+        return summaries.figure(sweep_id, "heatmap", options=options)
+    except NotAvailableError:
+        return None
+
+
+def results_to_load(view: HeatmapView) -> dict[str, Any]:
     """Context of a placeholder for the section "results", which the page loads by itself."""
-    return {"results_query": query_string(metric=metric, split=split)}
+    return {"results_query": view.query()}
 
 
 def history(sweep: SweepDetail, database: Database) -> dict[str, Any]:
@@ -132,11 +162,3 @@ def history(sweep: SweepDetail, database: Database) -> dict[str, Any]:
             sweep.sweep_id, limit=_MAX_EVENTS, all_trials=False
         )
     return {"sweep": sweep, "entries": timeline(events)}
-
-
-def _choose(choices: list[MetricChoice], metric: str | None, split: str | None) -> MetricChoice:
-    """The requested metric if it was measured, else the first choice, validation accuracy."""
-    for choice in choices:
-        if choice.metric == metric and split in (None, choice.split):
-            return choice
-    return choices[0]

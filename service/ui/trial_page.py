@@ -14,7 +14,7 @@ from service.problems import NotFoundProblem
 from service.states import TERMINAL
 from service.storage import SweepRow, TrialRow
 from service.sweeps.service import require_sweep
-from service.trials.repository import TrialFilter, TrialRepository
+from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail
 from service.ui.dependencies import (
     Caller,
@@ -27,7 +27,6 @@ from service.ui.dependencies import (
 from service.ui.heatmap_tables import shade_class
 from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial_figure, figure_title, trial_records
-from service.ui.trial_list_page import trials_query
 from service.unavailable import full_message
 from workers.metrics import SPLITS
 from workers.spec import read_stored
@@ -89,9 +88,6 @@ def show_page(
             title: value_text(trial.hyperparameters[name])
             for name, title in axis_titles(trial.hyperparameters).items()
         },
-        same_configuration=trials_query(
-            TrialFilter(optimizer=trial.optimizer, hyperparameters=trial.hyperparameters)
-        ),
         configuration=_flatten(configuration.model_dump(mode="json")),
         figures=_figure_titles(detail) if detail else {},
         matrix=_with_shades(matrix) if matrix else None,

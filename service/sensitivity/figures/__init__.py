@@ -17,6 +17,7 @@ from service.sensitivity.figures.registry import (
     describe_figures,
     draw,
     export_figure,
+    page_figures,
 )
 from service.sensitivity.figures.rendering import (
     DRAWN_FORMATS,
@@ -47,6 +48,7 @@ __all__ = [
     "export_figure",
     "heatmap",
     "heatmap_layouts",
+    "page_figures",
     "performance_profiles",
     "rasterize",
     "render",

@@ -11,6 +11,7 @@ from service.sensitivity.figures.theme import RECORDS, Theme
 __all__ = [
     "PANEL_HEIGHT",
     "PANEL_WIDTH",
+    "SHORT_LABEL",
     "accuracy_axis",
     "chance_line",
     "has_intervals",
@@ -18,6 +19,13 @@ __all__ = [
 ]
 
 PANEL_WIDTH, PANEL_HEIGHT = 300, 220
+
+SHORT_LABEL = (
+    "!isNumber(datum.value) ? datum.value :"
+    " datum.value && abs(datum.value) < 0.01 ? format(datum.value, '.2~e') :"
+    " abs(datum.value) < 1000 ? format(datum.value, '.3~g') : format(datum.value, ',~r')"
+)
+"""Label of a tick: 1e-3 and 0.01, not 0.00000001 or 1e-2; text as it is."""
 
 
 def accuracy_axis(field: str, *, title: str | None = None) -> alt.Y:

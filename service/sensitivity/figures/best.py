@@ -13,6 +13,7 @@ from service.sensitivity.errors import NotAvailableError, UnknownNameError
 from service.sensitivity.figures.axes import chance_line, panel_title
 from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
 from service.sensitivity.figures.theme import RECORDS, Theme, decades, optimizer_colour, titled
+from service.sensitivity.hyperparameters import configuration_label
 from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.sensitivity.sweep_summary import summarize
@@ -33,7 +34,8 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
 
     Returns:
         One record per bar: ``panel``, ``optimizer``, ``title``, ``value``, ``low``, ``high`` (null
-        without an interval), ``log``, ``label``, ``learned``, ``learning_rate``, ``weight_decay``.
+        without an interval), ``log``, ``label``, ``learned``, ``learning_rate`` and
+        ``weight_decay`` (null where not varied), ``configuration`` (as text).
     """
     split = split or ("ood" if table.has_ood else "validation")
     if split not in SPLITS:
@@ -49,6 +51,7 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
             "learned": chosen.learned,
             "learning_rate": chosen.learning_rate,
             "weight_decay": chosen.weight_decay,
+            "configuration": configuration_label(chosen.hyperparameters),
         }
         ood = split == "ood"
         accuracy = chosen.ood_accuracy if ood else chosen.val_accuracy

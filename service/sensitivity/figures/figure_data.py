@@ -1,11 +1,15 @@
 """The data of a figure, computed before anything is drawn."""
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.sensitivity.errors import InvalidOptionError
+from service.sensitivity.hyperparameters import value_datum
 from service.sensitivity.trial_table import TrialTable
+from workers.spec.configuration import Value
 
-__all__ = ["Datum", "FigureData", "Scalar", "of_workload", "require_option"]
+__all__ = ["Datum", "FigureData", "Scalar", "of_workload", "rate_and_decay", "require_option"]
 
 Scalar = str | bool | int | float | None
 Datum = dict[str, Scalar]
@@ -54,6 +58,14 @@ class FigureData(BaseModel):
 def of_workload(table: TrialTable) -> str:
     """The workload as the end of a title."""
     return f", {table.workload}" if table.workload else ""
+
+
+def rate_and_decay(configuration: Mapping[str, Value]) -> Datum:
+    """Learning rate and weight decay of a configuration; null where the search varies neither."""
+    names = ("learning_rate", "weight_decay")
+    return {
+        name: value_datum(configuration[name]) if name in configuration else None for name in names
+    }
 
 
 def require_option(option: str, got: str, allowed: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import altair as alt
 
+from service.sensitivity.figures.axes import SHORT_LABEL
 from service.sensitivity.figures.figure_data import FigureData
 from service.sensitivity.figures.heatmap_layout import (
     DARK_INK_ABOVE,
@@ -14,12 +15,8 @@ from service.sensitivity.figures.theme import RECORDS, Theme, decades, titled
 
 __all__ = ["draw_heatmap", "draw_overview"]
 
-# 1e-3 and 0.01, not 0.00000001 or 1e-2.
-_SHORT = (
-    "datum.value && abs(datum.value) < 0.01 ? format(datum.value, '.2~e') : format(datum.value,"
-    " '.3~g')"
-)
 _CELL_WIDTH, _CELL_HEIGHT = 46, 34
+_LETTER_WIDTH = 6
 
 
 def draw_heatmap(figure: FigureData, theme: Theme) -> Any:
@@ -48,25 +45,28 @@ def draw_overview(figure: FigureData, theme: Theme) -> Any:
 
 def _panels(layout: HeatmapLayout, theme: Theme) -> Any:
     """One layered heatmap per optimizer on one colour scale."""
+    width = _cell_width(layout) * len(layout.x_values)
+    height = _CELL_HEIGHT * len(layout.y_values)
     x = alt.X(
-        "learning_rate:N",
-        sort=list(layout.learning_rates),
-        title="learning rate",
-        axis=alt.Axis(labelAngle=0, labelExpr=_SHORT),
+        "x:N",
+        scale=alt.Scale(domain=list(layout.x_values)),
+        title=layout.x_title,
+        axis=alt.Axis(labelAngle=0, labelExpr=SHORT_LABEL, labelLimit=0),
     )
     y = alt.Y(
-        "weight_decay:N",
-        sort=list(layout.weight_decays),
-        title="weight decay",
-        axis=alt.Axis(labelExpr=_SHORT),
+        "y:N",
+        scale=alt.Scale(domain=list(layout.y_values)),
+        title=layout.y_title,
+        axis=alt.Axis(labelExpr=SHORT_LABEL, labelLimit=0),
     )
-    cells = alt.Chart().transform_filter(alt.datum.panel == layout.title).encode(x=x, y=y)
-    layers = alt.layer(*_backgrounds(cells, layout, theme), *_texts(cells, theme)).properties(
-        width=_CELL_WIDTH * len(layout.learning_rates),
-        height=_CELL_HEIGHT * len(layout.weight_decays),
-    )
+    own = alt.Chart().transform_filter(alt.datum.panel == layout.title)
+    cells = own.transform_filter("datum.state != 'absent'").encode(x=x, y=y)
+    layers = [*_backgrounds(cells, layout, theme), *_texts(cells, theme)]
+    if any(panel.absence for panel in layout.panels):
+        layers.append(_absence(own, width, height, theme))
+    panels = alt.layer(*layers).properties(width=width, height=height)
     titles = [panel.title for panel in layout.panels]
-    return layers.facet(
+    return panels.facet(
         data=RECORDS, column=alt.Column("title:N", sort=titles, title=None), spacing=12
     )
 
@@ -86,6 +86,21 @@ def _backgrounds(cells: Any, layout: HeatmapLayout, theme: Theme) -> list[Any]:
             fillOpacity=0, stroke=theme.faint, strokeDash=[2, 2], strokeWidth=0.7
         ),
     ]
+
+
+def _absence(own: Any, width: int, height: int, theme: Theme) -> Any:
+    """The reason in place of the cells of an optimizer that lacks one of the axes."""
+    return (
+        own.transform_filter("datum.state == 'absent'")
+        .mark_text(fontSize=10, color=theme.faint, limit=width)
+        .encode(x=alt.value(width / 2), y=alt.value(height / 2), text="label:N")
+    )
+
+
+def _cell_width(layout: HeatmapLayout) -> int:
+    """Width of a cell in points: wide enough for the longest category."""
+    texts = [value for value in layout.x_values if isinstance(value, str)]
+    return max(_CELL_WIDTH, _LETTER_WIDTH * max(map(len, texts), default=0) + 8)
 
 
 def _texts(cells: Any, theme: Theme) -> list[Any]:

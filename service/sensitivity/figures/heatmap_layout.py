@@ -1,14 +1,14 @@
 """Layout of a heatmap: panels, rows and cells, shared by the page, the terminal and the drawing.
 
-One layout per metric, one panel per optimizer, one row per weight decay (the largest on top), one
-cell per learning rate. A renderer only chooses colours and marks.
+One layout per metric, one panel per optimizer, one row per value of the vertical axis (the largest
+on top), one cell per value of the horizontal one. A renderer only chooses colours and marks.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from service.sensitivity.figures.figure_data import Datum, FigureData
+from service.sensitivity.figures.figure_data import Datum, FigureData, Scalar
 
 __all__ = ["DARK_INK_ABOVE", "HeatmapCell", "HeatmapLayout", "HeatmapPanel", "heatmap_layouts"]
 
@@ -18,22 +18,25 @@ DARK_INK_ABOVE = 0.55
 
 @dataclass(frozen=True, slots=True)
 class HeatmapCell:
-    """One configuration of one optimizer.
+    """One place of the grid of one optimizer.
 
     Attributes:
         optimizer: Label.
-        learning_rate: Of the configuration.
-        weight_decay: Of the configuration.
+        x: Value on the horizontal axis.
+        y: Value on the vertical axis.
+        others: Values of the hyperparameters that are not shown, as text; empty without any.
         label: The value as text; "div" where every seed diverged, "–" where none has finished.
         note: Remark on the seeds ("1/3 div", "2/3 seeds", "pruned"); empty without one.
-        state: "value", "diverged" or "missing".
+        state: "value", "diverged", "missing", or "absent" where the optimizer's own values leave a
+            hole in the common grid.
         shade: Place on the colour scale in [0, 1]; None unless the state is "value".
         is_negative: Whether it shows a negative curvature.
     """
 
     optimizer: str
-    learning_rate: float
-    weight_decay: float
+    x: Scalar
+    y: Scalar
+    others: str = ""
     label: str = "–"
     note: str = ""
     state: str = "missing"
@@ -53,12 +56,15 @@ class HeatmapPanel:
     Attributes:
         optimizer: Label.
         title: Display name.
-        rows: Cells by weight decay (largest first), then learning rate.
+        rows: Cells by vertical (largest first), then horizontal value; empty where the optimizer
+            lacks one of the axes.
+        absence: Why there are no rows; empty if there are.
     """
 
     optimizer: str
     title: str
     rows: tuple[tuple[HeatmapCell, ...], ...]
+    absence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,12 @@ class HeatmapLayout:
         low: Lower end of the colour scale.
         high: Upper end of the colour scale.
         is_log: Whether the colour scale is logarithmic.
-        learning_rates: Columns, rising.
-        weight_decays: Rows, falling.
+        x_title: Display name of the horizontal axis.
+        y_title: Display name of the vertical axis.
+        x_axis: Name of the horizontal axis.
+        y_axis: Name of the vertical axis.
+        x_values: Columns; numbers rise.
+        y_values: Rows; numbers fall.
         panels: One per optimizer.
     """
 
@@ -79,8 +89,12 @@ class HeatmapLayout:
     low: float
     high: float
     is_log: bool
-    learning_rates: tuple[float, ...]
-    weight_decays: tuple[float, ...]
+    x_title: str
+    y_title: str
+    x_axis: str
+    y_axis: str
+    x_values: tuple[Scalar, ...]
+    y_values: tuple[Scalar, ...]
     panels: tuple[HeatmapPanel, ...]
 
     @property
@@ -101,25 +115,40 @@ def heatmap_layouts(figure: FigureData) -> tuple[HeatmapLayout, ...]:
 def _layout(figure: FigureData, metric: str) -> HeatmapLayout:
     scales = _scales(figure, metric)
     records = figure.where(panel=metric)
-    rates, decays = tuple(scales["learning_rates"]), tuple(scales["weight_decays"][::-1])
-    cells = {
-        (cell.optimizer, cell.weight_decay, cell.learning_rate): cell
-        for cell in map(_cell, records)
-    }
+    columns, rows = tuple(scales["x_values"]), tuple(scales["y_values"][::-1])
+    cells: dict[tuple[str, Scalar, Scalar], HeatmapCell] = {}
+    absences: dict[str, str] = {}
+    for record in records:
+        if record["state"] == "absent":
+            absences[str(record["optimizer"])] = str(record["label"])
+        else:
+            cells[str(record["optimizer"]), record["x"], record["y"]] = _cell(record)
     titles = {str(record["optimizer"]): str(record["title"]) for record in records}
+
+    def rows_of(optimizer: str) -> tuple[tuple[HeatmapCell, ...], ...]:
+        return tuple(
+            tuple(
+                cells.get((optimizer, x, y), HeatmapCell(optimizer, x, y, label="", state="absent"))
+                for x in columns
+            )
+            for y in rows
+        )
+
     return HeatmapLayout(
         title=metric,
         low=float(scales["low"]),
         high=float(scales["high"]),
         is_log=bool(scales["log"]),
-        learning_rates=rates,
-        weight_decays=decays,
+        x_title=str(scales["x_title"]),
+        y_title=str(scales["y_title"]),
+        x_axis=str(scales["x_axis"]),
+        y_axis=str(scales["y_axis"]),
+        x_values=columns,
+        y_values=rows,
         panels=tuple(
-            HeatmapPanel(
-                optimizer,
-                title,
-                tuple(tuple(cells[optimizer, decay, rate] for rate in rates) for decay in decays),
-            )
+            HeatmapPanel(optimizer, title, (), absences[optimizer])
+            if optimizer in absences
+            else HeatmapPanel(optimizer, title, rows_of(optimizer))
             for optimizer, title in titles.items()
         ),
     )
@@ -140,8 +169,9 @@ def _cell(record: Datum) -> HeatmapCell:
     shade = record["shade"]
     return HeatmapCell(
         optimizer=str(record["optimizer"]),
-        learning_rate=float(record["learning_rate"] or 0),
-        weight_decay=float(record["weight_decay"] or 0),
+        x=record["x"],
+        y=record["y"],
+        others=str(record["others"]),
         label=str(record["label"]),
         note=str(record["note"]),
         state=str(record["state"]),

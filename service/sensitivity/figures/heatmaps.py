@@ -1,20 +1,20 @@
-"""Learning rate x weight decay, one panel per optimizer (the paper's Figs. 2, 3 and 5).
+"""Heatmaps over two hyperparameters, one panel per optimizer (the paper's Figs. 2, 3 and 5).
 
-One colour scale per metric. Cells are categorical and equally wide: weight decay 0 has no place on
-a log axis. States that are not values are marked in the cell: "div" where every seed diverged,
-"1/3 div" where some did, "–" where none has finished ("pruned" where early stopping caused it),
-"2/3 seeds" where some have, a red frame where the curvature is negative, † where the network hardly
-learned and flatness means nothing. Curvature has log colours between bounds near its median, so
-that one 1e24 does not flatten the rest.
+By default learning rate x weight decay. One colour scale per metric. Cells are categorical and
+equally wide: weight decay 0 has no place on a log axis. States that are not values are marked in
+the cell: "div" where every seed diverged, "1/3 div" where some did, "–" where none has finished
+("pruned" where early stopping caused it), "2/3 seeds" where some have, a red frame where the
+curvature is negative, † where the network hardly learned and flatness means nothing. Curvature has
+log colours between bounds near its median, so that one 1e24 does not flatten the rest.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from service.sensitivity import flatness_correlation
+from service.sensitivity import flatness_correlation, statistics
 from service.sensitivity.errors import NeedsGridError, NotAvailableError, UnknownNameError
 from service.sensitivity.figures.curvature_scale import (
     curvature_bounds,
@@ -22,6 +22,13 @@ from service.sensitivity.figures.curvature_scale import (
     is_measured,
 )
 from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.heatmap_plane import (
+    Place,
+    Plane,
+    choose_plane,
+    configurations_by_place,
+)
+from service.sensitivity.hyperparameters import configuration_label, value_datum
 from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
 from service.sensitivity.scores import Scores, score
@@ -34,31 +41,54 @@ __all__ = ["HEATMAP_METRICS", "accuracy_heatmap", "heatmap", "overview", "trace_
 HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
 
 
-def accuracy_heatmap(table: TrialTable, split: str | None = None) -> FigureData:
+def accuracy_heatmap(
+    table: TrialTable,
+    split: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    rest: str = "best",
+    at: Sequence[str] = (),
+) -> FigureData:
     """Fig. 3: accuracy; of the OOD sets unless ``split`` is "validation" or there are none."""
     split = split or ("ood" if table.has_ood else "validation")
     metric = {"ood": "ood_accuracy", "validation": "val_accuracy"}.get(split)
     if metric is None:
         raise UnknownNameError("split", split, SPLITS)
-    return heatmap(table, metric).model_copy(update={"name": "accuracy-heatmap"})
+    found = heatmap(table, metric, x=x, y=y, rest=rest, at=at)
+    return found.model_copy(update={"name": "accuracy-heatmap"})
 
 
-def trace_heatmap(table: TrialTable, split: str | None = None) -> FigureData:
+def trace_heatmap(
+    table: TrialTable,
+    split: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    rest: str = "best",
+    at: Sequence[str] = (),
+) -> FigureData:
     """Fig. 2: Tr(H)."""
-    return heatmap(table, "hessian_trace", split).model_copy(update={"name": "trace-heatmap"})
+    found = heatmap(table, "hessian_trace", split, x, y, rest, at)
+    return found.model_copy(update={"name": "trace-heatmap"})
 
 
-def overview(table: TrialTable) -> FigureData:
+def overview(
+    table: TrialTable,
+    x: str | None = None,
+    y: str | None = None,
+    rest: str = "best",
+    at: Sequence[str] = (),
+) -> FigureData:
     """Fig. 5: accuracy, Tr(H), lambda_max on validation and OOD data, as far as measured."""
-    figures = [heatmap(table, "val_accuracy")]
+    metrics: list[tuple[str, str | None]] = [("val_accuracy", None)]
     if table.has_ood:
-        figures.append(heatmap(table, "ood_accuracy"))
-    for metric in CURVATURE_METRICS:
-        figures += [
-            heatmap(table, metric, split)
-            for split in table.curvature_splits
-            if is_measured(table, metric, split)
-        ]
+        metrics.append(("ood_accuracy", None))
+    metrics += [
+        (metric, split)
+        for metric in CURVATURE_METRICS
+        for split in table.curvature_splits
+        if is_measured(table, metric, split)
+    ]
+    figures = [heatmap(table, metric, split, x, y, rest, at) for metric, split in metrics]
     return FigureData(
         name="overview",
         title=f"Accuracy and curvature{of_workload(table)}",
@@ -72,8 +102,16 @@ def overview(table: TrialTable) -> FigureData:
     )
 
 
-def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureData:
-    """One metric over the grid of every optimizer.
+def heatmap(
+    table: TrialTable,
+    metric: str,
+    split: str | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    rest: str = "best",
+    at: Sequence[str] = (),
+) -> FigureData:
+    """One metric over two hyperparameters of every optimizer.
 
     Accuracies are seed means with diverged trials at chance, curvatures medians over the surviving
     seeds.
@@ -82,15 +120,23 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
         table: The trials of a grid search.
         metric: One of ``HEATMAP_METRICS``.
         split: Of a curvature: by default "ood" where it was measured, else "validation".
+        x: Name of the horizontal axis; by default the learning rate, or the first one.
+        y: Name of the vertical axis; by default the weight decay, or the next one.
+        rest: What other hyperparameters are reduced to: "best", the choice that validation selects,
+            or "mean" (of curvatures the median) over all choices.
+        at: Fixed values of other hyperparameters, each as ``axis=value``.
 
     Returns:
-        One record per cell: ``panel``, ``optimizer``, ``title``, ``learning_rate``,
-        ``weight_decay``, ``value``, ``state`` ("value", "diverged", "missing"), ``label`` and
-        ``note`` to print in it, ``shade`` in [0, 1] (its place on the shared colour scale),
-        ``n_finished``, ``n_diverged``, ``n_seeds``, ``negative``, ``learned``.
+        One record per cell: ``panel``, ``optimizer``, ``title``, ``x`` and ``y`` (also under the
+        names of the axes), ``others`` (the values of the other hyperparameters as text), ``value``,
+        ``state`` ("value", "diverged", "missing"), ``label`` and ``note`` to print in it, ``shade``
+        in [0, 1] (its place on the shared colour scale), ``n_finished``, ``n_diverged``,
+        ``n_seeds``, ``negative``, ``learned``. An optimizer without one of the axes has one record,
+        whose ``state`` is "absent" and whose ``label`` is the reason.
 
     Raises:
-        UnknownNameError: An unknown metric, or a split without curvature.
+        UnknownNameError: An unknown metric, axis or value, or a split without curvature.
+        InvalidOptionError: An option that does not fit the others.
         NeedsGridError: Not a grid.
         NotAvailableError: No finished trial, or the metric was not measured.
     """
@@ -99,6 +145,8 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
     if table.search != "grid":
         raise NeedsGridError("A heatmap", table.search, ("curvature-scatter", "expected-max"))
     scored = score(table, resample=False)
+    plane = choose_plane(table.axes, x, y, rest, at)
+    plane = plane.narrowed(scores.trials.axes for scores in scored)
     if metric in CURVATURE_METRICS:
         split = curvature_split(table, metric, split)
         values = [
@@ -117,19 +165,34 @@ def heatmap(table: TrialTable, metric: str, split: str | None = None) -> FigureD
     records = [
         {"panel": panel, **cell}
         for scores, of_optimizer in zip(scored, values, strict=True)
-        for cell in _cells(scores, of_optimizer, table, best_val, scale)
+        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale)
     ]
+    if all(record["state"] == "absent" for record in records):
+        raise NotAvailableError(
+            "needs_both_axes",
+            f"No optimizer searches both {plane.x.name} and {plane.y.name} with the fixed values.",
+            sorted({axis.name for axis in table.axes} - {plane.x.name, plane.y.name}),
+        )
     return FigureData(
         name="heatmap",
         title=f"{panel}{of_workload(table)}",
-        notes=_notes(records, scale),
+        notes=[*_plane_notes(scored, plane, scale), *_notes(records, scale)],
         records=records,
         scales={
             "low": scale.low,
             "high": scale.high,
             "log": scale.is_curvature,
-            "learning_rates": list(table.learning_rates),
-            "weight_decays": list(table.weight_decays),
+            "x_axis": plane.x.name,
+            "y_axis": plane.y.name,
+            "x_title": plane.titles[plane.x.name],
+            "y_title": plane.titles[plane.y.name],
+            "x_values": list(map(value_datum, plane.x.values)),
+            "y_values": list(map(value_datum, plane.y.values)),
+            **{
+                f"{axis.name}s": list(map(value_datum, axis.values))
+                for axis in table.axes
+                if axis.name in ("learning_rate", "weight_decay")
+            },
         },
     )
 
@@ -165,36 +228,85 @@ def _accuracies(
 
 
 def _cells(
-    scores: Scores, values: Floats, table: TrialTable, best_val: float, scale: _ColourScale
+    scores: Scores,
+    values: Floats,
+    table: TrialTable,
+    plane: Plane,
+    best_val: float,
+    scale: _ColourScale,
 ) -> list[Datum]:
     """The records of one optimizer."""
-    trials, n_seeds = scores.trials, len(table.seeds)
+    trials = scores.trials
+    common: Datum = {"optimizer": trials.label, "title": trials.title}
+    absence = plane.absence(trials.axes)
+    if absence:
+        return [common | _absent(plane, absence)]
     finished, diverged = trials.finished.sum(axis=1), trials.diverged.sum(axis=1)
     has_learned = flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)
+    reduced = plane.reduced(trials.axes)
     records: list[Datum] = []
-    for at, value in enumerate(values.tolist()):
-        n_finished, n_diverged = int(finished[at]), int(diverged[at])
+    for place, chosen in configurations_by_place(scores, plane).items():
+        value = _reduce(values[chosen], scale)
+        n_finished, n_diverged = int(finished[chosen].sum()), int(diverged[chosen].sum())
+        n_seeds = len(table.seeds) * len(chosen)
         is_known = not math.isnan(value)
-        state = "diverged" if trials.all_diverged[at] else "value" if is_known else "missing"
+        is_diverged = n_diverged > 0 and n_diverged == n_finished
+        state = "diverged" if is_diverged else "value" if is_known else "missing"
+        learned = bool(has_learned[chosen].any())
+        results = [trial for at in chosen.tolist() for trial in trials.results[at]]
+        configuration = trials.configuration(int(chosen[0]))
+        others = [*plane.fixed, *(reduced if plane.rest == "best" else ())]
         records.append(
-            {
-                "optimizer": trials.label,
-                "title": trials.title,
-                "learning_rate": float(trials.learning_rates[at]),
-                "weight_decay": float(trials.weight_decays[at]),
+            common
+            | _at(plane, place)
+            | {
+                "others": configuration_label(
+                    {name: configuration[name] for name in others if name in configuration}
+                ),
                 "value": value if is_known else None,
                 "state": state,
-                "label": _label(state, value, bool(has_learned[at]), scale),
-                "note": _note(state, n_finished, n_diverged, n_seeds, trials.results[at]),
+                "label": _label(state, value, learned, scale),
+                "note": _note(state, n_finished, n_diverged, n_seeds, results),
                 "shade": scale.shade(value) if is_known else None,
                 "negative": state == "value" and value < 0,
-                "learned": bool(has_learned[at]),
+                "learned": learned,
                 "n_finished": n_finished,
                 "n_diverged": n_diverged,
                 "n_seeds": n_seeds,
             }
         )
     return records
+
+
+def _at(plane: Plane, place: Place) -> Datum:
+    """The fields of a place."""
+    x, y = map(value_datum, place)
+    return {"x": x, "y": y, plane.x.name: x, plane.y.name: y}
+
+
+def _absent(plane: Plane, reason: str) -> Datum:
+    """The fields of the record that stands for all cells of an optimizer without them."""
+    return {
+        **{"x": None, "y": None, plane.x.name: None, plane.y.name: None},
+        "others": "",
+        "value": None,
+        "state": "absent",
+        "label": reason,
+        "note": "",
+        "shade": None,
+        "negative": False,
+        "learned": False,
+        "n_finished": 0,
+        "n_diverged": 0,
+        "n_seeds": 0,
+    }
+
+
+def _reduce(values: Floats, scale: _ColourScale) -> float:
+    """One value for a cell: the only one, the mean of accuracies, the median of curvatures."""
+    if scale.is_curvature:
+        return float(flatness_correlation.seed_median(values))
+    return float(statistics.known_mean(values))
 
 
 def _label(state: str, value: float, has_learned: bool, scale: _ColourScale) -> str:
@@ -211,7 +323,7 @@ def _note(
     n_finished: int,
     n_diverged: int,
     n_seeds: int,
-    results: Sequence[TrialResult | None],
+    results: Iterable[TrialResult | None],
 ) -> str:
     """A remark on the seeds of a cell; empty without one."""
     if state == "value" and n_diverged:
@@ -220,6 +332,20 @@ def _note(
         return f"{n_finished}/{n_seeds} seeds"
     was_pruned = any(trial is not None and trial.outcome == Outcome.PRUNED for trial in results)
     return "pruned" if state == "missing" and was_pruned else ""
+
+
+def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: _ColourScale) -> list[str]:
+    """What became of the hyperparameters that are not shown."""
+    notes = []
+    if plane.fixed:
+        notes.append(f"at {configuration_label(plane.fixed)}")
+    shown = [s.trials.axes for s in scored if not plane.absence(s.trials.axes)]
+    reduced = dict.fromkeys(name for axes in shown for name in plane.reduced(axes))
+    if reduced:
+        mean = "median" if scale.is_curvature else "mean"
+        how = "at the validation-best" if plane.rest == "best" else f"{mean} over"
+        notes.append(f"{how} {', '.join(plane.titles[name] for name in reduced)}")
+    return ["; ".join(notes)] if notes else []
 
 
 def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:

@@ -16,6 +16,7 @@ from service.sensitivity.figures.figure_data import (
     Datum,
     FigureData,
     of_workload,
+    rate_and_decay,
     require_option,
 )
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
@@ -38,9 +39,10 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
         x: The horizontal axis.
 
     Returns:
-        One record per epoch and trial: ``optimizer``, ``title``, ``seed``, ``learning_rate``,
-        ``weight_decay``, ``epoch``, ``gradient_evaluations``, ``val_accuracy``, ``train_loss``. A
-        line that ends early belongs to a trial that diverged or is still running.
+        One record per epoch and trial: ``optimizer``, ``title``, ``seed``, ``learning_rate`` and
+        ``weight_decay`` (null where not varied), ``epoch``, ``gradient_evaluations``,
+        ``val_accuracy``, ``train_loss``. A line that ends early belongs to a trial that diverged or
+        is still running.
 
     Raises:
         NotAvailableError: No trial of a selected configuration has a history.
@@ -48,6 +50,7 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
     require_option("x", x, PROGRESS)
     records: list[Datum] = []
     for scores in score(table, resample=False):
+        configuration = scores.trials.configuration(scores.selected)
         for trial in scores.trials.results[scores.selected]:
             if trial is None or trial.history is None:
                 continue
@@ -65,8 +68,7 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
                         "optimizer": trial.optimizer,
                         "title": scores.trials.title,
                         "seed": trial.seed,
-                        "learning_rate": trial.learning_rate,
-                        "weight_decay": trial.weight_decay,
+                        **rate_and_decay(configuration),
                         "epoch": int(epoch),
                         "gradient_evaluations": float(spent),
                         "val_accuracy": finite(accuracy),

@@ -13,13 +13,15 @@ from altair.utils import schemapi
 
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError, UnknownNameError
 from service.sensitivity.figures import (
+    axis_curves,
     best,
     corruptions,
     expected_max,
     heatmap_drawing,
     heatmaps,
+    importance_bars,
     learning_curves,
-    lr_curves,
+    parallel_coordinates,
     profiles,
     rank,
     scatter,
@@ -31,7 +33,7 @@ from service.sensitivity.figures.theme import Theme, theme_of, themed
 from service.sensitivity.schemas import FigureView
 from service.sensitivity.sweep_comparison import SweepComparison
 from service.sensitivity.sweep_summary import Budget, at_budget
-from service.sensitivity.trial_table import TrialTable
+from service.sensitivity.trial_table import Search, TrialTable
 
 __all__ = [
     "COMPARISON_FIGURES",
@@ -41,28 +43,62 @@ __all__ = [
     "describe_figures",
     "draw",
     "export_figure",
+    "page_figures",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
+    """A figure of a sweep.
+
+    Attributes:
+        compute: Computes its data.
+        draw: Draws them.
+        title: Its name on the page; empty for one that page and report leave out, because another
+            figure or a table shows the same.
+        needs_grid: Whether only a grid search has it.
+    """
+
     compute: Callable[..., FigureData]
     draw: Callable[[FigureData, Theme], Any]
+    title: str = ""
+    needs_grid: bool = False
 
 
 _FIGURES: Mapping[str, _Figure] = {
-    "best": _Figure(best.best, best.draw_best),
-    "trace-heatmap": _Figure(heatmaps.trace_heatmap, heatmap_drawing.draw_heatmap),
-    "accuracy-heatmap": _Figure(heatmaps.accuracy_heatmap, heatmap_drawing.draw_heatmap),
-    "heatmap": _Figure(heatmaps.heatmap, heatmap_drawing.draw_heatmap),
-    "overview": _Figure(heatmaps.overview, heatmap_drawing.draw_overview),
-    "lr-curves": _Figure(lr_curves.lr_curves, lr_curves.draw_lr_curves),
-    "expected-max": _Figure(expected_max.expected_max, expected_max.draw_expected_max),
-    "rank": _Figure(rank.rank, rank.draw_rank),
-    "curvature-scatter": _Figure(scatter.curvature_scatter, scatter.draw_curvature_scatter),
-    "corruptions": _Figure(corruptions.corruptions, corruptions.draw_corruptions),
+    "best": _Figure(best.best, best.draw_best, "Best configurations"),
+    "lr-curves": _Figure(
+        axis_curves.axis_curves,
+        axis_curves.draw_axis_curves,
+        "By hyperparameter",
+        needs_grid=True,
+    ),
+    "importance": _Figure(
+        importance_bars.importance_bars, importance_bars.draw_importance_bars, "Importance"
+    ),
+    "parallel-coordinates": _Figure(
+        parallel_coordinates.parallel_coordinates,
+        parallel_coordinates.draw_parallel_coordinates,
+        "Parallel coordinates",
+    ),
+    "expected-max": _Figure(
+        expected_max.expected_max, expected_max.draw_expected_max, "Tuning budget"
+    ),
+    "rank": _Figure(rank.rank, rank.draw_rank, "Ranks"),
+    "trace-heatmap": _Figure(heatmaps.trace_heatmap, heatmap_drawing.draw_heatmap, needs_grid=True),
+    "accuracy-heatmap": _Figure(
+        heatmaps.accuracy_heatmap, heatmap_drawing.draw_heatmap, needs_grid=True
+    ),
+    "heatmap": _Figure(heatmaps.heatmap, heatmap_drawing.draw_heatmap, needs_grid=True),
+    "overview": _Figure(
+        heatmaps.overview, heatmap_drawing.draw_overview, "All heatmaps", needs_grid=True
+    ),
+    "curvature-scatter": _Figure(
+        scatter.curvature_scatter, scatter.draw_curvature_scatter, "Curvature"
+    ),
+    "corruptions": _Figure(corruptions.corruptions, corruptions.draw_corruptions, "Corruptions"),
     "learning-curves": _Figure(
-        learning_curves.learning_curves, learning_curves.draw_learning_curves
+        learning_curves.learning_curves, learning_curves.draw_learning_curves, "Learning curves"
     ),
 }
 FIGURES = tuple(_FIGURES)
@@ -73,6 +109,15 @@ _DRAWN_ONLY = {
     "performance-profiles": profiles.draw_performance_profiles,
 }
 COMPARISON_FIGURES = tuple(_DRAWN_ONLY)
+
+
+def page_figures(search: Search) -> dict[str, str]:
+    """Titles by name of the figures that page and report show of a search, in display order."""
+    return {
+        name: figure.title
+        for name, figure in _FIGURES.items()
+        if figure.title and (search == "grid" or not figure.needs_grid)
+    }
 
 
 def describe_figures() -> tuple[FigureView, ...]:

@@ -10,8 +10,14 @@ from service.sensitivity import flatness_correlation
 from service.sensitivity.errors import UnknownNameError
 from service.sensitivity.figures.axes import accuracy_axis, chance_line
 from service.sensitivity.figures.curvature_scale import curvature_bounds, curvature_split
-from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.figure_data import (
+    Datum,
+    FigureData,
+    of_workload,
+    rate_and_decay,
+)
 from service.sensitivity.figures.theme import RECORDS, Theme, decades, optimizer_colour, titled
+from service.sensitivity.hyperparameters import configuration_label
 from service.sensitivity.number_format import split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.sensitivity.scores import score
@@ -32,10 +38,11 @@ def curvature_scatter(
         split: By default "ood" where it was measured.
 
     Returns:
-        One record per configuration with curvature: ``optimizer``, ``title``, ``learning_rate``,
-        ``weight_decay``, ``curvature``, ``shown`` (within the axis), ``place`` ("within", "below",
-        "above"), ``accuracy``, ``learned``, ``efficient`` (no configuration that learned is both as
-        accurate and as flat, and better in one: the Pareto front).
+        One record per configuration with curvature: ``optimizer``, ``title``, ``learning_rate`` and
+        ``weight_decay`` (null where not varied), ``configuration`` (as text), ``curvature``,
+        ``shown`` (within the axis), ``place`` ("within", "below", "above"), ``accuracy``,
+        ``learned``, ``efficient`` (no configuration that learned is both as accurate and as flat,
+        and better in one: the Pareto front).
     """
     if metric not in CURVATURE_METRICS:
         raise UnknownNameError("metric", metric, CURVATURE_METRICS)
@@ -55,12 +62,13 @@ def curvature_scatter(
         for at, value in enumerate(of_optimizer.tolist()):
             if math.isnan(value) or math.isnan(scores.evaluation[at]):
                 continue
+            configuration = scores.trials.configuration(at)
             records.append(
                 {
                     "optimizer": scores.trials.label,
                     "title": scores.trials.title,
-                    "learning_rate": float(scores.trials.learning_rates[at]),
-                    "weight_decay": float(scores.trials.weight_decays[at]),
+                    **rate_and_decay(configuration),
+                    "configuration": configuration_label(configuration),
                     "curvature": value,
                     "shown": min(max(value, low), high),
                     "place": "below" if value < low else "above" if value > high else "within",

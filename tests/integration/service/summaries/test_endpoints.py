@@ -10,7 +10,7 @@ from service.sensitivity.figures import FIGURES, MEDIA_TYPES
 
 DRAWABLE = (
     *("accuracy-heatmap", "best", "corruptions", "expected-max"),
-    *("learning-curves", "lr-curves", "overview", "rank"),
+    *("importance", "learning-curves", "lr-curves", "overview", "parallel-coordinates", "rank"),
 )
 
 
@@ -58,7 +58,8 @@ def test_summary_at_equal_compute_reads_the_histories(detailed: Any) -> None:
 def test_figures_are_listed_with_their_options(detailed: Any) -> None:
     found = {figure["name"]: figure for figure in detailed.get("/figures").json()}
     assert list(found) == list(FIGURES)
-    assert found["heatmap"]["options"] == ["metric", "split"]
+    assert found["heatmap"]["options"] == ["metric", "split", "x", "y", "rest", "at"]
+    assert found["lr-curves"]["options"] == ["axis"]
     assert found["learning-curves"]["options"] == ["x"]
     assert all(figure["summary"].endswith(".") for figure in found.values())
 
@@ -73,6 +74,44 @@ def test_figure_is_answered_in_every_format(detailed: Any, name: str) -> None:
         assert answer.content.startswith(beginnings.get(file_format, b""))
     figure = FigureData.model_validate_json(detailed.get(f"/figures/{name}").content)
     assert "SA-SAM" in figure.values("title")
+
+
+def test_heatmap_over_chosen_axes(detailed: Any) -> None:
+    answer = detailed.get("/heatmap", metric="val_accuracy", x="weight_decay", y="learning_rate")
+    figure = FigureData.model_validate_json(answer.content)
+    assert (figure.scales["x_axis"], figure.scales["y_axis"]) == ("weight_decay", "learning_rate")
+    assert {record["x"] for record in figure.records} == {0.0, 1e-6, 1e-4}
+    again = detailed.get("/figures/accuracy-heatmap", split="validation", x="weight_decay")
+    assert FigureData.model_validate_json(again.content).records == figure.records
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "allowed"),
+    [
+        ({"x": "learning_rte"}, "unknown_axis", ["learning_rate", "weight_decay"]),
+        ({"x": "weight_decay", "y": "weight_decay"}, "same_axes", ["learning_rate"]),
+        ({"rest": "worst"}, "invalid_rest", ["best", "mean"]),
+        ({"at": "learning_rate=0.1"}, "invalid_at", None),
+        ({"at": ["nothing=1", "learning_rate"]}, "unknown_axis", ["learning_rate", "weight_decay"]),
+    ],
+)
+def test_heatmap_of_wrong_axes_is_refused(
+    detailed: Any, options: dict[str, Any], code: str, allowed: list[str] | None
+) -> None:
+    answer = detailed.get("/heatmap", metric="val_accuracy", **options)
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert problem["type"].replace("-", "_").endswith(f":{code}")
+    assert allowed is None or problem["allowed"] == allowed
+
+
+def test_curves_along_a_chosen_axis(detailed: Any) -> None:
+    answer = detailed.get("/figures/lr-curves", axis="weight_decay")
+    figure = FigureData.model_validate_json(answer.content)
+    assert figure.values("x") == [0.0, 1e-6, 1e-4]
+    wrong = detailed.get("/figures/lr-curves", axis="weight_dekay")
+    assert wrong.status_code == 422
+    assert wrong.json()["detail"].startswith("There is no axis 'weight_dekay'; did you mean")
 
 
 def test_corruptions_figure_has_severities_from_mlflow(detailed: Any) -> None:

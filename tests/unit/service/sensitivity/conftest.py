@@ -1,5 +1,5 @@
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,10 @@ def oracle_results(oracle: Any) -> list[TrialResult]:
             key=f"t{position}",
             optimizer=trial["optimizer"],
             optimizer_name=NAMES[trial["optimizer"]],
-            learning_rate=trial["learning_rate"],
-            weight_decay=trial["weight_decay"],
+            hyperparameters={
+                "learning_rate": trial["learning_rate"],
+                "weight_decay": trial["weight_decay"],
+            },
             seed=trial["seed"],
             outcome=Outcome(trial["status"]),
             val_accuracy=trial["val_accuracy"],
@@ -58,19 +60,28 @@ def make_table() -> MakeTable:
     return random_table
 
 
-def result(optimizer: str = "MSGD", **changes: Any) -> TrialResult:
-    """A completed trial in the middle of the grid."""
-    fields = {
-        "learning_rate": 1e-2,
-        "weight_decay": 0.0,
+def result(
+    optimizer: str = "MSGD",
+    learning_rate: float = 1e-2,
+    weight_decay: float = 0.0,
+    hyperparameters: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> TrialResult:
+    """A completed trial in the middle of the grid, or at the given hyperparameters."""
+    if hyperparameters is None:
+        hyperparameters = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+    fields: dict[str, Any] = {
         "seed": 0,
         "outcome": Outcome.COMPLETED,
         "val_accuracy": 0.9,
         "ood_accuracy": 0.7,
     } | changes
-    key = f"{optimizer}-{fields['learning_rate']}-{fields['weight_decay']}-{fields['seed']}"
     return TrialResult(
-        key=key, optimizer=optimizer, optimizer_name=NAMES.get(optimizer, optimizer), **fields
+        key=f"{optimizer}-{hyperparameters}-{fields['seed']}",
+        optimizer=optimizer,
+        optimizer_name=NAMES.get(optimizer, optimizer),
+        hyperparameters=hyperparameters,
+        **fields,
     )
 
 

@@ -37,7 +37,7 @@ def ugly(oracle_results: list[TrialResult]) -> TrialTable:
     """The oracle's trials with holes: a whole cell, and two of three seeds of another."""
 
     def unfinished(row: TrialResult) -> bool:
-        cell = (row.optimizer, row.learning_rate, row.weight_decay)
+        cell = (row.optimizer, *row.hyperparameters.values())
         return cell == ("MSGD", 1e-4, 0.0) or (cell == ("MSGD", 1e-3, 0.0) and row.seed > 0)
 
     rows = [replace(row, outcome=None) if unfinished(row) else row for row in oracle_results]

@@ -37,7 +37,11 @@ def test_associate_granulated_coefficient_sees_through_simpsons_paradox(oracle: 
     tiny = oracle["tiny"]["granulated_vs_overall"]
     trace, ood = (np.array(tiny[name], dtype=float).ravel() for name in ("trace", "ood"))
     found = flatness_correlation.associate(
-        trace, ood, diverged=np.zeros(4, bool), learned=np.ones(4, bool), shape=(2, 2)
+        trace,
+        ood,
+        diverged=np.zeros(4, bool),
+        learned=np.ones(4, bool),
+        grid={"learning_rate": 2, "weight_decay": 2},
     )
     assert found.kendall_tau == pytest.approx(tiny["overall"])
     assert found.lines == tiny["granulated"].pop("lines_used")
@@ -52,7 +56,7 @@ def test_associate_diverged_configurations_are_the_sharpest() -> None:
         ood,
         diverged=np.array([False, False, True, True]),
         learned=np.array([True, True, False, False]),
-        shape=None,
+        grid=None,
     )
     assert found.n == 2
     assert found.kendall_tau == 1.0
@@ -64,7 +68,11 @@ def test_associate_unlearned_configurations_are_counted_apart() -> None:
     trace = np.array([0.1, 5.0, 4.0, 3.0])
     ood = np.array([0.12, 0.7, 0.75, 0.8])
     found = flatness_correlation.associate(
-        trace, ood, diverged=np.zeros(4, bool), learned=ood > 0.5, shape=(2, 2)
+        trace,
+        ood,
+        diverged=np.zeros(4, bool),
+        learned=ood > 0.5,
+        grid={"learning_rate": 2, "weight_decay": 2},
     )
     assert found.kendall_tau == 0.0
     assert found.n_learned == 3

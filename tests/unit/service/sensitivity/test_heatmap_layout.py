@@ -4,12 +4,12 @@ from service.sensitivity import TrialTable, compute_figure, heatmap, heatmap_lay
 def test_heatmap_layouts_arrange_cells_by_decay_then_rate(oracle_table: TrialTable) -> None:
     (layout,) = heatmap_layouts(heatmap(oracle_table, "ood_accuracy"))
     assert [panel.title for panel in layout.panels] == ["SA-SAM", "MSGD", "Adam"]
-    assert layout.learning_rates == (1e-4, 1e-3, 1e-2, 1e-1)
-    assert layout.weight_decays == (1e-4, 1e-6, 1e-8, 0.0)
+    assert layout.x_values == (1e-4, 1e-3, 1e-2, 1e-1)
+    assert layout.y_values == (1e-4, 1e-6, 1e-8, 0.0)
     assert (layout.low, layout.is_log) == (0.1, False)
     for panel in layout.panels:
-        assert [[(c.weight_decay, c.learning_rate) for c in row] for row in panel.rows] == [
-            [(decay, rate) for rate in layout.learning_rates] for decay in layout.weight_decays
+        assert [[(c.y, c.x) for c in row] for row in panel.rows] == [
+            [(decay, rate) for rate in layout.x_values] for decay in layout.y_values
         ]
     msgd = layout.panels[1]
     assert (msgd.rows[0][3].text, msgd.rows[0][3].shade) == ("div", None)

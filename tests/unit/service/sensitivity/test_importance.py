@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from service.sensitivity import TrialResult, TrialTable
+from service.sensitivity import Axis, TrialResult, TrialTable
 from service.sensitivity.forest_anova import forest_anova
-from service.sensitivity.importance import MIN_CONFIGURATIONS, importance
+from service.sensitivity.importance import MIN_CONFIGURATIONS, ImportanceShares, importance
 from service.sensitivity.scores import score
-from service.sensitivity.statistics import functional_anova
+from service.sensitivity.statistics import VarianceShares, functional_anova
 from workers.metrics import Outcome
 
 LOGS = np.linspace(-4, -1, 12)
@@ -21,28 +21,53 @@ SURFACES = {
 }
 
 
+def forest(lr: np.ndarray, wd: np.ndarray, scores: np.ndarray) -> VarianceShares:
+    """Shares of configurations at these learning rates and weight decays."""
+    axes = [
+        Axis.of("learning_rate", lr.ravel().tolist()),
+        Axis.of("weight_decay", wd.ravel().tolist()),
+    ]
+    places = [
+        [axis.values.index(value) for axis, value in zip(axes, place, strict=True)]
+        for place in zip(lr.ravel().tolist(), wd.ravel().tolist(), strict=True)
+    ]
+    return forest_anova(axes, np.array(places), scores.ravel())
+
+
 @pytest.mark.parametrize("name", SURFACES)
 def test_forest_anova_is_near_the_exact_shares(name: str) -> None:
     lr, wd = np.meshgrid(LOGS, LOGS, indexing="ij")
     scores = SURFACES[name](lr, wd)
-    exact = functional_anova(scores)
-    found = forest_anova(10 ** lr.ravel(), 10 ** wd.ravel(), scores.ravel())
-    assert found["total_variance"] == pytest.approx(exact["total_variance"])
-    for share in ("learning_rate", "weight_decay", "interaction"):
-        assert found[share] == pytest.approx(exact[share], abs=0.12)
-    assert sum(found.values()) - found["total_variance"] == pytest.approx(1)
+    exact = functional_anova(scores.ravel(), scores.shape)
+    found = forest(10**lr, 10**wd, scores)
+    assert found.total == pytest.approx(exact.total)
+    assert found.alone == pytest.approx(exact.alone, abs=0.12)
+    assert found.interaction == pytest.approx(exact.interaction, abs=0.12)
+    assert sum(found.alone) + found.interaction == pytest.approx(1)
 
 
 def test_forest_anova_of_a_decay_of_zero_takes_categories() -> None:
     lr, wd = np.meshgrid(10**LOGS, [0.0, 1e-6, 1e-4], indexing="ij")
-    found = forest_anova(lr.ravel(), wd.ravel(), (wd == 0).ravel().astype(float))
-    assert found["weight_decay"] == pytest.approx(1, abs=0.02)
+    found = forest(lr, wd, (wd == 0).astype(float))
+    assert found.alone[1] == pytest.approx(1, abs=0.02)
+
+
+def test_forest_anova_of_categories_and_a_linear_range() -> None:
+    names, momenta = np.meshgrid(np.arange(3), np.linspace(0, 0.9, 10), indexing="ij")
+    axes = [
+        Axis.of("training.augmentation", ["none", "crop", "flip"]),
+        Axis.of("optimizer.momentum", momenta[0].tolist(), scale="linear", is_range=True),
+    ]
+    places = np.indices(names.shape).reshape(2, -1).T
+    found = forest_anova(axes, places, (names == 1).ravel() + momenta.ravel() / 10)
+    exact = functional_anova((names == 1).ravel() + momenta.ravel() / 10, names.shape)
+    assert found.alone == pytest.approx(exact.alone, abs=0.05)
 
 
 def test_forest_anova_without_variance_has_no_shares() -> None:
-    found = forest_anova(10**LOGS, 10**LOGS, np.full(LOGS.size, 0.1))
-    assert found.pop("total_variance") == 0
-    assert np.isnan(list(found.values())).all()
+    found = forest(10**LOGS, 10**LOGS, np.full(LOGS.size, 0.1))
+    assert found.total == 0
+    assert np.isnan([*found.alone, found.interaction]).all()
 
 
 def test_importance_needs_enough_configurations_and_repeats_itself(
@@ -59,11 +84,13 @@ def test_importance_needs_enough_configurations_and_repeats_itself(
         for rate, decay, value in numbers.tolist()
     ]
 
-    def found(rows: list[TrialResult]) -> object:
+    def found(rows: list[TrialResult]) -> ImportanceShares:
         (scores,) = score(TrialTable.from_results(rows, chance_accuracy=0.1, search="random"))
         return importance(scores)
 
-    assert found(rows) == found(rows) is not None
-    assert found(rows[1:]) is None
+    assert found(rows) == found(rows)
+    assert found(rows).shares is not None
+    assert found(rows[1:]).shares is None
+    assert found(rows[1:]).reason == "9 configurations have a score; a forest needs 10."
     failed = [*rows[1:], make_result(outcome=Outcome.FAILED)]
-    assert found(failed) is None
+    assert found(failed).shares is None

@@ -3,9 +3,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from statsmodels.stats.proportion import proportion_confint
 
-from service.sensitivity.intervals import percentile_interval, resampled_means, wilson
+from service.sensitivity.intervals import (
+    percentile_interval,
+    quantiles,
+    resampled_means,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(("successes", "total"), [(0, 48), (10, 48), (5, 5), (1, 1), (3, 1000)])
@@ -72,3 +80,12 @@ def test_percentile_interval_covers_what_it_claims(n_seeds: int, oracle: Any) ->
     expected = oracle["bootstrap_coverage_95"][str(n_seeds)]
     assert hits / 300 == pytest.approx(expected["inflated_sqrt(n/(n-1))"], abs=0.05)
     assert plain_hits / 300 == pytest.approx(expected["percentile"], abs=0.06)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1)),
+    st.lists(st.floats(0, 1), min_size=1, max_size=3),
+)
+def test_quantiles_are_numpys(values: np.ndarray, shares: list[float]) -> None:
+    assert quantiles(values, shares) == pytest.approx(np.quantile(values, shares), abs=1e-15)

@@ -12,10 +12,25 @@ from service.sensitivity import selection_curves, statistics
 GRIDS = hnp.arrays(np.float64, (3, 4), elements=st.integers(100, 1000).map(lambda n: n / 1000))
 
 
+def anova(grid: np.ndarray) -> dict[str, float]:
+    """Shares of a grid of learning rates and weight decays."""
+    found = statistics.functional_anova(grid.ravel(), grid.shape, with_pairs=True)
+    shares = dict(zip(("learning_rate", "weight_decay"), found.alone, strict=True))
+    assert np.isclose(found.pairs[0, 1], found.interaction, equal_nan=True)
+    return {"total_variance": found.total, **shares, "interaction": found.interaction}  # type: ignore[dict-item]
+
+
+def curve(val: np.ndarray, scores: np.ndarray, axis: int) -> np.ndarray:
+    """The curve of a grid [..., lr, wd] along one hyperparameter."""
+    shape = val.shape[-2:]
+    flat = (array.reshape(*array.shape[:-2], -1) for array in (val, scores))
+    return statistics.selected(*(statistics.along(array, shape, axis) for array in flat))
+
+
 def test_functional_anova_oracle_grids(oracle: Any) -> None:
     for name in ("fanova_additive", "fanova_pure_interaction"):
         tiny = oracle["tiny"][name]
-        found = statistics.functional_anova(np.array(tiny["grid"], dtype=float))
+        found = anova(np.array(tiny["grid"], dtype=float))
         assert found == pytest.approx({key: tiny[key] for key in found}, abs=1e-12)
 
 
@@ -30,14 +45,14 @@ def test_functional_anova_matches_statsmodels_sums_of_squares() -> None:
         columns=["rate", "decay", "score"],
     )
     squares = anova_lm(ols("score ~ C(rate) + C(decay)", frame).fit(), typ=2)["sum_sq"]
-    found = statistics.functional_anova(grid)
+    found = anova(grid)
     assert found["learning_rate"] == pytest.approx(squares["C(rate)"] / squares.sum())
     assert found["weight_decay"] == pytest.approx(squares["C(decay)"] / squares.sum())
     assert found["interaction"] == pytest.approx(squares["Residual"] / squares.sum())
 
 
 def test_functional_anova_flat_grid_has_nothing_to_explain() -> None:
-    found = statistics.functional_anova(np.full((4, 4), 0.1))
+    found = anova(np.full((4, 4), 0.1))
     assert found["total_variance"] == 0.0
     assert np.isnan(found["learning_rate"])
 
@@ -45,7 +60,7 @@ def test_functional_anova_flat_grid_has_nothing_to_explain() -> None:
 @settings(deadline=None, max_examples=50)
 @given(GRIDS)
 def test_functional_anova_shares_sum_to_one(grid: np.ndarray) -> None:
-    found = statistics.functional_anova(grid)
+    found = anova(grid)
     shares = [found[name] for name in ("learning_rate", "weight_decay", "interaction")]
     assert np.isnan(shares).all() or sum(shares) == pytest.approx(1.0)
 
@@ -84,24 +99,55 @@ def test_lr_sensitivity_of_losses_is_wortsmans(oracle: Any) -> None:
     assert statistics.max_minus_mean(-np.array(losses)) == pytest.approx(tiny["value"])
 
 
-def test_lr_curve_reads_the_evaluation_score_where_validation_is_best() -> None:
+def test_curve_reads_the_evaluation_score_where_validation_is_best() -> None:
     val = np.array([[0.5, 0.6], [0.9, 0.9], [np.nan, 0.2], [np.nan, np.nan]])
     ood = np.array([[0.4, 0.3], [0.7, 0.8], [np.nan, 0.15], [np.nan, np.nan]])
-    np.testing.assert_array_equal(statistics.lr_curve(val, ood), [0.3, 0.7, 0.15, np.nan])
-    np.testing.assert_array_equal(statistics.wd_curve(val, ood), [0.7, 0.8])
+    np.testing.assert_array_equal(curve(val, ood, 0), [0.3, 0.7, 0.15, np.nan])
+    np.testing.assert_array_equal(curve(val, ood, 1), [0.7, 0.8])
+
+
+def test_along_keeps_the_order_of_the_others() -> None:
+    grid = np.arange(24.0).reshape(2, 3, 4)
+    for axis in range(3):
+        lines = statistics.along(grid.ravel(), grid.shape, axis)
+        expected = np.moveaxis(grid, axis, 0).reshape(grid.shape[axis], -1)
+        np.testing.assert_array_equal(lines, expected)
 
 
 def test_statistics_broadcast_over_resamples() -> None:
     rng = np.random.default_rng(0)
-    val, ood = rng.random((2, 5, 4, 3))
-    for statistic in (statistics.lr_curve, statistics.wd_curve, statistics.selection_regret):
-        together = statistic(val, ood)
-        alone = [statistic(*pair) for pair in zip(val, ood, strict=True)]
-        np.testing.assert_array_equal(together, alone)
-    gains = statistics.tunability(val, ood, (1, 2))
+    shape = (4, 3, 2)
+    val, ood = rng.random((2, 5, 24))
+    for axis in range(3):
+        lines = statistics.along(ood, shape, axis)
+        alone = [statistics.along(one, shape, axis) for one in ood]
+        np.testing.assert_array_equal(lines, alone)
+        np.testing.assert_array_equal(
+            statistics.axis_regret(lines), [statistics.axis_regret(one) for one in alone]
+        )
+    overall, gains = statistics.tunability(val, ood, shape, 11)
+    shares = statistics.functional_anova(ood, shape, with_pairs=True)
     for at in range(5):
-        for name, gain in statistics.tunability(val[at], ood[at], (1, 2)).items():
-            assert gains[name][at] == gain
+        alone_overall, alone_gains = statistics.tunability(val[at], ood[at], shape, 11)
+        assert overall[at] == alone_overall
+        assert [gain[at] for gain in gains] == alone_gains
+        alone_shares = statistics.functional_anova(ood[at], shape, with_pairs=True)
+        assert [share[at] for share in shares.alone] == pytest.approx(list(alone_shares.alone))
+        for pair, share in shares.pairs.items():
+            assert share[at] == pytest.approx(alone_shares.pairs[pair])
+
+
+def test_tunability_reads_the_lines_through_the_default() -> None:
+    grid = np.random.default_rng(1).random((4, 3, 2))
+    default = (2, 1, 1)
+    index = int(np.ravel_multi_index(default, grid.shape))
+    overall, gains = statistics.tunability(grid.ravel(), grid.ravel(), grid.shape, index)
+    assert overall == grid.max() - grid[default]
+    assert gains == [
+        grid[:, 1, 1].max() - grid[default],
+        grid[2, :, 1].max() - grid[default],
+        grid[2, 1, :].max() - grid[default],
+    ]
 
 
 @settings(deadline=None, max_examples=50)

@@ -36,11 +36,20 @@ def changed(table: TrialTable, change: Callable[[TrialResult], TrialResult | Non
         rows,
         chance_accuracy=table.chance_accuracy,
         optimizers=table.optimizers,
-        learning_rates=table.learning_rates,
-        weight_decays=table.weight_decays,
+        axes={trials.label: trials.axes for trials in table.by_optimizer},
         seeds=table.seeds,
         workload=table.workload,
     )
+
+
+def rate_of(row: TrialResult) -> Any:
+    return row.hyperparameters["learning_rate"]
+
+
+def moved(row: TrialResult, factor: float) -> TrialResult:
+    """The same trial at another learning rate."""
+    rate = rate_of(row) * factor
+    return replace(row, hyperparameters={**row.hyperparameters, "learning_rate": rate})
 
 
 def lost(row: TrialResult, outcome: Outcome | None) -> TrialResult:
@@ -115,7 +124,9 @@ def test_summarize_sentence_says_the_gist(oracle_table: TrialTable) -> None:
 def test_summarize_running_sweep_is_incomplete_and_imputes_nothing(make_table: MakeTable) -> None:
     table = changed(
         make_table(seeds=(0, 1)),
-        lambda row: None if row.learning_rate == 0.1 and row.optimizer == "SAM" else row,
+        lambda row: (
+            None if row.hyperparameters["learning_rate"] == 0.1 and row.optimizer == "SAM" else row
+        ),
     )
     found = summarize(table)
     assert not found.complete
@@ -136,9 +147,7 @@ def test_summarize_failed_and_pruned_trials_are_missing_diverged_ones_are_not(
     outcomes = {0.1: Outcome.DIVERGED, 0.01: Outcome.FAILED, 0.001: Outcome.PRUNED}
     table = changed(
         make_table(optimizers=["Adam"], decays=(0.0,)),
-        lambda row: (
-            lost(row, outcomes[row.learning_rate]) if row.learning_rate in outcomes else row
-        ),
+        lambda row: lost(row, outcomes[rate]) if (rate := rate_of(row)) in outcomes else row,
     )
     found = summarize(table)
     adam = found.optimizer("Adam")
@@ -202,10 +211,7 @@ def test_summarize_without_ood_data_falls_back_to_validation(make_table: MakeTab
 
 @pytest.mark.slow
 def test_summarize_random_search_leaves_grid_statistics_null(make_table: MakeTable) -> None:
-    rows = [
-        replace(row, learning_rate=row.learning_rate * (1 + index / 100))
-        for index, row in enumerate(make_table().results())
-    ]
+    rows = [moved(row, 1 + index / 100) for index, row in enumerate(make_table().results())]
     found = summarize(TrialTable.from_results(rows, chance_accuracy=0.1, search="random"))
     msgd = found.optimizer("MSGD")
     assert msgd.lr_sensitivity is None
@@ -268,7 +274,13 @@ def test_summarize_default_configuration_by_label_name_or_ours(make_table: MakeT
     assert ours.optimizer("SA-SAM").tunability is not None
     assert ours.optimizer("SA-SAM").tunability.default_learning_rate == 1e-4  # type: ignore[union-attr]
     assert ours.optimizer("Adam").tunability.default_learning_rate == 1e-3  # type: ignore[union-attr]
-    asked = summarize(table, defaults={"adam": (0.1, 1e-4), "SAM": (0.5, 0.0)})
+    asked = summarize(
+        table,
+        defaults={
+            "adam": {"learning_rate": 0.1, "weight_decay": 1e-4},
+            "SAM": {"learning_rate": 0.5, "weight_decay": 0.0},
+        },
+    )
     assert asked.optimizer("Adam").tunability.default_weight_decay == 1e-4  # type: ignore[union-attr]
     assert asked.optimizer("SAM").tunability is None
     assert about(asked, "default_not_tried") == ["SAM"]

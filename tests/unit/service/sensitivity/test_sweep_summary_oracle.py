@@ -158,10 +158,10 @@ def test_score_oracle_gives_configuration_grids(
     (scores,) = (s for s in score(oracle_table, resample=False) if s.trials.label == label)
     expected = oracle["per_optimizer"][label]
     np.testing.assert_allclose(
-        scores.grid(scores.val), expected["config_val_accuracy"], atol=1e-9, rtol=0
+        scores.val.reshape(4, 4), expected["config_val_accuracy"], atol=1e-9, rtol=0
     )
     np.testing.assert_allclose(
-        scores.grid(scores.evaluation), expected["config_ood_accuracy"], atol=1e-9, rtol=0
+        scores.evaluation.reshape(4, 4), expected["config_ood_accuracy"], atol=1e-9, rtol=0
     )
 
 

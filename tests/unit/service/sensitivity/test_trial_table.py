@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from service.sensitivity import (
+    Axis,
     History,
     InvalidOptionError,
     InvalidTrialsError,
@@ -82,12 +83,13 @@ def test_from_results_orders_configurations_by_rate_then_decay(make_result: Make
         for decay in (1, 0)
     ]
     (trials,) = table(*rows).by_optimizer
-    places = list(zip(trials.learning_rates, trials.weight_decays, strict=True))
+    places = [tuple(configuration.values()) for configuration in trials.configurations]
     assert places == [(0.01, 0), (0.01, 1), (0.1, 0), (0.1, 1)]
 
 
 def test_from_results_plan_larger_than_rows_is_incomplete(make_result: MakeResult) -> None:
-    found = table(make_result(), learning_rates=[1e-2, 1e-1], weight_decays=[0.0], seeds=[0])
+    plan = [Axis.of("learning_rate", [1e-2, 1e-1]), Axis.of("weight_decay", [0.0])]
+    found = table(make_result(), axes={"MSGD": plan}, seeds=[0])
     assert found.planned_trials == 2
     assert not found.complete
 
@@ -96,7 +98,8 @@ def test_from_results_plan_larger_than_rows_is_incomplete(make_result: MakeResul
     ("plan", "code"),
     [
         ({"optimizers": ["Adam"]}, "trial_outside_plan"),
-        ({"learning_rates": [0.5]}, "trial_outside_plan"),
+        ({"axes": {"MSGD": [Axis.of("learning_rate", [0.5])]}}, "trial_outside_plan"),
+        ({"axes": {"MSGD": [Axis.of("optimizer.momentum", [0.9])]}}, "trial_outside_plan"),
         ({"seeds": [7]}, "trial_outside_plan"),
     ],
 )
@@ -175,3 +178,37 @@ def test_only_keeps_the_plan_of_the_chosen_optimizers(make_result: MakeResult) -
     with pytest.raises(UnknownNameError, match="SAM, MSGD, Adam") as unknown:
         table(*rows).only(["Lion"])
     assert unknown.value.code == "unknown_optimizer"
+
+
+def test_from_results_optimizers_have_their_own_axes_and_grids(make_result: MakeResult) -> None:
+    betas = Axis.of("optimizer.betas", [[0.9, 0.999], [0.9, 0.95]])
+    rates = Axis.of("learning_rate", [0.1, 0.01])
+    found = table(
+        make_result("Adam", hyperparameters={"optimizer.betas": [0.9, 0.95], "learning_rate": 0.1}),
+        make_result("MSGD", hyperparameters={"learning_rate": 0.01}),
+        axes={"Adam": [betas, rates], "MSGD": [rates]},
+        seeds=[0, 1],
+    )
+    adam, msgd = found.by_optimizer
+    assert [axis.name for axis in adam.axes] == ["learning_rate", "optimizer.betas"]
+    assert (adam.shape, msgd.shape) == ((2, 2), (2,))
+    assert found.planned_trials == 2 * 2 * 2 + 2 * 2
+    # Categories keep the order of the specification, numbers rise.
+    assert list(adam.configurations) == [
+        {"learning_rate": rate, "optimizer.betas": pair}
+        for rate in (0.01, 0.1)
+        for pair in ((0.9, 0.999), (0.9, 0.95))
+    ]
+    assert adam.finished.tolist() == [[False] * 2, [False] * 2, [False] * 2, [True, False]]
+    assert [axis.name for axis in found.axes] == ["learning_rate", "optimizer.betas"]
+    assert found.only(["MSGD"]).planned_trials == 4
+
+
+def test_from_results_optimizer_that_varies_nothing_has_one_configuration(
+    make_result: MakeResult,
+) -> None:
+    found = table(make_result(hyperparameters={}), axes={"MSGD": []})
+    (trials,) = found.by_optimizer
+    assert (trials.shape, found.planned_trials) == ((), 1)
+    assert list(trials.configurations) == [{}]
+    assert found.complete

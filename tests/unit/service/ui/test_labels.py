@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from service.sensitivity.schemas import PairComparison
+from service.sensitivity.schemas import Interval, PairComparison
 from service.ui.labels import comparison_sentence, counted, duration, percentage
 
 
@@ -16,6 +16,7 @@ def pair(mean: float | None, wins: int = 0, ties: int = 0, losses: int = 0, **mo
     return PairComparison.model_validate(
         fields
         | {"a": "sa-sam", "b": "mine", "best_difference": 0.0, "mean_difference": mean}
+        | {"same_space": True}
         | counts
         | more
     )
@@ -24,6 +25,21 @@ def pair(mean: float | None, wins: int = 0, ties: int = 0, losses: int = 0, **mo
 @pytest.mark.parametrize(
     ("comparison", "sentence"),
     [
+        (
+            pair(
+                None,
+                same_space=False,
+                best_difference=-0.02,
+                best_difference_interval=Interval(low=-0.03, high=-0.01),
+            ),
+            "mine is 2 points better than SA-SAM at the selected configurations, more than the"
+            " seeds vary; they search different spaces.",
+        ),
+        (
+            pair(None, same_space=False),
+            "SA-SAM and mine are level at their selected configurations, without an interval; they"
+            " search different spaces.",
+        ),
         (
             pair(0.021, 12, 1, 3, wilcoxon_p_holm=0.004),
             "SA-SAM is 2.1 points better than mine on average: SA-SAM ahead on 12, mine on 3, "

@@ -1,0 +1,192 @@
+"""Accuracy along one hyperparameter, with seed intervals."""
+
+from typing import Any
+
+import altair as alt
+import numpy as np
+
+from service.sensitivity import statistics
+from service.sensitivity.errors import NeedsGridError, NotAvailableError
+from service.sensitivity.figures.axes import (
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    SHORT_LABEL,
+    accuracy_axis,
+    chance_line,
+    has_intervals,
+)
+from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
+from service.sensitivity.hyperparameters import axis_named, axis_titles, ordered, value_datum
+from service.sensitivity.intervals import percentile_interval
+from service.sensitivity.optimizer_summary import learning_rate_role
+from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.schemas import finite
+from service.sensitivity.scores import Scores, score
+from service.sensitivity.trial_table import TrialTable
+from workers.metrics import METRICS
+
+__all__ = ["axis_curves", "draw_axis_curves"]
+
+_INSTEAD = ("expected-max", "curvature-scatter")
+
+
+def axis_curves(table: TrialTable, axis: str | None = None) -> FigureData:
+    """Accuracy along one hyperparameter, at the validation-best choice of all others.
+
+    Args:
+        table: The trials of a grid search.
+        axis: Name of the hyperparameter; by default the learning rate, or the first one.
+
+    Returns:
+        One record per value and optimizer that has the hyperparameter (``optimizer``, ``title``):
+        ``x`` (also under the name of the axis), ``value``, and ``low`` and ``high`` of its seed
+        interval (null with one seed); ``value`` is null where no trial has finished.
+
+    Raises:
+        UnknownNameError: There is no such hyperparameter.
+        NeedsGridError: Not a grid.
+        NotAvailableError: One value only.
+    """
+    if table.search != "grid":
+        raise NeedsGridError("A curve along a hyperparameter", table.search, _INSTEAD)
+    axes = table.axes
+    if not axes:
+        raise NotAvailableError("needs_an_axis", "The search varies no hyperparameter.", _INSTEAD)
+    shown = axes[0] if axis is None else axis_named(axes, axis)
+    title = axis_titles(one.name for one in axes)[shown.name]
+    if len(shown) < 2:
+        raise NotAvailableError(
+            "needs_two_learning_rates" if shown.name == "learning_rate" else "needs_two_values",
+            f"The grid has one {title}: no curve.",
+            _INSTEAD,
+        )
+    scored = score(table)
+    records = [
+        record for scores in scored for record in _points(scores, shown.name, table.chance_accuracy)
+    ]
+    metric = METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title
+    adaptive = [
+        trials.title
+        for trials in table.by_optimizer
+        if shown.name == "learning_rate" and learning_rate_role(trials.name) == "initial_step_size"
+    ]
+    others = _others(table, shown.name)
+    without = [s.trials.title for s in scored if s.trials.axis_index(shown.name) is None]
+    return FigureData(
+        name="lr-curves",
+        title=f"{metric} by {title}{of_workload(table)}",
+        notes=[
+            (f"at the validation-best {others}; " if others else "")
+            + (
+                "bands: 95 % seed intervals" if has_intervals(records) else "one seed: no intervals"
+            ),
+            *([f"without this hyperparameter: {', '.join(without)}"] if without else []),
+            *([f"{', '.join(adaptive)}: the initial step size only"] if adaptive else []),
+        ],
+        records=records,
+        scales={
+            "chance": table.chance_accuracy,
+            "axis": shown.name,
+            "x_title": title,
+            "x_scale": shown.scale,
+            "x_values": list(map(value_datum, shown.values)),
+            "optimizers": [scores.trials.title for scores in scored],
+        },
+    )
+
+
+def draw_axis_curves(figure: FigureData, theme: Theme) -> Any:
+    """Draw lines over the hyperparameter, with seed bands and the line of chance."""
+    optimizers = [str(label) for label in figure.scales["optimizers"]]  # type: ignore[union-attr]
+    x = _horizontal(figure)
+    known = alt.Chart(RECORDS).transform_filter("isValid(datum.value)")
+    colour = optimizer_colour(optimizers)
+    bands = (
+        known.transform_filter("isValid(datum.low)")
+        .mark_area(opacity=0.18)
+        .encode(x=x, y=accuracy_axis("low"), y2="high:Q", color=colour)
+    )
+    return (
+        alt.layer(
+            *([bands] if has_intervals(figure.records) else []),
+            known.mark_line(point={"size": 36}, strokeWidth=2).encode(
+                x=x, y=accuracy_axis("value"), color=colour
+            ),
+            chance_line(figure, theme),
+        )
+        .properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
+        .properties(title=titled(figure.title, figure.notes))
+    )
+
+
+def _points(scores: Scores, name: str, chance: float) -> list[Datum]:
+    """The records of one optimizer; none without the hyperparameter."""
+    trials = scores.trials
+    index = trials.axis_index(name)
+    if index is None or trials.shape is None:
+        return []
+    curve = _curve(scores.val, scores.evaluation, trials.shape, index)
+    resamples = (
+        None
+        if scores.val_resamples is None or scores.evaluation_resamples is None
+        else _curve(scores.val_resamples, scores.evaluation_resamples, trials.shape, index)
+    )
+    counts = trials.finished.sum(axis=1).astype(np.float64)
+    by_value = statistics.along(np.where(counts > 0, counts, counts.max()), trials.shape, index)
+    records: list[Datum] = []
+    for at, (value, n_seeds) in enumerate(
+        zip(trials.axes[index].values, by_value.min(axis=-1), strict=True)
+    ):
+        interval = (
+            None
+            if resamples is None
+            else percentile_interval(
+                float(curve[at]), resamples[:, at], int(n_seeds), (chance, 1.0)
+            )
+        )
+        x = value_datum(value)
+        records.append(
+            {
+                "optimizer": trials.label,
+                "title": trials.title,
+                "x": x,
+                name: x,
+                "value": finite(curve[at]),
+                "low": interval.low if interval else None,
+                "high": interval.high if interval else None,
+            }
+        )
+    return records
+
+
+def _curve(val: Floats, evaluation: Floats, shape: tuple[int, ...], axis: int) -> Floats:
+    """The score at the validation-best choice of all others, by value of one hyperparameter."""
+    lines = (statistics.along(scores, shape, axis) for scores in (val, evaluation))
+    return statistics.selected(*lines)
+
+
+def _others(table: TrialTable, name: str) -> str:
+    """The other hyperparameters of the optimizers that have one, in words."""
+    own = [trials.axes for trials in table.by_optimizer if trials.axis_index(name) is not None]
+    names = ordered(axis.name for axes in own for axis in axes if axis.name != name)
+    return ", ".join(axis_titles(names).values())
+
+
+def _horizontal(figure: FigureData) -> alt.X:
+    """The horizontal axis: numbers on their scale, ordinal values equally far apart."""
+    values, title = figure.scales["x_values"], str(figure.scales["x_title"])
+    if figure.scales["x_scale"] == "ordinal":
+        return alt.X(
+            "x:O",
+            title=title,
+            scale=alt.Scale(domain=values),  # type: ignore[arg-type]
+            axis=alt.Axis(labelAngle=0, labelExpr=SHORT_LABEL),
+        )
+    is_log = figure.scales["x_scale"] == "log"
+    return alt.X(
+        "x:Q",
+        title=title,
+        scale=alt.Scale(type="log" if is_log else "linear", nice=False, zero=False, padding=8),
+        axis=alt.Axis(values=values, labelExpr=SHORT_LABEL),  # type: ignore[arg-type]
+    )

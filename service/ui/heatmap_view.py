@@ -1,0 +1,130 @@
+"""What the results on a sweep's page show: metric and axes, from the query of its address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Query
+
+from service.sensitivity import Axis, SummaryError
+from service.sensitivity.figures.heatmap_plane import REST, Plane, choose_plane
+from service.sensitivity.hyperparameters import axis_titles, merge_axes, value_label
+from service.ui.heatmap_tables import MetricChoice
+from service.ui.links import query_string
+from workers.spec.configuration import Value, thaw_value
+
+__all__ = [
+    "HeatmapView",
+    "Name",
+    "Selector",
+    "choose_metric",
+    "choose_view_plane",
+    "fixing",
+    "selectors",
+]
+
+_REST_TITLES = {"best": "best by validation", "mean": "mean"}
+
+Name = Annotated[str | None, Query(max_length=200)]
+
+
+@dataclass(frozen=True, slots=True)
+class HeatmapView:
+    """Query parameters that choose what heatmaps show; those that do not exist are ignored."""
+
+    metric: Name = None
+    split: Name = None
+    x: Name = None
+    y: Name = None
+    rest: Name = None
+    at: Annotated[list[str] | None, Query(max_length=50)] = None
+
+    def query(self, choice: MetricChoice | None = None) -> str:
+        """The query string of this view, with another metric if given."""
+        metric, split = (choice.metric, choice.split) if choice else (self.metric, self.split)
+        return query_string(
+            metric=metric, split=split, x=self.x, y=self.y, rest=self.rest, at=self.at
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A choice on the page.
+
+    Attributes:
+        name: Query parameter.
+        label: What it chooses.
+        options: Texts by value.
+        selected: The chosen value.
+    """
+
+    name: str
+    label: str
+    options: dict[str, str]
+    selected: str
+
+
+def choose_metric(choices: Sequence[MetricChoice], view: HeatmapView) -> MetricChoice:
+    """The requested metric if it was measured, else the first choice, validation accuracy."""
+    for choice in choices:
+        if choice.metric == view.metric and view.split in (None, choice.split):
+            return choice
+    return choices[0]
+
+
+def choose_view_plane(
+    axes_by_optimizer: Sequence[Sequence[Axis]], view: HeatmapView
+) -> Plane | None:
+    """The requested plane; the default one in place of what does not exist.
+
+    Returns:
+        None if the search varies fewer than two hyperparameters.
+    """
+    axes = merge_axes(axis for own in axes_by_optimizer for axis in own)
+    if len(axes) < 2:
+        return None
+    names = {axis.name for axis in axes}
+    x, y = (name if name in names else None for name in (view.x, view.y))
+    rest = view.rest if view.rest in REST else REST[0]
+    plane = choose_plane(axes, x, y if y != x else None, rest, ())
+    at = [text for text in view.at or () if _is_valid(axes, plane, text)]
+    plane = choose_plane(axes, plane.x.name, plane.y.name, rest, at)
+    return plane.narrowed(axes_by_optimizer)
+
+
+def selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:
+    """The choices of axes and of what becomes of the others; empty where there is no other."""
+    if len(axes) < 3:
+        return []
+    titles = axis_titles(axis.name for axis in axes)
+    shown = (plane.x.name, plane.y.name)
+    found = [
+        Selector("x", "Horizontal", titles, plane.x.name),
+        Selector("y", "Vertical", titles, plane.y.name),
+        Selector("rest", "Others", _REST_TITLES, plane.rest),
+    ]
+    for axis in axes:
+        if axis.name in shown:
+            continue
+        values = {fixing(axis.name, value): value_label(value) for value in axis.values}
+        fixed = axis.name in plane.fixed
+        selected = fixing(axis.name, plane.fixed[axis.name]) if fixed else ""
+        found.append(Selector("at", titles[axis.name].capitalize(), {"": "any"} | values, selected))
+    return found
+
+
+def fixing(name: str, value: Value) -> str:
+    """The text that fixes a hyperparameter at a value."""
+    return f"{name}={json.dumps(thaw_value(value))}"
+
+
+def _is_valid(axes: Sequence[Axis], plane: Plane, text: str) -> bool:
+    """Whether a text fixes an axis that is not shown."""
+    try:
+        choose_plane(axes, plane.x.name, plane.y.name, plane.rest, (text,))
+    except SummaryError:
+        return False
+    return True
