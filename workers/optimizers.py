@@ -33,7 +33,7 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> Optimizer:
     Raises:
         ValueError: It refuses an option.
     """
-    factory = optimizers.load(config.optimizer.name)
+    factory = optimizers.load(config.optimizer.name, config.files)
     try:
         optimizer: Optimizer = factory(
             model,

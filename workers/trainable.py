@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from ray import tune
 
+from workers.catalog import datasets
 from workers.data_changes import require_same_data
 from workers.durable_storage import locate
 from workers.logs import TrialLog
+from workers.own_code.sources import needed_files
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
 from workers.training import EpochRecord, run_trial
@@ -95,11 +97,13 @@ class SweepTrial(tune.Trainable):
 
     def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:
         """The trial's images; those of the previous trial if they are the same."""
-        key = (trial.dataset, trial.ood, data_dir, cache_dir)
+        name = datasets.code_name(trial.dataset.name)
+        files = needed_files(name.file, trial.files) if name is not None else {}
+        key = (trial.dataset, trial.ood, files, data_dir, cache_dir)
         if self._data is None or self._data_key != key:
             self._data = None  # free memory before loading others
             images = load_trial_data(
-                trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir
+                trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir, files=files
             )
             self._data = DeviceData(images, self._device, trial.dataset.placement)
             self._data_key = key

@@ -85,7 +85,7 @@ def show_page(
         caller=caller,
         is_live=trial.outcome is None and sweep.state not in TERMINAL,
         epochs=specification.training.epochs,
-        configuration=_flatten(configuration.model_dump(mode="json")),
+        configuration=_flatten(configuration.describe()),
         figures=_figure_titles(detail) if detail else {},
         matrix=_with_shades(matrix) if matrix else None,
         severities=specification.ood.severities if specification.ood else (),

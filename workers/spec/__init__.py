@@ -3,6 +3,7 @@
 Nothing here imports torch or Ray: the service and the cluster read the same model.
 """
 
+from workers.spec.code import code_names, describe_location, with_files
 from workers.spec.errors import SpecError, SpecProblem
 from workers.spec.fields import duration_seconds
 from workers.spec.loading import load_spec, read_stored, validate_spec
@@ -49,9 +50,12 @@ __all__ = [
     "TpeSearch",
     "TrainingSpec",
     "TrialConfig",
+    "code_names",
+    "describe_location",
     "duration_seconds",
     "load_spec",
     "parse_spec",
     "read_stored",
     "validate_spec",
+    "with_files",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cached_property
+from operator import not_
 from typing import Annotated
 
 from pydantic import (
@@ -15,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from workers.spec.code import Sources, check_code, code_names, files_of
 from workers.spec.fields import (
     KEPT_TEXT,
     Label,
@@ -89,6 +91,8 @@ class SweepSpec(Section):
     """Higher starts first."""
     tags: dict[Label, Tag] = Field(default_factory=dict, max_length=_MAX_TAGS)
     """Own tags, set on the sweep and its runs in MLflow."""
+    files: Annotated[Sources, Field(exclude_if=not_)] = Field(default_factory=dict)
+    """Python files of the user's own optimizers, models and data sets, by their names."""
 
     @field_validator("optimizers")
     @classmethod
@@ -117,6 +121,12 @@ class SweepSpec(Section):
                 message = f"must not begin with {' or '.join(_RESERVED_TAGS)}: these are ours"
                 raise PartError((name,), message, text)
         return value
+
+    @model_validator(mode="after")
+    def _with_code(self, info: ValidationInfo) -> SweepSpec:
+        if not is_stored(info):
+            check_code(code_names(self), self.files)
+        return self
 
     @model_validator(mode="after")
     def _countable(self, info: ValidationInfo) -> SweepSpec:
@@ -227,6 +237,7 @@ class SweepSpec(Section):
             "model": self.model,
             "training": self.training,
             "curvature": self.curvature,
+            "files": self._files[label],
         }
         return TrialConfig.of_accepted_sweep(parts)
 
@@ -246,6 +257,14 @@ class SweepSpec(Section):
         return {
             first + stride * at: self.trial(label, configuration, seed)
             for at, seed in enumerate(self.seeds)
+        }
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, str]]:
+        """The sources that the trials of each optimizer need, by its label."""
+        return {
+            label: files_of(code_names(self, optimizer).values(), self.files)
+            for label, optimizer in self._by_label.items()
         }
 
     @cached_property

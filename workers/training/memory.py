@@ -106,7 +106,7 @@ def estimate_memory(
     shape = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
     try:
         with _WithoutMemory():
-            model = build_model(spec.model, **shape)
+            model = build_model(spec.model, **shape, files=spec.files)
         model = model.to("meta").train()
         images = torch.zeros(
             (spec.training.batch_size, in_channels, image_size, image_size), device="meta"

@@ -14,6 +14,7 @@ from workers.datasets import DatasetError
 from workers.models import build_model, count_parameters
 from workers.optimizers import build_optimizer
 from workers.spec import SpecError, SpecProblem, SweepSpec
+from workers.training.code_check import require_importable
 from workers.training.facts import PreflightFacts
 from workers.training.memory import (
     TooLargeError,
@@ -58,8 +59,11 @@ def preflight(
     Raises:
         SpecError: The trials cannot run, with the key in the specification and the remedy.
     """
+    require_importable(spec)
     try:
-        data = load_trial_data(spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir)
+        data = load_trial_data(
+            spec.dataset, spec.ood, data_dir=data_dir, cache_dir=cache_dir, files=spec.files
+        )
     except DatasetError as absolute:
         error = absolute.within(data_dir)  # submitters see the message, but not the machine's paths
         problem = SpecProblem(error.key, f"{error.problem}; {error.remedy}", spec.dataset.name)
@@ -89,6 +93,7 @@ def preflight(
             num_classes=data.num_classes,
             in_channels=data.in_channels,
             image_size=data.image_size,
+            files=spec.files,
         )
         memory = _measure(spec, model, data, value_bytes)
         hessian_method = rehearse(
