@@ -98,6 +98,9 @@ class Settings(BaseSettings):
     """Whether nodes are added on demand: a sweep then starts although no node fits its trials."""
     auth: Literal["auto", "required"] = "auto"
     """When callers need a token: ``auto`` once a token exists, ``required`` always."""
+    allow_code: Literal["auto", "off", "admin", "submit"] = "auto"
+    """Who may submit code of their own, which runs on the cluster: callers who need no token
+    (``auto``), none (``off``), or tokens of the role ``admin`` or ``submit``."""
     admin_token_file: Path | None = None
     """File with an administrator's token, valid while this is set."""
     session_hours: float = Field(default=12, gt=0, le=24 * 365)

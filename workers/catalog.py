@@ -2,7 +2,8 @@
 
 It holds names and a few facts, and imports the code of an entry only when a trial needs it: the
 service reads it without torch. A package adds its own entries through the entry-point groups
-``sasam.optimizers``, ``sasam.models`` and ``sasam.datasets``.
+``sasam.optimizers``, ``sasam.models`` and ``sasam.datasets``. A user's own code has a name of the
+form ``./FILE.py:NAME`` or ``PACKAGE.MODULE:NAME`` instead of an entry.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any, Literal
+
+from workers.own_code.names import FORMS, CodeName, parse_code_name
 
 __all__ = [
     "Catalog",
@@ -32,6 +36,9 @@ that the optimizer estimates, to be searched around 1."""
 WeightDecayKind = Literal["coupled", "decoupled", "exempting"]
 """``coupled``: lambda * w is added to the gradient. ``decoupled``: the weights shrink on their own
 (Loshchilov & Hutter 2019). ``exempting``: biases and normalisation layers are left out."""
+
+
+_NO_FILES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +76,13 @@ class Catalog:
         return {**_plugins(f"sasam.{self.kind}s"), **self._built_in}
 
     def require(self, name: str) -> str:
-        """Return ``name`` if it is known.
+        """Return ``name`` if it is known; a user's own code without ``./``.
 
         Raises:
             ValueError: It is unknown; the message has the known names and the nearest one.
         """
         self.entry(name)
-        return name
+        return str(self.code_name(name) or name)
 
     def entry(self, name: str) -> CatalogEntry:
         """The entry of ``name``, or of its family.
@@ -83,6 +90,9 @@ class Catalog:
         Raises:
             ValueError: It is unknown; the message has the known names and the nearest one.
         """
+        code_name = self.code_name(name)
+        if code_name is not None:
+            return _code_entry(code_name)
         entries = self.entries()
         family, colon, member = name.partition(":")
         found = entries.get(f"{family}:" if colon and member else name)
@@ -90,7 +100,10 @@ class Catalog:
             known = [f"{key}<name>" if key.endswith(":") else key for key in sorted(entries)]
             near = difflib.get_close_matches(name, known, n=1)
             guess = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"unknown {self.kind} {name!r}{guess} (known: {', '.join(known)})")
+            raise ValueError(
+                f"unknown {self.kind} {name!r}{guess} (known: {', '.join(known)}; "
+                f"your own: {FORMS})"
+            )
         return found
 
     def facts(self, name: str) -> Mapping[str, Any]:
@@ -99,17 +112,32 @@ class Catalog:
         members = facts.pop("members", {})
         return facts | dict(members.get(name.partition(":")[2], {}))
 
+    def code_name(self, name: str) -> CodeName | None:
+        """The parts of the name of a user's own code; None for an entry or an unknown name."""
+        if f"{name.partition(':')[0]}:" in self.entries():
+            return None
+        return parse_code_name(name)
+
     def title(self, name: str) -> str:
         """Title of ``name`` in tables and figures."""
         entry = self.entry(name)
         return name if entry.name.endswith(":") else entry.title
 
-    def load(self, name: str) -> Callable[..., Any]:
+    def load(self, name: str, files: Mapping[str, str] = _NO_FILES) -> Callable[..., Any]:
         """Import the factory of ``name``.
 
+        Args:
+            name: Name in a specification.
+            files: Sources of the specification, which a user's own code is imported from.
+
         Raises:
-            ValueError: There is no such entry, or its package is broken.
+            ValueError: There is no such entry, or its package or file is broken.
         """
+        code_name = self.code_name(name)
+        if code_name is not None:
+            factories = importlib.import_module("workers.own_code.factories")  # imports torch
+            own: Callable[..., Any] = getattr(factories, f"{self.kind}_factory")(code_name, files)
+            return own
         target = self.entry(name).target
         module, _, attribute = target.partition(":")
         try:
@@ -119,6 +147,12 @@ class Catalog:
                 f"{self.kind} {name} cannot be loaded from {target}: {error}"
             ) from error
         return factory
+
+
+def _code_entry(name: CodeName) -> CatalogEntry:
+    """The entry of a user's own code; facts about it are unknown."""
+    source = name.file or f"the module {name.module}"
+    return CatalogEntry(str(name), name.attribute, str(name), f"From {source}.", {})
 
 
 @cache

@@ -7,7 +7,8 @@ weight decay is coupled, ``lambda * w`` added to the gradient, or decoupled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -39,12 +40,21 @@ def build_optimizer(config: TrialConfig, model: nn.Module) -> Optimizer:
         ValueError: It refuses an option or the network.
     """
     return build_from_section(
-        config.optimizer, model, lr=config.learning_rate, weight_decay=config.weight_decay
+        config.optimizer,
+        model,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        files=config.files,
     )
 
 
 def build_from_section(
-    section: OptimizerSpec, model: nn.Module, *, lr: float | None, weight_decay: float | None
+    section: OptimizerSpec,
+    model: nn.Module,
+    *,
+    lr: float | None,
+    weight_decay: float | None,
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> Optimizer:
     """Build the optimizer of a section of a specification.
 
@@ -55,12 +65,13 @@ def build_from_section(
         model: The network.
         lr: Learning rate; None for the optimizer's default.
         weight_decay: Weight decay; None for the optimizer's default.
+        files: Sources of the specification, for an optimizer of the user's own.
 
     Raises:
         ValueError: It refuses an option or the network.
     """
-    factory = optimizers.load(section.name)
-    _, colon, member = section.name.partition(":")
+    factory = optimizers.load(section.name, files)
+    is_member = optimizers.entry(section.name).name.endswith(":")
     facts = optimizers.facts((getattr(section, "base", None) or section).name)
     chosen = {
         "lr": facts.get("default_learning_rate") if lr is None else lr,
@@ -68,8 +79,9 @@ def build_from_section(
     }
     given = {name: value for name, value in chosen.items() if value is not None}
     options = section.options()
+    member = [section.name.partition(":")[2]] if is_member else []
     try:
-        optimizer: Optimizer = factory(*([member] if colon else []), model, **given, **options)
+        optimizer: Optimizer = factory(*member, model, **given, **options)
     except TypeError as error:
         raise ValueError(f"optimizer {section.name} does not take {options}: {error}") from error
     return optimizer

@@ -16,9 +16,11 @@ from typing import Any
 import torch
 from ray import tune
 
+from workers.catalog import datasets
 from workers.data_changes import require_same_data
 from workers.durable_storage import locate
 from workers.logs import TrialLog
+from workers.own_code.sources import needed_files
 from workers.seeding import make_deterministic
 from workers.spec import TrialConfig
 from workers.training import EpochRecord, run_trial
@@ -95,16 +97,18 @@ class SweepTrial(tune.Trainable):
         )
 
     def _images(self, trial: TrialConfig, data_dir: Path, cache_dir: Path) -> DeviceData:
-        """The trial's images, as far as they are the same those of the previous trial."""
+        """The trial's images; those of the previous trial as far as they are the same."""
         dataset, train_size = trial.dataset, trial.dataset.train_size
-        folders = {"data_dir": data_dir, "cache_dir": cache_dir}
-        key = (dataset.model_copy(update={"train_size": None}), trial.ood, data_dir, cache_dir)
+        name = datasets.code_name(dataset.name)
+        files = needed_files(name.file, trial.files) if name is not None else {}
+        sources: dict[str, Any] = {"data_dir": data_dir, "cache_dir": cache_dir, "files": files}
+        key = (dataset.model_copy(update={"train_size": None}), trial.ood, sources)
         if self._data is None or self._data_key != key:
             self._data = None  # free memory before loading others
-            images = load_trial_data(dataset, trial.ood, **folders)
+            images = load_trial_data(dataset, trial.ood, **sources)
             self._data = DeviceData(images, self._device, dataset.placement)
             self._data_key = key
         elif self._train_size != train_size:
-            self._data.use_training_images(load_trial_data(dataset, None, **folders))
+            self._data.use_training_images(load_trial_data(dataset, None, **sources))
         self._train_size = train_size
         return self._data

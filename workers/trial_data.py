@@ -6,9 +6,10 @@ whole data set fits into the memory of an accelerator. No other process handles 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,12 @@ class TrialData:
 
 
 def load_trial_data(
-    dataset: DatasetSpec, ood: OodSpec | None, *, data_dir: Path, cache_dir: Path
+    dataset: DatasetSpec,
+    ood: OodSpec | None,
+    *,
+    data_dir: Path,
+    cache_dir: Path,
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> TrialData:
     """Load the images of a specification; generate missing corrupted images.
 
@@ -90,11 +96,12 @@ def load_trial_data(
         ood: The corrupted test set, if any.
         data_dir: Folder of the data sets.
         cache_dir: Folder of subsets and generated images.
+        files: Sources of the specification, for a data set of the user's own.
 
     Raises:
         DatasetError: Images are missing, damaged, or fewer than requested.
     """
-    whole = load_dataset(dataset.name, options=dataset.kwargs, data_dir=data_dir)
+    whole = load_dataset(dataset.name, options=dataset.kwargs, data_dir=data_dir, files=files)
     parts = split(
         whole,
         dataset.validation,

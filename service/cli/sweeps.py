@@ -244,10 +244,13 @@ def _follow(sweep: Sweep, *, stderr: bool = False, exit_on_pause: bool = False) 
 
 
 def _read(spec: str) -> str:
-    """Read the text of a specification."""
+    """Read a specification, with the Python files that it names from its folder."""
     if spec == _STANDARD_INPUT:
         return sys.stdin.read()
+    from workers.spec import with_files
+
+    path = Path(spec)
     try:
-        return Path(spec).read_text(encoding="utf-8")
+        return with_files(path.read_text(encoding="utf-8"), path.parent)
     except UnicodeDecodeError:
         raise CliError(f"{spec} is not text: a specification is YAML or JSON in UTF-8") from None

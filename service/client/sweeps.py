@@ -46,6 +46,9 @@ class _SweepsOperations(Generic[S]):
     ) -> Operation[S]:
         """Submit a sweep.
 
+        Python files that it names, such as ``./my_optimizer.py:MyOpt``, are sent along: from the
+        folder of its file, or else from the working directory.
+
         Args:
             specification: What to run: a model, plain data, a file, or YAML or JSON text.
             idempotency_key: Submitting the same specification with the same key again returns the
@@ -54,6 +57,7 @@ class _SweepsOperations(Generic[S]):
         Raises:
             ProblemError: The specification is invalid (``errors`` has the paths), or the key was
                 used with another specification.
+            SpecError: A Python file that it names cannot be read, or is not Python.
         """
         headers = {"Content-Type": _YAML, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return Operation("POST", _ROOT, self._read, content=_body(specification), headers=headers)
@@ -182,13 +186,25 @@ class AsyncSweeps(_SweepsOperations[AsyncSweep], AsyncOperations):
 
 
 def _body(specification: Specification) -> str:
-    """The body of a request with a specification."""
+    """The body of a request with a specification and the files that it names.
+
+    Raises:
+        SpecError: A file cannot be read, or is not Python.
+    """
     match specification:
         case str():
-            return specification
+            return _with_files(specification, Path())
         case Path():
-            return specification.read_text()
+            return _with_files(specification.read_text(), specification.parent)
         case Mapping():
-            return json.dumps(specification)
+            return _with_files(json.dumps(specification), Path())
         case _:
             return specification.model_dump_json()
+
+
+def _with_files(text: str, folder: Path) -> str:
+    if ".py:" not in text:  # most specifications name no file: do not import their model
+        return text
+    from workers.spec import with_files
+
+    return with_files(text, folder)

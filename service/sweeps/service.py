@@ -19,6 +19,7 @@ from service.settings import Settings
 from service.states import COMMANDS, Command, SweepState, allowed_commands
 from service.storage import Database, SweepRow
 from service.sweeps.code_changes import require_same_code
+from service.sweeps.code_permission import require_code_permission
 from service.sweeps.cursors import parse_cursor, write_cursor
 from service.sweeps.estimates import costs, device_seconds
 from service.sweeps.lifecycle import transition
@@ -76,7 +77,7 @@ class SweepService:
             The sweep, and whether it is new.
 
         Raises:
-            SpecError: It has more trials, or a higher priority, than allowed.
+            SpecError: It has more trials, a higher priority, or other code than allowed.
             ConflictProblem: The key belongs to a sweep with another specification, or the
                 submitter would have more sweeps or trials than allowed.
         """
@@ -122,7 +123,7 @@ class SweepService:
         """Estimate the cost of a sweep without storing it.
 
         Raises:
-            SpecError: It has more trials, or a higher priority, than allowed.
+            SpecError: It has more trials, a higher priority, or other code than allowed.
         """
         self._check(specification, submitter)
         by_label = costs(specification)
@@ -243,7 +244,8 @@ class SweepService:
         return self._detail(session, row)
 
     def _check(self, specification: SweepSpec, submitter: Principal) -> None:
-        """Check the limits that do not depend on other sweeps."""
+        """Check permissions, and the limits that do not depend on other sweeps."""
+        require_code_permission(specification, submitter, self._settings)
         require_priority(specification, submitter, self._settings)
         limit = self._settings.max_trials
         if specification.trial_count > limit:

@@ -88,7 +88,7 @@ def show_page(
             title: value_text(trial.hyperparameters[name])
             for name, title in axis_titles(trial.hyperparameters).items()
         },
-        configuration=_flatten(configuration.model_dump(mode="json")),
+        configuration=_flatten(configuration.describe()),
         figures=_figure_titles(detail) if detail else {},
         matrix=_with_shades(matrix) if matrix else None,
         severities=specification.ood.severities if specification.ood else (),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from torch import nn
 
 from workers.catalog import models
@@ -15,7 +18,12 @@ _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 
 
 def build_model(
-    spec: ModelSpec, *, num_classes: int, in_channels: int, image_size: int
+    spec: ModelSpec,
+    *,
+    num_classes: int,
+    in_channels: int,
+    image_size: int,
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> nn.Module:
     """Build a network with fresh weights, drawn from PyTorch's global generator.
 
@@ -28,16 +36,17 @@ def build_model(
         num_classes: Length of the output.
         in_channels: Channels of the images: 1 or 3.
         image_size: Height and width of the images, in pixels.
+        files: Sources of the specification, for a model of the user's own.
 
     Raises:
         ValueError: The model does not exist, or does not accept a keyword, its value, or the size
             of the images.
     """
-    factory = models.load(spec.name)
-    _, colon, member = spec.name.partition(":")
+    factory = models.load(spec.name, files)
+    is_member = models.entry(spec.name).name.endswith(":")
     try:
         model: nn.Module = factory(
-            *([member] if colon else []),
+            *([spec.name.partition(":")[2]] if is_member else []),
             num_classes=num_classes,
             in_channels=in_channels,
             image_size=image_size,

@@ -4,6 +4,7 @@ Nothing here imports torch or Ray: the service and the cluster read the same mod
 """
 
 from workers.spec.axes import Axis
+from workers.spec.code import code_names, describe_location, with_files
 from workers.spec.configuration import Configuration, Value
 from workers.spec.errors import SpecError, SpecProblem
 from workers.spec.fields import duration_seconds
@@ -54,9 +55,12 @@ __all__ = [
     "TrainingSpec",
     "TrialConfig",
     "Value",
+    "code_names",
+    "describe_location",
     "duration_seconds",
     "load_spec",
     "parse_spec",
     "read_stored",
     "validate_spec",
+    "with_files",
 ]

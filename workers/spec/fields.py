@@ -20,6 +20,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from workers.own_code.names import FILE_PATTERN
 from workers.spec.plain import find_flaws
 
 __all__ = [
@@ -74,6 +75,9 @@ PATTERNS = {
         "or a digit"
     ),
     _DURATION: _DURATION_IN_WORDS,
+    f"^{FILE_PATTERN}$": (
+        "must be the name of a Python file without a folder, such as my_optimizer.py"
+    ),
 }
 """Explanation of each pattern, for messages."""
 

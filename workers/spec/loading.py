@@ -45,7 +45,7 @@ def validate_spec(data: Any) -> SweepSpec:
     if not isinstance(data, dict):
         message = "must be a mapping of sections such as dataset, model and optimizers"
         raise SpecError([SpecProblem("", message, shorten(data))])
-    flaws = list(find_flaws(data))
+    flaws = list(find_flaws({name: part for name, part in data.items() if name != "files"}))
     problems = [SpecProblem(path_text(f.location), f.message, shorten(f.value)) for f in flaws]
     if any(not flaw.location for flaw in flaws):
         raise SpecError(_counted(problems))
@@ -84,10 +84,12 @@ def _require_size(specification: SweepSpec) -> None:
     """
     size = len(json.dumps(specification.model_dump_json()))
     if size > _MAX_JSON_CHARACTERS:
-        message = (
-            f"must have at most {_MAX_JSON_CHARACTERS:,} characters as JSON; write values as "
-            "ranges of a search, or submit several sweeps"
+        remedy = (
+            "shorten files, or install them on the nodes as a package"
+            if specification.files
+            else "write values as ranges of a search, or submit several sweeps"
         )
+        message = f"must have at most {_MAX_JSON_CHARACTERS:,} characters as JSON; {remedy}"
         raise SpecError([SpecProblem("", message, f"{size:,}")])
 
 

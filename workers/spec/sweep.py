@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from itertools import combinations
+from operator import not_
 from typing import Annotated
 
 from pydantic import (
@@ -18,6 +19,7 @@ from pydantic import (
 )
 
 from workers.spec.axes import Axis, read_axis, set_options
+from workers.spec.code import Sources, check_code, code_names, files_of
 from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import (
     KEPT_TEXT,
@@ -98,6 +100,8 @@ class SweepSpec(Section):
     """Higher starts first."""
     tags: dict[Label, Tag] = Field(default_factory=dict, max_length=_MAX_TAGS)
     """Own tags, set on the sweep and its runs in MLflow."""
+    files: Annotated[Sources, Field(exclude_if=not_)] = Field(default_factory=dict)
+    """Python files of the user's own optimizers, models and data sets, by their names."""
 
     @field_validator("optimizers")
     @classmethod
@@ -132,6 +136,12 @@ class SweepSpec(Section):
         sections = {"training": self.training, "model": self.model, "dataset": self.dataset}
         spaces = resolve_spaces(self.search, self._by_label, sections, info.context)
         self.__dict__["_spaces"] = spaces
+        return self
+
+    @model_validator(mode="after")
+    def _with_code(self, info: ValidationInfo) -> SweepSpec:
+        if not is_stored(info):
+            check_code(code_names(self), self.files)
         return self
 
     @model_validator(mode="after")
@@ -326,6 +336,7 @@ class SweepSpec(Section):
             "model": self._with_settings("model", label, settings),
             "training": self._with_settings("training", label, settings),
             "curvature": self.curvature,
+            "files": self._files[label],
         }
         return TrialConfig.of_accepted_sweep(parts)
 
@@ -387,6 +398,14 @@ class SweepSpec(Section):
             known = set_options(plain, chosen, STORED) if chosen else plain
             self._sections[section, of, chosen] = known
         return known
+
+    @cached_property
+    def _files(self) -> dict[str, dict[str, str]]:
+        """The sources that the trials of each optimizer need, by its label."""
+        return {
+            label: files_of(code_names(self, optimizer).values(), self.files)
+            for label, optimizer in self._by_label.items()
+        }
 
     @cached_property
     def _by_label(self) -> dict[str, OptimizerSpec]:

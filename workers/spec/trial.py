@@ -5,9 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import Any
+from operator import not_
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from workers.own_code.sources import digest
 from workers.spec.axes import read_axis
+from workers.spec.code import Sources
 from workers.spec.configuration import Configuration
 from workers.spec.fields import STORED, NonNegative, Positive, Section, Seed
 from workers.spec.optimizers import OptimizerSpec
@@ -33,6 +38,8 @@ class TrialConfig(Section):
     model: ModelSpec
     training: TrainingSpec
     curvature: CurvatureSpec | None
+    files: Annotated[Sources, Field(exclude_if=not_)] = Field(default_factory=dict)
+    """Sources of the user's own code that the trial runs; part of the key."""
 
     @classmethod
     def of_accepted_sweep(cls, data: dict[str, Any]) -> TrialConfig:
@@ -68,8 +75,13 @@ class TrialConfig(Section):
         return self.optimizer.label or self.optimizer.name
 
     def describe(self) -> dict[str, Any]:
-        """The configuration as a flat mapping of dotted names to plain values."""
-        return dict(_flatten(self.model_dump(mode="json")))
+        """The configuration as a flat mapping of dotted names to plain values.
+
+        A file is described by the first 64 bits of the SHA-256 of its source, in hex.
+        """
+        files = {name: digest(source) for name, source in self.files.items()}
+        plain = self.model_dump(mode="json")
+        return dict(_flatten(plain | ({"files": files} if files else {})))
 
 
 def _flatten(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from workers.seeding import make_deterministic
-from workers.spec import SpecError, SweepSpec, load_spec
+from workers.spec import SpecError, SweepSpec, load_spec, with_files
 from workers.training import EpochRecord, preflight, run_trial
 from workers.trial_data import DeviceData, load_trial_data
 
@@ -47,7 +47,9 @@ def run_alone(
     cache_dir = data_dir / "cache"
     preflight(spec, data_dir=data_dir, cache_dir=cache_dir)
     trial = spec.trials[index]
-    images = load_trial_data(trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir)
+    images = load_trial_data(
+        trial.dataset, trial.ood, data_dir=data_dir, cache_dir=cache_dir, files=trial.files
+    )
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     data = DeviceData(images, chosen, trial.dataset.placement)
     yield from run_trial(trial, data, checkpoint=checkpoint)
@@ -64,7 +66,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         records = run_alone(
-            load_spec(arguments.spec.read_text()),
+            load_spec(with_files(arguments.spec.read_text(), arguments.spec.parent)),
             arguments.index,
             data_dir=arguments.data_dir,
             checkpoint=arguments.checkpoint,

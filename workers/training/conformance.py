@@ -11,7 +11,9 @@ decay, and the defaults of the constructor.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -86,6 +88,7 @@ def check_conformance(
     *,
     lr: float | None,
     weight_decay: float | None,
+    files: Mapping[str, str] = MappingProxyType({}),
     precision: torch.dtype | None = None,
     label_smoothing: float = 0.0,
     gradient_clipping: float | None = None,
@@ -99,6 +102,7 @@ def check_conformance(
         labels: Its classes, shape (n,).
         lr: Learning rate; None for the optimizer's default.
         weight_decay: Weight decay; None for the optimizer's default.
+        files: Sources of the specification, for an optimizer of the user's own.
         precision: Data type of the forward pass; None for that of the weights.
         label_smoothing: As `TrainingSpec.label_smoothing`.
         gradient_clipping: As `TrainingSpec.gradient_clipping`.
@@ -116,7 +120,7 @@ def check_conformance(
             return logits
 
         stepper = Stepper(
-            build_from_section(section, network, lr=lr, weight_decay=weight_decay),
+            build_from_section(section, network, lr=lr, weight_decay=weight_decay, files=files),
             network,
             predict,
             label_smoothing=label_smoothing,
@@ -148,7 +152,7 @@ def check_conformance(
         except Exception as error:  # the optimizer may be of any library
             raise ValueError(f"{section.name} cannot be resumed: {_line(error)}") from error
         _require_equal(section.name, (network, stepper), (other, resumed))
-        decay = section.weight_decay_kind or measure_weight_decay(section, model)
+        decay = section.weight_decay_kind or measure_weight_decay(section, model, files)
     rate, default_decay = _defaults(section)
     return Conformance(
         gradient_evaluations=stepper.gradient_evaluations / 2,

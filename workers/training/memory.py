@@ -139,7 +139,7 @@ def estimate_memory(
     shape = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
     try:
         with _WithoutMemory():
-            model = build_model(trials[0].model, **shape)
+            model = build_model(trials[0].model, **shape, files=trials[0].files)
         model = model.to("meta").train()
         batch_size = max(trial.training.batch_size for trial in trials)
         images = torch.zeros((batch_size, in_channels, image_size, image_size), device="meta")

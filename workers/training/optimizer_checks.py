@@ -79,6 +79,7 @@ def _check(trial: TrialConfig, model: nn.Module, data: TrialData) -> Conformance
         torch.from_numpy(data.train.labels[:count].copy()),
         lr=trial.learning_rate,
         weight_decay=trial.weight_decay,
+        files=trial.files,
         precision=autocast_dtype(training.precision, device),
         label_smoothing=training.label_smoothing,
         gradient_clipping=training.gradient_clipping,

@@ -19,6 +19,7 @@ from workers.spec import SpecError, SpecProblem, SweepSpec, TrialConfig
 from workers.spec.axes import read_axis
 from workers.spec.configuration import thaw_value
 from workers.spec.loading import path_text
+from workers.training.code_check import require_importable
 from workers.training.facts import PreflightFacts
 from workers.training.memory import (
     TooLargeError,
@@ -66,6 +67,7 @@ def preflight(
     Raises:
         SpecError: The trials cannot run, with the key in the specification and the remedy.
     """
+    require_importable(spec)
     trials = spec.trials or spec.corners
     data = _load_data(spec, trials, data_dir=data_dir, cache_dir=cache_dir)
     problems = [*_batch_problems(spec, trials, data)]
@@ -105,7 +107,7 @@ def _load_data(
     for trial in {trial.dataset.train_size: trial for trial in trials}.values():
         folders = {"data_dir": data_dir, "cache_dir": cache_dir}
         try:
-            data = load_trial_data(trial.dataset, trial.ood, **folders)
+            data = load_trial_data(trial.dataset, trial.ood, **folders, files=spec.files)
         except DatasetError as absolute:
             # Submitters see the message, but not the machine's paths.
             error = absolute.within(data_dir)
@@ -233,7 +235,7 @@ def _shape(data: TrialData) -> dict[str, int]:
 
 def _build(trial: TrialConfig, data: TrialData) -> nn.Module:
     """Build the network of a trial."""
-    return build_model(trial.model, **_shape(data))
+    return build_model(trial.model, **_shape(data), files=trial.files)
 
 
 def _model_problem(spec: SweepSpec, trial: TrialConfig, message: str) -> SpecProblem:

@@ -64,6 +64,7 @@ class Trial:
             num_classes=data.host.num_classes,
             in_channels=data.host.in_channels,
             image_size=data.host.image_size,
+            files=config.files,
         )
         self.model = model.to(self._device)
         channels_last = training.channels_last and takes_channels_last(self.model, self._device)

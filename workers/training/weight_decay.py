@@ -11,7 +11,8 @@ Many constructors have an option that chooses; then its value decides.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -34,19 +35,24 @@ _DECOUPLING = ("weight_decouple", "decoupled_weight_decay", "decoupled_decay", "
 """Options by which constructors choose decoupled weight decay."""
 
 
-def measure_weight_decay(section: OptimizerSpec, model: nn.Module) -> WeightDecayKind | None:
+def measure_weight_decay(
+    section: OptimizerSpec, model: nn.Module, files: Mapping[str, str] = MappingProxyType({})
+) -> WeightDecayKind | None:
     """Measure the kind of an optimizer's weight decay.
 
     Args:
         section: Name and options of the optimizer.
         model: The network; it is copied.
+        files: Sources of the specification, for an optimizer of the user's own.
 
     Returns:
         The kind; None if the steps show none.
     """
     reference = _without_zeros(model)
     try:
-        decayed, plain = (_trajectories(section, reference, decay) for decay in (_DECAY, 0.0))
+        decayed, plain = (
+            _trajectories(section, reference, decay, files) for decay in (_DECAY, 0.0)
+        )
     except Exception:  # noqa: BLE001 - such as a method of second order, of any library
         return _stated_by_option(section)
     kinds = {
@@ -103,10 +109,14 @@ def _without_zeros(model: nn.Module) -> nn.Module:
     return network
 
 
-def _trajectories(section: OptimizerSpec, model: nn.Module, decay: float) -> list[list[Tensor]]:
+def _trajectories(
+    section: OptimizerSpec, model: nn.Module, decay: float, files: Mapping[str, str]
+) -> list[list[Tensor]]:
     """Values of each parameter before the first step and after each, with constant gradients."""
     network = copy.deepcopy(model)
-    optimizer = build_from_section(section, network, lr=_RATE, weight_decay=decay / _RATE)
+    optimizer = build_from_section(
+        section, network, lr=_RATE, weight_decay=decay / _RATE, files=files
+    )
     parameters = list(network.parameters())
     torch.manual_seed(0)
     gradients = [torch.randn_like(p) for p in parameters]

@@ -129,7 +129,7 @@ def test_load_entry_point_that_is_broken_is_named(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("plugin")
 @pytest.mark.parametrize("kind", ["OSError", "KeyError"])
 def test_load_entry_point_that_fails_is_named(kind: str, tmp_path: Path) -> None:
-    message = rf"dataset\.name: the entry point of failure failed: {kind}: .*the index is gone"
+    message = rf"dataset\.name: data set failure failed: {kind}: .*the index is gone"
     with pytest.raises(DamagedDataError, match=message):
         load_dataset("failure", options={"kind": kind}, data_dir=tmp_path)
 
