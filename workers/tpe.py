@@ -110,7 +110,8 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
 def _value(axis: Axis, drawn: Any) -> Value:
     """The value of an axis that a parameter of Optuna stands for."""
-    return drawn if isinstance(axis, Range) else axis[drawn]
+    value: Value = drawn if isinstance(axis, Range) else axis[drawn]
+    return value
 
 
 def _as_trial(

@@ -33,7 +33,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from workers.mlflow_schema import Tag
 from workers.spec import Axis, Direction, Range, SweepSpec, TpeSearch, read_stored
-from workers.spec.configuration import thaw_value
 
 if TYPE_CHECKING:
     from service.sweeps.schemas import SweepDetail
@@ -173,7 +172,7 @@ def _distribution(axis: Axis) -> BaseDistribution:
 
 def _parameter(value: Any) -> CategoricalChoiceType:
     """A value as a parameter of Optuna, which stores scalars."""
-    return json.dumps(thaw_value(value)) if isinstance(value, list | tuple) else value
+    return json.dumps(value) if isinstance(value, list | tuple) else value
 
 
 def _frozen(

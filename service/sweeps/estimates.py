@@ -80,10 +80,10 @@ def _distinct(
 ) -> Counter[tuple[int | None, int, int]]:
     """How many configurations have each training size, batch size and number of epochs."""
     fixed = specification.space(label).fixed
-    base = {axis: read_axis(specification, axis) for axis in _COSTLY} | fixed
+    base = {axis: read_axis(specification, axis) for axis in _COSTLY}
     found: Counter[Any] = Counter()
     for configuration in configurations:
-        values = {**base, **configuration}
+        values = {**base, **fixed, **configuration}
         found[tuple(values[axis] for axis in _COSTLY)] += 1
     return found
 

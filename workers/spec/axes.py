@@ -13,7 +13,8 @@ settings cannot be axes: they do not change a result, or they change what is mea
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import (
@@ -259,7 +260,19 @@ def set_options(section: Any, values: Mapping[str, Value], context: Any = None) 
 
 def optimizer_settings(section: Section) -> dict[str, Value]:
     """Every option of an optimizer with its value, also those left at their default."""
-    return dict(_leaves(section.model_dump(exclude=set(_NO_OPTIONS))))
+    found: dict[str, Value] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if name in _NO_OPTIONS:
+            continue
+        if isinstance(value, Section):
+            inner = {"name": getattr(value, "name", None), **optimizer_settings(value)}
+            found |= {f"{name}.{option}": setting for option, setting in inner.items()}
+        elif isinstance(value, dict):
+            found |= {key: _comparable(setting) for key, setting in value.items()}
+        else:
+            found[name] = freeze_value(value)
+    return found
 
 
 def _way(section: Section, option: str) -> list[str]:
@@ -268,10 +281,9 @@ def _way(section: Section, option: str) -> list[str]:
     return parts if parts[0] in type(section).model_fields else [KEYWORDS, *parts]
 
 
-def _leaves(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Value]]:
-    """Options and values of nested fields; those of keyword arguments have their names alone."""
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, prefix if name == KEYWORDS else f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", freeze_value(value)
+def _comparable(value: Any) -> Value:
+    """The value of a keyword argument; a mapping as text, which is the value of no axis."""
+    try:
+        return freeze_value(value)
+    except TypeError:
+        return json.dumps(value, sort_keys=True)

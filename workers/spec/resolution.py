@@ -153,6 +153,8 @@ class _Resolver:
         model = self._sections["model"]
         if section == "model" and isinstance(model, ModelSpec):
             return model.keyword_flaw(option.removeprefix(f"{KEYWORDS}."))
+        if _holds_section(self._annotation(entry.axis)):
+            return "has options of its own: make one of them an axis, or list variants of it"
         optimizer = self._sections["optimizer"]
         if section != "optimizer" or KEYWORDS in type(optimizer).model_fields:
             return None
@@ -321,6 +323,11 @@ def _holds_whole(annotation: Any) -> bool:
 def _holds_lists(annotation: Any) -> bool:
     """Whether a value of a setting is a list."""
     return tuple in set(_hashable(_leaves(annotation)))
+
+
+def _holds_section(annotation: Any) -> bool:
+    """Whether a value of a setting is a section."""
+    return any(issubclass(leaf, Section) for leaf in _hashable(_leaves(annotation)))
 
 
 def _hashable(leaves: Iterator[Any]) -> Iterator[type]:

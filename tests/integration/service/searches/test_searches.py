@@ -86,7 +86,10 @@ def found_by_search(specification: SweepSpec, count: int) -> dict[int, TrialConf
     trials: dict[int, TrialConfig] = {}
     for number in range(count):
         for label in specification.labels:
-            configuration = (10 ** -(1 + number / 5 + (label == "None") / 9), 1e-4 / (1 + number))
+            configuration = {
+                "learning_rate": 10 ** -(1 + number / 5 + (label == "None") / 9),
+                "weight_decay": 1e-4 / (1 + number),
+            }
             trials |= specification.expand(label, number, configuration)
     return trials
 
