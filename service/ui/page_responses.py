@@ -108,7 +108,9 @@ _ENVIRONMENT.filters |= {
     "percentage": labels.percentage,
     "short": lambda value: f"{value:.4g}",
     "split_title": split_label,
-    "value": lambda value: value_label(freeze_value(value)),
+    "value": lambda value: (
+        f"{value:.4g}" if isinstance(value, float) else value_label(freeze_value(value))
+    ),
     "without_colour_codes": lambda text: _COLOUR_CODES.sub("", text),
 }
 _ENVIRONMENT.globals["configuration_query"] = configuration_query

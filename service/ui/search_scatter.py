@@ -102,6 +102,10 @@ def _channel(axis: Axis, titles: Mapping[str, str]) -> dict[str, Any]:
         domain = list(map(value_datum, axis.values))
         ticks = alt.Axis(labelAngle=0, labelExpr=SHORT_LABEL)
         return common | {"type": "ordinal", "scale": alt.Scale(domain=domain), "axis": ticks}
-    scale = alt.Scale(type=axis.scale, nice=False, zero=False, padding=12)
-    ticks = alt.Axis(labelExpr=SHORT_LABEL, tickCount=4)
+    if axis.scale == "log":
+        scale = alt.Scale(type="log", nice=False, padding=12)
+        ticks = alt.Axis(format=".0e", tickCount=4)
+    else:
+        scale = alt.Scale(type="linear", nice=False, padding=12, zero=False)
+        ticks = alt.Axis(labelExpr=SHORT_LABEL, tickCount=4)
     return common | {"type": "quantitative", "scale": scale, "axis": ticks}

@@ -187,6 +187,8 @@ def _horizontal(figure: FigureData) -> alt.X:
     return alt.X(
         "x:Q",
         title=title,
-        scale=alt.Scale(type="log" if is_log else "linear", nice=False, zero=False, padding=8),
+        scale=alt.Scale(type="log", nice=False, padding=8)
+        if is_log
+        else alt.Scale(type="linear", nice=False, padding=8, zero=False),
         axis=alt.Axis(values=values, labelExpr=SHORT_LABEL),  # type: ignore[arg-type]
     )

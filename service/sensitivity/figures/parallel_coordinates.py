@@ -86,7 +86,7 @@ def draw_parallel_coordinates(figure: FigureData, theme: Theme) -> Any:
         scale=alt.Scale(
             domain=[pale, high if high > pale else pale + 0.01], clamp=True, scheme="viridis"
         ),
-        legend=alt.Legend(format="~%", tickCount=5, gradientLength=110),
+        legend=alt.Legend(format="~%", tickCount=5, orient="bottom", gradientLength=200),
     )
     for title in figure.values("title"):
         names = list(dict.fromkeys(record["axis_title"] for record in figure.where(title=title)))

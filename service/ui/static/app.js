@@ -23,6 +23,9 @@ async function draw(figure) {
       tooltip: { disableDefaultStyle: true },
       renderer: "svg",
     });
+    // Vega refers to gradients by the address of the page, which a tab or a choice may change.
+    for (const mark of drawing.querySelectorAll('[fill^="url("]'))
+      mark.setAttribute("fill", mark.getAttribute("fill").replace(/url\([^#]*#/, "url(#"));
     delete figure.dataset.empty;
     // For screen readers it is one image with one name; the CSV link below has its data.
     drawing.querySelector("svg").setAttribute("aria-hidden", "true");

@@ -7,9 +7,9 @@ from typing import Any
 
 from playwright.sync_api import Browser, Page, expect
 
+from service.sensitivity.figures import page_figures
 from service.states import SweepState
 from service.sweeps.service import require_sweep
-from service.ui.sweep_page import FIGURES
 from tests.support.pages_site import look_away_and_back
 
 
@@ -220,17 +220,33 @@ def test_figures_are_drawn_without_eval(page: Page, site: Any) -> None:
     sweep_id, _ = site.complete("figures")
     page.goto(f"/sweeps/{sweep_id}")
     drawing = page.locator(".drawing svg")
-    for tab in ("By learning rate", "Curvature", "All heatmaps", "Best configurations"):
+    for tab in ("By hyperparameter", "Curvature", "All heatmaps", "Best configurations"):
         page.get_by_role("link", name=tab).click()
-        expect(page.locator("#figures .tabs [aria-current]")).to_have_text(tab)
+        expect(page.locator("[aria-label=Figures] [aria-current]")).to_have_text(tab)
         expect(drawing).to_have_count(1)
         assert drawing.locator("text").count() > 3
+
+
+def test_curves_are_drawn_along_a_chosen_hyperparameter(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("curves")
+    page.goto(f"/sweeps/{sweep_id}?figure=lr-curves")
+    page.locator("[aria-label=Hyperparameter]").get_by_role("link", name="weight decay").click()
+    drawing = page.locator("#figures .drawing svg")
+    expect(drawing.get_by_text("weight decay", exact=True)).to_be_visible()
+    assert "axis=weight_decay" in page.url
+
+
+def test_colours_of_a_legend_outlive_a_change_of_the_address(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("legend")
+    page.goto(f"/sweeps/{sweep_id}?figure=parallel-coordinates")
+    gradient = page.locator('#figures .drawing [fill^="url("]').first
+    expect(gradient).to_have_attribute("fill", re.compile(r"^url\(#"))
 
 
 def test_figures_of_one_seed_are_drawn_without_warnings(page: Page, site: Any) -> None:
     sweep_id, _ = site.complete("one-seed", seeds=(0,))
     page.goto(f"/sweeps/{sweep_id}")
-    for figure in FIGURES:
+    for figure in page_figures("grid"):
         page.goto(f"/sweeps/{sweep_id}?figure={figure}")
         # The others need MLflow, or five configurations.
         if figure not in {"learning-curves", "corruptions", "rank"}:
