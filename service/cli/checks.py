@@ -15,6 +15,7 @@ from service.cli.machine_checks import (
 from service.cli.service_checks import (
     check_access,
     check_address,
+    check_code,
     check_database,
     check_disk,
     check_home,
@@ -31,6 +32,7 @@ CHECKS: dict[str, Check] = {
     "disk": check_disk,
     "database": check_database,
     "access": check_access,
+    "code": check_code,
     "service": check_service,
     "address": check_address,
     "memory": check_memory,

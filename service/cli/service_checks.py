@@ -16,6 +16,7 @@ from service.settings import Settings
 __all__ = [
     "check_access",
     "check_address",
+    "check_code",
     "check_database",
     "check_disk",
     "check_home",
@@ -132,6 +133,26 @@ def _token_requirement(settings: Settings) -> tuple[bool, bool]:
             return has_token, tokens.are_required()
         except SQLAlchemyError:  # of an earlier version, which did not store the requirement
             return has_token, has_token
+
+
+def check_code(settings: Settings) -> Finding:
+    """Check who may submit code of their own to a service that other machines reach."""
+    from service.security.authentication import exposure
+
+    exposed_by = exposure(settings)
+    if settings.allow_code in ("admin", "submit") and exposed_by is not None:
+        return warning(
+            f"SASAM_ALLOW_CODE is {settings.allow_code} and {exposed_by}: every token of that role "
+            "can run code on the cluster",
+            "give such tokens to trusted people only, or set SASAM_ALLOW_CODE=off",
+        )
+    allowed = {
+        "auto": "only from this machine while no token is needed",
+        "off": "not accepted",
+        "admin": "from tokens of the role admin",
+        "submit": "from tokens of the roles submit and admin",
+    }
+    return ok(f"code of users: {allowed[settings.allow_code]}")
 
 
 def check_service(settings: Settings) -> Finding:

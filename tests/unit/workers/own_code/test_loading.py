@@ -31,7 +31,8 @@ class MyOpt(torch.optim.SGD):
         return 1 / 0
 
 def with_decay(model, lr, weight_decay, nesterov=False):
-    return torch.optim.SGD(model.parameters(), lr, 0.9, weight_decay=weight_decay, nesterov=nesterov)
+    options = {"weight_decay": weight_decay, "nesterov": nesterov}
+    return torch.optim.SGD(model.parameters(), lr, 0.9, **options)
 
 def number(model, lr): return 3
 
