@@ -210,5 +210,8 @@ def _is_active(run: Run) -> bool:
 def _run_name(trial: TrialConfig, axes: Iterable[str]) -> str:
     """Name of a trial's run: its optimizer, its value of each axis, its seed."""
     values = trial.values_of(axes)
-    named = (f"{title}={value_text(values[name])}" for name, title in axis_titles(axes).items())
+    named = (
+        f"{title}={value_text(values[name])}"
+        for name, title in axis_titles(axes, short=True).items()
+    )
     return " ".join([trial.optimizer_label, *named, f"seed={trial.seed}"])[:_MAX_NAME_CHARACTERS]

@@ -136,7 +136,9 @@ def _configurations(counts: Mapping[str, int]) -> str:
 def trials_table(trials: Iterable[TrialView]) -> Table:
     """Lay out trials, one row per trial; accuracies are in percent."""
     listed = list(trials)
-    titles = axis_titles(dict.fromkeys(name for t in listed for name in t.hyperparameters))
+    titles = axis_titles(
+        dict.fromkeys(name for t in listed for name in t.hyperparameters), short=True
+    )
     heads = ("seed", "status", "epoch", "val %", "OOD %")
     made = table("trial", "optimizer", *titles.values(), *heads)
     for trial in listed:

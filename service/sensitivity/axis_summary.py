@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.sensitivity import statistics
-from service.sensitivity.hyperparameters import Axis, axis_titles
+from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.importance import ImportanceShares
 from service.sensitivity.intervals import percentile_interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import AxisSummary, Interval, finite
 from service.sensitivity.scores import Scores
-from workers.spec.configuration import thaw_value
+from workers.spec.configuration import axis_titles, thaw_value
 
 __all__ = ["AxisStatistics", "axis_statistics", "summarize_axes"]
 

@@ -10,25 +10,22 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.sensitivity.errors import UnknownNameError
-from workers.spec.configuration import Value, freeze_value
+from workers.spec.configuration import Value, axis_titles, freeze_value, value_text
 
 __all__ = [
     "Axis",
     "Scale",
     "axis_named",
-    "axis_titles",
     "configuration_label",
     "merge_axes",
     "ordered",
     "parse_value",
     "value_datum",
-    "value_label",
 ]
 
 Scale = Literal["log", "linear", "ordinal"]
 
 _FIRST = ("learning_rate", "weight_decay")
-_SHORT_TITLES = {"learning_rate": "lr", "weight_decay": "wd"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,35 +85,9 @@ class Axis:
         return len(self.values)
 
 
-def value_label(value: Value) -> str:
-    """A value as text: 0.001, cosine, [0.9, 0.95], true."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(value_label, value))}]"
-    if _is_number(value):
-        return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def value_datum(value: Value) -> float | str:
     """A value in the records of a figure: a number, or text."""
-    return value if _is_number(value) else value_label(value)  # type: ignore[return-value]
-
-
-def axis_titles(names: Iterable[str], *, short: bool = False) -> dict[str, str]:
-    """Display names by name: "learning rate", "momentum"; the path where two would be the same.
-
-    Args:
-        names: Dotted paths.
-        short: Abbreviate as columns do: "lr", "wd".
-    """
-    names = list(names)
-    titles = {name: name.rpartition(".")[2].replace("_", " ") for name in names}
-    found = list(titles.values())
-    titles = {
-        name: title if found.count(title) == 1 else name.replace("_", " ")
-        for name, title in titles.items()
-    }
-    return titles | ({n: t for n, t in _SHORT_TITLES.items() if n in titles} if short else {})
+    return value if _is_number(value) else value_text(value)  # type: ignore[return-value]
 
 
 def ordered(names: Iterable[str]) -> list[str]:
@@ -158,7 +129,7 @@ def parse_value(axis: Axis, text: str) -> Value:
     Raises:
         UnknownNameError: The axis has no such value.
     """
-    labels = {value_label(value): value for value in axis.values}
+    labels = {value_text(value): value for value in axis.values}
     if text in labels:
         return labels[text]
     try:
@@ -175,8 +146,7 @@ def configuration_label(configuration: Mapping[str, Any]) -> str:
     """A configuration as text: "learning rate 0.01, momentum 0.9"; lists of JSON are fine."""
     titles = axis_titles(configuration)
     return ", ".join(
-        f"{titles[name]} {value_label(freeze_value(value))}"
-        for name, value in configuration.items()
+        f"{titles[name]} {value_text(freeze_value(value))}" for name, value in configuration.items()
     )
 
 

@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.sensitivity.errors import InvalidTrialsError, UnknownNameError
-from service.sensitivity.hyperparameters import Axis, value_label
+from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.trial_result import TrialResult
 from workers.metrics import Outcome
-from workers.spec.configuration import Value, freeze_value
+from workers.spec.configuration import Value, freeze_value, value_text
 
 __all__ = ["CURVATURE_METRICS", "Floats", "OptimizerTrials", "lay_out", "outside_plan"]
 
@@ -231,7 +231,7 @@ def _place(
     for axis, index_of in zip(axes, indexes, strict=True):
         value = freeze_value(trial.hyperparameters.get(axis.name))
         if value not in index_of:
-            raise outside_plan(axis.name, value, trial, map(value_label, axis.values))
+            raise outside_plan(axis.name, value, trial, map(value_text, axis.values))
         place.append(index_of[value])
     return tuple(place)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.sensitivity.dotted import flatten, write_csv
-from service.sensitivity.hyperparameters import axis_titles, ordered, value_label
+from service.sensitivity.hyperparameters import ordered
 from service.sensitivity.number_format import (
     accuracy_label,
     curvature_label,
@@ -20,7 +20,7 @@ from service.sensitivity.schemas import (
     SweepSummary,
 )
 from service.sensitivity.sweep_comparison import SweepComparison
-from workers.spec.configuration import freeze_value
+from workers.spec.configuration import axis_titles, freeze_value, value_text
 
 __all__ = [
     "SummaryTable",
@@ -90,7 +90,7 @@ def axis_table(summary: SweepSummary) -> SummaryTable:
         (
             optimizer.title,
             axis.title,
-            value_label(freeze_value(axis.best)) + _edge_mark(axis),
+            value_text(freeze_value(axis.best)) + _edge_mark(axis),
             _with_error(axis.sensitivity, axis.sensitivity_interval),
             _with_error(axis.regret, axis.regret_interval),
             _with_error(axis.importance, axis.importance_interval),
@@ -251,7 +251,7 @@ def _best_value(configuration: Mapping[str, Any], name: str) -> str:
     """A hyperparameter's value as text; a dash where the search does not vary it."""
     if name not in configuration:
         return "–"
-    return value_label(freeze_value(configuration[name]))
+    return value_text(freeze_value(configuration[name]))
 
 
 def _edge_mark(axis: AxisSummary | None) -> str:
@@ -306,7 +306,7 @@ def _with_error(value: float | None, interval: Interval | None) -> str:
 def _scalars(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Scalars by dotted name; a list that is a value of a hyperparameter is text."""
     return {
-        name: value_label(freeze_value(value)) if isinstance(value, list) else value
+        name: value_text(freeze_value(value)) if isinstance(value, list) else value
         for name, value in flatten(fields)
         if not isinstance(value, list) or "hyperparameters." in name
     }

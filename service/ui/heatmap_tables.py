@@ -10,7 +10,7 @@ from service.sensitivity import FigureData, SweepSummary, heatmap_layouts
 from service.sensitivity.figures import HeatmapCell
 from service.sensitivity.figures.figure_data import Scalar
 from service.sensitivity.figures.heatmap_plane import Plane
-from service.sensitivity.hyperparameters import value_datum, value_label
+from service.sensitivity.hyperparameters import value_datum
 from service.sensitivity.number_format import split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.storage import TrialRow
@@ -19,7 +19,7 @@ from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
 from workers.metrics import METRICS, SPLITS
 from workers.spec import SweepSpec
-from workers.spec.configuration import freeze_value, thaw_value
+from workers.spec.configuration import freeze_value, thaw_value, value_text
 
 __all__ = [
     "N_SHADES",
@@ -171,14 +171,14 @@ def heatmap_tables(
             found = cells.get((label, x, y), empty)
             return _cell(found, plane, scale, choice, n_running[label, x, y])
 
-        table = [(value_label(y), [cell(x, y) for x in columns]) for y in rows]
+        table = [(value_text(y), [cell(x, y) for x in columns]) for y in rows]
         return TablePanel(optimizer_title(label), table)
 
     return HeatmapTables(
         choice=choice,
         x_title=plane.titles[plane.x.name],
         y_title=plane.titles[plane.y.name],
-        columns=list(map(value_label, columns)),
+        columns=list(map(value_text, columns)),
         panels=list(map(panel, specification.labels)),
         notes=figure.notes if figure else [],
     )
@@ -218,7 +218,7 @@ def _cell(
     running = f", {n_running} running" if n_running else ""
     shown = {plane.x.name: cell.x, plane.y.name: cell.y}
     fixed = {name: thaw_value(value) for name, value in plane.fixed.items()}
-    words = ", ".join(f"{plane.titles[name]} {value_label(value)}" for name, value in shown.items())
+    words = ", ".join(f"{plane.titles[name]} {value_text(value)}" for name, value in shown.items())
     others = f", {cell.others}" if cell.others else ""
     title = optimizer_title(cell.optimizer)
     return TableCell(

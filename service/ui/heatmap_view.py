@@ -11,10 +11,10 @@ from fastapi import Query
 
 from service.sensitivity import Axis, SummaryError
 from service.sensitivity.figures.heatmap_plane import REST, Plane, choose_plane
-from service.sensitivity.hyperparameters import axis_titles, merge_axes, value_label
+from service.sensitivity.hyperparameters import merge_axes
 from service.ui.heatmap_tables import MetricChoice
 from service.ui.links import query_string
-from workers.spec.configuration import Value, thaw_value
+from workers.spec.configuration import Value, axis_titles, thaw_value, value_text
 
 __all__ = [
     "HeatmapView",
@@ -109,7 +109,7 @@ def selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:
     for axis in axes:
         if axis.name in shown:
             continue
-        values = {fixing(axis.name, value): value_label(value) for value in axis.values}
+        values = {fixing(axis.name, value): value_text(value) for value in axis.values}
         fixed = axis.name in plane.fixed
         selected = fixing(axis.name, plane.fixed[axis.name]) if fixed else ""
         found.append(Selector("at", titles[axis.name].capitalize(), {"": "any"} | values, selected))

@@ -22,13 +22,12 @@ from service.api.error_handlers import unavailable_detail
 from service.problems import Problem
 from service.sensitivity.errors import SummaryError
 from service.sensitivity.figures import MEDIA_TYPES, render
-from service.sensitivity.hyperparameters import value_label
 from service.sensitivity.number_format import accuracy_label, split_label
 from service.sensitivity.report import TEMPLATES
 from service.ui import labels
 from service.ui.links import configuration_query
 from service.unavailable import ExternalServiceError
-from workers.spec.configuration import freeze_value
+from workers.spec.configuration import freeze_value, value_text
 
 __all__ = ["PageRoute", "figure_response", "render_error", "render_page"]
 
@@ -109,7 +108,7 @@ _ENVIRONMENT.filters |= {
     "short": lambda value: f"{value:.4g}",
     "split_title": split_label,
     "value": lambda value: (
-        f"{value:.4g}" if isinstance(value, float) else value_label(freeze_value(value))
+        f"{value:.4g}" if isinstance(value, float) else value_text(freeze_value(value))
     ),
     "without_colour_codes": lambda text: _COLOUR_CODES.sub("", text),
 }

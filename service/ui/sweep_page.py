@@ -11,7 +11,7 @@ from service.events.repository import EventRepository
 from service.problems import ConflictProblem, NotFoundProblem
 from service.security.csrf import require_same_origin
 from service.sensitivity.figures import page_figures
-from service.sensitivity.hyperparameters import axis_titles, ordered
+from service.sensitivity.hyperparameters import ordered
 from service.states import Command
 from service.summaries.loading import axes_of
 from service.sweeps.service import require_sweep
@@ -34,6 +34,7 @@ from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.search_scatter import MAX_CONFIGURATIONS, draw_search_scatter, search_records
 from service.ui.timeline import timeline
 from workers.spec import read_stored
+from workers.spec.configuration import axis_titles
 
 __all__ = ["router"]
 

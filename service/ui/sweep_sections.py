@@ -18,7 +18,7 @@ from service.external.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
 from service.sensitivity import FigureData, NotAvailableError, axis_table, pairs_table, render_table
 from service.sensitivity.figures.heatmap_plane import Plane
-from service.sensitivity.hyperparameters import axis_titles, merge_axes
+from service.sensitivity.hyperparameters import merge_axes
 from service.states import TERMINAL, Command
 from service.storage import Database
 from service.summaries.loading import axes_of
@@ -37,8 +37,7 @@ from service.ui.heatmap_view import (
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.spec import read_stored
-from workers.spec.configuration import axis_titles as titles_of
-from workers.spec.configuration import value_text
+from workers.spec.configuration import axis_titles, value_text
 
 __all__ = ["history", "results", "results_to_load", "running", "status"]
 
@@ -77,7 +76,9 @@ def running(
     return {
         "sweep": sweep,
         "running": trials,
-        "titles": titles_of(dict.fromkeys(name for t in trials for name in t.hyperparameters)),
+        "titles": axis_titles(
+            dict.fromkeys(name for t in trials for name in t.hyperparameters), short=True
+        ),
         "value_text": value_text,
         "epochs": epochs,
         "sparklines": load_sparklines(mlflow, trials, longest) if mlflow else {},

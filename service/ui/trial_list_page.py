@@ -77,7 +77,7 @@ def show_trials(
         selected=selected,
         is_filtered=selected != TrialFilter(),
         axes=axes,
-        titles=axis_titles(axes),
+        titles=axis_titles(axes, short=True),
         value_text=value_text,
         conditions={name: _condition(name, value) for name, value in values.items()},
         statuses={status: status for status in get_args(Status)},

@@ -86,7 +86,7 @@ def show_page(
         epochs=configuration.training.epochs,
         hyperparameters={
             title: value_text(trial.hyperparameters[name])
-            for name, title in axis_titles(trial.hyperparameters).items()
+            for name, title in axis_titles(trial.hyperparameters, short=True).items()
         },
         configuration=_flatten(configuration.describe()),
         figures=_figure_titles(detail) if detail else {},

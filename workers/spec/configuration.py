@@ -83,9 +83,18 @@ def value_text(value: Any) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def axis_titles(axes: Iterable[str]) -> dict[str, str]:
-    """Short titles of axes by their names: lr, wd, momentum; the path where two are the same."""
-    names = list(axes)
-    titles = {name: _SHORT.get(name, name.rpartition(".")[2]) for name in names}
+def axis_titles(names: Iterable[str], *, short: bool = False) -> dict[str, str]:
+    """Display names by name: "learning rate", "momentum"; the path where two would be the same.
+
+    Args:
+        names: Dotted paths.
+        short: Abbreviate as columns do: "lr", "wd".
+    """
+    names = list(names)
+    titles = {name: name.rpartition(".")[2].replace("_", " ") for name in names}
     counts = Counter(titles.values())
-    return {name: title if counts[title] == 1 else name for name, title in titles.items()}
+    titles = {
+        name: title if counts[title] == 1 else name.replace("_", " ")
+        for name, title in titles.items()
+    }
+    return titles | ({n: t for n, t in _SHORT.items() if n in titles} if short else {})

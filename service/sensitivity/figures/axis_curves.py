@@ -17,7 +17,7 @@ from service.sensitivity.figures.axes import (
 )
 from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
-from service.sensitivity.hyperparameters import axis_named, axis_titles, ordered, value_datum
+from service.sensitivity.hyperparameters import axis_named, ordered, value_datum
 from service.sensitivity.intervals import percentile_interval
 from service.sensitivity.optimizer_summary import learning_rate_role
 from service.sensitivity.optimizer_trials import Floats
@@ -25,6 +25,7 @@ from service.sensitivity.schemas import finite
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS
+from workers.spec.configuration import axis_titles
 
 __all__ = ["axis_curves", "draw_axis_curves"]
 

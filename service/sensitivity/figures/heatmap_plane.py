@@ -14,16 +14,9 @@ from numpy.typing import NDArray
 from service.sensitivity import statistics
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.figures.figure_data import require_option
-from service.sensitivity.hyperparameters import (
-    Axis,
-    axis_named,
-    axis_titles,
-    merge_axes,
-    parse_value,
-    value_label,
-)
+from service.sensitivity.hyperparameters import Axis, axis_named, merge_axes, parse_value
 from service.sensitivity.scores import Scores
-from workers.spec.configuration import Value
+from workers.spec.configuration import Value, axis_titles, value_text
 
 __all__ = ["REST", "Place", "Plane", "Rest", "choose_plane", "configurations_by_place"]
 
@@ -76,7 +69,7 @@ class Plane:
                 return f"no {self.titles[axis.name]} in its search"
         for name, value in self.fixed.items():
             if name in own and value not in own[name].values:
-                return f"{self.titles[name]} {value_label(value)} not in its search"
+                return f"{self.titles[name]} {value_text(value)} not in its search"
         return ""
 
 

@@ -8,11 +8,11 @@ from service.sensitivity.errors import NotAvailableError
 from service.sensitivity.figures.axes import has_intervals, panel_title
 from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
-from service.sensitivity.hyperparameters import axis_titles
 from service.sensitivity.importance import ImportanceShares, importance
 from service.sensitivity.schemas import finite
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
+from workers.spec.configuration import axis_titles
 
 __all__ = ["draw_importance_bars", "importance_bars"]
 

@@ -11,13 +11,13 @@ from service.sensitivity.errors import NotAvailableError
 from service.sensitivity.figures.axes import panel_title
 from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
 from service.sensitivity.figures.theme import RECORDS, Theme, titled
-from service.sensitivity.hyperparameters import Axis, axis_titles, value_label
+from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.number_format import accuracy_label
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS
-from workers.spec.configuration import Value
+from workers.spec.configuration import Value, axis_titles, value_text
 
 __all__ = ["draw_parallel_coordinates", "parallel_coordinates"]
 
@@ -143,7 +143,7 @@ def _lines(
             "score": value,
         }
         points = {
-            name: (places[name][chosen], value_label(chosen))
+            name: (places[name][chosen], value_text(chosen))
             for name, chosen in scores.trials.configuration(at).items()
         }
         points[_SCORE_AXIS] = _share(value, *bounds), accuracy_label(value)
@@ -203,7 +203,7 @@ def _tick_labels(axis: Axis, places: Mapping[Any, float]) -> dict[float, str]:
 
 def _tick_label(axis: Axis, value: Value) -> str:
     """A value as text; of a range, whose values have many digits, two of them."""
-    return f"{value:.2g}" if axis.is_range else value_label(value)
+    return f"{value:.2g}" if axis.is_range else value_text(value)
 
 
 def _scaled(axis: Axis, value: Any) -> float:

@@ -3,13 +3,8 @@ from typing import Any
 import pytest
 
 from service.sensitivity import Axis, UnknownNameError
-from service.sensitivity.hyperparameters import (
-    axis_titles,
-    merge_axes,
-    ordered,
-    parse_value,
-    value_label,
-)
+from service.sensitivity.hyperparameters import merge_axes, ordered, parse_value
+from workers.spec.configuration import axis_titles, value_text
 
 
 @pytest.mark.parametrize(
@@ -84,7 +79,7 @@ def test_parse_value_reads_json_and_labels(values: list[Any], text: str, expecte
     axis = Axis.of("x", values)
     found = parse_value(axis, text)
     assert found == expected
-    assert parse_value(axis, value_label(found)) == found
+    assert parse_value(axis, value_text(found)) == found
 
 
 @pytest.mark.parametrize("text", ["0.2", "true", "", "[0.1]", "{}", "[" * 10_000])
