@@ -30,7 +30,28 @@ from workers.parameter_groups import hidden_matrices, parameter_groups
 from workers.spec import TrialConfig
 from workers.spec.optimizers import OptimizerSpec
 
-__all__ = ["build_from_section", "build_optimizer"]
+__all__ = [
+    "build_adam",
+    "build_adamw",
+    "build_asam",
+    "build_friendly_sam",
+    "build_from_section",
+    "build_gsam",
+    "build_lion",
+    "build_looksam",
+    "build_msgd",
+    "build_muon",
+    "build_nadamw",
+    "build_optimizer",
+    "build_prodigy",
+    "build_sa_sam",
+    "build_sa_sgd",
+    "build_sam",
+    "build_sam_on",
+    "build_schedule_free_adamw",
+    "build_schedule_free_sgd",
+    "build_soap",
+]
 
 
 def build_optimizer(config: TrialConfig, model: nn.Module) -> Optimizer:
