@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import ray
 
@@ -27,8 +28,16 @@ def connected() -> Iterator[None]:
         ray.shutdown()
 
 
-def trial_resources(requested: ResourcesSpec) -> dict[str, float]:
+def trial_resources(requested: ResourcesSpec, memory_bytes: int) -> dict[str, float]:
     """Resources of a trial: as requested, else one CPU, and one GPU if the cluster has any.
+
+    A trial without a GPU reserves its memory, so that Ray runs only as many trials on a node, of
+    all sweeps, as its memory holds. The reservation is at most the memory of the largest node: the
+    estimate must not keep a trial from ever starting.
+
+    Args:
+        requested: Resources section of the specification.
+        memory_bytes: Estimated memory of a trial, in bytes.
 
     Raises:
         SpecError: The trial would have no resources.
@@ -40,7 +49,11 @@ def trial_resources(requested: ResourcesSpec) -> dict[str, float]:
     if not cpu and not gpu:
         message = "must be above 0: a trial gets no GPU either, since the cluster has none"
         raise SpecError([SpecProblem("resources.cpu", message, f"{cpu:g}")])
-    return {"CPU": cpu, "GPU": gpu} if gpu else {"CPU": cpu}
+    if gpu:
+        return {"CPU": cpu, "GPU": gpu}
+    node_bytes = max((node["Resources"].get("memory", 0) for node in _nodes()), default=0)
+    memory = min(memory_bytes, node_bytes)
+    return {"CPU": cpu, "memory": memory} if memory else {"CPU": cpu}
 
 
 def concurrency_limit(
@@ -78,9 +91,14 @@ def largest_node_bytes(requested: ResourcesSpec) -> float:
         requested: Resources section of the specification.
     """
     with connected():
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        nodes = [node["Resources"] for node in _nodes()]
     if requested.gpu != 0 and any(node.get("GPU", 0) for node in nodes):
         return math.inf
     return max(
         (node.get("memory", 0) + node.get("object_store_memory", 0) for node in nodes), default=0
     )
+
+
+def _nodes() -> list[dict[str, Any]]:
+    """The nodes of the cluster that are alive, as Ray describes them."""
+    return [node for node in ray.nodes() if node["Alive"]]

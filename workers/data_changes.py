@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 
 from workers.datasets import DamagedDataError
+from workers.job import FORCE_HINT
 from workers.journal import Journal
 from workers.metrics import RESULTS
 from workers.mlflow_schema import Tag
@@ -34,8 +35,8 @@ def require_unchanged_data(journal: Journal, fingerprint: str, *, accepted: bool
         return
     message = (
         f"{ended} {'trial has' if ended == 1 else 'trials have'} ended on other data (fingerprint "
-        f"{previous[:12]}, now {fingerprint[:12]}); results may not be comparable: retry with "
-        "force to continue anyway"
+        f"{previous[:12]}, now {fingerprint[:12]}); results may not be comparable: retry "
+        f"{FORCE_HINT}"
     )
     raise SpecError([SpecProblem("dataset", message, fingerprint[:12])])
 

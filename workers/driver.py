@@ -40,7 +40,7 @@ from workers.mlflow_schema import version_tag
 from workers.moments import UtcFormatter
 from workers.spec import SpecError
 from workers.trainable import SweepTrial
-from workers.training import preflight
+from workers.training import PreflightFacts, preflight
 from workers.trial_sources import TrialSource, remaining_trials
 from workers.tune_callback import ConsecutiveFailures, JournalCallback, key_of
 from workers.tune_searcher import SweepSearcher
@@ -76,7 +76,7 @@ def main() -> int:
     handler.setFormatter(UtcFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
-        return run(DriverJob.model_validate_json(os.environ[JOB_VARIABLE]))
+        return run(DriverJob.parse(os.environ[JOB_VARIABLE]))
     except SpecError as error:
         for problem in error.problems:
             print(f"sasam: {problem}", file=sys.stderr)  # noqa: T201 - the job's log
@@ -121,7 +121,7 @@ def run(job: DriverJob) -> int:
         if source.left:
             # The cluster is released before the rest of the journal is delivered.
             with connected(), _tolerate_after_progress(journal):
-                is_given_up = _tune(job, source, journal, home, facts.data_fingerprint)
+                is_given_up = _tune(job, source, journal, home, facts)
         journal.append("sweep_ended", status="FAILED" if is_given_up else "FINISHED")
     finally:
         writer.close()
@@ -163,16 +163,16 @@ def _require_storage(job: DriverJob) -> None:
 
 
 def _tune(
-    job: DriverJob, source: TrialSource, journal: Journal, home: Path, data_fingerprint: str
+    job: DriverJob, source: TrialSource, journal: Journal, home: Path, facts: PreflightFacts
 ) -> bool:
     """Run the trials; return whether too many failed consecutively."""
     specification = job.specification
     limits = specification.limits
-    resources = trial_resources(specification.resources)
+    resources = trial_resources(specification.resources, facts.trial_memory_bytes)
     settings = {
         "data_dir": job.data_dir,
         "cache_dir": str(home / "data"),
-        "data_fingerprint": data_fingerprint,
+        "data_fingerprint": facts.data_fingerprint,
         "checkpoint_dir": str(job.trials_folder),
         "log_dir": str(home / "checkpoints"),
     }

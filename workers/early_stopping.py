@@ -126,7 +126,7 @@ class AshaScheduler(FIFOScheduler):
     def _continues(self, trial: Trial, result: dict[str, Any]) -> bool:
         """Record the result of a Tune trial; return whether the trial continues."""
         if trial.trial_id not in self._trials:
-            config = TrialConfig.model_validate(trial.config["trial"])
+            config = TrialConfig.of_accepted_sweep(trial.config["trial"])
             self._trials[trial.trial_id] = (config.key, config.optimizer_label)
         key, label = self._trials[trial.trial_id]
         return self._halving.continues(key, label, result["epoch"], result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workers.durable_storage import Stored, locate
-from workers.spec.fields import Section
+from workers.spec.fields import STORED, Section
 from workers.spec.sweep import SweepSpec
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "EXIT_INVALID",
     "EXIT_TOO_MANY_FAILURES",
     "FINAL_EXITS",
+    "FORCE_HINT",
     "JOB_VARIABLE",
     "DriverJob",
 ]
@@ -28,6 +29,8 @@ _CANNOT_RUN = (126, 127)
 """Exit statuses of a shell for a program that is not executable or not found."""
 FINAL_EXITS = frozenset({EXIT_INVALID, EXIT_TOO_MANY_FAILURES, EXIT_DEFECT, *_CANNOT_RUN})
 """Exit statuses after which another attempt would not help."""
+FORCE_HINT = "with force to continue anyway"
+"""Words in the reason of a sweep that continues only if the user consents to a change."""
 
 
 class DriverJob(Section):
@@ -45,6 +48,11 @@ class DriverJob(Section):
     """Folder with the data sets on the nodes."""
     accepts_changes: bool = False
     """Whether the user consented to continue with other data than those of the results."""
+
+    @classmethod
+    def parse(cls, text: str) -> DriverJob:
+        """Read a job from JSON; its specification was validated when it was submitted."""
+        return cls.model_validate_json(text, context=STORED)
 
     @property
     def trials_folder(self) -> Stored:

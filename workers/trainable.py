@@ -83,7 +83,7 @@ class SweepTrial(tune.Trainable):
 
     def _start(self, config: dict[str, Any]) -> None:
         """Start a trial, or resume it from its last checkpoint."""
-        trial = TrialConfig.model_validate(config["trial"])
+        trial = TrialConfig.of_accepted_sweep(config["trial"])
         self._checkpoint = locate(config["checkpoint_dir"]) / trial.key / _FILE
         self._log.follow(Path(config["log_dir"], trial.key), self._checkpoint.parent)
         data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))

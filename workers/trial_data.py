@@ -226,7 +226,10 @@ class Normalisation:
     def __call__(self, images: Tensor) -> Tensor:
         """Map uint8 (n, height, width, channels) to float32 (n, channels, height, width)."""
         normalised = torch.addcmul(self._shift, images, self._scale).permute(0, 3, 1, 2)
-        return normalised if self._channels_last else normalised.contiguous()
+        if self._channels_last:
+            return normalised
+        # `contiguous` would keep the strides of one channel, which is both first and last.
+        return normalised.clone(memory_format=torch.contiguous_format)
 
 
 def _batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -89,7 +89,7 @@ class JournalCallback(Callback):
                 "trial %s failed after epoch %d (%s), retry in %.0f s: %s",
                 *(key, epoch, failure.kind, pause, failure.headline),
             )
-            self._searcher.retry(TrialConfig.model_validate(trial.config["trial"]), pause)
+            self._searcher.retry(TrialConfig.of_accepted_sweep(trial.config["trial"]), pause)
             return
         self.consecutive_failures += 1
         self._end(
@@ -119,7 +119,7 @@ class JournalCallback(Callback):
 
 def key_of(trial: Trial) -> str:
     """Trial key of the configuration that a Tune trial runs."""
-    return TrialConfig.model_validate(trial.config["trial"]).key
+    return TrialConfig.of_accepted_sweep(trial.config["trial"]).key
 
 
 class ConsecutiveFailures(Stopper):

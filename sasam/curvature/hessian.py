@@ -19,16 +19,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import normalize
 
-from sasam.curvature._batches import Chunk, check_readable_again, checked_batch
+from sasam.curvature._batches import Chunk, check_readable_again
+from sasam.curvature._chunked_loss import ChunkedLoss
 from sasam.curvature._graphs import GradientGraph
 from sasam.curvature._lanczos import Lanczos
-from sasam.curvature._mean_loss import Denominator, DenominatorCheck, LossFunction, weigh
+from sasam.curvature._mean_loss import Denominator, DenominatorCheck, LossFunction
 from sasam.curvature._model_copy import copy_model, slices_by_module, trainable_parameters
 from sasam.curvature._threads import limited_threads
 from sasam.curvature.operators import NonFiniteProductError, Probe
@@ -101,29 +100,21 @@ class HessianOperator:
         self._parameters = list(named.values())
         self._sizes = [p.numel() for p in self._parameters]
         self._layers = slices_by_module(named)
-        self._loss_fn = loss_fn
-        self._denominator = denominator
-        self._batches = batches
-        self._chunk_size = 2
-        first = None
-        for first in self._chunks():
-            if first.weight > 0:
-                break
-        if first is None:
-            raise ValueError("batches must hold at least one batch, got none")
-        if first.weight == 0:
-            raise ValueError("batches must hold a target with a denominator above 0, got none")
+        self._mean_loss = loss = ChunkedLoss(
+            self._model, self._parameters, loss_fn, batches, denominator, chunk_size=2
+        )
+        first = loss.first_weighted()  # two examples, enough for the checks
         with limited_threads(0):
-            self._check_loss(first, derived)
-            bytes_per_chunk, bytes_per_example = self._graph_bytes(first)
+            loss.check_loss(first, derived)
+            bytes_per_chunk, bytes_per_example = loss.graph_bytes(first)
         chunk_bytes = _CHUNK_BYTES_CPU if self.device.type == "cpu" else _CHUNK_BYTES_ACCELERATOR
-        self._chunk_size = chunk_size or max(1, chunk_bytes // bytes_per_example)
+        loss.chunk_size = chunk_size or max(1, chunk_bytes // bytes_per_example)
         self._cache: list[GradientGraph] = []
         self._losses: list[float] = []
         self._num_examples, self._total_weight, self._work_bytes = 0, 0.0, 0
         weighted_loss = 0.0
         check = DenominatorCheck(loss_fn, denominator)
-        for chunk in self._chunks():
+        for chunk in loss.chunks():
             size = len(chunk.inputs)
             self._num_examples += size
             if chunk.weight == 0:
@@ -138,7 +129,7 @@ class HessianOperator:
         self._loss = weighted_loss / self._total_weight
         with limited_threads(self._work_bytes):
             self._check_again()
-            self._check_mixing(first)
+            loss.check_mixing(first)
 
     @property
     def size(self) -> int:
@@ -255,47 +246,6 @@ class HessianOperator:
         parts = torch.split(vector, self._sizes)
         return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]
 
-    def _chunks(self, skip: int = 0) -> Iterator[Chunk]:
-        """Yield the batches cut to chunks, without the first `skip` of those that have a weight."""
-        pairs = (
-            pair
-            for inputs, targets in map(checked_batch, self._batches)
-            for pair in zip(
-                torch.split(inputs, self._chunk_size),
-                torch.split(targets, self._chunk_size),
-                strict=True,
-            )
-        )
-        for inputs, targets in pairs:
-            targets = targets.to(self.device)
-            weight = weigh(targets, self._denominator)
-            if weight > 0 and skip > 0:
-                skip -= 1
-            else:
-                yield Chunk(inputs.to(self.device), targets, weight)
-
-    def _evaluate(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
-        """Return the outputs and the mean loss of a chunk."""
-        with torch.autocast(self.device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
-            outputs = self._model(chunk.inputs)
-            return outputs, self._loss_fn(outputs, chunk.targets)
-
-    @torch.no_grad()
-    def _loss_of(self, chunk: Chunk) -> float:
-        """Return the mean loss of a chunk, without a graph."""
-        return float(self._evaluate(chunk)[1])
-
-    def _gradient_graph(self, chunk: Chunk, check: DenominatorCheck | None = None) -> GradientGraph:
-        """Return the gradient of a chunk's loss with its graph."""
-        with torch.enable_grad():
-            outputs, loss = self._evaluate(chunk)
-            if not loss.requires_grad:
-                raise RuntimeError("the loss does not depend on the trainable weights")
-            graph = GradientGraph(loss, chunk.weight, self._parameters)
-        if check is not None:
-            check.check(outputs, chunk.targets, graph.loss)
-        return graph
-
     def _graphs(self) -> Iterator[GradientGraph]:
         """Yield the graph of every chunk, those that are kept first.
 
@@ -306,11 +256,13 @@ class HessianOperator:
         index = len(self._cache)
         if index == len(self._losses):
             return
-        for chunk in self._chunks(skip=index):
+        for chunk in self._mean_loss.chunks(skip=index):
             if chunk.weight == 0:
                 continue
-            graph = self._gradient_graph(chunk)
-            if index == len(self._losses) or not self._is_close(graph.loss, self._losses[index]):
+            graph = self._mean_loss.gradient_graph(chunk)
+            if index == len(self._losses) or not self._mean_loss.is_close(
+                graph.loss, self._losses[index]
+            ):
                 raise RuntimeError(_BATCHES_DIFFER)
             index += 1
             yield graph
@@ -318,84 +270,23 @@ class HessianOperator:
         if index < len(self._losses):
             raise RuntimeError(_BATCHES_DIFFER)
 
-    def _check_loss(self, chunk: Chunk, derived: Mapping[str, Tensor]) -> None:
-        """Refuse a loss that is no real scalar or cannot be differentiated twice."""
-        with torch.enable_grad():
-            _, loss = self._evaluate(chunk)
-        if not isinstance(loss, Tensor) or loss.ndim > 0:
-            got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"loss_fn must return a scalar tensor, got {got}")
-        if loss.is_complex():
-            raise ValueError(f"loss_fn must return a real scalar tensor, got {loss.dtype}")
-        if not loss.requires_grad:
-            raise RuntimeError("the loss does not depend on the trainable weights")
-        for name, tensor in derived.items():
-            gradient = torch.autograd.grad(loss, tensor, retain_graph=True, allow_unused=True)
-            if gradient[0] is not None:
-                raise ValueError(
-                    f"the loss depends on {name!r}, a tensor that the model computed from its "
-                    "weights once: compute it in forward"
-                )
-        if missing := GradientGraph(loss, chunk.weight, self._parameters).missing_derivatives():
-            raise RuntimeError(
-                "the network has a function that can be differentiated only once "
-                f"({', '.join(sorted(missing))}), so terms of its Hessian would be missing; "
-                "GradientDifferenceOperator needs one derivative only"
-            )
-
-    def _graph_bytes(self, pair: Chunk) -> tuple[int, int]:
-        """Measure the bytes that the graph of a gradient keeps: constant, and per example."""
-        kept: dict[int, int] = {}
-
-        def note(tensor: Tensor) -> Tensor:
-            kept[tensor.untyped_storage().data_ptr()] = tensor.nbytes
-            return tensor.detach()
-
-        totals = []
-        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            for size in range(1, len(pair.inputs) + 1):
-                self._gradient_graph(self._part(pair, slice(size)))
-                totals.append(sum(kept.values()))
-                kept.clear()
-        per_example = max(1, totals[-1] - totals[0] if len(totals) > 1 else totals[0])
-        return max(0, totals[0] - per_example), per_example
-
     def _first_loss(self, chunk: Chunk, check: DenominatorCheck, *, keep: bool) -> float:
         """Return the loss of a chunk that is read for the first time; keep its graph or not."""
         if keep:
-            self._cache.append(self._gradient_graph(chunk, check))
+            self._cache.append(self._mean_loss.gradient_graph(chunk, check))
             return self._cache[-1].loss
         with torch.no_grad():
-            outputs, loss = self._evaluate(chunk)
+            outputs, loss = self._mean_loss.evaluate(chunk)
         check.check(outputs, chunk.targets, float(loss))
         return float(loss)
 
     def _check_again(self) -> None:
         """Read the first chunk again, and refuse another loss."""
-        chunk = next((chunk for chunk in self._chunks() if chunk.weight > 0), None)
-        if chunk is None or not self._is_close(self._loss_of(chunk), self._losses[0]):
+        chunk = next((chunk for chunk in self._mean_loss.chunks() if chunk.weight > 0), None)
+        if chunk is None or not self._mean_loss.is_close(
+            self._mean_loss.loss_of(chunk), self._losses[0]
+        ):
             raise RuntimeError(_BATCHES_DIFFER)
-
-    def _check_mixing(self, pair: Chunk) -> None:
-        """Refuse a model that computes other outputs for two examples than for each of them."""
-        parts = [self._part(pair, slice(n, n + 1)) for n in range(len(pair.inputs))]
-        mean = sum(p.weight * self._loss_of(p) for p in parts if p.weight > 0) / pair.weight
-        loss = self._loss_of(pair)
-        if math.isfinite(loss) and not self._is_close(loss, mean):
-            raise ValueError(
-                "no layer may mix examples, and loss_fn must return their mean: "
-                f"{len(parts)} examples gave {loss}, their parts average {mean}"
-            )
-
-    def _part(self, chunk: Chunk, examples: slice) -> Chunk:
-        """Return some examples of a chunk."""
-        targets = chunk.targets[examples]
-        return Chunk(chunk.inputs[examples], targets, weigh(targets, self._denominator))
-
-    def _is_close(self, loss: float, expected: float) -> bool:
-        """Whether two losses are equal up to rounding, or both NaN."""
-        tolerance = math.sqrt(torch.finfo(self.dtype).eps)
-        return bool(np.isclose(loss, expected, rtol=tolerance, atol=0.0, equal_nan=True))
 
 
 class _ChunkHessian:

@@ -49,7 +49,7 @@ def sweep_ids(incomplete: str) -> Iterator[tuple[str, str]]:
         from service.client import Client
 
         url = os.environ.get("SASAM_URL") or service_address()
-        with Client(url, timeout_seconds=_REQUEST_TIMEOUT_SECONDS, patience_seconds=0) as client:
+        with Client(url, timeout_seconds=_REQUEST_TIMEOUT_SECONDS, retry_seconds=0) as client:
             for sweep in islice(client.sweeps.browse(page_size=_MAX_SWEEPS), _MAX_SWEEPS):
                 if sweep.sweep_id.startswith(incomplete):
                     yield sweep.sweep_id, f"{sweep.name}, {sweep.state}"

@@ -153,7 +153,7 @@ _EXPLANATIONS: dict[str, Callable[[Any], _Explanation]] = {
     "service.security.errors.SecurityError": _explain_by_message,
     "service.storage.database.SchemaError": _explain_by_message,
     "workers.datasets.errors.DatasetError": _explain_by_message,
-    "workers.spec.loading.SpecError": _explain_specification,
+    "workers.spec.errors.SpecError": _explain_specification,
     "pydantic_core._pydantic_core.ValidationError": _explain_validation,
     "builtins.OSError": _explain_os_error,
 }

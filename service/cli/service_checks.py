@@ -154,7 +154,7 @@ def check_service(settings: Settings) -> Finding:
         remedy = "start them, or see their logs in SASAM_HOME/logs"
         return error(f"{url} runs, but {problems}", remedy)
     try:
-        with Client(url, patience_seconds=0) as client:
+        with Client(url, retry_seconds=0) as client:
             next(client.sweeps.browse(page_size=1), None)
     except ClientError as failure:
         return error(f"{url} runs, but refuses: {failure}", "put a token in SASAM_TOKEN")

@@ -39,13 +39,13 @@ class _Service(Generic[T]):
         *,
         token: str | None = None,
         timeout_seconds: float = 30.0,
-        patience_seconds: float = 30.0,
+        retry_seconds: float = 30.0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self._transport = self._transport_class(
             service_address(base_url),
             timeout_seconds=timeout_seconds,
-            patience_seconds=patience_seconds,
+            retry_seconds=retry_seconds,
             headers={**authorization_headers(token), **(headers or {})},
         )
 
@@ -90,7 +90,7 @@ class Client(_Service[Transport], BlockingOperations):
         token: Token sent with every request; by default ``SASAM_TOKEN``, else the content of the
             file ``SASAM_TOKEN_FILE``.
         timeout_seconds: Longest silence within one request.
-        patience_seconds: Longest time a request is retried before it fails.
+        retry_seconds: Longest time a request is retried before it fails.
         headers: Sent with every request.
 
     Raises:

@@ -21,7 +21,7 @@ __all__ = ["RequestAttempts", "RetryPolicy"]
 _REPEATABLE_METHODS = frozenset({"GET", "DELETE"})
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 _FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 5.0
+_MAX_PAUSE_SECONDS = 5.0
 
 
 class RetryPolicy:
@@ -29,12 +29,12 @@ class RetryPolicy:
 
     Args:
         base_url: Address of the service, for messages.
-        patience_seconds: Longest time a request is retried.
+        retry_seconds: Longest time a request is retried.
     """
 
-    def __init__(self, base_url: str, patience_seconds: float) -> None:
+    def __init__(self, base_url: str, retry_seconds: float) -> None:
         self.base_url = base_url
-        self.patience_seconds = patience_seconds
+        self.retry_seconds = retry_seconds
         self.has_answered = False
 
     def attempts(self, request: httpx.Request) -> RequestAttempts:
@@ -56,7 +56,7 @@ class RequestAttempts:
         self._is_repeatable = (
             request.method in _REPEATABLE_METHODS or "Idempotency-Key" in request.headers
         )
-        self._deadline = time.monotonic() + policy.patience_seconds
+        self._deadline = time.monotonic() + policy.retry_seconds
         self._backoff_seconds = _FIRST_PAUSE_SECONDS
         self._is_first = True
 
@@ -100,7 +100,7 @@ class RequestAttempts:
     def _next_pause_seconds(self, at_least: float = 0.0) -> float:
         """The pause of the exponential backoff, not beyond the deadline."""
         pause_seconds = max(self._backoff_seconds, at_least)
-        self._backoff_seconds = min(2 * pause_seconds, _LONGEST_PAUSE_SECONDS)
+        self._backoff_seconds = min(2 * pause_seconds, _MAX_PAUSE_SECONDS)
         self._is_first = False
         return min(pause_seconds, max(0.0, self._deadline - time.monotonic()))
 
@@ -116,6 +116,6 @@ def _unreachable(base_url: str, error: httpx.TransportError) -> UnreachableError
 def _retry_after_seconds(response: httpx.Response) -> float:
     """The seconds of ``Retry-After``, at most the longest pause; 0 if absent or not a number."""
     try:
-        return min(float(response.headers["Retry-After"]), _LONGEST_PAUSE_SECONDS)
+        return min(float(response.headers["Retry-After"]), _MAX_PAUSE_SECONDS)
     except (KeyError, ValueError):
         return 0.0

@@ -38,7 +38,7 @@ class _Connections(Generic[H]):
     Args:
         base_url: Address of the service.
         timeout_seconds: Longest silence within one request.
-        patience_seconds: Longest time a request is retried.
+        retry_seconds: Longest time a request is retried.
         headers: Sent with every request.
 
     Raises:
@@ -53,12 +53,12 @@ class _Connections(Generic[H]):
         base_url: str,
         *,
         timeout_seconds: float,
-        patience_seconds: float,
+        retry_seconds: float,
         headers: Mapping[str, str],
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self._http = self._kind(**_options(base_url, timeout_seconds, headers))
-        self._retries = RetryPolicy(self.base_url, patience_seconds)
+        self._retries = RetryPolicy(self.base_url, retry_seconds)
         self._versions = VersionCheck(self.base_url)
 
 

@@ -24,7 +24,7 @@ from service.sweeps.schemas import RepairView
 from service.sweeps.service import require_sweep, specification_hash
 from service.trials.repository import TrialRepository
 from workers.mlflow_schema import Artifact, TrialRun
-from workers.spec import SpecError, load_spec, read_stored
+from workers.spec import SpecError, parse_spec, read_stored
 
 __all__ = ["Repair"]
 
@@ -116,10 +116,10 @@ class Repair:
         """Store the row of a sweep from its record in MLflow.
 
         Raises:
-            SpecError: The specification is missing, or no longer valid.
+            SpecError: The specification is missing, or this release cannot read it.
         """
         text = self._results.artifact_text(record.run.run_id, Artifact.SPECIFICATION)
-        specification = load_spec(text or "")
+        specification = read_stored(parse_spec(text or ""))
         plain = specification.model_dump(mode="json")
         state = self._state(record)
         with self._database.transaction() as session:

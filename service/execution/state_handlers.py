@@ -23,7 +23,7 @@ from service.sweeps.lifecycle import transition
 from service.trials.repository import TrialRepository
 from workers.code_version import code_version
 from workers.failures import names_defect
-from workers.job import FINAL_EXITS, DriverJob
+from workers.job import FINAL_EXITS, FORCE_HINT, DriverJob
 from workers.spec import duration_seconds, read_stored
 
 __all__ = ["StateHandlers"]
@@ -92,7 +92,7 @@ class StateHandlers:
         with self._database.snapshot() as session:
             changed = None if row.accepts_changes else changed_code(session, row)
         if changed is not None:
-            consent = f"{changed}; resume it with force to continue anyway"
+            consent = f"{changed}; resume it {FORCE_HINT}"
             self._change(row, SweepState.PAUSED, reason=consent)
             return consent
         attempt = row.attempt + 1

@@ -22,8 +22,9 @@ def changed_code(session: Session, row: SweepRow) -> str | None:
     ended = sum(counts[outcome] for outcome in RESULTS)
     if not ended:
         return None
+    trials = "trial of this sweep has" if ended == 1 else "trials of this sweep have"
     return (
-        f"{ended} trials of this sweep have ended under sasam {row.code_version}, this is "
+        f"{ended} {trials} ended under sasam {row.code_version}, this is "
         f"{current}; results may not be comparable"
     )
 

@@ -63,6 +63,8 @@ class SweepView(_View):
     state: SweepState
     reason: str | None
     """Why it is in its state, or what it waits for."""
+    needs_force: bool = False
+    """Whether it continues only by a command with ``force``: its code or its data have changed."""
     priority: int
     creator: str | None = None
     """Name of the token it was submitted with, `local` without one; absent if unknown."""

@@ -33,6 +33,13 @@ from workers.spec import SpecError, SpecProblem, SweepSpec
 __all__ = ["SweepService", "require_sweep", "specification_hash"]
 
 _ID_BYTES = 6
+_PARTICIPLES = {
+    Command.PAUSE: "paused",
+    Command.RESUME: "resumed",
+    Command.CANCEL: "cancelled",
+    Command.RETRY_FAILED: "retried",
+    Command.DELETE: "deleted",
+}
 
 
 class SweepService:
@@ -270,7 +277,8 @@ def require_sweep(session: Session, sweep_id: str, *, lock: bool = False) -> Swe
 def _refusal(command: Command, state: SweepState) -> ConflictProblem:
     allowed = allowed_commands(state)
     return ConflictProblem(
-        f"a {state} sweep cannot {command}; it can {', '.join(allowed) or 'nothing'}",
+        f"a {state} sweep cannot be {_PARTICIPLES[command]}; possible commands: "
+        f"{', '.join(allowed) or 'none'}",
         code="wrong-state",
         state=state,
         allowed=allowed,

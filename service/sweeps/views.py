@@ -15,6 +15,7 @@ from service.storage import SweepRow
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import Progress, SweepDetail, SweepLinks, SweepView
 from service.trials.repository import TrialRepository
+from workers.job import FORCE_HINT
 
 __all__ = ["sweep_details", "sweep_views"]
 
@@ -73,6 +74,7 @@ def _view(row: SweepRow, progress: Progress, settings: Settings) -> dict[str, An
         "name": row.name,
         "state": state,
         "reason": row.reason,
+        "needs_force": FORCE_HINT in (row.reason or ""),
         "priority": row.priority,
         "creator": row.creator,
         "attempt": row.attempt,

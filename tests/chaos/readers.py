@@ -76,7 +76,7 @@ async def hear_events(
     opened = datetime.now(UTC)
     try:
         async with (
-            AsyncClient(service, token=token, patience_seconds=0) as client,
+            AsyncClient(service, token=token, retry_seconds=0) as client,
             asyncio.timeout_at(until),
         ):
             sweep = await client.sweeps.get(sweep_id)

@@ -35,7 +35,7 @@ def submit(stack: Stack, epochs: int) -> str:
 def look(stack: Stack, sweep_id: str) -> Sweep | None:
     """The sweep, if the service answers."""
     try:
-        with Client(stack.url("service"), timeout_seconds=5, patience_seconds=0) as client:
+        with Client(stack.url("service"), timeout_seconds=5, retry_seconds=0) as client:
             return client.sweeps.get(sweep_id)
     except ClientError:
         return None

@@ -253,7 +253,7 @@ def test_strangers_get_nothing(deployment: Deployment) -> None:
 
 def test_sweep_survives_the_death_of_service_worker_and_database(deployment: Deployment) -> None:
     started = time.monotonic()
-    with Client(deployment.url, token=deployment.token, patience_seconds=120) as client:
+    with Client(deployment.url, token=deployment.token, retry_seconds=120) as client:
         sweep = client.sweeps.submit(SPECIFICATION)
         for ended, victim in ((1, "service"), (5, "ray-worker"), (9, "postgres")):
             until(

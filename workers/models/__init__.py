@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from workers.catalog import models
+from workers.models.memory_format import takes_channels_last
 from workers.spec import ModelSpec
 
-__all__ = ["build_model", "count_parameters"]
+__all__ = ["build_model", "count_parameters", "takes_channels_last"]
 
 _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
 """What a network raises whose arguments have the wrong type or go beyond what PyTorch can hold."""

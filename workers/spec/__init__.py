@@ -3,15 +3,10 @@
 Nothing here imports torch or Ray: the service and the cluster read the same model.
 """
 
+from workers.spec.errors import SpecError, SpecProblem
 from workers.spec.fields import duration_seconds
-from workers.spec.loading import (
-    SpecError,
-    SpecProblem,
-    load_spec,
-    parse_spec,
-    read_stored,
-    validate_spec,
-)
+from workers.spec.loading import load_spec, read_stored, validate_spec
+from workers.spec.parsing import parse_spec
 from workers.spec.search import (
     AshaSpec,
     Configuration,

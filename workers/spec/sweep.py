@@ -17,7 +17,6 @@ from pydantic import (
 
 from workers.spec.fields import (
     KEPT_TEXT,
-    STORED,
     Label,
     PartError,
     Section,
@@ -229,8 +228,7 @@ class SweepSpec(Section):
             "training": self.training,
             "curvature": self.curvature,
         }
-        # The bounds were applied to the specification when it was submitted.
-        return TrialConfig.model_validate(parts, context=STORED)
+        return TrialConfig.of_accepted_sweep(parts)
 
     def expand(
         self, label: str, number: int, configuration: Configuration

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from workers.spec.fields import NonNegative, Positive, Section, Seed
+from workers.spec.fields import STORED, NonNegative, Positive, Section, Seed
 from workers.spec.optimizers import OptimizerSpec
 from workers.spec.sections import CurvatureSpec, DatasetSpec, ModelSpec, OodSpec, TrainingSpec
 
@@ -28,6 +28,11 @@ class TrialConfig(Section):
     model: ModelSpec
     training: TrainingSpec
     curvature: CurvatureSpec | None
+
+    @classmethod
+    def of_accepted_sweep(cls, data: dict[str, Any]) -> TrialConfig:
+        """Read the configuration of a trial; its sweep was validated when it was submitted."""
+        return cls.model_validate(data, context=STORED)
 
     @property
     def key(self) -> str:

@@ -26,7 +26,7 @@ from torch.optim.swa_utils import update_bn
 
 from workers.evaluation import Evaluator
 from workers.measurement import CurvatureMeasurement
-from workers.models import build_model
+from workers.models import build_model, takes_channels_last
 from workers.optimizers import build_optimizer
 from workers.seeding import derive_seed
 from workers.spec import CurvatureSpec, TrialConfig
@@ -66,10 +66,11 @@ class Trial:
             image_size=data.host.image_size,
         )
         self.model = model.to(self._device)
-        if training.channels_last:
+        channels_last = training.channels_last and takes_channels_last(self.model, self._device)
+        if channels_last:
             self.model.to(memory_format=torch.channels_last)
         self._normalise = Normalisation(
-            data.host.mean, data.host.std, self._device, channels_last=training.channels_last
+            data.host.mean, data.host.std, self._device, channels_last=channels_last
         )
         network = torch.compile(self.model) if training.compile else self.model
         self._autocast_dtype = autocast_dtype(training.precision, self._device)

@@ -9,6 +9,7 @@ import pytest
 
 from workers.data_changes import require_same_data, require_unchanged_data
 from workers.datasets import DamagedDataError
+from workers.job import FORCE_HINT
 from workers.journal import Journal
 from workers.metrics import Outcome
 from workers.spec import SpecError
@@ -41,6 +42,7 @@ def test_other_data_than_those_of_results_need_consent(journal: Journal) -> None
     assert str(caught.value).startswith(
         "dataset: 1 trial has ended on other data (fingerprint aaaaaaaaaaaa, now bbbbbbbbbbbb)"
     )
+    assert FORCE_HINT in str(caught.value)  # by which the service recognises the reason
     require_unchanged_data(journal, NEW, accepted=True)
     require_unchanged_data(journal, OLD, accepted=False)
 

@@ -197,10 +197,10 @@ def test_unknown_trial_is_a_problem(
 def test_command_in_the_wrong_state_names_the_state_and_what_is_allowed(
     finished: str, client: TestClient, problem: Check
 ) -> None:
-    for command in ("pause", "resume", "cancel"):
+    for command, done in (("pause", "paused"), ("resume", "resumed"), ("cancel", "cancelled")):
         details = problem(client.post(f"{SWEEPS}/{finished}/{command}"), 409)
         assert details["detail"] == (
-            f"a failed sweep cannot {command}; it can retry-failed, delete"
+            f"a failed sweep cannot be {done}; possible commands: retry-failed, delete"
         )
         assert (details["state"], details["allowed"]) == ("failed", ["retry-failed", "delete"])
 
@@ -221,7 +221,7 @@ def test_retry_and_delete_of_an_ended_sweep(
     assert (retried["state"], retried["ended_at"]) == ("queued", None)
     assert (retried["progress"]["pending"], retried["progress"]["failed"]) == (6, 0)
     details = problem(client.delete(f"{SWEEPS}/{finished}"), 409)
-    assert details["detail"].startswith("a queued sweep cannot delete")
+    assert details["detail"].startswith("a queued sweep cannot be deleted")
 
 
 def test_deleted_sweep_is_gone_with_its_trials(

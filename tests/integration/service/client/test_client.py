@@ -70,7 +70,8 @@ def test_commands_change_the_state_and_refusals_say_what_can_be_done(
 ) -> None:
     sweep = client.sweeps.submit(specification)
     assert sweep.pause().state == SweepState.PAUSED
-    with pytest.raises(ProblemError, match="a paused sweep cannot pause; it can resume, cancel"):
+    refusal = "a paused sweep cannot be paused; possible commands: resume, cancel"
+    with pytest.raises(ProblemError, match=refusal):
         sweep.pause()
     assert sweep.resume().state == SweepState.QUEUED
     assert sweep.cancel().state == SweepState.CANCELLING
@@ -123,7 +124,7 @@ def test_catalog_and_presets(client: Client) -> None:
 def test_unreachable_fails_at_once_and_names_the_address(unused_port: int) -> None:
     url = f"http://127.0.0.1:{unused_port}"
     started = time.monotonic()
-    with Client(url, patience_seconds=60) as client, pytest.raises(UnreachableError, match=url):
+    with Client(url, retry_seconds=60) as client, pytest.raises(UnreachableError, match=url):
         client.presets()
     assert time.monotonic() - started < 10
 
@@ -188,7 +189,7 @@ def test_transient_refusal_is_retried(network: Any) -> None:
         assert client.presets() == []
     with (
         network.server(lambda handler: network.answer(handler, 503, b"{}")) as url,
-        Client(url, patience_seconds=0) as client,
+        Client(url, retry_seconds=0) as client,
         pytest.raises(ProblemError),
     ):
         client.presets()

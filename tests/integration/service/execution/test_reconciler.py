@@ -60,7 +60,7 @@ def test_job_carries_the_specification_as_data(world: World) -> None:
     (body,) = world.ray.submissions
     assert body["entrypoint"] == ENTRYPOINT
     assert body["submission_id"] == f"sweep-{sweep_id}-1"
-    job = DriverJob.model_validate_json(body["runtime_env"]["env_vars"]["SASAM_JOB"])
+    job = DriverJob.parse(body["runtime_env"]["env_vars"]["SASAM_JOB"])
     assert (job.sweep_id, job.attempt) == (sweep_id, 1)
     assert job.specification.model_dump(mode="json") == world.show(sweep_id).specification
     assert job.mlflow_tracking_uri == str(world.settings.mlflow_tracking_uri).rstrip("/")
@@ -149,7 +149,8 @@ def test_dead_driver_waits_for_consent_where_the_code_has_changed(world: World) 
     world.tick(2)
     paused = world.show(sweep_id)
     assert paused.state == "paused"
-    assert (paused.reason or "").startswith("1 trials of this sweep have ended under sasam 0.0.9")
+    assert (paused.reason or "").startswith("1 trial of this sweep has ended under sasam 0.0.9")
+    assert paused.needs_force
     world.sweeps.command(sweep_id, Command.RESUME, accept_changes=True)
     assert world.run(sweep_id).attempt == 3
 
@@ -170,6 +171,7 @@ def test_driver_that_gives_up_fails_the_sweep_at_once_in_its_words(
     sweep = world.show(sweep_id)
     assert (sweep.state, sweep.attempt) == ("failed", 1)
     assert sweep.reason == "model.name: too large (got vit); dataset: missing"
+    assert not sweep.needs_force
     if was_running:
         assert driver.status(driver.parent) == ("FAILED", None)
 

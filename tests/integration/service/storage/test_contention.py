@@ -76,7 +76,7 @@ def is_waited_for(database: Database) -> bool:
 def test_refusal_names_the_state_that_was_faster(
     database: Database, sweeps: SweepService, sweep_id: str
 ) -> None:
-    with pytest.raises(ConflictProblem, match="a cancelled sweep cannot pause") as caught:
+    with pytest.raises(ConflictProblem, match="a cancelled sweep cannot be paused") as caught:
         meet(
             database,
             lambda session: cancel(session, sweep_id),
@@ -101,7 +101,7 @@ def test_refused_deletion_names_the_state_that_was_faster(
 ) -> None:
     with database.transaction() as session:
         cancel(session, sweep_id)
-    with pytest.raises(ConflictProblem, match="a queued sweep cannot delete"):
+    with pytest.raises(ConflictProblem, match="a queued sweep cannot be deleted"):
         meet(
             database,
             lambda session: transition(session, sweep_id, SweepState.CANCELLED, SweepState.QUEUED),

@@ -194,7 +194,7 @@ def test_page_offers_the_commands_of_the_state_and_refuses_others(
     assert f'action="{here}/retry-failed"' not in text  # nothing failed
     refusal = http.post(f"{here}/pause")
     assert refusal.status_code == 409
-    assert "A completed sweep cannot pause" in refusal.text
+    assert "A completed sweep cannot be paused" in refusal.text
     assert http.post(f"{here}/delete").headers["location"] == "/"
     assert http.get(here).status_code == 404
 

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from workers.models import build_model, count_parameters
+from workers.models import build_model, count_parameters, takes_channels_last
 from workers.spec import ModelSpec
 
 SMALL_VIT = {"dim": 32, "depth": 2, "heads": 4, "mlp_dim": 32}
@@ -120,3 +121,20 @@ def test_build_model_same_seed_gives_same_weights():
         torch.manual_seed(3)
         states.append(build("vgg11-slim", width=2).state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.Conv2d(3, 8, 1, stride=2), False),
+        (nn.Conv2d(4, 8, 1, stride=(1, 2)), False),
+        (nn.Conv2d(3, 8, 1), True),
+        (nn.Conv2d(3, 8, 3, stride=2), True),
+        (nn.Conv2d(16, 8, 1, stride=2), True),
+    ],
+    ids=repr,
+)
+def test_takes_channels_last_unless_a_gradient_would_be_wrong(layer, expected):
+    network = nn.Sequential(nn.ReLU(), layer)
+    assert takes_channels_last(network, torch.device("cpu")) is expected
+    assert takes_channels_last(network, torch.device("cuda"))

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workers.spec import SpecError, load_spec, parse_spec, read_stored, validate_spec
+from workers.job import DriverJob
+from workers.spec import (
+    SpecError,
+    TrialConfig,
+    load_spec,
+    parse_spec,
+    read_stored,
+    validate_spec,
+)
 
 NARROW = {"low": 1.0, "high": 1.001}
 HEAD = "name: small\ndataset: digits\nmodel: cnn-tiny\noptimizers: [sam]\n"
@@ -196,6 +204,19 @@ def test_stored_specification_beyond_later_bounds_is_read_as_it_is(changed, path
     else:
         assert found == value
     assert len({trial.key for trial in stored.trials}) == stored.trial_count
+    # A driver and a trial of a retried sweep read it again.
+    job = DriverJob(
+        sweep_id="0" * 12,
+        attempt=2,
+        specification=stored,
+        mlflow_tracking_uri="http://127.0.0.1:1",
+        storage_path="storage",
+        scratch_path="scratch",
+        data_dir="data",
+    )
+    assert DriverJob.parse(job.model_dump_json()).specification == stored
+    trial = stored.trials[0]
+    assert TrialConfig.of_accepted_sweep(trial.model_dump(mode="json")) == trial
 
 
 def test_stored_valid_specification_has_the_same_trials(changed):

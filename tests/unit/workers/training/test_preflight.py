@@ -255,6 +255,17 @@ def test_preflight_network_without_a_second_derivative_is_measured_by_difference
     assert math.isfinite(record["hessian_trace.validation"])
 
 
+def test_network_that_begins_with_a_strided_convolution_of_pixels_trains(
+    hard_spec, data_dir, device_data
+):
+    # With the channels last its weight gradient overwrites memory, which ends the process.
+    hard_spec |= {"model": {"name": "timm:repvgg_a0"}, "optimizers": ["msgd"], "ood": None}
+    spec = validate_spec(hard_spec | {"curvature": None})
+    preflight(spec, data_dir=data_dir, cache_dir=data_dir / "cache")
+    (record,) = run_trial(spec.trials[0], device_data)
+    assert record["outcome"] == "completed"
+
+
 def test_preflight_says_that_the_hessian_is_exact_or_not_measured(spec_dict, data_dir):
     where = {"data_dir": data_dir, "cache_dir": data_dir / "cache"}
     assert preflight(validate_spec(spec_dict), **where).hessian_method == "exact"
