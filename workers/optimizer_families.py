@@ -176,9 +176,10 @@ def _build(
     if "model" in parameters:
         given["model"] = model
     groups = parameter_groups(list(model.parameters()), exempt_vectors=exempt_vectors)
+    positional = [] if next(iter(parameters)) == "model" else [groups]  # LOMO takes the model alone
     tuples = {key: tuple(v) if isinstance(v, list) else v for key, v in kwargs.items()}
     try:
-        optimizer = constructor(groups, **given, **tuples)
+        optimizer = constructor(*positional, **given, **tuples)
     except Exception as error:  # a constructor of any library can raise anything
         reason = " ".join(str(error).split()) or type(error).__name__
         options = f" with {kwargs}" if kwargs else ""

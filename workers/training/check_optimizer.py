@@ -10,20 +10,27 @@ from pathlib import Path
 
 import torch
 
-from workers.models import build_model
+from workers.models import build_model, takes_channels_last
+from workers.optimizer_families import constructor_of_section, default_configuration
 from workers.spec import SpecError, SweepSpec, validate_spec
 from workers.training.conformance import Conformance, check_conformance
 from workers.trial_data import Normalisation, load_trial_data
 
 __all__ = ["check_on_digits", "main"]
 
+_RATE = 1e-3
+"""Learning rate of constructors without a default."""
 
-def check_on_digits(optimizer: object, model: str = "cnn-tiny") -> Conformance:
+
+def check_on_digits(
+    optimizer: object, model: str = "cnn-tiny", *, channels_last: bool = True
+) -> Conformance:
     """Check an optimizer on a mini-batch of digits, at its default learning rate and decay.
 
     Args:
         optimizer: An entry of ``optimizers`` in a specification: a name, or a mapping.
         model: Name of the network.
+        channels_last: As ``training.channels_last``.
 
     Raises:
         SpecError: The entry is invalid, or there is no such network.
@@ -37,13 +44,16 @@ def check_on_digits(optimizer: object, model: str = "cnn-tiny") -> Conformance:
             "curvature": None,
             "model": model,
             "optimizers": [optimizer],
+            "training": {"channels_last": channels_last},
         }
     )
     with tempfile.TemporaryDirectory() as folder:
         network, images, labels = _problem(spec, Path(folder))
-    return check_conformance(
-        spec.optimizers[0], network, images, labels, lr=None, weight_decay=None
-    )
+    section = spec.optimizers[0]
+    constructor = constructor_of_section(getattr(section, "base", None) or section)
+    has_rate = constructor is None or default_configuration(constructor)[0] is not None
+    rate = None if has_rate else _RATE
+    return check_conformance(section, network, images, labels, lr=rate, weight_decay=None)
 
 
 def main() -> int:
@@ -76,10 +86,14 @@ def _problem(spec: SweepSpec, folder: Path) -> tuple[torch.nn.Module, torch.Tens
         in_channels=data.in_channels,
         image_size=data.image_size,
     )
-    normalise = Normalisation(data.mean, data.std, torch.device("cpu"), channels_last=True)
+    device = torch.device("cpu")
+    channels_last = spec.training.channels_last and takes_channels_last(network, device)
+    normalise = Normalisation(data.mean, data.std, device, channels_last=channels_last)
     images = normalise(torch.from_numpy(data.train.images[:32].copy()))
     labels = torch.from_numpy(data.train.labels[:32].copy())
-    return network.to(memory_format=torch.channels_last), images, labels
+    if channels_last:
+        network = network.to(memory_format=torch.channels_last)
+    return network, images, labels
 
 
 if __name__ == "__main__":

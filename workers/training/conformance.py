@@ -28,7 +28,9 @@ from workers.training.weight_decay import measure_weight_decay
 
 __all__ = ["Conformance", "check_conformance", "needs_check", "stated_conformance"]
 
-_MAX_REASON_CHARACTERS = 300
+_MAX_STEPS = 20
+"""Steps in which the weights must change; RAdam, for instance, begins with some that do not."""
+_MAX_REASON_CHARACTERS = 240
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +144,11 @@ def check_conformance(
             saved = copy.deepcopy((network.state_dict(), stepper.state_dict()))
             step(stepper, 1)
         except Exception as error:  # the optimizer may be of any library
-            raise ValueError(f"{section.name} cannot train this network: {_line(error)}") from error
-        _require_change(section.name, model, network)
+            hint = "; training.channels_last: false may help" if "view size" in str(error) else ""
+            raise ValueError(
+                f"{section.name} cannot train this network: {_line(error)}{hint}"
+            ) from error
+        _require_finite(section.name, network)
         other, resumed = start()
         try:
             other.load_state_dict(saved[0])
@@ -152,22 +157,30 @@ def check_conformance(
         except Exception as error:  # the optimizer may be of any library
             raise ValueError(f"{section.name} cannot be resumed: {_line(error)}") from error
         _require_equal(section.name, (network, stepper), (other, resumed))
+        evaluations = stepper.gradient_evaluations / 2
+        further = iter(range(2, _MAX_STEPS))
+        while _is_unchanged(model, network) and (number := next(further, None)) is not None:
+            step(stepper, number)
+        if _is_unchanged(model, network):
+            raise ValueError(f"{section.name} does not change the weights in {_MAX_STEPS} steps")
         decay = section.weight_decay_kind or measure_weight_decay(section, model, files)
     rate, default_decay = _defaults(section)
     return Conformance(
-        gradient_evaluations=stepper.gradient_evaluations / 2,
+        gradient_evaluations=evaluations,
         weight_decay=decay,
         default_learning_rate=rate,
         default_weight_decay=default_decay,
     )
 
 
-def _require_change(name: str, before: nn.Module, after: nn.Module) -> None:
-    """Refuse steps that changed nothing, or made a weight infinite or NaN."""
-    pairs = list(zip(before.parameters(), after.parameters(), strict=True))
-    if all(torch.equal(old, new) for old, new in pairs):
-        raise ValueError(f"{name} does not change the weights in two steps")
-    if not all(bool(new.isfinite().all()) for _, new in pairs):
+def _is_unchanged(before: nn.Module, after: nn.Module) -> bool:
+    """Whether all weights of two networks are equal."""
+    return all(map(torch.equal, before.parameters(), after.parameters()))
+
+
+def _require_finite(name: str, model: nn.Module) -> None:
+    """Refuse steps that made a weight infinite or NaN."""
+    if not all(bool(p.isfinite().all()) for p in model.parameters()):
         raise ValueError(f"{name} makes weights infinite or NaN in two steps")
 
 

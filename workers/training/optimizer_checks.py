@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from workers.models import takes_channels_last
 from workers.spec import SpecError, SpecProblem, TrialConfig
 from workers.spec.optimizers import OptimizerSpec
 from workers.training.conformance import (
@@ -33,7 +34,7 @@ def check_optimizers(
     model: nn.Module,
     data: TrialData,
 ) -> dict[str, Conformance]:
-    """Check the optimizers that are not built in, each with the settings of its first trial.
+    """Check the optimizers that are not built in, each at its smallest learning rate.
 
     Args:
         sections: The optimizers of the sweep.
@@ -47,7 +48,8 @@ def check_optimizers(
     Raises:
         SpecError: An optimizer cannot be used; one problem per such optimizer.
     """
-    first = {trial.optimizer_label: trial for trial in reversed(trials)}
+    by_rate = sorted(trials, key=lambda trial: trial.learning_rate or 0.0, reverse=True)
+    mildest = {trial.optimizer_label: trial for trial in by_rate}
     found: dict[str, Conformance] = {}
     problems: list[SpecProblem] = []
     for position, section in enumerate(sections):
@@ -56,7 +58,7 @@ def check_optimizers(
             found[label] = stated_conformance(section)
             continue
         try:
-            found[label] = _check(first[label], model, data)
+            found[label] = _check(mildest[label], model, data)
         except ValueError as error:
             problems.append(SpecProblem(f"optimizers[{position}]", str(error), section.name))
         else:
@@ -70,7 +72,8 @@ def _check(trial: TrialConfig, model: nn.Module, data: TrialData) -> Conformance
     """Check the optimizer of a trial on the host."""
     training = trial.training
     device = torch.device("cpu")
-    normalise = Normalisation(data.mean, data.std, device, channels_last=training.channels_last)
+    channels_last = training.channels_last and takes_channels_last(model, device)
+    normalise = Normalisation(data.mean, data.std, device, channels_last=channels_last)
     count = min(training.batch_size, len(data.train), _IMAGES)
     return check_conformance(
         trial.optimizer,

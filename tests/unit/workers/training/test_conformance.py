@@ -130,6 +130,11 @@ def test_check_finds_cost_decay_and_defaults(check, optimizer, evaluations, deca
     assert "resumes bit for bit" in str(found)
 
 
+@pytest.mark.parametrize("name", ["RAdam", "ScheduleFreeRAdam"])
+def test_check_waits_for_an_optimizer_that_changes_nothing_at_first(check, name):
+    assert check(f"pytorch-optimizer:{name}").gradient_evaluations == 1
+
+
 def test_check_counts_the_evaluations_of_lbfgs(check):
     found = check("torch:LBFGS", weight_decay=0.0)
     assert found.gradient_evaluations == 20

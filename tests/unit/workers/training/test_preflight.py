@@ -105,6 +105,7 @@ def test_preflight_checks_optimizers_that_are_not_built_in(spec_dict, data_dir, 
         {"name": "torch:RMSprop", "kwargs": {"momentum": 0.9}, "label": "RMS"},
         {"name": "asam", "base": "timm:lion"},
     ]
+    spec_dict["search"] = {"learning_rate": [1e30, 0.01], "weight_decay": [0.0]}  # one diverges
     facts = preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
     assert list(facts.optimizers) == ["adamw", "RMS", "asam"]
     assert facts.optimizers["RMS"].weight_decay == "coupled"
