@@ -176,6 +176,23 @@ def test_doctor_finds_a_proxy_without_tokens(
     )
 
 
+@pytest.mark.parametrize(
+    ("setting", "host", "level", "words"),
+    [
+        ("auto", "127.0.0.1", Level.OK, "from this machine"),
+        ("submit", "127.0.0.1", Level.OK, "submit and admin"),
+        ("off", "0.0.0.0", Level.OK, "not accepted"),  # noqa: S104 - no service is started
+        ("admin", "0.0.0.0", Level.WARNING, "can run code on the cluster"),  # noqa: S104 - same
+    ],
+)
+def test_code_of_users_on_a_reachable_address_is_warned_of(
+    setting: str, host: str, level: Level, words: str
+) -> None:
+    found = service_checks.check_code(Settings(allow_code=setting, host=host))
+    assert found.level is level
+    assert words in found.message
+
+
 @pytest.mark.parametrize(("is_set", "status", "level"), [(True, 1, "error"), (False, 0, "warning")])
 def test_doctor_port_in_use_is_an_error_only_if_the_user_set_it(
     examine: Any,

@@ -29,6 +29,7 @@ def test_rays_token_has_two_names(variable: str, monkeypatch: pytest.MonkeyPatch
     ("variable", "text"),
     [
         ("SASAM_AUTH", "no"),
+        ("SASAM_ALLOW_CODE", "read"),
         ("SASAM_WEBHOOK_URLS", "file:///etc/passwd"),
         ("SASAM_WEBHOOK_URLS", "[1"),
         ("SASAM_SESSION_HOURS", "0"),
