@@ -176,6 +176,7 @@ def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) 
         " fixed step size.",
         (s.optimizer for s in summaries if s.learning_rate_role == "initial_step_size"),
     )
+    yield from _about_weight_decay(summaries)
     yield from where(
         "unlearned_curvature",
         "Accuracy at the selected configuration is near chance or far below the best: its"
@@ -210,6 +211,24 @@ def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) 
             "The default configuration is not on the grid (or has no finished trial, or a"
             " hyperparameter has no known default): tunability is null.",
             (s.optimizer for s in summaries if s.tunability is None),
+        )
+
+
+def _about_weight_decay(summaries: Sequence[OptimizerSummary]) -> Iterator[Caveat]:
+    """Caveat where weight decay means different things in the panels of a sweep."""
+    by_kind: dict[str, list[str]] = {}
+    for summary in summaries:
+        axis = summary.axes.get("weight_decay")
+        if summary.weight_decay_kind is not None and axis is not None and axis.kind is not None:
+            by_kind.setdefault(summary.weight_decay_kind, []).append(summary.optimizer)
+    if len(by_kind) > 1:
+        kinds = "; ".join(f"{kind} for {', '.join(labels)}" for kind, labels in by_kind.items())
+        yield Caveat(
+            code="mixed_weight_decay",
+            message="The same weight decay does not mean the same for all optimizers (coupled:"
+            " added to the gradient; decoupled: the weights shrink on their own; exempting: biases"
+            f" and normalisation layers are left out): {kinds}.",
+            optimizers=[label for labels in by_kind.values() for label in labels],
         )
 
 

@@ -94,6 +94,7 @@ def summarize_optimizer(
         title=trials.title,
         optimizer_name=trials.name,
         learning_rate_role=learning_rate_role(trials.name),
+        weight_decay_kind=table.weight_decay_kinds.get(trials.label),
         sentence="",
         n_configs=int(known.sum()),
         n_trials=n_finished,
@@ -149,9 +150,12 @@ def summarize_optimizer(
 
 def learning_rate_role(optimizer_name: str) -> LearningRateRole:
     """The role of the learning rate of an optimizer; ``step_size`` unless the catalog differs."""
-    entry = catalog.optimizers.entries().get(optimizer_name)
-    role: LearningRateRole = "step_size"
-    return role if entry is None else entry.facts.get("learning_rate_role", role)
+    try:
+        facts = catalog.optimizers.facts(optimizer_name)
+    except ValueError:  # of a package that is not installed here
+        facts = {}
+    role: LearningRateRole = facts.get("learning_rate_role", "step_size")
+    return role
 
 
 # Statistics of one axis that have a name of their own: the axis and the statistic.

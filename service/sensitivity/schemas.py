@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.trial_table import Search
-from workers.catalog import LearningRateRole
+from workers.catalog import LearningRateRole, WeightDecayKind
 
 __all__ = [
     "AccuracyStatistics",
@@ -274,6 +274,9 @@ class OptimizerSummary(Schema):
     title: str = Field(description="Display name.", examples=["SA-SAM"])
     optimizer_name: str = Field(description="Name in the catalog.", examples=["sa-sam"])
     learning_rate_role: LearningRateRole
+    weight_decay_kind: WeightDecayKind | None = None
+    """``coupled``, ``decoupled``, or ``exempting`` biases and normalisation layers; absent if
+    unknown."""
     sentence: str = Field(
         description="Main findings in one sentence.",
         examples=[

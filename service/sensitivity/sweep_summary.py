@@ -16,11 +16,11 @@ from service.sensitivity.schemas import OptimizerSummary, SweepSummary
 from service.sensitivity.scores import score
 from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_table import TrialTable
+from workers.catalog import optimizers
 from workers.metrics import Outcome
 from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
-    "DEFAULT_CONFIGURATIONS",
     "EPSILON",
     "Budget",
     "at_budget",
@@ -31,15 +31,6 @@ __all__ = [
 Budget = float | Literal["equal"]
 
 EPSILON = 0.01
-
-# Configurations without tuning, by catalog name: a small initial step size for the
-# smoothness-adaptive methods, which adapt it (Malitsky & Mishchenko 2020), and PyTorch's defaults
-# (torch.optim.SGD and Adam) for all others.
-DEFAULT_CONFIGURATIONS: Mapping[str, Mapping[str, Value]] = {
-    "sa-sam": {"learning_rate": 1e-4, "weight_decay": 0.0},
-    "sa-sgd": {"learning_rate": 1e-4, "weight_decay": 0.0},
-}
-_PYTORCH_DEFAULT: Mapping[str, Value] = {"learning_rate": 1e-3, "weight_decay": 0.0}
 
 
 def summarize(
@@ -175,9 +166,19 @@ def common_budget(table: TrialTable) -> float:
 def _default(
     trials: OptimizerTrials, defaults: Mapping[str, Mapping[str, Value]]
 ) -> Mapping[str, Value]:
-    """The untuned configuration of an optimizer: given by label or name, else the built-in one."""
-    builtin = DEFAULT_CONFIGURATIONS.get(trials.name, _PYTORCH_DEFAULT)
-    return defaults.get(trials.label, defaults.get(trials.name, builtin))
+    """The untuned configuration of an optimizer: given by label or name, else the catalog's."""
+    given = defaults.get(trials.label, defaults.get(trials.name))
+    return _catalog_default(trials.name) if given is None else given
+
+
+def _catalog_default(name: str) -> Mapping[str, Value]:
+    """Default learning rate and weight decay of an optimizer, as far as they are known."""
+    try:
+        facts = optimizers.facts(name)
+    except ValueError:  # of a package that is not installed here
+        return {}
+    known = {axis: facts.get(f"default_{axis}") for axis in ("learning_rate", "weight_decay")}
+    return {axis: value for axis, value in known.items() if value is not None}
 
 
 def _flattest(

@@ -14,6 +14,7 @@ from service.sensitivity.errors import (
 from service.sensitivity.hyperparameters import Axis, merge_axes, ordered
 from service.sensitivity.optimizer_trials import OptimizerTrials, lay_out, outside_plan
 from service.sensitivity.trial_result import History, TrialResult
+from workers.catalog import WeightDecayKind
 from workers.metrics import Outcome
 from workers.spec.configuration import Value
 
@@ -38,6 +39,7 @@ class TrialTable:
         has_ood: Whether any trial has an OOD accuracy.
         curvature_splits: Splits on which any curvature was measured, validation first.
         outcomes: Number of trials by outcome; None counts the unfinished ones.
+        weight_decay_kinds: Kind of weight decay by label; None, or missing, where unknown.
     """
 
     workload: str
@@ -49,6 +51,7 @@ class TrialTable:
     has_ood: bool
     curvature_splits: tuple[str, ...]
     outcomes: Mapping[Outcome | None, int]
+    weight_decay_kinds: Mapping[str, WeightDecayKind | None]
 
     @classmethod
     def from_results(
@@ -62,6 +65,7 @@ class TrialTable:
         workload: str = "",
         search: Search = "grid",
         planned_trials: int | None = None,
+        weight_decay_kinds: Mapping[str, WeightDecayKind | None] | None = None,
     ) -> "TrialTable":
         """Arrange results on the plan.
 
@@ -76,6 +80,7 @@ class TrialTable:
             search: "grid", "random" or "tpe".
             planned_trials: By default the size of the grids, or the number of results for other
                 searches.
+            weight_decay_kinds: Kind of weight decay by label; by default unknown.
 
         Raises:
             InvalidTrialsError: A trial is outside the plan or an accuracy outside [0, 1].
@@ -134,6 +139,7 @@ class TrialTable:
                 sorted(splits, key=lambda split: (split != "validation", split))
             ),
             outcomes=outcomes,
+            weight_decay_kinds=weight_decay_kinds or {},
         )
 
     @property
@@ -287,6 +293,7 @@ class TrialTable:
             workload=self.workload,
             search=self.search,
             planned_trials=planned_trials,
+            weight_decay_kinds=self.weight_decay_kinds,
         )
 
 

@@ -34,6 +34,13 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
         seeds=specification.seeds,
         search=specification.search.type,
         planned_trials=specification.trial_count,
+        weight_decay_kinds=dict(
+            zip(
+                specification.labels,
+                (optimizer.weight_decay_kind for optimizer in specification.optimizers),
+                strict=True,
+            )
+        ),
         workload=f"{models.title(specification.model.name)} on"
         f" {datasets.title(specification.dataset.name)}",
     )

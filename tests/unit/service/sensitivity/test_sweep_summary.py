@@ -98,6 +98,30 @@ def test_summarize_reports_what_a_learning_rate_means(make_table: MakeTable) -> 
     assert about(found, "learning_rate_is_initial_step_size") == ["SA-SAM", "SA-SGD"]
 
 
+def test_summarize_says_where_weight_decay_means_different_things(make_table: MakeTable) -> None:
+    table = replace(make_table(), weight_decay_kinds={"SAM": "coupled", "Adam": "coupled"})
+    assert "mixed_weight_decay" not in codes(summarize(table))
+    found = summarize(replace(table, weight_decay_kinds={"SAM": "coupled", "Adam": "decoupled"}))
+    assert about(found, "mixed_weight_decay") == ["SAM", "Adam"]
+    kinds = {summary.optimizer: summary.weight_decay_kind for summary in found.optimizers}
+    assert (kinds["Adam"], kinds["MSGD"]) == ("decoupled", None)
+
+
+def test_default_configuration_is_that_of_the_catalog(make_result: MakeResult) -> None:
+    rates = {"prodigy": 1.0, "muon": 0.02, "sa-sam": 1e-4, "of-a-package": None}
+    results = [
+        make_result(name, rate)
+        for name in rates
+        for rate in (1e-4, 0.02, 1.0)
+    ]
+    found = summarize(TrialTable.from_results(results, chance_accuracy=0.1))
+    defaults = {
+        summary.optimizer: summary.tunability and summary.tunability.default_learning_rate
+        for summary in found.optimizers
+    }
+    assert defaults == rates
+
+
 def test_summarize_oracle_carries_its_caveats(oracle_table: TrialTable) -> None:
     found = summarize(oracle_table)
     assert codes(found) == {
