@@ -51,7 +51,7 @@ def test_page_works_as_printed(tmp_path: Path) -> None:
         "my_model.py",
         "sign_momentum.py",
     }
-    for plot, labels in ((printed[2], ("mine", "adam")), (printed[5], ("mine", "slow head"))):
+    for plot, labels in ((printed[2], ("mine", "Adam")), (printed[5], ("mine", "slow head"))):
         assert all(label in plot for label in labels)
 
 
