@@ -24,8 +24,11 @@ def test_library_example_runs_as_printed(tmp_path: Path) -> None:
 
 
 def test_specifications_are_valid() -> None:
-    grid, search = blocks("yaml")
+    grid, search, axes = blocks("yaml")
     assert load_spec(grid).trial_count == 3 * 4 * 2
     sought = load_spec(re.sub("search: .*\n", search, grid))
     assert sought.trial_count == 3 * 30 * 2
     assert sought.early_stopping is not None
+    varied = load_spec(re.sub("(optimizers|search): .*\n", "", grid) + axes)
+    grids = {label: varied.configuration_count(label) for label in varied.labels}
+    assert grids == {"msgd": 3 * 2 * 2, "sam": 3 * 2 * 2 * 3, "adam": 3 * 2 * 2}

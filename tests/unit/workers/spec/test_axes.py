@@ -363,8 +363,8 @@ def test_axis_that_an_optimizer_lacks_names_it_and_advises():
     ((path, message, _),) = problems_of({"optimizer.momentum": [0, 0.9]}, ["sam", "adam", "msgd"])
     assert path == "search.optimizer.momentum"
     assert message == (
-        "optimizer adam has no option momentum (known: betas, eps); give it to the others alone, "
-        "under search of each in optimizers"
+        "optimizer adam has no option momentum (known: exempt_vectors, betas, eps); give it to the "
+        "others alone, under search of each in optimizers"
     )
 
 
