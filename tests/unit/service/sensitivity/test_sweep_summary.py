@@ -109,11 +109,7 @@ def test_summarize_says_where_weight_decay_means_different_things(make_table: Ma
 
 def test_default_configuration_is_that_of_the_catalog(make_result: MakeResult) -> None:
     rates = {"prodigy": 1.0, "muon": 0.02, "sa-sam": 1e-4, "of-a-package": None}
-    results = [
-        make_result(name, rate)
-        for name in rates
-        for rate in (1e-4, 0.02, 1.0)
-    ]
+    results = [make_result(name, rate) for name in rates for rate in (1e-4, 0.02, 1.0)]
     found = summarize(TrialTable.from_results(results, chance_accuracy=0.1))
     defaults = {
         summary.optimizer: summary.tunability and summary.tunability.default_learning_rate
