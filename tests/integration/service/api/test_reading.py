@@ -62,6 +62,7 @@ def test_sweep_stored_before_its_values_were_bounded_is_shown(
         for trial in session.scalars(select(TrialRow).where(TrialRow.sweep_id == finished)):
             if trial.learning_rate == 0.01:
                 trial.learning_rate = 1e-35
+                trial.hyperparameters = trial.hyperparameters | {"learning_rate": 1e-35}
             key = trial.key
     sweep = f"{SWEEPS}/{finished}"
     page = f"/sweeps/{finished}"
