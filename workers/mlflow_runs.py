@@ -14,10 +14,10 @@ from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from requests import HTTPError
 
+from workers.hyperparameter_text import axis_titles, value_text
 from workers.job import DriverJob
 from workers.mlflow_schema import RUNNING, Artifact, RunKind, Tag, identity_tags, run_filter
 from workers.spec import TrialConfig
-from workers.spec.configuration import axis_titles, value_text
 
 __all__ = ["SweepRuns", "is_refusal"]
 

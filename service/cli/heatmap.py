@@ -61,7 +61,7 @@ def draw_heatmap(figure: FigureData, on: Console) -> RenderableType:
 
 def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> RenderableType:
     """Draw the panel of one optimizer, with one row and one column per value of the axes."""
-    from workers.spec.configuration import axis_titles
+    from workers.hyperparameter_text import axis_titles
 
     if panel.absence:
         return Group(Text(panel.title, style="bold"), Text(f"{panel.absence} ", style="dim"))

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from service.cli.wording import command_name, duration, progress_words
+from workers.hyperparameter_text import axis_titles, value_text
 from workers.moments import moment_text
-from workers.spec.configuration import axis_titles, value_text
 
 if TYPE_CHECKING:
     from service.client import CatalogView, PresetView

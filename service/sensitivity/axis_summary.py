@@ -16,7 +16,8 @@ from service.sensitivity.intervals import percentile_interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import AxisSummary, Interval, finite
 from service.sensitivity.scores import Scores
-from workers.spec.configuration import axis_titles, thaw_value
+from workers.hyperparameter_text import axis_titles
+from workers.spec.configuration import thaw_value
 
 __all__ = ["AxisStatistics", "axis_statistics", "summarize_axes"]
 

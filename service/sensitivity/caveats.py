@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from service.sensitivity.number_format import accuracy_label, points_label, split_label
 from service.sensitivity.schemas import Caveat, OptimizerSummary
 from service.sensitivity.trial_table import TrialTable
+from workers.hyperparameter_text import axis_titles
 from workers.metrics import METRICS, Outcome
-from workers.spec.configuration import axis_titles
 
 __all__ = ["caveats_of", "sentence"]
 

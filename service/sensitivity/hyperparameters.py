@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from service.sensitivity.errors import UnknownNameError
-from workers.spec.configuration import Value, axis_titles, freeze_value, value_text
+from workers.hyperparameter_text import axis_titles, value_text
+from workers.spec.configuration import Value, freeze_value
 
 __all__ = [
     "Axis",

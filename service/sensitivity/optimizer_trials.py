@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from service.sensitivity.errors import InvalidTrialsError, UnknownNameError
 from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.trial_result import TrialResult
+from workers.hyperparameter_text import value_text
 from workers.metrics import Outcome
-from workers.spec.configuration import Value, freeze_value, value_text
+from workers.spec.configuration import Value, freeze_value
 
 __all__ = ["CURVATURE_METRICS", "Floats", "OptimizerTrials", "lay_out", "outside_plan"]
 

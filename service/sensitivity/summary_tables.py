@@ -20,7 +20,8 @@ from service.sensitivity.schemas import (
     SweepSummary,
 )
 from service.sensitivity.sweep_comparison import SweepComparison
-from workers.spec.configuration import axis_titles, freeze_value, value_text
+from workers.hyperparameter_text import axis_titles, value_text
+from workers.spec.configuration import freeze_value
 
 __all__ = [
     "SummaryTable",

@@ -17,9 +17,10 @@ from service.storage import TrialRow
 from service.summaries.loading import axes_of
 from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
+from workers.hyperparameter_text import value_text
 from workers.metrics import METRICS, SPLITS
 from workers.spec import SweepSpec
-from workers.spec.configuration import freeze_value, thaw_value, value_text
+from workers.spec.configuration import freeze_value, thaw_value
 
 __all__ = [
     "N_SHADES",

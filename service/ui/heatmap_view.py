@@ -14,7 +14,8 @@ from service.sensitivity.figures.heatmap_plane import REST, Plane, choose_plane
 from service.sensitivity.hyperparameters import merge_axes
 from service.ui.heatmap_tables import MetricChoice
 from service.ui.links import query_string
-from workers.spec.configuration import Value, axis_titles, thaw_value, value_text
+from workers.hyperparameter_text import axis_titles, value_text
+from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
     "HeatmapView",

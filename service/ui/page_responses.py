@@ -27,7 +27,8 @@ from service.sensitivity.report import TEMPLATES
 from service.ui import labels
 from service.ui.links import configuration_query
 from service.unavailable import ExternalServiceError
-from workers.spec.configuration import freeze_value, value_text
+from workers.hyperparameter_text import value_text
+from workers.spec.configuration import freeze_value
 
 __all__ = ["PageRoute", "figure_response", "render_error", "render_page"]
 

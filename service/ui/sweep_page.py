@@ -33,8 +33,8 @@ from service.ui.labels import optimizer_title
 from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.search_scatter import MAX_CONFIGURATIONS, draw_search_scatter, search_records
 from service.ui.timeline import timeline
+from workers.hyperparameter_text import axis_titles
 from workers.spec import read_stored
-from workers.spec.configuration import axis_titles
 
 __all__ = ["router"]
 

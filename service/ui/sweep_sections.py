@@ -36,8 +36,8 @@ from service.ui.heatmap_view import (
 )
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
+from workers.hyperparameter_text import axis_titles, value_text
 from workers.spec import read_stored
-from workers.spec.configuration import axis_titles, value_text
 
 __all__ = ["history", "results", "results_to_load", "running", "status"]
 

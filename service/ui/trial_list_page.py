@@ -15,8 +15,9 @@ from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import optimizer_title
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
+from workers.hyperparameter_text import axis_titles, value_text
 from workers.spec import Range, SweepSpec, Value, read_stored
-from workers.spec.configuration import axis_titles, thaw_value, value_text
+from workers.spec.configuration import thaw_value
 
 __all__ = ["router", "trials_query"]
 

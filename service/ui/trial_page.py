@@ -28,9 +28,9 @@ from service.ui.heatmap_tables import shade_class
 from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial_figure, figure_title, trial_records
 from service.unavailable import full_message
+from workers.hyperparameter_text import axis_titles, value_text
 from workers.metrics import SPLITS
 from workers.spec import read_stored
-from workers.spec.configuration import axis_titles, value_text
 
 __all__ = ["router"]
 

@@ -24,8 +24,8 @@ from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import finite
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
+from workers.hyperparameter_text import axis_titles
 from workers.metrics import METRICS
-from workers.spec.configuration import axis_titles
 
 __all__ = ["axis_curves", "draw_axis_curves"]
 

@@ -16,7 +16,8 @@ from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.figures.figure_data import require_option
 from service.sensitivity.hyperparameters import Axis, axis_named, merge_axes, parse_value
 from service.sensitivity.scores import Scores
-from workers.spec.configuration import Value, axis_titles, value_text
+from workers.hyperparameter_text import axis_titles, value_text
+from workers.spec.configuration import Value
 
 __all__ = ["REST", "Place", "Plane", "Rest", "choose_plane", "configurations_by_place"]
 

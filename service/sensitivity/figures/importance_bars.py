@@ -12,7 +12,7 @@ from service.sensitivity.importance import ImportanceShares, importance
 from service.sensitivity.schemas import finite
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
-from workers.spec.configuration import axis_titles
+from workers.hyperparameter_text import axis_titles
 
 __all__ = ["draw_importance_bars", "importance_bars"]
 

@@ -16,8 +16,9 @@ from service.sensitivity.number_format import accuracy_label
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
+from workers.hyperparameter_text import axis_titles, value_text
 from workers.metrics import METRICS
-from workers.spec.configuration import Value, axis_titles, value_text
+from workers.spec.configuration import Value
 
 __all__ = ["draw_parallel_coordinates", "parallel_coordinates"]
 

@@ -4,7 +4,7 @@ import pytest
 
 from service.sensitivity import Axis, UnknownNameError
 from service.sensitivity.hyperparameters import merge_axes, ordered, parse_value
-from workers.spec.configuration import axis_titles, value_text
+from workers.hyperparameter_text import axis_titles, value_text
 
 
 @pytest.mark.parametrize(
