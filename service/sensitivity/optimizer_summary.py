@@ -89,12 +89,13 @@ def summarize_optimizer(
         val[known], evaluation[known], replacement=yardsticks.replacement
     )
     n_hits = int((evaluation[known] >= yardsticks.target).sum())
+    facts = table.facts.get(trials.label)
     return OptimizerSummary(
         optimizer=trials.label,
         title=trials.title,
         optimizer_name=trials.name,
-        learning_rate_role=learning_rate_role(trials.name),
-        weight_decay_kind=table.weight_decay_kinds.get(trials.label),
+        learning_rate_role=learning_rate_role(table, trials),
+        weight_decay_kind=facts.weight_decay_kind if facts else None,
         sentence="",
         n_configs=int(known.sum()),
         n_trials=n_finished,
@@ -148,10 +149,12 @@ def summarize_optimizer(
     )
 
 
-def learning_rate_role(optimizer_name: str) -> LearningRateRole:
-    """The role of the learning rate of an optimizer; ``step_size`` unless the catalog differs."""
+def learning_rate_role(table: TrialTable, trials: OptimizerTrials) -> LearningRateRole:
+    """The role of the learning rate of an optimizer; ``step_size`` if it is unknown."""
+    if trials.label in table.facts:
+        return table.facts[trials.label].learning_rate_role
     try:
-        facts = catalog.optimizers.facts(optimizer_name)
+        facts = catalog.optimizers.facts(trials.name)
     except ValueError:  # of a package that is not installed here
         facts = {}
     role: LearningRateRole = facts.get("learning_rate_role", "step_size")

@@ -14,9 +14,9 @@ from service.sensitivity.errors import (
 from service.sensitivity.hyperparameters import Axis, merge_axes, ordered
 from service.sensitivity.optimizer_trials import OptimizerTrials, lay_out, outside_plan
 from service.sensitivity.trial_result import History, TrialResult
-from workers.catalog import WeightDecayKind
 from workers.metrics import Outcome
 from workers.spec.configuration import Value
+from workers.spec.optimizer_facts import OptimizerFacts
 
 __all__ = ["Search", "TrialTable"]
 
@@ -39,7 +39,7 @@ class TrialTable:
         has_ood: Whether any trial has an OOD accuracy.
         curvature_splits: Splits on which any curvature was measured, validation first.
         outcomes: Number of trials by outcome; None counts the unfinished ones.
-        weight_decay_kinds: Kind of weight decay by label; None, or missing, where unknown.
+        facts: Facts about the optimizers by label; those of the catalog where missing.
     """
 
     workload: str
@@ -51,7 +51,7 @@ class TrialTable:
     has_ood: bool
     curvature_splits: tuple[str, ...]
     outcomes: Mapping[Outcome | None, int]
-    weight_decay_kinds: Mapping[str, WeightDecayKind | None]
+    facts: Mapping[str, OptimizerFacts]
 
     @classmethod
     def from_results(
@@ -65,7 +65,7 @@ class TrialTable:
         workload: str = "",
         search: Search = "grid",
         planned_trials: int | None = None,
-        weight_decay_kinds: Mapping[str, WeightDecayKind | None] | None = None,
+        facts: Mapping[str, OptimizerFacts] | None = None,
     ) -> "TrialTable":
         """Arrange results on the plan.
 
@@ -80,7 +80,7 @@ class TrialTable:
             search: "grid", "random" or "tpe".
             planned_trials: By default the size of the grids, or the number of results for other
                 searches.
-            weight_decay_kinds: Kind of weight decay by label; by default unknown.
+            facts: Facts about the optimizers by label; by default those of the catalog.
 
         Raises:
             InvalidTrialsError: A trial is outside the plan or an accuracy outside [0, 1].
@@ -139,7 +139,7 @@ class TrialTable:
                 sorted(splits, key=lambda split: (split != "validation", split))
             ),
             outcomes=outcomes,
-            weight_decay_kinds=weight_decay_kinds or {},
+            facts=facts or {},
         )
 
     @property
@@ -293,7 +293,7 @@ class TrialTable:
             workload=self.workload,
             search=self.search,
             planned_trials=planned_trials,
-            weight_decay_kinds=self.weight_decay_kinds,
+            facts=self.facts,
         )
 
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from service.sensitivity import Axis, TrialResult, TrialTable
 from service.storage import SweepRow, TrialRow
-from workers.catalog import datasets, models, optimizers
+from workers.catalog import datasets, models
 from workers.metrics import SPLITS
 from workers.spec import Range, SweepSpec, read_stored
+from workers.spec.optimizer_facts import OptimizerFacts, facts_of_optimizer
 
 __all__ = ["axes_of", "trial_table"]
 
@@ -25,7 +26,11 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
         trials: Its trials, ended or not.
     """
     specification = read_stored(sweep.specification)
-    titles = _titles(specification)
+    facts = {
+        label: facts_of_optimizer(optimizer, specification.files)
+        for label, optimizer in zip(specification.labels, specification.optimizers, strict=True)
+    }
+    titles = _titles(specification, facts)
     return TrialTable.from_results(
         [_result(trial, titles) for trial in trials],
         chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
@@ -34,13 +39,7 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
         seeds=specification.seeds,
         search=specification.search.type,
         planned_trials=specification.trial_count,
-        weight_decay_kinds=dict(
-            zip(
-                specification.labels,
-                (optimizer.weight_decay_kind for optimizer in specification.optimizers),
-                strict=True,
-            )
-        ),
+        facts=facts,
         workload=f"{models.title(specification.model.name)} on"
         f" {datasets.title(specification.dataset.name)}",
     )
@@ -56,11 +55,11 @@ def axes_of(specification: SweepSpec, label: str) -> list[Axis]:
     ]
 
 
-def _titles(specification: SweepSpec) -> dict[str, str]:
+def _titles(specification: SweepSpec, facts: Mapping[str, OptimizerFacts]) -> dict[str, str]:
     """Display names of the optimizers by label: titles, or labels where two would be the same."""
     titles = {
-        optimizer.label or optimizer.name: optimizer.label or optimizers.title(optimizer.name)
-        for optimizer in specification.optimizers
+        label: optimizer.label or facts[label].title
+        for label, optimizer in zip(specification.labels, specification.optimizers, strict=True)
     }
     counts = Counter(titles.values())
     return {label: title if counts[title] == 1 else label for label, title in titles.items()}

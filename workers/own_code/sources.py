@@ -5,13 +5,20 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from workers.own_code.errors import SourceError
 
-__all__ = ["Outline", "digest", "needed_files", "read_outline", "require_attribute"]
+__all__ = [
+    "Outline",
+    "declared_texts",
+    "digest",
+    "needed_files",
+    "read_outline",
+    "require_attribute",
+]
 
 _DIGEST_CHARACTERS = 16
 _REMEMBERED_SOURCES = 256
@@ -88,6 +95,56 @@ def require_attribute(source: str, attribute: str) -> None:
     raise SourceError(
         f"defines no {attribute}{guess} (defined: {', '.join(public[:20]) or 'none'})"
     )
+
+
+def declared_texts(source: str, attribute: str) -> dict[str, tuple[str, int]]:
+    """Texts that a class has as attributes, or that are set on a class or function.
+
+        class MyOpt(torch.optim.Optimizer):         def my_opt(model, lr): ...
+            title = "My optimizer"                  my_opt.title = "My optimizer"
+
+    Args:
+        source: A source that is Python.
+        attribute: Name of the class or function at its top level.
+
+    Returns:
+        Text and line of each by name; values that are no literal text are left out.
+    """
+    found: dict[str, tuple[str, int]] = {}
+    for statement in ast.parse(source).body:
+        if isinstance(statement, ast.ClassDef) and statement.name == attribute:
+            for inner in statement.body:
+                found |= _texts(inner, _name_of)
+        found |= _texts(statement, lambda target: _attribute_of(target, attribute))
+    return found
+
+
+def _texts(
+    statement: ast.stmt, name_of: Callable[[ast.expr], str | None]
+) -> dict[str, tuple[str, int]]:
+    """The literal text that a statement assigns, by the names of its targets."""
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign):
+        targets = [statement.target]
+    else:
+        return {}
+    names = [name for target in targets if (name := name_of(target)) is not None]
+    value = statement.value
+    if not isinstance(value, ast.Constant) or not isinstance(value.value, str):
+        return {}
+    return dict.fromkeys(names, (value.value, statement.lineno))
+
+
+def _name_of(target: ast.expr) -> str | None:
+    """The name that a target assigns; None if it assigns no name."""
+    return target.id if isinstance(target, ast.Name) else None
+
+
+def _attribute_of(target: ast.expr, owner: str) -> str | None:
+    """The attribute of ``owner`` that a target assigns; None if it assigns another one."""
+    is_owned = isinstance(target, ast.Attribute) and _name_of(target.value) == owner
+    return target.attr if is_owned and isinstance(target, ast.Attribute) else None
 
 
 def _defined(statements: list[ast.stmt]) -> Iterator[str]:

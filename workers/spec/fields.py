@@ -27,6 +27,7 @@ __all__ = [
     "KEPT_INTEGER",
     "KEPT_NUMBER",
     "KEPT_TEXT",
+    "LABEL_PATTERN",
     "PATTERNS",
     "STORED",
     "Count",
@@ -64,13 +65,13 @@ _MAX_NAME = 200
 _MAX_KEYWORDS = 4_000
 """Characters of all keywords as JSON; MLflow limits a parameter to 6,000."""
 
-_LABEL = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,62}$"
+LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9 ._+-]{0,62}$"
 _DURATION = r"^([0-9]{1,6}d)?([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$"
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _DURATION_IN_WORDS = 'must be a duration above zero such as "24h", "90m" or "1d12h"'
 
 PATTERNS = {
-    _LABEL: (
+    LABEL_PATTERN: (
         "must be 1 to 63 letters of A to Z, digits, spaces and . _ + -, and begin with a letter "
         "or a digit"
     ),
@@ -228,7 +229,7 @@ Name = Annotated[
     AfterValidator(require_plain),
     KEPT_TEXT,
 ]
-Label = Annotated[str, StringConstraints(pattern=_LABEL)]
+Label = Annotated[str, StringConstraints(pattern=LABEL_PATTERN)]
 Duration = Annotated[str, StringConstraints(pattern=_DURATION), AfterValidator(_not_empty_duration)]
 Unique = Annotated[
     tuple[T, ...],

@@ -32,6 +32,7 @@ from workers.spec.fields import (
     is_stored,
     require_plain,
 )
+from workers.spec.optimizer_facts import check_declared_facts
 from workers.spec.optimizers import SASAM, SASGD, OptimizerSpec
 from workers.spec.ranges import Range
 from workers.spec.resolution import resolve_spaces
@@ -141,7 +142,11 @@ class SweepSpec(Section):
     @model_validator(mode="after")
     def _with_code(self, info: ValidationInfo) -> SweepSpec:
         if not is_stored(info):
-            check_code(code_names(self), self.files)
+            names = code_names(self)
+            check_code(names, self.files)
+            for location, name in names.items():
+                if location[0] == "optimizers" and name.file:
+                    check_declared_facts(name, self.files[name.file])
         return self
 
     @model_validator(mode="after")

@@ -70,7 +70,8 @@ def axis_curves(table: TrialTable, axis: str | None = None) -> FigureData:
     adaptive = [
         trials.title
         for trials in table.by_optimizer
-        if shown.name == "learning_rate" and learning_rate_role(trials.name) == "initial_step_size"
+        if shown.name == "learning_rate"
+        and learning_rate_role(table, trials) == "initial_step_size"
     ]
     others = _others(table, shown.name)
     without = [s.trials.title for s in scored if s.trials.axis_index(shown.name) is None]

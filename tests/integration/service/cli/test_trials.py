@@ -34,7 +34,7 @@ search: {learning_rate: [0.1], weight_decay: null, training.batch_size: [32, 64]
 def test_trials_have_a_column_per_axis_and_are_found_by_its_value(run: Any, client: Client) -> None:
     client.sweeps.submit(AXES)
     head, first, *others = run("trials", env={"COLUMNS": "200"}).stdout.splitlines()
-    assert head.split()[:6] == ["trial", "optimizer", "lr", "batch_size", "betas", "seed"]
+    assert head.split()[:7] == ["trial", "optimizer", "lr", "batch", "size", "betas", "seed"]
     assert first.split()[1:6] == ["adam", "0.1", "32", "[0.9,", "0.95]"]
     assert len(others) == 5
     words = ("--at", "training.batch_size=64", "--at", "optimizer.betas=[0.9, 0.95]")

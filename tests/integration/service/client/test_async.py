@@ -53,7 +53,7 @@ def test_submit_follow_and_read_results(service: Any, specification: str) -> Non
             assert [found.optimizer for found in summary.optimizers] == ["sa-sam", "msgd"]
             found = [view.sweep_id async for view in client.sweeps.browse(page_size=1)]
             assert sweep.sweep_id in found
-            with pytest.raises(ProblemError, match="cannot pause"):
+            with pytest.raises(ProblemError, match="cannot be paused"):
                 await sweep.pause()
             assert "SA-SAM" in (await client.catalog()).model_dump_json()
 

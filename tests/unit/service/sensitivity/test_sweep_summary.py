@@ -15,6 +15,7 @@ from service.sensitivity import (
     summarize,
 )
 from workers.metrics import Outcome
+from workers.spec.optimizer_facts import OptimizerFacts
 
 MakeResult = Callable[..., TrialResult]
 MakeTable = Callable[..., TrialTable]
@@ -99,12 +100,17 @@ def test_summarize_reports_what_a_learning_rate_means(make_table: MakeTable) -> 
 
 
 def test_summarize_says_where_weight_decay_means_different_things(make_table: MakeTable) -> None:
-    table = replace(make_table(), weight_decay_kinds={"SAM": "coupled", "Adam": "coupled"})
-    assert "mixed_weight_decay" not in codes(summarize(table))
-    found = summarize(replace(table, weight_decay_kinds={"SAM": "coupled", "Adam": "decoupled"}))
+    coupled = OptimizerFacts("", "step_size", "coupled")
+    decoupled = OptimizerFacts("", "multiplier", "decoupled")
+    table = make_table()
+    same = replace(table, facts={"SAM": coupled, "Adam": coupled})
+    assert "mixed_weight_decay" not in codes(summarize(same))
+    found = summarize(replace(table, facts={"SAM": coupled, "Adam": decoupled}))
     assert about(found, "mixed_weight_decay") == ["SAM", "Adam"]
     kinds = {summary.optimizer: summary.weight_decay_kind for summary in found.optimizers}
     assert (kinds["Adam"], kinds["MSGD"]) == ("decoupled", None)
+    roles = {summary.optimizer: summary.learning_rate_role for summary in found.optimizers}
+    assert (roles["Adam"], roles["SA-SAM"]) == ("multiplier", "initial_step_size")
 
 
 def test_default_configuration_is_that_of_the_catalog(make_result: MakeResult) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from workers.spec import SpecError, TrialConfig, load_spec, read_stored, validate_spec, with_files
+from workers.spec.optimizer_facts import OptimizerFacts, facts_of_optimizer
 
 OPTIMIZER = """\
 import torch
@@ -249,3 +250,45 @@ def test_with_files_names_what_it_cannot_read(tmp_path: Path) -> None:
         with pytest.raises(SpecError) as caught:
             with_files(text, tmp_path)
         assert str(caught.value).startswith(problem)
+
+
+DECLARED = """\
+class MyOpt:
+    title: str = "My optimizer"
+    learning_rate_role = "multiplier"
+    weight_decay = 0.1
+
+def my_opt(model, lr): ...
+my_opt.weight_decay = "decoupled"
+other.title = "Not mine"
+"""
+
+
+def test_facts_of_an_own_optimizer_are_those_that_its_file_declares() -> None:
+    names = ["own.py:MyOpt", "own.py:my_opt", "prodigy"]
+    spec = validate_spec(specification(optimizers=names, files={"own.py": DECLARED}))
+    of_class, of_function, built_in = (
+        facts_of_optimizer(section, spec.files) for section in spec.optimizers
+    )
+    assert of_class == OptimizerFacts("My optimizer", "multiplier", None)
+    assert of_function == OptimizerFacts("my_opt", "step_size", "decoupled")
+    assert built_in == OptimizerFacts("Prodigy", "multiplier", "decoupled")
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "allowed"),
+    [
+        ("weight_decay", "couple", "'coupled' or 'decoupled' or 'exempting'"),
+        ("learning_rate_role", "rate", "'step_size' or 'initial_step_size' or 'multiplier'"),
+        ("title", "<b>", "1 to 63 letters"),
+    ],
+)
+def test_declared_fact_with_another_value_is_refused(fact: str, value: str, allowed: str) -> None:
+    source = f"class MyOpt:\n    {fact} = {value!r}\n"
+    with pytest.raises(SpecError) as caught:
+        validate_spec(specification(optimizers=["own.py:MyOpt"], files={"own.py": source}))
+    (problem,) = caught.value.problems
+    assert problem.path == "files.own.py"
+    assert problem.message.startswith(f"line 2: {fact} of MyOpt must be ")
+    assert allowed in problem.message
+    assert problem.value == f'"{value}"'
