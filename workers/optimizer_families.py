@@ -22,7 +22,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from workers.parameter_groups import parameter_groups
-from workers.spec.optimizers import FamilyOptimizer, OptimizerSpec
+from workers.spec.optimizers import OptimizerSpec
+from workers.spec.stepping_optimizers import FamilyOptimizer
 
 __all__ = [
     "build_pytorch_optimizer",

@@ -33,7 +33,7 @@ from workers.spec.fields import (
     require_plain,
 )
 from workers.spec.optimizer_facts import check_declared_facts
-from workers.spec.optimizers import SASAM, SASGD, OptimizerSpec
+from workers.spec.optimizers import OptimizerSpec
 from workers.spec.ranges import Range
 from workers.spec.resolution import resolve_spaces
 from workers.spec.search import AshaSpec, GridSearch, RandomSearch, SearchSpec, TpeSearch
@@ -47,6 +47,7 @@ from workers.spec.sections import (
     TrainingSpec,
 )
 from workers.spec.spaces import Space
+from workers.spec.stepping_optimizers import SASAM, SASGD
 from workers.spec.trial import TrialConfig
 from workers.spec.variants import Variant, could_share_trials
 

@@ -21,7 +21,9 @@ from torch.overrides import TorchFunctionMode
 
 from workers.models import build_model
 from workers.spec import ResourcesSpec, TrialConfig
-from workers.spec.optimizers import MSGD, SAM, OptimizerSpec
+from workers.spec.optimizers import OptimizerSpec
+from workers.spec.sharpness_aware import SAM
+from workers.spec.stepping_optimizers import MSGD
 
 __all__ = [
     "TooLargeError",

@@ -13,7 +13,8 @@ from workers.catalog import optimizers
 from workers.optimizers import build_from_section
 from workers.spec import validate_spec
 from workers.spec.fields import STORED
-from workers.spec.optimizers import VARIANTS, FamilyOptimizer
+from workers.spec.optimizers import VARIANTS
+from workers.spec.stepping_optimizers import FamilyOptimizer
 from workers.training.conformance import (
     check_conformance,
     needs_check,
