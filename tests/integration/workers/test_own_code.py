@@ -14,8 +14,13 @@ import torch
 
 
 class Mine(torch.optim.SGD):
+    steps = 0
+
     def step(self, closure=None):
-        raise RuntimeError("broken on purpose")
+        self.steps += 1
+        if self.steps > 9:  # after the check of optimizers
+            raise RuntimeError("broken on purpose")
+        return super().step(closure)
 """
 
 
@@ -39,7 +44,7 @@ def test_sweep_of_own_code_ends_with_results_and_a_failed_trial(
     assert "files.raises.py" not in own.data.params
     assert failed.data.tags["sasam.outcome"] == "failed"
     traceback = artifact(client, failed, "traceback.txt", tmp_path)
-    assert '/raises.py", line 6, in step\n    raise RuntimeError("broken on purpose")' in traceback
+    assert '/raises.py", line 10, in step\n    raise RuntimeError("broken on purpose")' in traceback
     (parent,) = (run for run in runs_of(client, job) if run.data.tags["sasam.kind"] == "sweep")
     stored = artifact_json(client, parent, "specification.json", tmp_path)
     assert stored["files"] == files | {"raises.py": RAISES_IN_STEP}
