@@ -112,6 +112,13 @@ class Catalog:
         members = facts.pop("members", {})
         return facts | dict(members.get(name.partition(":")[2], {}))
 
+    def known_facts(self, name: str) -> Mapping[str, Any]:
+        """Facts of ``name``; none if it is unknown, such as of a package not installed here."""
+        try:
+            return self.facts(name)
+        except ValueError:
+            return {}
+
     def code_name(self, name: str) -> CodeName | None:
         """The parts of the name of a user's own code; None for an entry or an unknown name."""
         if f"{name.partition(':')[0]}:" in self.entries():

@@ -153,10 +153,7 @@ def learning_rate_role(table: TrialTable, trials: OptimizerTrials) -> LearningRa
     """The role of the learning rate of an optimizer; ``step_size`` if it is unknown."""
     if trials.label in table.facts:
         return table.facts[trials.label].learning_rate_role
-    try:
-        facts = catalog.optimizers.facts(trials.name)
-    except ValueError:  # of a package that is not installed here
-        facts = {}
+    facts = catalog.optimizers.known_facts(trials.name)
     role: LearningRateRole = facts.get("learning_rate_role", "step_size")
     return role
 

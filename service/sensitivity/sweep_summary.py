@@ -173,10 +173,7 @@ def _default(
 
 def _catalog_default(name: str) -> Mapping[str, Value]:
     """Default learning rate and weight decay of an optimizer, as far as they are known."""
-    try:
-        facts = optimizers.facts(name)
-    except ValueError:  # of a package that is not installed here
-        return {}
+    facts = optimizers.known_facts(name)
     known = {axis: facts.get(f"default_{axis}") for axis in ("learning_rate", "weight_decay")}
     return {axis: value for axis, value in known.items() if value is not None}
 

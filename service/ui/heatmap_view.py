@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,9 +12,8 @@ from service.sensitivity import Axis, SummaryError
 from service.sensitivity.figures.heatmap_plane import REST, Plane, choose_plane
 from service.sensitivity.hyperparameters import merge_axes
 from service.ui.heatmap_tables import MetricChoice
-from service.ui.links import query_string
+from service.ui.links import condition_text, query_string
 from workers.hyperparameter_text import axis_titles, value_text
-from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
     "HeatmapView",
@@ -23,7 +21,6 @@ __all__ = [
     "Selector",
     "choose_metric",
     "choose_view_plane",
-    "fixing",
     "selectors",
 ]
 
@@ -110,16 +107,11 @@ def selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:
     for axis in axes:
         if axis.name in shown:
             continue
-        values = {fixing(axis.name, value): value_text(value) for value in axis.values}
+        values = {condition_text(axis.name, value): value_text(value) for value in axis.values}
         fixed = axis.name in plane.fixed
-        selected = fixing(axis.name, plane.fixed[axis.name]) if fixed else ""
+        selected = condition_text(axis.name, plane.fixed[axis.name]) if fixed else ""
         found.append(Selector("at", titles[axis.name].capitalize(), {"": "any"} | values, selected))
     return found
-
-
-def fixing(name: str, value: Value) -> str:
-    """The text that fixes a hyperparameter at a value."""
-    return f"{name}={json.dumps(thaw_value(value))}"
 
 
 def _is_valid(axes: Sequence[Axis], plane: Plane, text: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-__all__ = ["configuration_query", "query_string"]
+__all__ = ["condition_text", "configuration_query", "query_string"]
 
 
 _PARAMETERS = ("learning_rate", "weight_decay")
@@ -20,6 +20,11 @@ def query_string(**parameters: str | float | Sequence[str] | None) -> str:
     return urlencode(given, doseq=True)
 
 
+def condition_text(name: str, value: Any) -> str:
+    """A condition on a hyperparameter, as the parameter ``at`` of pages and API takes it."""
+    return f"{name}={json.dumps(value)}"
+
+
 def configuration_query(optimizer: str, hyperparameters: Mapping[str, Any]) -> str:
     """The query string that selects the trials of a configuration in the list of trials.
 
@@ -29,7 +34,7 @@ def configuration_query(optimizer: str, hyperparameters: Mapping[str, Any]) -> s
     """
     usual = {name: hyperparameters[name] for name in _PARAMETERS if name in hyperparameters}
     others = [
-        f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+        f"{name}={value}" if isinstance(value, str) else condition_text(name, value)
         for name, value in hyperparameters.items()
         if name not in usual
     ]

@@ -31,9 +31,9 @@ from service.ui.heatmap_view import (
     HeatmapView,
     choose_metric,
     choose_view_plane,
-    fixing,
     selectors,
 )
+from service.ui.links import condition_text
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.hyperparameter_text import axis_titles, value_text
@@ -143,7 +143,7 @@ def _heatmap(
     options: FigureOptions = {
         **{"metric": choice.metric, "split": choice.split},
         **{"x": plane.x.name, "y": plane.y.name, "rest": plane.rest},
-        "at": [fixing(name, value) for name, value in plane.fixed.items()],
+        "at": [condition_text(name, value) for name, value in plane.fixed.items()],
     }
     try:
         return summaries.figure(sweep_id, "heatmap", options=options)

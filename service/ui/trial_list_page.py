@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlencode
 
@@ -13,11 +12,11 @@ from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialFilter, TrialRepository
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import optimizer_title
+from service.ui.links import condition_text
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
 from workers.hyperparameter_text import axis_titles, value_text
-from workers.spec import Range, SweepSpec, Value, read_stored
-from workers.spec.configuration import thaw_value
+from workers.spec import Range, SweepSpec, read_stored
 
 __all__ = ["router", "trials_query"]
 
@@ -80,7 +79,7 @@ def show_trials(
         axes=axes,
         titles=axis_titles(axes, short=True),
         value_text=value_text,
-        conditions={name: _condition(name, value) for name, value in values.items()},
+        conditions={name: condition_text(name, value) for name, value in values.items()},
         statuses={status: status for status in get_args(Status)},
         optimizers={label: optimizer_title(label) for label in specification.labels},
         paging=Paging(page, _PAGE_SIZE, total),
@@ -96,18 +95,13 @@ def _choices(specification: SweepSpec) -> dict[str, dict[str, str]]:
         for name, axis in specification.axes(label).items():
             choices = found.setdefault(name, {})
             if not isinstance(axis, Range):
-                choices |= {_condition(name, value): value_text(value) for value in axis}
+                choices |= {condition_text(name, value): value_text(value) for value in axis}
     return found
-
-
-def _condition(name: str, value: Value) -> str:
-    """A condition as `parse_conditions` reads it."""
-    return f"{name}={json.dumps(thaw_value(value))}"
 
 
 def trials_query(selected: TrialFilter, order: str = "") -> str:
     """The query string that selects trials in the list."""
-    conditions = [_condition(name, value) for name, value in selected.hyperparameters.items()]
+    conditions = [condition_text(name, value) for name, value in selected.hyperparameters.items()]
     given = {"status": selected.status, "optimizer": selected.optimizer, "order": order}
     plain = [(name, value) for name, value in given.items() if value]
     return urlencode([*plain, *(("at", condition) for condition in conditions)])

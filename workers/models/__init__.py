@@ -8,10 +8,10 @@ from types import MappingProxyType
 from torch import nn
 
 from workers.catalog import models
-from workers.models.memory_format import takes_channels_last
+from workers.models.memory_format import uses_channels_last
 from workers.spec import ModelSpec
 
-__all__ = ["build_model", "count_parameters", "takes_channels_last"]
+__all__ = ["build_model", "count_parameters", "uses_channels_last"]
 
 _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
 """What a network raises whose arguments have the wrong type or go beyond what PyTorch can hold."""

@@ -11,20 +11,24 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["takes_channels_last"]
+from workers.spec import TrainingSpec
+
+__all__ = ["uses_channels_last"]
 
 _VECTOR_CHANNELS = 16
 """Floats in the widest vector register of a CPU (AVX-512)."""
 
 
-def takes_channels_last(model: nn.Module, device: torch.device) -> bool:
-    """Whether the gradients of a network are right with the channels last in memory.
+def uses_channels_last(training: TrainingSpec, model: nn.Module, device: torch.device) -> bool:
+    """Whether a trial has the channels last: as requested, unless gradients would be wrong.
 
     Args:
+        training: Training section of the trial.
         model: The network.
         device: Where it is trained.
     """
-    return device.type != "cpu" or not any(map(_is_miscomputed, model.modules()))
+    is_right = device.type != "cpu" or not any(map(_is_miscomputed, model.modules()))
+    return training.channels_last and is_right
 
 
 def _is_miscomputed(module: nn.Module) -> bool:

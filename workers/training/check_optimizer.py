@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from workers.models import build_model, takes_channels_last
+from workers.models import build_model, uses_channels_last
 from workers.optimizer_families import constructor_of_section, default_configuration
 from workers.spec import SpecError, SweepSpec, validate_spec
 from workers.training.conformance import Conformance, check_conformance
@@ -87,7 +87,7 @@ def _problem(spec: SweepSpec, folder: Path) -> tuple[torch.nn.Module, torch.Tens
         image_size=data.image_size,
     )
     device = torch.device("cpu")
-    channels_last = spec.training.channels_last and takes_channels_last(network, device)
+    channels_last = uses_channels_last(spec.training, network, device)
     normalise = Normalisation(data.mean, data.std, device, channels_last=channels_last)
     images = normalise(torch.from_numpy(data.train.images[:32].copy()))
     labels = torch.from_numpy(data.train.labels[:32].copy())

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from workers.models import takes_channels_last
+from workers.models import uses_channels_last
 from workers.spec import SpecError, SpecProblem, TrialConfig
 from workers.spec.optimizers import OptimizerSpec
 from workers.training.conformance import (
@@ -72,7 +72,7 @@ def _check(trial: TrialConfig, model: nn.Module, data: TrialData) -> Conformance
     """Check the optimizer of a trial on the host."""
     training = trial.training
     device = torch.device("cpu")
-    channels_last = training.channels_last and takes_channels_last(model, device)
+    channels_last = uses_channels_last(training, model, device)
     normalise = Normalisation(data.mean, data.std, device, channels_last=channels_last)
     count = min(training.batch_size, len(data.train), _IMAGES)
     return check_conformance(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sasam.curvature import HessianMethod
 from workers.datasets import DatasetError
-from workers.models import build_model, count_parameters
+from workers.models import build_model, count_parameters, uses_channels_last
 from workers.optimizers import build_optimizer
 from workers.spec import SpecError, SpecProblem, SweepSpec, TrialConfig
 from workers.spec.axes import read_axis
@@ -212,7 +212,7 @@ def _check_network(
         hessian_method = rehearse(
             model,
             data,
-            channels_last=trials[0].training.channels_last,
+            channels_last=uses_channels_last(trials[0].training, model, torch.device("cpu")),
             measures_curvature=spec.curvature is not None,
         )
     except ValueError as error:

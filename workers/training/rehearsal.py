@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sasam.curvature import HessianMethod, choose_hessian_method
-from workers.models import takes_channels_last
 from workers.trial_data import TrialData
 
 __all__ = ["rehearse"]
@@ -24,8 +23,7 @@ def rehearse(
     Args:
         model: The network; its gradients, buffers and memory format change.
         data: Images of the sweep, whose shape is used.
-        channels_last: Whether images and weights have the channels last in memory, if the network
-            can.
+        channels_last: Whether images and weights have the channels last in memory.
         measures_curvature: Whether trials measure curvature.
 
     Returns:
@@ -37,7 +35,7 @@ def rehearse(
     generator = torch.Generator().manual_seed(0)
     shape = (2, data.in_channels, data.image_size, data.image_size)
     images, labels = torch.randn(shape, generator=generator), torch.arange(2) % data.num_classes
-    if channels_last and takes_channels_last(model, images.device):
+    if channels_last:
         model = model.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)
     doing = "be trained"

@@ -26,7 +26,7 @@ from torch.optim.swa_utils import update_bn
 
 from workers.evaluation import Evaluator
 from workers.measurement import CurvatureMeasurement
-from workers.models import build_model, takes_channels_last
+from workers.models import build_model, uses_channels_last
 from workers.optimizers import build_optimizer
 from workers.seeding import derive_seed
 from workers.spec import CurvatureSpec, TrialConfig
@@ -67,7 +67,7 @@ class Trial:
             files=config.files,
         )
         self.model = model.to(self._device)
-        channels_last = training.channels_last and takes_channels_last(self.model, self._device)
+        channels_last = uses_channels_last(training, self.model, self._device)
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
         self._normalise = Normalisation(

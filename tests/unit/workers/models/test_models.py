@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from workers.models import build_model, count_parameters, takes_channels_last
-from workers.spec import ModelSpec
+from workers.models import build_model, count_parameters, uses_channels_last
+from workers.spec import ModelSpec, TrainingSpec
 
 SMALL_VIT = {"dim": 32, "depth": 2, "heads": 4, "mlp_dim": 32}
 
@@ -134,7 +134,9 @@ def test_build_model_same_seed_gives_same_weights():
     ],
     ids=repr,
 )
-def test_takes_channels_last_unless_a_gradient_would_be_wrong(layer, expected):
+def test_uses_channels_last_unless_a_gradient_would_be_wrong(layer, expected):
     network = nn.Sequential(nn.ReLU(), layer)
-    assert takes_channels_last(network, torch.device("cpu")) is expected
-    assert takes_channels_last(network, torch.device("cuda"))
+    training = TrainingSpec()
+    assert uses_channels_last(training, network, torch.device("cpu")) is expected
+    assert uses_channels_last(training, network, torch.device("cuda"))
+    assert not uses_channels_last(TrainingSpec(channels_last=False), network, torch.device("cuda"))
