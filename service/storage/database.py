@@ -190,6 +190,7 @@ def _create_engine(url: str) -> Engine:
             connect_args=_POSTGRESQL_OPTIONS,
         )
         event.listen(engine, "connect", _prepare_postgresql)
+        event.listen(engine, "checkin", _forget_read_only)
         event.listen(engine, "handle_error", _classify_refusal, retval=True)
         return engine
     engine = create_engine(url)
@@ -229,6 +230,17 @@ def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntr
     cursor.execute(f"set idle_in_transaction_session_timeout = {_IDLE_TIMEOUT_MS}")
     cursor.close()
     connection.commit()
+
+
+def _forget_read_only(connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
+    """Leave the access mode of the next transaction to the server.
+
+    After a snapshot SQLAlchemy sets it to READ WRITE, which would override a database that an
+    administrator made read-only.
+    """
+    if connection is not None:
+        raw: Any = connection
+        raw.read_only = None
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import InternalError, ProgrammingError
 
 import service.storage.database
 from service.execution.lease import Lease
@@ -77,6 +77,18 @@ def wait_until(is_so: Callable[[], bool]) -> None:
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_connection_that_read_a_snapshot_obeys_a_read_only_database(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(text("set default_transaction_read_only = on"))
+    for _ in range(2):  # the pool hands out the same connection
+        read(database)
+        with (
+            pytest.raises(InternalError, match="read-only"),
+            database.transaction() as session,
+        ):
+            session.execute(text("delete from sweeps"))
 
 
 def test_database_that_refuses_its_user_is_unavailable_until_it_does_not(
