@@ -137,6 +137,15 @@ Rest = Annotated[
         " validation selects, or the mean over all.",
     ),
 ]
+Span = Annotated[
+    str | None,
+    Query(
+        description="Percentage points below the best at which the colours of a heatmap of an"
+        " accuracy begin; by default they begin at chance.",
+        max_length=20,
+        examples=["5"],
+    ),
+]
 At = Annotated[
     list[str] | None,
     Query(
@@ -182,6 +191,7 @@ def show_heatmap(
     y: AxisY = None,
     rest: Rest = None,
     at: At = None,
+    span: Span = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
@@ -190,6 +200,7 @@ def show_heatmap(
     An optimizer that lacks one of them says so in its panel.
     """
     options = {"metric": metric, "split": split, "x": x, "y": y, "rest": rest, "at": at}
+    options["span"] = span
     content = summaries.figure_file(
         sweep_id, "heatmap", selection, options, file_format=file_format, theme=theme
     )
@@ -230,13 +241,14 @@ def show_figure(
     y: AxisY = None,
     rest: Rest = None,
     at: At = None,
+    span: Span = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
     """A figure as its data (json, csv), its Vega-Lite specification, or a picture (svg, png)."""
     options = {
         **{"metric": metric, "split": split, "budget": budget, "axis": axis},
-        **{"x": x, "y": y, "rest": rest, "at": at},
+        **{"x": x, "y": y, "rest": rest, "at": at, "span": span},
     }
     content = summaries.figure_file(
         sweep_id, name, selection, options, file_format=file_format, theme=theme

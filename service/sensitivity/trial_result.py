@@ -55,6 +55,7 @@ class TrialResult:
             (the initial step size, eta_0, for SA-SGD and SA-SAM) or ``optimizer.momentum``.
         seed: Seed of the trial.
         outcome: How it ended; None while it has not ended.
+        epochs: Epochs finished; None if unknown.
         val_accuracy: Validation accuracy of the last epoch.
         ood_accuracy: Mean accuracy over the corrupted sets.
         val_loss: Validation loss of the last epoch.
@@ -76,6 +77,7 @@ class TrialResult:
     hyperparameters: Mapping[str, Value]
     seed: int
     outcome: Outcome | None = None
+    epochs: int | None = None
     val_accuracy: float | None = None
     ood_accuracy: float | None = None
     val_loss: float | None = None

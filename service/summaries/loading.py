@@ -76,6 +76,7 @@ def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
         hyperparameters=trial.hyperparameters,
         seed=trial.seed,
         outcome=trial.outcome,  # type: ignore[arg-type]  # the column holds outcomes
+        epochs=trial.epoch,
         val_accuracy=metrics.get("val_accuracy"),
         ood_accuracy=metrics.get("ood_accuracy"),
         val_loss=metrics.get("val_loss"),

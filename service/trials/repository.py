@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,7 +28,7 @@ from workers.mlflow_schema import TrialIdentity
 from workers.spec import SweepSpec, Value
 from workers.spec.configuration import thaw_value
 
-__all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialRepository"]
+__all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialOrder", "TrialRepository"]
 
 
 class TrialRepository:
@@ -100,17 +100,16 @@ class TrialRepository:
         *,
         offset: int,
         limit: int,
-        best_first: bool = False,
+        order: TrialOrder | None = None,
     ) -> tuple[Sequence[TrialRow], int]:
         """A page of the trials that match, and the number of all that match.
 
-        They come in the order of the specification, or with the best validation accuracy first.
+        They come in the order of the specification unless there is another one.
         """
         query = selection.apply(select(TrialRow), sweep_id)
         total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        if best_first:
-            accuracy = TrialRow.metrics["val_accuracy"].as_float()
-            query = query.order_by(accuracy.desc().nulls_last())
+        if order is not None:
+            query = query.order_by(order.expression)
         page = query.order_by(TrialRow.position).offset(offset).limit(limit)
         return self._session.scalars(page).all(), total
 
@@ -235,6 +234,38 @@ class TrialRepository:
 
 _HYPERPARAMETERS = cast(TrialRow.hyperparameters, Text)
 """A configuration as text: PostgreSQL cannot compare JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOrder:
+    """Order of trials by one value; those without it come last.
+
+    Attributes:
+        kind: "column", "metric", "number" or "text" (a hyperparameter with values of that kind).
+        name: Column, metric or hyperparameter.
+        is_descending: Whether the largest comes first.
+    """
+
+    kind: Literal["column", "metric", "number", "text"]
+    name: str
+    is_descending: bool = False
+
+    @property
+    def expression(self) -> ColumnElement[Any]:
+        """What to order by."""
+        value: ColumnElement[Any]
+        match self.kind:
+            case "column":
+                value = TrialRow.__table__.columns[self.name]
+            case "metric":
+                value = TrialRow.metrics[self.name].as_float()
+            case "number":
+                value = TrialRow.hyperparameters[self.name].as_float()
+            case "text":
+                value = TrialRow.hyperparameters[self.name].as_string()
+        return (value.desc() if self.is_descending else value.asc()).nulls_last()
+
+
 _VAL_ACCURACY = func.avg(TrialRow.metrics["val_accuracy"].as_float())
 """Mean of a configuration over its seeds."""
 

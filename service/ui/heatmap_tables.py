@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from service.sensitivity import FigureData, SweepSummary, heatmap_layouts
-from service.sensitivity.figures import HeatmapCell
+from service.sensitivity.figures import HeatmapCell, HeatmapLayout
 from service.sensitivity.figures.figure_data import Scalar
 from service.sensitivity.figures.heatmap_plane import Plane
 from service.sensitivity.hyperparameters import value_datum
-from service.sensitivity.number_format import split_label
+from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.storage import TrialRow
 from service.summaries.loading import axes_of
@@ -33,6 +33,8 @@ __all__ = [
     "shade_class",
 ]
 
+_MAX_NUMBERED = 14
+"""Columns of a heatmap whose cells have numbers."""
 N_SHADES = 24
 """Steps of each colour scale in ``static/scales.css``."""
 
@@ -95,6 +97,9 @@ class HeatmapTables:
         x_title: Display name of the horizontal axis.
         y_title: Display name of the vertical axis.
         columns: Labels of the horizontal values.
+        colours: Classes of the steps of the colour scale, lowest first; empty without a value.
+        low: Label of its lower end.
+        high: Label of its upper end.
         panels: One per optimizer.
         notes: Explanations of the marks.
     """
@@ -103,8 +108,16 @@ class HeatmapTables:
     x_title: str
     y_title: str
     columns: Sequence[str]
+    colours: Sequence[str]
+    low: str
+    high: str
     panels: list[TablePanel]
     notes: list[str]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether there are too many columns for numbers in the cells."""
+        return len(self.columns) > _MAX_NUMBERED
 
 
 def metric_choices(summary: SweepSummary | None) -> list[MetricChoice]:
@@ -180,9 +193,17 @@ def heatmap_tables(
         x_title=plane.titles[plane.x.name],
         y_title=plane.titles[plane.y.name],
         columns=list(map(value_text, columns)),
+        colours=[f"{scale}{step}" for step in range(N_SHADES)] if layout else (),
+        low=_end(layout, layout.low) if layout else "",
+        high=_end(layout, layout.high) if layout else "",
         panels=list(map(panel, specification.labels)),
         notes=figure.notes if figure else [],
     )
+
+
+def _end(layout: HeatmapLayout, value: float) -> str:
+    """Label of an end of the colour scale."""
+    return curvature_label(value) if layout.is_log else f"{accuracy_label(value)} %"
 
 
 def shade_class(scale: str, shade: float) -> str:

@@ -19,12 +19,15 @@ __all__ = [
     "HeatmapView",
     "Name",
     "Selector",
+    "axis_selectors",
     "choose_metric",
     "choose_view_plane",
     "selectors",
 ]
 
 _REST_TITLES = {"best": "best by validation", "mean": "mean"}
+
+_SPANS = {"": "from chance", "20": "best 20 points", "5": "best 5 points", "1": "best point"}
 
 Name = Annotated[str | None, Query(max_length=200)]
 
@@ -39,12 +42,24 @@ class HeatmapView:
     y: Name = None
     rest: Name = None
     at: Annotated[list[str] | None, Query(max_length=50)] = None
+    span: Name = None
+
+    @property
+    def colour_span(self) -> str | None:
+        """The offered width of the colour range, in percentage points; None for the whole."""
+        return self.span if self.span in _SPANS else None
 
     def query(self, choice: MetricChoice | None = None) -> str:
         """The query string of this view, with another metric if given."""
         metric, split = (choice.metric, choice.split) if choice else (self.metric, self.split)
         return query_string(
-            metric=metric, split=split, x=self.x, y=self.y, rest=self.rest, at=self.at
+            metric=metric,
+            split=split,
+            x=self.x,
+            y=self.y,
+            rest=self.rest,
+            at=self.at,
+            span=self.colour_span,
         )
 
 
@@ -93,8 +108,16 @@ def choose_view_plane(
     return plane.narrowed(axes_by_optimizer)
 
 
-def selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:
-    """The choices of axes and of what becomes of the others; empty where there is no other."""
+def selectors(
+    axes: Sequence[Axis], plane: Plane, view: HeatmapView, choice: MetricChoice
+) -> list[Selector]:
+    """The choices of axes, of what becomes of the others, and of the colour range of a heatmap."""
+    colours = Selector("span", "Colours", _SPANS, view.colour_span or "")
+    return [*axis_selectors(axes, plane), *([colours] if choice.split is None else [])]
+
+
+def axis_selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:
+    """The choices of axes and of what becomes of the others; none where there is no other."""
     if len(axes) < 3:
         return []
     titles = axis_titles(axis.name for axis in axes)

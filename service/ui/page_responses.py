@@ -106,10 +106,9 @@ _ENVIRONMENT.filters |= {
     "optimizer_title": labels.optimizer_title,
     "percent": accuracy_label,
     "percentage": labels.percentage,
-    "short": lambda value: f"{value:.4g}",
     "split_title": split_label,
-    "value": lambda value: (
-        f"{value:.4g}" if isinstance(value, float) else value_text(freeze_value(value))
+    "value": lambda value: value_text(
+        float(f"{value:.4g}") if isinstance(value, float) else freeze_value(value)
     ),
     "without_colour_codes": lambda text: _COLOUR_CODES.sub("", text),
 }

@@ -29,11 +29,12 @@ from service.ui.dependencies import may_post
 from service.ui.heatmap_tables import MetricChoice, heatmap_tables, metric_choices
 from service.ui.heatmap_view import (
     HeatmapView,
+    axis_selectors,
     choose_metric,
     choose_view_plane,
     selectors,
 )
-from service.ui.links import condition_text
+from service.ui.links import condition_text, query_string
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.hyperparameter_text import axis_titles, value_text
@@ -115,10 +116,14 @@ def results(
         trials = TrialRepository(session)
         running_trials = trials.running(sweep.sweep_id) if is_grid else ()
         best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST)
-    heatmaps = None
+    heatmaps, files = None, ""
+    chosen = axis_selectors(axes, plane) if plane else []
     if is_grid and plane is not None:
-        figure = _heatmap(sweep.sweep_id, summaries, choice, plane)
+        options = _heatmap_options(choice, plane, view)
+        figure = _heatmap(sweep.sweep_id, summaries, options)
         heatmaps = heatmap_tables(specification, plane, figure, choice, running_trials)
+        files = query_string(**options)
+        chosen = selectors(axes, plane, view, choice)
     return {
         "sweep": sweep,
         "view": view,
@@ -126,7 +131,8 @@ def results(
         "choice": choice,
         "is_grid": is_grid,
         "heatmaps": heatmaps,
-        "selectors": selectors(axes, plane) if plane else [],
+        "heatmap_query": files,
+        "selectors": chosen,
         "axis_titles": axis_titles((axis.name for axis in axes), short=True),
         "best_configurations": best,
         "summary": summary,
@@ -136,15 +142,18 @@ def results(
     }
 
 
-def _heatmap(
-    sweep_id: str, summaries: SummaryService, choice: MetricChoice, plane: Plane
-) -> FigureData | None:
-    """The data of the heatmaps; None before a trial has ended."""
-    options: FigureOptions = {
+def _heatmap_options(choice: MetricChoice, plane: Plane, view: HeatmapView) -> FigureOptions:
+    """The options of the figure "heatmap" that shows what the page shows."""
+    return {
         **{"metric": choice.metric, "split": choice.split},
         **{"x": plane.x.name, "y": plane.y.name, "rest": plane.rest},
         "at": [condition_text(name, value) for name, value in plane.fixed.items()],
+        "span": view.colour_span if choice.split is None else None,
     }
+
+
+def _heatmap(sweep_id: str, summaries: SummaryService, options: FigureOptions) -> FigureData | None:
+    """The data of the heatmaps; None before a trial has ended."""
     try:
         return summaries.figure(sweep_id, "heatmap", options=options)
     except NotAvailableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlencode
 
@@ -9,16 +10,20 @@ from fastapi import APIRouter, Query, Response
 
 from service.api.trials import Status
 from service.trials.conditions import parse_conditions
-from service.trials.repository import TrialFilter, TrialRepository
+from service.trials.repository import TrialFilter, TrialOrder, TrialRepository
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import optimizer_title
 from service.ui.links import condition_text
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
 from workers.hyperparameter_text import axis_titles, value_text
+from workers.metrics import METRICS
 from workers.spec import Range, SweepSpec, read_stored
 
 __all__ = ["router", "trials_query"]
+
+_COLUMNS = ("optimizer", "seed", "epoch", "outcome")
+"""Columns of the table of trials by which the list is sorted."""
 
 router = APIRouter(route_class=PageRoute)
 
@@ -36,7 +41,7 @@ def show_trials(
     optimizer: Annotated[str, Query(max_length=64)] = "",
     learning_rate: Annotated[str, Query(max_length=32)] = "",
     weight_decay: Annotated[str, Query(max_length=32)] = "",
-    order: Literal["", "best"] = "",
+    sort: Annotated[str, Query(max_length=200)] = "",
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
 ) -> Response:
     """List the trials that match a filter; an empty parameter matches every trial.
@@ -51,7 +56,8 @@ def show_trials(
         at: Values of hyperparameters, each as ``axis=value``; an empty one matches every trial.
         learning_rate: A number; other text matches every trial.
         weight_decay: A number; other text matches every trial.
-        order: "best" sorts by validation accuracy, else the order is that of the specification.
+        sort: Name of a column, metric or hyperparameter to sort by, with a minus for the largest
+            first; any other text for the order of the specification.
         page: Number of the page, from 1.
     """
     sweep = sweeps.get(sweep_id)
@@ -67,8 +73,9 @@ def show_trials(
             selected,
             offset=(page - 1) * _PAGE_SIZE,
             limit=_PAGE_SIZE,
-            best_first=order == "best",
+            order=_order(sort, axes, specification),
         )
+    has_ood = any("hessian_trace.ood" in trial.metrics for trial in trials)
     return render_page(
         "trials.html",
         sweep=sweep,
@@ -83,9 +90,29 @@ def show_trials(
         statuses={status: status for status in get_args(Status)},
         optimizers={label: optimizer_title(label) for label in specification.labels},
         paging=Paging(page, _PAGE_SIZE, total),
-        order=order,
-        query=trials_query(selected, order),
+        sort=sort,
+        query=trials_query(selected, sort),
+        filters=trials_query(selected),
+        trace="hessian_trace.ood" if has_ood else "hessian_trace.validation",
     )
+
+
+def _order(
+    sort: str, axes: Mapping[str, Mapping[str, str]], specification: SweepSpec
+) -> TrialOrder | None:
+    """The order that a query describes; None if it names nothing to sort by."""
+    name = sort.removeprefix("-")
+    is_descending = sort.startswith("-")
+    if name in _COLUMNS:
+        return TrialOrder("column", name, is_descending)
+    if name.partition(".")[0] in METRICS:
+        return TrialOrder("metric", name, is_descending)
+    if name not in axes:
+        return None
+    found = [specification.axes(label).get(name, ()) for label in specification.labels]
+    values = [value for axis in found if not isinstance(axis, Range) for value in axis]
+    numeric = all(isinstance(value, int | float) for value in values)
+    return TrialOrder("number" if numeric else "text", name, is_descending)
 
 
 def _choices(specification: SweepSpec) -> dict[str, dict[str, str]]:
@@ -99,10 +126,10 @@ def _choices(specification: SweepSpec) -> dict[str, dict[str, str]]:
     return found
 
 
-def trials_query(selected: TrialFilter, order: str = "") -> str:
+def trials_query(selected: TrialFilter, sort: str = "") -> str:
     """The query string that selects trials in the list."""
     conditions = [condition_text(name, value) for name, value in selected.hyperparameters.items()]
-    given = {"status": selected.status, "optimizer": selected.optimizer, "order": order}
+    given = {"status": selected.status, "optimizer": selected.optimizer, "sort": sort}
     plain = [(name, value) for name, value in given.items() if value]
     return urlencode([*plain, *(("at", condition) for condition in conditions)])
 

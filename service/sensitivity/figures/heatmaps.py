@@ -15,7 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.sensitivity import flatness_correlation, statistics
-from service.sensitivity.errors import NeedsGridError, NotAvailableError, UnknownNameError
+from service.sensitivity.errors import (
+    InvalidOptionError,
+    NeedsGridError,
+    NotAvailableError,
+    UnknownNameError,
+)
 from service.sensitivity.figures.curvature_scale import (
     curvature_bounds,
     curvature_split,
@@ -110,6 +115,7 @@ def heatmap(
     y: str | None = None,
     rest: str = "best",
     at: Sequence[str] = (),
+    span: str | None = None,
 ) -> FigureData:
     """One metric over two hyperparameters of every optimizer.
 
@@ -125,6 +131,8 @@ def heatmap(
         rest: What other hyperparameters are reduced to: "best", the choice that validation selects,
             or "mean" (of curvatures the median) over all choices.
         at: Fixed values of other hyperparameters, each as ``axis=value``.
+        span: Of accuracies: percentage points below the best at which the colours begin; by default
+            they begin at chance.
 
     Returns:
         One record per cell: ``panel``, ``optimizer``, ``title``, ``x`` and ``y`` (also under the
@@ -160,7 +168,9 @@ def heatmap(
         panel = METRICS[metric].title
         best = max(float(np.nanmax(of_optimizer)) for of_optimizer in values)
         chance = table.chance_accuracy
-        scale = _ColourScale(chance, max(best, chance + 0.01), is_curvature=False)
+        high = max(best, chance + 0.01)
+        low = chance if span is None else max(0.0, high - _fraction(span))
+        scale = _ColourScale(low, high, is_curvature=False)
     best_val = max(float(np.nanmax(scores.val)) for scores in scored)
     records = [
         {"panel": panel, **cell}
@@ -195,6 +205,25 @@ def heatmap(
             },
         },
     )
+
+
+def _fraction(points: str) -> float:
+    """Percentage points as a fraction.
+
+    Raises:
+        InvalidOptionError: They are not a number above 0, up to 100.
+    """
+    try:
+        value = float(points)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 100:
+        raise InvalidOptionError(
+            "invalid_span",
+            f"A colour range of {points[:20]!r} points is not a number above 0, up to 100.",
+            ("a number of percentage points above 0, up to 100",),
+        )
+    return value / 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,9 +358,16 @@ def _note(
     if state == "value" and n_diverged:
         return f"{n_diverged}/{n_seeds} div"
     if state == "value" and n_finished < n_seeds:
-        return f"{n_finished}/{n_seeds} seeds"
-    was_pruned = any(trial is not None and trial.outcome == Outcome.PRUNED for trial in results)
-    return "pruned" if state == "missing" and was_pruned else ""
+        failed = sum(trial is not None and trial.outcome == Outcome.FAILED for trial in results)
+        return f"{failed}/{n_seeds} failed" if failed else f"{n_finished}/{n_seeds} seeds"
+    if state != "missing":
+        return ""
+    ended = [trial for trial in results if trial is not None and trial.outcome is not None]
+    pruned = [trial.epochs or 0 for trial in ended if trial.outcome == Outcome.PRUNED]
+    if pruned:
+        reached = sorted({min(pruned), max(pruned)})
+        return f"pruned, epoch {'–'.join(map(str, reached))}"
+    return "failed" if any(trial.outcome == Outcome.FAILED for trial in ended) else ""
 
 
 def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: _ColourScale) -> list[str]:
@@ -367,4 +403,8 @@ def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
         isinstance(record["value"], float) and record["value"] > scale.high for record in records
     ):
         notes.append(f"colours end at {curvature_label(scale.high)}")
+    if not scale.is_curvature and any(
+        isinstance(record["value"], float) and record["value"] < scale.low for record in records
+    ):
+        notes.append(f"colours begin at {accuracy_label(scale.low)}")
     return ["; ".join(notes)] if notes else []

@@ -20,6 +20,7 @@ from service.trials.repository import (
     BestAccuracy,
     BestConfiguration,
     TrialFilter,
+    TrialOrder,
     TrialRepository,
 )
 from workers.spec import Configuration, SweepSpec, validate_spec
@@ -181,9 +182,26 @@ def test_best_is_the_mean_over_the_seeds_that_completed(
             BestConfiguration("sam", configuration(0.01, 0.0), 0.01, 0.0, 0.5, 2),
         ]
         assert len(trials.best_configurations(sweep_id, 1)) == 1
-        best, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=True)
+        best, _ = trials.find(
+            sweep_id,
+            TrialFilter(),
+            offset=0,
+            limit=16,
+            order=TrialOrder("metric", "val_accuracy", is_descending=True),
+        )
         accuracies = [row.metrics.get("val_accuracy") for row in best]
         assert accuracies == [0.875, 0.75, 0.5, 0.5, *[None] * 12]
+        for order, read in (
+            (TrialOrder("number", "weight_decay", is_descending=True), "weight_decay"),
+            (TrialOrder("text", "learning_rate"), "learning_rate"),
+        ):
+            listed, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, order=order)
+            found = [row.hyperparameters[read] for row in listed]
+            assert found == sorted(found, reverse=order.is_descending)
+        by_seed, _ = trials.find(
+            sweep_id, TrialFilter(), offset=0, limit=16, order=TrialOrder("column", "seed")
+        )
+        assert [row.seed for row in by_seed] == sorted(row.seed for row in by_seed)
 
 
 def test_trials_are_found_by_status_and_configuration(
