@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, JsonValue
 
 from service.sensitivity.axis_schemas import AxisSummary, OnGridEdge
+from service.sensitivity.published_schemas import PublishedMeasures, PublishedOfSweep
 from service.sensitivity.strict_schema import Interval, Schema, finite
 from service.sensitivity.trial_table import Search
 from workers.catalog import LearningRateRole, WeightDecayKind
@@ -259,6 +260,9 @@ class OptimizerSummary(Schema):
         description="Seed intervals by statistic (ood_accuracy.mean, lr_sensitivity, ...); empty"
         " with one seed."
     )
+    published: PublishedMeasures = Field(
+        description="Measures as they were published; docs/measures.md has their sources."
+    )
 
 
 class PairComparison(Schema):
@@ -351,6 +355,9 @@ class SweepSummary(Schema):
     )
     optimizers: list[OptimizerSummary]
     comparisons: Comparisons | None = Field(description="Null with one optimizer.")
+    published: PublishedOfSweep = Field(
+        description="Published measures over all optimizers of the sweep."
+    )
     caveats: list[Caveat]
 
     def optimizer(self, label: str) -> OptimizerSummary:

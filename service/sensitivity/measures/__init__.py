@@ -20,8 +20,15 @@ from service.sensitivity.measures.local_optimality import (
 )
 from service.sensitivity.measures.loss_sensitivity import LossSensitivity, loss_sensitivity
 from service.sensitivity.measures.one_configuration import OneConfiguration, one_configuration
+from service.sensitivity.measures.performance_profiles import (
+    TAU_MAX,
+    performance_profile,
+    performance_ratios,
+    profile_area,
+)
 from service.sensitivity.measures.random_search import best_of_n_weights, thinned_budgets
 from service.sensitivity.measures.run_scores import (
+    Statistic,
     interquartile_mean,
     optimality_gap,
     probability_of_improvement,
@@ -32,12 +39,14 @@ from service.sensitivity.measures.target_cost import TargetCost, fastest_to_targ
 from service.sensitivity.measures.tuning_bands import TuningBands, cdf_band, tuning_bands
 
 __all__ = [
+    "TAU_MAX",
     "Certificate",
     "HyperparameterDimension",
     "LossSensitivity",
     "Neighbour",
     "OneConfiguration",
     "PercentileRange",
+    "Statistic",
     "TargetCost",
     "TuningBands",
     "best_of_n_weights",
@@ -52,8 +61,11 @@ __all__ = [
     "one_configuration",
     "optimality_gap",
     "percentile_range",
+    "performance_profile",
+    "performance_ratios",
     "probability_of_best",
     "probability_of_improvement",
+    "profile_area",
     "score_profile",
     "stratified_interval",
     "target_cost",

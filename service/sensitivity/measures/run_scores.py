@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Statistic",
     "interquartile_mean",
     "optimality_gap",
     "probability_of_improvement",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+Statistic = Callable[[Floats], Floats]
+"""A statistic of [..., runs]."""
 
 
 def interquartile_mean(scores: Floats) -> Floats:
@@ -88,7 +91,7 @@ def probability_of_improvement(x: Sequence[Floats], y: Sequence[Floats]) -> floa
 
 def stratified_interval(
     tasks: Sequence[Floats],
-    statistic: Callable[[Floats], Floats],
+    statistic: Statistic,
     rng: np.random.Generator,
     *,
     n_resamples: int = 2000,
