@@ -46,6 +46,7 @@ def published_table(summary: SweepSummary) -> SummaryTable:
         title="As published",
         columns=(
             "optimizer",
+            "local optimum",
             "loss sensitivity",
             "range",
             *(f"P(best) at {n}" for n in shown),
@@ -54,7 +55,6 @@ def published_table(summary: SweepSummary) -> SummaryTable:
             "fastest",
             "IQM",
             "gap",
-            "local optimum",
         ),
         rows=tuple(tuple(_row(optimizer, shown, draws)) for optimizer in summary.optimizers),
         notes=(*_NOTES, *(caveat.message for caveat in summary.published.caveats)),
@@ -111,6 +111,7 @@ def _row(optimizer: OptimizerSummary, budgets: Iterable[int], draws: int) -> Ite
     measures = optimizer.published
     loss, best = measures.loss_sensitivity, measures.probability_of_best
     yield optimizer.title
+    yield _certificate_label(measures.local_optimality)
     yield "–" if loss is None else f"{loss.value:.3g}" + "†" * (not loss.evenly_spaced)
     yield ("–" if loss is None else f"{loss.learning_rate_low:g} … {loss.learning_rate_high:g}")
     for n in budgets:
@@ -122,7 +123,6 @@ def _row(optimizer: OptimizerSummary, budgets: Iterable[int], draws: int) -> Ite
     profile = measures.score_profile
     yield "–" if profile is None else f"{profile.interquartile_mean:.2f}"
     yield "–" if profile is None else f"{profile.optimality_gap:.2f}"
-    yield _certificate_label(measures.local_optimality)
 
 
 def _number(value: float | None, precision: str) -> str:

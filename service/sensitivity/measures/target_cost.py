@@ -16,8 +16,8 @@ the median. Here the studies are the seeds.
 Source: the expectations are elementary. AlgoPerf: MLCommons, algorithmic-efficiency,
     docs/DOCUMENTATION.md, "External Tuning Ruleset", and scoring/performance_profile.py (both
     read). Departures: gradient evaluations for wall-clock time, seeds for studies, all
-    configurations of the sweep for 5 trials, and a trial's whole cost where its learning curve is
-    not loaded.
+    configurations of the sweep for 5 trials, and a trial's whole cost for the cost at which it
+    reaches the target.
 """
 
 import math
