@@ -38,6 +38,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["summaries"])
 
 _HTML = "text/html; charset=utf-8"
+_YAML = "application/yaml; charset=utf-8"
 
 
 def _choice(allowed: Any, **more: Any) -> Any:
@@ -178,6 +179,16 @@ def show_summary(
     require_format(file_format, SUMMARY_FORMATS)
     summary = summaries.summary(sweep_id, selection, target=target, epsilon=epsilon)
     return _response(export_summary(summary, file_format), SUMMARY_FORMATS[file_format])
+
+
+@router.get("/sweeps/{sweep_id}/next-cells", responses=_responses(None, {"yaml": _YAML}))
+def show_next_cells(sweep_id: str, summaries: Summaries, selection: Selected) -> Response:
+    """A specification of the configurations to run for a certificate of local optimality.
+
+    They are the single-axis neighbours of each optimizer's selected configuration that were not
+    measured: beyond an edge of the grid, failed, pruned, or not run yet.
+    """
+    return _response(summaries.next_cells(sweep_id, selection).encode(), _YAML)
 
 
 @router.get("/sweeps/{sweep_id}/heatmap", responses=FIGURE)

@@ -38,6 +38,11 @@ from service.sensitivity.figures import (
     render,
 )
 from service.sensitivity.hyperparameters import Axis
+from service.sensitivity.published_tables import (
+    gain_table,
+    published_comparison_table,
+    published_table,
+)
 from service.sensitivity.report import html_report
 from service.sensitivity.schemas import FigureView, OptimizerSummary, SweepSummary
 from service.sensitivity.summary_tables import (
@@ -94,11 +99,14 @@ __all__ = [
     "export_comparison",
     "export_figure",
     "export_summary",
+    "gain_table",
     "heatmap",
     "heatmap_layouts",
     "html_report",
     "pairs_table",
     "performance_profiles",
+    "published_comparison_table",
+    "published_table",
     "render",
     "render_table",
     "summarize",

@@ -11,6 +11,7 @@ from service.sensitivity.curvature_summary import correlations, curvature_at
 from service.sensitivity.importance import importance
 from service.sensitivity.intervals import percentile_interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
+from service.sensitivity.published_schemas import PublishedMeasures
 from service.sensitivity.schemas import (
     AccuracyStatistics,
     BestConfig,
@@ -66,7 +67,11 @@ class Yardsticks:
 
 
 def summarize_optimizer(
-    scores: Scores, table: TrialTable, yardsticks: Yardsticks, default: Mapping[str, Value]
+    scores: Scores,
+    table: TrialTable,
+    yardsticks: Yardsticks,
+    default: Mapping[str, Value],
+    published: PublishedMeasures,
 ) -> OptimizerSummary:
     """Every statistic of one optimizer; its ``sentence`` is left empty, since it needs all of them.
 
@@ -76,6 +81,7 @@ def summarize_optimizer(
         yardsticks: Reference values.
         default: Configuration that tunability is relative to; a hyperparameter without a default
             is absent.
+        published: Published measures of the optimizer.
     """
     trials, val, evaluation = scores.trials, scores.val, scores.evaluation
     known = ~np.isnan(val)
@@ -146,6 +152,7 @@ def summarize_optimizer(
         ),
         gradient_evaluations=_cost(trials),
         intervals=_intervals(scores, point, resampled, "ood" if table.has_ood else "val"),
+        published=published,
     )
 
 

@@ -15,6 +15,7 @@ from service.sensitivity.figures import (
     page_figures,
     render,
 )
+from service.sensitivity.published_tables import gain_table, published_table
 from service.sensitivity.summary_tables import axis_table, pairs_table, render_table
 from service.sensitivity.sweep_summary import Budget, at_budget, summarize
 from service.sensitivity.trial_table import TrialTable
@@ -66,6 +67,7 @@ def html_report(
         summary_table=render_table(summary),
         axis_table=axis_table(summary),
         pairs_table=pairs_table(summary),
+        published_tables=[published_table(summary), gain_table(summary)],
         figures=[picture for picture in pictures if picture is not None],
         theme=theme,
         titles_of=lambda caveat: [titles.get(label, label) for label in caveat.optimizers],

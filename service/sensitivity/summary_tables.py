@@ -191,9 +191,9 @@ def summary_csv(summary: SweepSummary) -> bytes:
 
     Curves (lists) are left out: the figures export them as CSV.
     """
-    without = {"axes": {name: {"title", "undefined"} for name in summary.axes}}
     return write_csv(
-        _scalars(optimizer.model_dump(exclude=without)) for optimizer in summary.optimizers
+        _scalars(optimizer.model_dump(exclude=_sentences_in(optimizer)))
+        for optimizer in summary.optimizers
     )
 
 
@@ -241,6 +241,14 @@ def _row(optimizer: OptimizerSummary, names: Iterable[str], curvature: str | Non
     if curvature:
         value = best.hessian_trace.get(curvature)
         yield "–" if value is None else curvature_label(value.value) + "†" * (not best.learned)
+
+
+def _sentences_in(optimizer: OptimizerSummary) -> dict[str, Any]:
+    """Parts of a summary that are text for readers; of undefined measures the code remains."""
+    return {
+        "axes": {name: {"title", "undefined"} for name in optimizer.axes},
+        "published": {"undefined": {name: {"message"} for name in optimizer.published.undefined}},
+    }
 
 
 def _columns_of(names: Iterable[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
 from service.sensitivity.optimizer_summary import Yardsticks, summarize_optimizer
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTrials
 from service.sensitivity.pairwise import compare
+from service.sensitivity.published import published_measures, published_of_sweep
 from service.sensitivity.schemas import OptimizerSummary, SweepSummary
 from service.sensitivity.scores import score
 from service.sensitivity.statistics import SCORE_DECIMALS
@@ -74,9 +75,14 @@ def summarize(
         epsilon=epsilon,
         replacement=table.search != "grid" if replacement is None else replacement,
     )
+    published = published_measures(
+        scored, table, target=yardsticks.target, replacement=yardsticks.replacement
+    )
     summaries = [
-        summarize_optimizer(scores, table, yardsticks, _default(scores.trials, defaults or {}))
-        for scores in scored
+        summarize_optimizer(
+            scores, table, yardsticks, _default(scores.trials, defaults or {}), measures
+        )
+        for scores, measures in zip(scored, published, strict=True)
     ]
     flattest = _flattest(summaries, table.curvature_splits)
     summaries = [
@@ -108,6 +114,15 @@ def summarize(
         flattest=flattest,
         optimizers=summaries,
         comparisons=compare(scored) if len(scored) > 1 else None,
+        published=published_of_sweep(
+            scored,
+            {
+                summary.optimizer: summary.tunability.default_accuracy
+                for summary in summaries
+                if summary.tunability is not None
+            },
+            published,
+        ),
         caveats=caveats_of(table, summaries, budget),
     )
 

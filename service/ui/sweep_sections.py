@@ -16,7 +16,15 @@ from typing import Any
 from service.events.repository import EventRepository
 from service.external.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
-from service.sensitivity import FigureData, NotAvailableError, axis_table, pairs_table, render_table
+from service.sensitivity import (
+    FigureData,
+    NotAvailableError,
+    axis_table,
+    gain_table,
+    pairs_table,
+    published_table,
+    render_table,
+)
 from service.sensitivity.figures.heatmap_plane import Plane
 from service.sensitivity.hyperparameters import merge_axes
 from service.states import TERMINAL, Command
@@ -139,6 +147,12 @@ def results(
         "table": render_table(summary) if summary else None,
         "axis_table": axis_table(summary) if summary else None,
         "pairs_table": pairs_table(summary) if summary else None,
+        "published_tables": [published_table(summary), gain_table(summary)] if summary else [],
+        "has_next_cells": summary is not None
+        and any(
+            optimizer.published.local_optimality and optimizer.published.local_optimality.next_cells
+            for optimizer in summary.optimizers
+        ),
     }
 
 

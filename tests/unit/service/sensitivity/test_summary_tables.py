@@ -67,7 +67,7 @@ def test_html_report_needs_no_network(make_table: MakeTable) -> None:
     assert "<script" not in page
     assert "&lt;b&gt;SAM" in page
     assert "<b>SAM" not in page
-    assert page.count("<img") == 9  # four common configurations: no ranks
+    assert page.count("<img") == 10  # four common configurations: no ranks
     assert "learning_rate_is_initial_step_size" in page
 
 
@@ -75,7 +75,7 @@ def test_html_report_needs_no_network(make_table: MakeTable) -> None:
 def test_html_report_of_a_search_leaves_out_what_needs_a_grid(make_table: MakeTable) -> None:
     rows = make_table(optimizers=["SA-SAM", "SAM"]).results()
     page = html_report(TrialTable.from_results(rows, chance_accuracy=0.1, search="random"))
-    assert page.count("<img") == 8  # no heatmaps, no curves along the learning rate
+    assert page.count("<img") == 9  # no heatmaps, no curves along the learning rate
     assert "not_a_grid" in page
 
 
