@@ -116,7 +116,7 @@ def compare(
 
 
 def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
-    """Print the summary of a sweep as two tables: by optimizer, and by hyperparameter.
+    """Print the summary of a sweep as tables: by optimizer, by hyperparameter, calibration.
 
     Args:
         sweep: The sweep.
@@ -124,9 +124,11 @@ def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
         options: Options of ``Sweep.summary``.
     """
     from service.cli.tables import summary_table
-    from service.sensitivity import axis_table, render_table
+    from service.sensitivity import axis_table, calibration_table, render_table
 
     summary = sweep.summary(**options)
     on.print(summary_table(render_table(summary), on))
     if summary.axes:
         on.print("", summary_table(axis_table(summary), on), sep="\n")
+    if (calibration := calibration_table(summary)).rows:
+        on.print("", summary_table(calibration, on), sep="\n")

@@ -7,6 +7,7 @@
 Pure: no database, no network, no torch.
 """
 
+from service.sensitivity.calibration_table import calibration_table
 from service.sensitivity.errors import (
     InvalidOptionError,
     InvalidTrialsError,
@@ -82,6 +83,7 @@ __all__ = [
     "UnknownNameError",
     "WorkloadsSummary",
     "axis_table",
+    "calibration_table",
     "common_budget",
     "compare_sweeps",
     "compare_workloads",

@@ -14,6 +14,7 @@ from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
 from service.sensitivity.schemas import (
     AccuracyStatistics,
     BestConfig,
+    Calibration,
     CumulativePerformance,
     CurvatureValue,
     ExpectedCurve,
@@ -236,6 +237,17 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         found = {split: curvature_at(trials, at, metric, split) for split in table.curvature_splits}
         return {split: value for split, value in found.items() if value is not None}
 
+    def calibration(split: str, loss: Callable[[TrialResult], float | None]) -> Calibration:
+        return Calibration(
+            nll=seed_mean(loss),
+            brier=seed_mean(lambda trial: trial.brier.get(split)),
+            ece=seed_mean(lambda trial: trial.ece.get(split)),
+        )
+
+    calibrations = {
+        "validation": calibration("validation", lambda trial: trial.val_loss),
+        "ood": calibration("ood", lambda trial: trial.ood_loss),
+    }
     val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
     evaluation_interval = seed_interval(evaluation, scores.evaluation_resamples)
     return BestConfig(
@@ -252,6 +264,11 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         ood_accuracy_interval=evaluation_interval if table.has_ood else None,
         val_loss=seed_mean(lambda trial: trial.val_loss),
         ood_loss=seed_mean(lambda trial: trial.ood_loss),
+        calibration={
+            split: found
+            for split, found in calibrations.items()
+            if found.brier is not None or found.ece is not None
+        },
         hessian_trace=curvatures("hessian_trace"),
         hessian_lambda_max=curvatures("hessian_lambda_max"),
         learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)[at]),

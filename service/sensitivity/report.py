@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from service.sensitivity.calibration_table import calibration_table
 from service.sensitivity.errors import NotAvailableError
 from service.sensitivity.figures import (
     FigureData,
@@ -65,6 +66,7 @@ def html_report(
         summary=summary,
         summary_table=render_table(summary),
         axis_table=axis_table(summary),
+        calibration_table=calibration_table(summary),
         pairs_table=pairs_table(summary),
         figures=[picture for picture in pictures if picture is not None],
         theme=theme,

@@ -18,6 +18,7 @@ __all__ = [
     "AccuracyStatistics",
     "AxisSummary",
     "BestConfig",
+    "Calibration",
     "Caveat",
     "Comparisons",
     "Correlation",
@@ -93,6 +94,17 @@ class CurvatureValue(Schema):
     )
 
 
+class Calibration(Schema):
+    """How far predicted probabilities can be believed; means over the completed seeds.
+
+    The definitions are in ``workers.calibration``. Lower is better.
+    """
+
+    nll: float | None = Field(description="Mean negative log-likelihood: the loss.")
+    brier: float | None = Field(description="Brier score, 0 to 2.")
+    ece: float | None = Field(description="Expected calibration error, 15 equal-width bins.")
+
+
 class BestConfig(Schema):
     """The configuration that validation selects, and its measurements."""
 
@@ -109,6 +121,10 @@ class BestConfig(Schema):
     ood_accuracy_interval: Interval | None
     val_loss: float | None
     ood_loss: float | None
+    calibration: dict[str, Calibration] = Field(
+        default={},
+        description="By split, where measured; that of OOD is the mean over the corrupted sets.",
+    )
     hessian_trace: dict[str, CurvatureValue] = Field(description="Tr(H) by split.")
     hessian_lambda_max: dict[str, CurvatureValue] = Field(
         description="Largest eigenvalue by split."

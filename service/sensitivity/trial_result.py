@@ -59,6 +59,9 @@ class TrialResult:
         ood_accuracy: Mean accuracy over the corrupted sets.
         val_loss: Validation loss of the last epoch.
         ood_loss: Mean loss over the corrupted sets.
+        brier: Brier score by split ("validation", "ood"); that of OOD is the mean over the
+            corrupted sets.
+        ece: Expected calibration error by split, likewise.
         hessian_trace: Tr(H) by split ("validation", "ood").
         hessian_trace_stderr: Standard error of the estimated trace by split.
         hessian_lambda_max: Largest eigenvalue by split.
@@ -80,6 +83,8 @@ class TrialResult:
     ood_accuracy: float | None = None
     val_loss: float | None = None
     ood_loss: float | None = None
+    brier: Mapping[str, float | None] = field(default_factory=dict)
+    ece: Mapping[str, float | None] = field(default_factory=dict)
     hessian_trace: Mapping[str, float | None] = field(default_factory=dict)
     hessian_trace_stderr: Mapping[str, float | None] = field(default_factory=dict)
     hessian_lambda_max: Mapping[str, float | None] = field(default_factory=dict)

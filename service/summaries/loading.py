@@ -80,6 +80,8 @@ def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
         ood_accuracy=metrics.get("ood_accuracy"),
         val_loss=metrics.get("val_loss"),
         ood_loss=metrics.get("ood_loss"),
+        brier=_of_evaluation(metrics, "brier"),
+        ece=_of_evaluation(metrics, "ece"),
         hessian_trace=_by_split(metrics, "hessian_trace"),
         hessian_trace_stderr=_by_split(metrics, "hessian_trace_stderr"),
         hessian_lambda_max=_by_split(metrics, "hessian_lambda_max"),
@@ -90,6 +92,11 @@ def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
             if name.startswith("ood_accuracy.") and name != "ood_accuracy.benchmark"
         },
     )
+
+
+def _of_evaluation(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:
+    """A score by split; its metrics have a prefix instead of a suffix."""
+    return {"validation": metrics.get(f"val_{name}"), "ood": metrics.get(f"ood_{name}")}
 
 
 def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:

@@ -16,7 +16,14 @@ from typing import Any
 from service.events.repository import EventRepository
 from service.external.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
-from service.sensitivity import FigureData, NotAvailableError, axis_table, pairs_table, render_table
+from service.sensitivity import (
+    FigureData,
+    NotAvailableError,
+    axis_table,
+    calibration_table,
+    pairs_table,
+    render_table,
+)
 from service.sensitivity.figures.heatmap_plane import Plane
 from service.sensitivity.hyperparameters import merge_axes
 from service.states import TERMINAL, Command
@@ -132,6 +139,7 @@ def results(
         "summary": summary,
         "table": render_table(summary) if summary else None,
         "axis_table": axis_table(summary) if summary else None,
+        "calibration_table": calibration_table(summary) if summary else None,
         "pairs_table": pairs_table(summary) if summary else None,
     }
 

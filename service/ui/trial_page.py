@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -91,6 +92,7 @@ def show_page(
         configuration=_flatten(configuration.describe()),
         figures=_figure_titles(detail) if detail else {},
         matrix=_with_shades(matrix) if matrix else None,
+        calibration=_calibration(trial.metrics),
         severities=specification.ood.severities if specification.ood else (),
         splits=SPLITS,
         traceback=detail.traceback if detail else None,
@@ -137,6 +139,28 @@ def _figure_titles(trial: TrialDetail) -> dict[str, str]:
     """The titles of the figures for which the trial has data, by name."""
     data = {name: trial_records(name, trial) for name in TRIAL_FIGURES}
     return {name: figure_title(name, records) for name, records in data.items() if records}
+
+
+def _calibration(
+    metrics: Mapping[str, float],
+) -> list[tuple[str, float | None, float | None, float | None]]:
+    """Loss, Brier score and calibration error by set of images; empty where not measured."""
+    corruptions = sorted(
+        name.removeprefix("ood_ece.") for name in metrics if name.startswith("ood_ece.")
+    )
+    rows = {"validation": ("val", ""), "OOD, mean": ("ood", "")} | {
+        name.replace("_", " "): ("ood", f".{name}") for name in corruptions
+    }
+    return [
+        (
+            images,
+            metrics.get(f"{prefix}_loss{suffix}"),
+            metrics.get(f"{prefix}_brier{suffix}"),
+            metrics[f"{prefix}_ece{suffix}"],
+        )
+        for images, (prefix, suffix) in rows.items()
+        if f"{prefix}_ece{suffix}" in metrics
+    ]
 
 
 def _flatten(fields: object, path: str = "") -> list[tuple[str, object]]:

@@ -123,7 +123,7 @@ class Trial:
         seconds = time.perf_counter() - started
         record["images_per_second"] = steps * training.batch_size / seconds
         scores = self._evaluator.validation(self._data.validation)
-        record |= {"val_loss": scores.loss, "val_accuracy": scores.accuracy}
+        record |= {f"val_{key}": value for key, value in scores._asdict().items()}
         self._keep_best(scores.accuracy)
         return record
 
