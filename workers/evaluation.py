@@ -66,6 +66,14 @@ class Evaluator:
         matrix = {name: [one.accuracy for one in row] for name, row in by_corruption.items()}
         return metrics, matrix
 
+    def test_sets(self, data: DeviceData) -> dict[str, float]:
+        """Metrics of the further test sets, such as ``test_accuracy.<name>``."""
+        return {
+            f"test_{key}.{name}": value
+            for name, images in data.test_sets.items()
+            for key, value in self.validation(images)._asdict().items()
+        }
+
     def _examples(self, images: DeviceImages) -> Tensor:
         """Scores of every image, shape (4, n), as `score_examples` returns them."""
         was_training = self._model.training

@@ -1,8 +1,8 @@
 """Names, units and directions of everything a trial measures.
 
 A trial reports one flat record per epoch. The names here are the keys of that record and of
-MLflow's metrics; a suffix after a dot names the split (``hessian_trace.ood``) or the corruption
-(``ood_accuracy.fog``).
+MLflow's metrics; a suffix after a dot names the split (``hessian_trace.ood``), the corruption
+(``ood_accuracy.fog``) or the further test set (``test_accuracy.cifar10.1-v6``).
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ METRICS: dict[str, Metric] = {
         Metric("ood_loss", "OOD loss", "lower", "end"),
         Metric("ood_brier", "OOD Brier score", "lower", "end"),
         Metric("ood_ece", "OOD calibration error (ECE)", "lower", "end"),
+        Metric("test_accuracy", "Accuracy", "higher", "end"),
+        Metric("test_loss", "Loss", "lower", "end"),
+        Metric("test_brier", "Brier score", "lower", "end"),
+        Metric("test_ece", "Calibration error (ECE)", "lower", "end"),
         Metric("hessian_trace", "Tr(H)", "lower", "end"),
         Metric("hessian_trace_stderr", "Standard error of Tr(H)", "lower", "end"),
         Metric("hessian_lambda_max", "λmax(H)", "lower", "end"),

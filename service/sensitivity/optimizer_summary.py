@@ -28,6 +28,7 @@ from service.sensitivity.schemas import (
     finite,
 )
 from service.sensitivity.scores import Scores
+from service.sensitivity.test_set_summary import summarize_test_sets
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers import catalog
@@ -146,6 +147,7 @@ def summarize_optimizer(
             ),
         ),
         gradient_evaluations=_cost(trials),
+        test_sets=summarize_test_sets(scores, table.chance_accuracy),
         intervals=_intervals(scores, point, resampled, "ood" if table.has_ood else "val"),
     )
 

@@ -35,6 +35,7 @@ __all__ = [
     "PairComparison",
     "Schema",
     "SweepSummary",
+    "TestSetSummary",
     "TrialsToTarget",
     "Tunability",
     "finite",
@@ -281,6 +282,22 @@ class GradientEvaluations(Schema):
     total: float
 
 
+class TestSetSummary(Schema):
+    """Results on a further test set, which selects nothing.
+
+    A diverged trial counts as chance, as in all scores.
+    """
+
+    accuracy: float = Field(description="Of the configuration that validation selects.")
+    accuracy_interval: Interval | None
+    mean: float = Field(description="Mean accuracy over configurations (seed means).")
+    importance: dict[str, float | None] = Field(
+        description="Share of the variance of this accuracy that each hyperparameter explains"
+        " alone (fANOVA)."
+    )
+    importance_intervals: dict[str, Interval] = Field(description="Seed intervals of these.")
+
+
 class OptimizerSummary(Schema):
     """How much one optimizer depends on tuning."""
 
@@ -345,6 +362,9 @@ class OptimizerSummary(Schema):
     )
     trials_to_target: TrialsToTarget
     gradient_evaluations: GradientEvaluations | None
+    test_sets: dict[str, TestSetSummary] = Field(
+        default={}, description="By further test set, such as cifar10.1-v6."
+    )
     intervals: dict[str, Interval] = Field(
         description="Seed intervals by statistic (ood_accuracy.mean, lr_sensitivity, ...); empty"
         " with one seed."

@@ -67,6 +67,7 @@ class TrialResult:
         hessian_lambda_max: Largest eigenvalue by split.
         gradient_evaluations: Gradient evaluations spent.
         ood_by_corruption: Accuracy by corruption, mean over severities.
+        test_accuracy: Accuracy by further test set.
         ood_by_severity: Accuracy by corruption and severity, where loaded.
         history: Learning curve, where loaded.
         optimizer_title: Display name of the optimizer in figures, tables and sentences ("SA-SAM");
@@ -90,6 +91,7 @@ class TrialResult:
     hessian_lambda_max: Mapping[str, float | None] = field(default_factory=dict)
     gradient_evaluations: float | None = None
     ood_by_corruption: Mapping[str, float] = field(default_factory=dict)
+    test_accuracy: Mapping[str, float] = field(default_factory=dict)
     ood_by_severity: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     history: History | None = None
     optimizer_title: str | None = None

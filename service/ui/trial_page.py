@@ -145,12 +145,11 @@ def _calibration(
     metrics: Mapping[str, float],
 ) -> list[tuple[str, float | None, float | None, float | None]]:
     """Loss, Brier score and calibration error by set of images; empty where not measured."""
-    corruptions = sorted(
-        name.removeprefix("ood_ece.") for name in metrics if name.startswith("ood_ece.")
-    )
-    rows = {"validation": ("val", ""), "OOD, mean": ("ood", "")} | {
-        name.replace("_", " "): ("ood", f".{name}") for name in corruptions
-    }
+    rows = {"validation": ("val", ""), "OOD, mean": ("ood", "")}
+    for prefix in ("test", "ood"):
+        start = f"{prefix}_ece."
+        names = sorted(name.removeprefix(start) for name in metrics if name.startswith(start))
+        rows |= {name.replace("_", " "): (prefix, f".{name}") for name in names}
     return [
         (
             images,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from workers.catalog import datasets, models
 from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS
@@ -23,6 +24,7 @@ from workers.spec.fields import (
     Seed,
     Unique,
     is_stored,
+    without_duplicates,
 )
 
 __all__ = [
@@ -73,11 +75,25 @@ class DatasetSpec(_Named):
     """Keep the images on the accelerator, on the host, or on the accelerator if they fit."""
     kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of the data set, such as ``image_size`` of an image folder."""
+    test_sets: Annotated[
+        tuple[Name, ...], AfterValidator(without_duplicates), Field(exclude_if=not_)
+    ] = ()
+    """Further published test sets of its classes, each with a score of its own at the end."""
 
     @field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
         return datasets.require(value)
+
+    @model_validator(mode="after")
+    def _known_test_sets(self, info: ValidationInfo) -> DatasetSpec:
+        for position, name in enumerate(() if is_stored(info) else self.test_sets):
+            allowed = datasets.facts(self.name).get("test_sets", ())
+            if name not in allowed:
+                known = ", ".join(allowed) or "none"
+                message = f"unknown test set of data set {self.name} (known: {known})"
+                raise PartError(("test_sets", position), message, name)
+        return self
 
 
 class OodSpec(Section):

@@ -1,7 +1,7 @@
 """State of one trial: network, optimizer, progress.
 
     for each epoch: train, validate, (curvature)
-    at the end: the corrupted test set, curvature
+    at the end: the corrupted and the further test sets, curvature
 
 Between epochs the network has the weights to evaluate: validation, curvature, the corrupted test
 set, the best weights and checkpoints all see those (see `Stepper.eval`).
@@ -156,11 +156,12 @@ class Trial:
         return self._measurement(self.config.curvature).measure(self.model)
 
     def measure_end(self) -> EpochRecord:
-        """Corrupted test set and curvature of the trained network."""
+        """Corrupted and further test sets, and curvature of the trained network."""
         record: EpochRecord = {}
         if self.config.ood is not None:
             metrics, record["ood_matrix"] = self._evaluator.corruptions(self._data)
             record |= metrics
+        record |= self._evaluator.test_sets(self._data)
         record |= self.measure_curvature()
         spec = self.config.curvature
         if spec is not None and spec.at_best and self._best_weights is not None:

@@ -196,7 +196,7 @@ def cifar(tiny: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     np.save(folder / "labels.npy", np.tile(tiny.test_labels, 5).astype(np.uint8))
     sums = {path.name: checksum(path, "md5") for path in folder.iterdir()}
     record = dataclasses.replace(CIFAR10_C, files={**CIFAR10_C.files, **sums})
-    monkeypatch.setattr(corrupted, "CIFAR10_C", record)
+    monkeypatch.setattr(corrupted, "OFFICIAL_CORRUPTIONS", {"cifar10": record})
     return dataclasses.replace(tiny, name="cifar10")
 
 
