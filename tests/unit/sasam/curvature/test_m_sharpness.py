@@ -20,7 +20,7 @@ def network(width: int = 3) -> tuple[nn.Module, list[tuple[torch.Tensor, torch.T
 
 
 def loss_at(model: nn.Module, batch: tuple, flat: torch.Tensor) -> float:
-    weight, bias = model.weight, model.bias
+    weight = model.weight
     w, b = flat[: weight.numel()].view_as(weight), flat[weight.numel() :]
     return float(F.cross_entropy(batch[0] @ w.T + b, batch[1]))
 
@@ -99,7 +99,8 @@ def test_model_its_buffers_and_the_random_state_stay(measure) -> None:
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
     assert measure(model, F.cross_entropy, [batch]) == first
-    assert measure(model, F.cross_entropy, [batch], seed=1) != first
+    if measure is average_case_sharpness:  # the other finds the same maximum from every start
+        assert measure(model, F.cross_entropy, [batch], seed=1) != first
 
 
 @BOTH

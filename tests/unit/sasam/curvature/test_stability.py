@@ -77,11 +77,11 @@ def test_limit_of_adam_is_where_frozen_adam_diverges(ratio: float, is_stable: bo
     state = optimizer.state[weight]
     root = (state["exp_avg_sq"] / (1 - 0.999 ** float(state["step"]))).sqrt() + 1e-8
     x, momentum = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
-    for _ in range(5_000):
+    for _ in range(3_000):
         momentum = 0.9 * momentum + 0.1 * curvature * x
         x = x - 0.1 * momentum / root
     assert bool(x.abs() < 1e-3) is is_stable
-    assert bool(x.abs() > 1e3) is not is_stable
+    assert bool(x.abs() < 1e3) is is_stable
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.AdamW])
