@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-__all__ = ["METRICS", "RESULTS", "SPLITS", "Metric", "Outcome", "is_metric"]
+__all__ = ["CURVATURE_CURVES", "METRICS", "RESULTS", "SPLITS", "Metric", "Outcome", "is_metric"]
 
 SPLITS: tuple[str, ...] = ("validation", "ood")
 
@@ -65,6 +65,7 @@ METRICS: dict[str, Metric] = {
         Metric("step_size", "Step size", None, "epoch"),
         Metric("perturbation_radius", "Perturbation radius", None, "epoch"),
         Metric("smoothness", "Local smoothness", None, "epoch"),
+        Metric("critical_sharpness", "Critical sharpness", "lower", "epoch"),
         Metric("gradient_evaluations", "Gradient evaluations", "lower", "epoch"),
         Metric("skipped_steps", "Skipped steps", "lower", "epoch"),
         Metric("images_per_second", "Throughput", "higher", "epoch", "images/s"),
@@ -81,10 +82,23 @@ METRICS: dict[str, Metric] = {
         Metric("hessian_lambda_max", "λmax(H)", "lower", "end"),
         Metric("hessian_lambda_max_residual", "Residual of λmax(H)", "lower", "end"),
         Metric("hessian_matvecs", "Hessian-vector products", "lower", "end"),
+        Metric("stability_ratio", "Stability ratio", None, "end"),
+        Metric("worst_case_sharpness", "Worst-case m-sharpness", "lower", "end"),
+        Metric("average_case_sharpness", "Average-case m-sharpness", "lower", "end"),
+        Metric("gradient_noise_scale", "Gradient noise scale", None, "end", "images"),
         # 1 where torch has no second derivative of the network, else 0.
         Metric("hessian_by_differences", "Hessian by gradient differences", None, "end"),
     )
 }
+
+
+CURVATURE_CURVES = (
+    *(f"hessian_trace.{split}" for split in SPLITS),
+    *(f"hessian_lambda_max.{split}" for split in SPLITS),
+    *("critical_sharpness", "stability_ratio", "worst_case_sharpness", "average_case_sharpness"),
+    "gradient_noise_scale",
+)
+"""Curvature that a trial can measure in more than one epoch."""
 
 
 def is_metric(key: str) -> bool:

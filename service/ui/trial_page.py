@@ -30,7 +30,7 @@ from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial_figure, figure_title, trial_records
 from service.unavailable import full_message
 from workers.hyperparameter_text import axis_titles, value_text
-from workers.metrics import SPLITS
+from workers.metrics import METRICS, SPLITS
 from workers.spec import read_stored
 
 __all__ = ["router"]
@@ -40,6 +40,14 @@ log = logging.getLogger(__name__)
 router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}/trials/{key}")
 
 _MAX_LOG_LINES = 500
+
+_TRAINING_CURVATURE = {
+    "critical_sharpness": "2 / smallest step along the last update that raises the loss",
+    "stability_ratio": "step size × (preconditioned) λmax over its limit; unstable above 1",
+    "worst_case_sharpness": "largest rise of the loss in a relative box around the weights",
+    "average_case_sharpness": "mean rise of the loss under relative Gaussian noise",
+    "gradient_noise_scale": "images; larger batches bring little beyond",
+}
 
 StoredTrial = tuple[SweepRow, TrialRow]
 
@@ -92,6 +100,11 @@ def show_page(
         configuration=_flatten(configuration.describe()),
         figures=_figure_titles(detail) if detail else {},
         matrix=_with_shades(matrix) if matrix else None,
+        training_curvature=[
+            (METRICS[name].title, trial.metrics[name], note)
+            for name, note in _TRAINING_CURVATURE.items()
+            if name in trial.metrics
+        ],
         calibration=_calibration(trial.metrics),
         severities=specification.ood.severities if specification.ood else (),
         splits=SPLITS,

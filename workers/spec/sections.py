@@ -189,13 +189,26 @@ class TrainingSpec(Section):
         return self
 
 
-class CurvatureSpec(Section):
-    """How the Hessian of the mean cross-entropy is measured."""
+CurvatureQuantity = Literal[
+    "trace",
+    "lambda_max",
+    "critical_sharpness",
+    "stability_ratio",
+    "worst_case_sharpness",
+    "average_case_sharpness",
+    "gradient_noise_scale",
+]
 
-    metrics: Unique[Literal["trace", "lambda_max"]] = ("trace", "lambda_max")
-    """The trace of the Hessian, its largest eigenvalue."""
+
+class CurvatureSpec(Section):
+    """How the curvature of the mean cross-entropy is measured."""
+
+    metrics: Unique[CurvatureQuantity] = ("trace", "lambda_max")
+    """The trace of the Hessian and its largest eigenvalue, on ``splits``; on training images also
+    the ratio of the step size to its stability limit, adaptive m-sharpness, the gradient noise
+    scale, and, after every epoch, the critical sharpness along the last update."""
     splits: Unique[Split] = ("validation", "ood")
-    """Images on which the loss is computed."""
+    """Images on which trace and eigenvalue are computed."""
     images: Count = 2048
     """Number of images per split, class-balanced and fixed."""
     every: Literal["end"] | Count = "end"
@@ -212,6 +225,17 @@ class CurvatureSpec(Section):
     """Stop at this relative error."""
     max_matvecs: Annotated[int, Field(ge=3, le=100_000, strict=True), KEPT_INTEGER] = 200
     """Maximum number of Hessian-vector products per quantity."""
+    sharpness_images: Annotated[Count, Field(exclude_if=lambda images: images == 1024)] = 1024
+    """Training images of m-sharpness, in batches of 128."""
+    worst_case_radius: Annotated[Positive, Field(exclude_if=lambda rho: rho == 0.002)] = 0.002
+    """Largest change of each weight relative to its magnitude, for ``worst_case_sharpness``."""
+    average_case_radius: Annotated[Positive, Field(exclude_if=lambda rho: rho == 0.1)] = 0.1
+    """Standard deviation of the change of each weight relative to its magnitude, for
+    ``average_case_sharpness``."""
+
+    def measures(self, *quantities: CurvatureQuantity) -> bool:
+        """Whether any of these quantities is measured."""
+        return not set(quantities).isdisjoint(self.metrics)
 
 
 class ResourcesSpec(Section):
