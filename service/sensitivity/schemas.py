@@ -26,6 +26,7 @@ __all__ = [
     "CurvatureValue",
     "ExpectedCurve",
     "FigureView",
+    "FlatnessCorrelation",
     "GradientEvaluations",
     "Importance",
     "Interval",
@@ -267,6 +268,19 @@ class Correlation(Schema):
     kendall_tau_learned: float | None = Field(description="tau among those only.")
 
 
+class FlatnessCorrelation(Schema):
+    """Rank correlation of curvature with accuracy within a sweep; negative: flatter is better.
+
+    Means over the optimizers where it is defined, each over its own configurations.
+    """
+
+    granulated_kendall: float | None = Field(
+        description="Mean of psi (tau along one hyperparameter at a time); null off the grid."
+    )
+    kendall_tau: float | None = Field(description="Mean of tau-b over all configurations.")
+    n_optimizers: int = Field(description="Optimizers with a tau-b.")
+
+
 class TrialsToTarget(Schema):
     """Expected configurations to try until one reaches the target; null: none does."""
 
@@ -455,6 +469,11 @@ class SweepSummary(Schema):
     target: float
     ci_level: float
     ci_method: str | None = Field(description="Null with one seed: there is no interval.")
+    flatness_correlation: dict[str, dict[str, FlatnessCorrelation]] = Field(
+        default={},
+        description="How curvature and accuracy correlate, by metric and split: to be read with"
+        " ``flattest``.",
+    )
     flattest: dict[str, dict[str, str | None]] = Field(
         description="Optimizer with the curvature nearest to zero at its selected configuration,"
         " by metric and split, among those that learned; null when fewer than two did."
