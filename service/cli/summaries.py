@@ -124,11 +124,17 @@ def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
         options: Options of ``Sweep.summary``.
     """
     from service.cli.tables import summary_table
-    from service.sensitivity import axis_table, calibration_table, render_table
+    from service.sensitivity import (
+        axis_table,
+        calibration_table,
+        further_test_set_table,
+        render_table,
+    )
 
     summary = sweep.summary(**options)
     on.print(summary_table(render_table(summary), on))
     if summary.axes:
         on.print("", summary_table(axis_table(summary), on), sep="\n")
-    if (calibration := calibration_table(summary)).rows:
-        on.print("", summary_table(calibration, on), sep="\n")
+    for table in (calibration_table(summary), further_test_set_table(summary)):
+        if table.rows:
+            on.print("", summary_table(table, on), sep="\n")

@@ -38,6 +38,7 @@ from service.sensitivity.figures import (
     performance_profiles,
     render,
 )
+from service.sensitivity.further_test_set_table import further_test_set_table
 from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.report import html_report
 from service.sensitivity.schemas import FigureView, OptimizerSummary, SweepSummary
@@ -96,6 +97,7 @@ __all__ = [
     "export_comparison",
     "export_figure",
     "export_summary",
+    "further_test_set_table",
     "heatmap",
     "heatmap_layouts",
     "html_report",

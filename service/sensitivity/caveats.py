@@ -81,7 +81,7 @@ def sentence(
     if summary.n_diverged:
         parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
     flat = [
-        f"{METRICS[metric].title} {split_label(split)}, {_meaning(correlation[metric][split])}"
+        f"{METRICS[metric].title} {split_label(split)}: {_meaning(correlation[metric][split])}"
         for metric, splits in flattest.items()
         for split, label in splits.items()
         if label == summary.optimizer
@@ -99,12 +99,12 @@ def _meaning(correlation: FlatnessCorrelation) -> str:
     if value is None:
         name, value = "Kendall's tau", correlation.kendall_tau
     if value is None:
-        return "whose correlation with accuracy is unknown here"
+        return "no correlation with accuracy is known here"
     if abs(value) < _WEAK_CORRELATION:
-        meaning = "which hardly correlates with accuracy here"
+        meaning = "flatness hardly correlates with accuracy here"
     else:
-        meaning = f"where flatter configurations are {'more' if value < 0 else 'less'} accurate"
-    return f"{meaning}: {name} of curvature with accuracy {value:+.2f}"
+        meaning = f"flatter configurations are {'more' if value < 0 else 'less'} accurate here"
+    return f"{meaning}, {name} {value:+.2f}, {correlation.n_configurations} configurations"
 
 
 def _varies_more_than_usual(summary: OptimizerSummary) -> bool:

@@ -90,11 +90,12 @@ def _mean_correlation(correlations: Sequence[Correlation]) -> FlatnessCorrelatio
     """The means over optimizers where they are defined."""
     psi = [each.granulated_kendall.get("psi") for each in correlations]
     granulated = [value for value in psi if value is not None]
-    tau = [each.kendall_tau for each in correlations if each.kendall_tau is not None]
+    defined = [(each.kendall_tau, each.n) for each in correlations if each.kendall_tau is not None]
     return FlatnessCorrelation(
         granulated_kendall=sum(granulated) / len(granulated) if granulated else None,
-        kendall_tau=sum(tau) / len(tau) if tau else None,
-        n_optimizers=len(tau),
+        kendall_tau=sum(tau for tau, _ in defined) / len(defined) if defined else None,
+        n_optimizers=len(defined),
+        n_configurations=sum(n for _, n in defined),
     )
 
 

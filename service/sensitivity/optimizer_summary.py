@@ -8,6 +8,7 @@ import numpy as np
 from service.sensitivity import flatness_correlation, selection_curves, statistics
 from service.sensitivity.axis_summary import AxisStatistics, axis_statistics, summarize_axes
 from service.sensitivity.curvature_summary import correlations, curvature_at
+from service.sensitivity.further_test_sets import summarize_test_sets
 from service.sensitivity.importance import importance
 from service.sensitivity.intervals import percentile_interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
@@ -28,7 +29,6 @@ from service.sensitivity.schemas import (
     finite,
 )
 from service.sensitivity.scores import Scores
-from service.sensitivity.test_set_summary import summarize_test_sets
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers import catalog

@@ -16,6 +16,7 @@ from service.sensitivity.figures import (
     page_figures,
     render,
 )
+from service.sensitivity.further_test_set_table import further_test_set_table
 from service.sensitivity.summary_tables import axis_table, pairs_table, render_table
 from service.sensitivity.sweep_summary import Budget, at_budget, summarize
 from service.sensitivity.trial_table import TrialTable
@@ -67,6 +68,7 @@ def html_report(
         summary_table=render_table(summary),
         axis_table=axis_table(summary),
         calibration_table=calibration_table(summary),
+        further_test_set_table=further_test_set_table(summary),
         pairs_table=pairs_table(summary),
         figures=[picture for picture in pictures if picture is not None],
         theme=theme,

@@ -279,6 +279,7 @@ class FlatnessCorrelation(Schema):
     )
     kendall_tau: float | None = Field(description="Mean of tau-b over all configurations.")
     n_optimizers: int = Field(description="Optimizers with a tau-b.")
+    n_configurations: int = Field(description="Configurations of these with both numbers.")
 
 
 class TrialsToTarget(Schema):

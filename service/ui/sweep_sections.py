@@ -21,6 +21,7 @@ from service.sensitivity import (
     NotAvailableError,
     axis_table,
     calibration_table,
+    further_test_set_table,
     pairs_table,
     render_table,
 )
@@ -140,6 +141,7 @@ def results(
         "table": render_table(summary) if summary else None,
         "axis_table": axis_table(summary) if summary else None,
         "calibration_table": calibration_table(summary) if summary else None,
+        "further_test_set_table": further_test_set_table(summary) if summary else None,
         "pairs_table": pairs_table(summary) if summary else None,
     }
 

@@ -18,8 +18,8 @@ from workers.datasets.errors import (
 from workers.datasets.fetch import fetch
 from workers.datasets.generate import corrupt_dataset
 from workers.datasets.load import cache_folder, load_dataset
+from workers.datasets.published_test_sets import load_test_set
 from workers.datasets.splits import Splits, split, stratified_subset
-from workers.datasets.test_sets import load_test_set
 
 __all__ = [
     "CorruptedSet",

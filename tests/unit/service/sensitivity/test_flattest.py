@@ -32,7 +32,7 @@ def test_sentence_says_how_flatness_and_accuracy_correlate(
     sign: float, words: str, oracle_table: TrialTable
 ) -> None:
     text = named(with_curvature(oracle_table, sign))
-    assert f"where flatter configurations are {words}: granulated Kendall" in text
+    assert f"flatter configurations are {words} here, granulated Kendall" in text
 
 
 def test_sweep_has_the_mean_of_the_optimizers_granulated_correlations(
@@ -45,11 +45,12 @@ def test_sweep_has_the_mean_of_the_optimizers_granulated_correlations(
     assert found.granulated_kendall == pytest.approx(np.mean(psi), abs=1e-12)
     assert found.kendall_tau == pytest.approx(np.mean([one.kendall_tau for one in each]), abs=1e-12)
     assert found.n_optimizers == len(summary.optimizers)
+    assert found.n_configurations == sum(one.n for one in each)
 
 
 def test_off_the_grid_the_sentence_has_plain_kendall(oracle_table: TrialTable) -> None:
     table = TrialTable.from_results(oracle_table.results(), chance_accuracy=0.1, search="random")
-    assert "Kendall's tau of curvature with accuracy" in named(table)
+    assert " here, Kendall's tau " in named(table)
 
 
 def test_undefined_correlation_is_said(oracle_table: TrialTable) -> None:
@@ -58,4 +59,4 @@ def test_undefined_correlation_is_said(oracle_table: TrialTable) -> None:
         for trial in oracle_table.results()
     ]
     table = TrialTable.from_results(results, chance_accuracy=0.1)
-    assert "whose correlation with accuracy is unknown here" in named(table)
+    assert "no correlation with accuracy is known here" in named(table)

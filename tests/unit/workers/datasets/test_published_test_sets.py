@@ -14,9 +14,9 @@ from workers.datasets import (
     InvalidRequestError,
     MissingDataError,
     load_test_set,
-    test_sets,
+    published_test_sets,
 )
-from workers.datasets.test_sets import PUBLISHED_TEST_SETS
+from workers.datasets.published_test_sets import PUBLISHED_TEST_SETS
 
 NAME = "cifar10.1-v6"
 
@@ -51,7 +51,7 @@ def publish(
         np.save(folder / "CIFAR-10.1" / name, array)
         changes[field] = (name, git_object_id(folder / "CIFAR-10.1" / name))
     published = {NAME: dataclasses.replace(record, **changes)}  # type: ignore[arg-type]
-    monkeypatch.setattr(test_sets, "PUBLISHED_TEST_SETS", published)
+    monkeypatch.setattr(published_test_sets, "PUBLISHED_TEST_SETS", published)
 
 
 def test_files_are_read_as_published(
