@@ -19,6 +19,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from sasam.curvature._perturbed_loss import Batch, LossFunction, PerturbedLoss, checked_batches
@@ -26,6 +27,8 @@ from sasam.curvature._perturbed_loss import Batch, LossFunction, PerturbedLoss, 
 __all__ = ["CriticalSharpness", "estimate_critical_sharpness"]
 
 _MAX_DOUBLINGS = 30
+_ROUNDING = 16
+"""Rounding errors of a mean loss, in units of its last place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,8 @@ class CriticalSharpness:
 
     Attributes:
         value: lambda_c = 2 / eta_c; NaN if there is no eta_c within a factor of 2^30 of the guess:
-            the direction is no descent direction, the loss does not rise along it, or it is not
-            finite at theta.
+            the direction is no descent direction beyond rounding, the loss does not rise along it,
+            or it is not finite at theta.
         step: eta_c, the middle of the last bracket; NaN likewise.
         forward_passes: Evaluations of the mean loss.
     """
@@ -97,12 +100,13 @@ def estimate_critical_sharpness(
         )
     found = checked_batches(batches, loss)
 
-    def at(step: float) -> float:
-        return loss.mean_loss(found, [step * part for part in direction])
+    start = loss.mean_loss(found, [torch.zeros_like(part) for part in direction])
 
-    start = at(0.0)
-    is_defined = math.isfinite(start)
-    bracket = _bracket(lambda step: _exceeds(at(step), start), guess) if is_defined else None
+    def fall(step: float) -> float:
+        return start - loss.mean_loss(found, [step * part for part in direction])
+
+    noise = _ROUNDING * torch.finfo(loss.weights[0].dtype).eps * abs(start)
+    bracket = _bracket(fall, guess, noise) if math.isfinite(start) else None
     if bracket is None:
         return CriticalSharpness(math.nan, math.nan, loss.forward_passes // len(found))
     low, high = bracket
@@ -110,27 +114,38 @@ def estimate_critical_sharpness(
         middle = (low + high) / 2
         if not low < middle < high:
             break  # neighbours in floating point
-        low, high = (low, middle) if _exceeds(at(middle), start) else (middle, high)
+        low, high = (middle, high) if fall(middle) >= 0 else (low, middle)  # NaN is a rise
     step = (low + high) / 2
     return CriticalSharpness(2 / step, step, loss.forward_passes // len(found))
 
 
-def _exceeds(loss: float, start: float) -> bool:
-    """Whether a loss is above the one at the start; one that is not a number is."""
-    return not loss <= start
+def _bracket(
+    fall: Callable[[float], float], guess: float, noise: float
+) -> tuple[float, float] | None:
+    """Steps (s, 2s) of which only the second raises the loss; None if there are none.
 
+    Where the loss falls by no more than rounding at s and at s / 2, the direction is no descent.
 
-def _bracket(raises: Callable[[float], bool], guess: float) -> tuple[float, float] | None:
-    """Steps (s, 2s) of which only the second raises the loss; None if there are none."""
-    step = guess
-    if raises(step):
+    Args:
+        fall: Fall of the loss at a step; negative or NaN where it rises.
+        guess: First step.
+        noise: Largest difference of losses by rounding.
+    """
+    low, found = guess, fall(guess)
+    if found >= 0:
         for _ in range(_MAX_DOUBLINGS):
-            step /= 2
-            if not raises(step):
-                return step, 2 * step
-        return None
-    for _ in range(_MAX_DOUBLINGS):
-        step *= 2
-        if raises(step):
-            return step / 2, step
-    return None
+            following = fall(2 * low)
+            if not following >= 0:
+                break
+            low, found = 2 * low, following
+        else:
+            return None
+    else:
+        for _ in range(_MAX_DOUBLINGS):
+            low /= 2
+            found = fall(low)
+            if found >= 0:
+                break
+        else:
+            return None
+    return (low, 2 * low) if found > noise or fall(low / 2) > noise else None

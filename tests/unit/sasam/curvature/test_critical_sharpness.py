@@ -52,6 +52,18 @@ def test_direction_that_is_no_descent_has_no_value() -> None:
     assert math.isnan(found.value)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e3])
+def test_direction_that_falls_by_rounding_alone_has_no_value(scale: float) -> None:
+    """Tiny steps of an ascent direction leave a float32 loss as it is, or lower it by rounding."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+    batch = torch.randn(64, 4), torch.randint(3, (64,))
+    loss = F.cross_entropy(model(batch[0]), batch[1])
+    ascent = [scale * g for g in torch.autograd.grad(loss, [*model.parameters()])]
+    found = estimate_critical_sharpness(model, F.cross_entropy, [batch], ascent)
+    assert math.isnan(found.value)
+
+
 def test_loss_that_does_not_rise_has_no_value() -> None:
     model, batches = network()
     zeros = [torch.zeros_like(p) for p in model.parameters()]
