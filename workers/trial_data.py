@@ -7,7 +7,7 @@ whole data set fits into the memory of an accelerator. No other process handles 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +18,14 @@ import torch
 from torch import Tensor
 
 from workers.augmentation import Augmentation, augment
-from workers.datasets import CorruptedSet, ImageSet, corrupted_test_set, load_dataset, split
+from workers.datasets import (
+    CorruptedSet,
+    ImageSet,
+    corrupted_test_set,
+    load_dataset,
+    load_test_set,
+    split,
+)
 from workers.seeding import stream
 from workers.spec import DatasetSpec, OodSpec
 
@@ -42,6 +49,7 @@ class TrialData:
         num_classes: Number of classes.
         mean: Mean of each channel over the training images, pixels in [0, 1].
         std: Standard deviation, likewise.
+        test_sets: Further test sets by name.
         fingerprint: Digests of the data; empty for images without a source.
         notes: Sentences about the data that a user should know.
     """
@@ -52,6 +60,7 @@ class TrialData:
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    test_sets: Mapping[str, ImageSet] = field(default_factory=dict)
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
 
@@ -69,7 +78,9 @@ class TrialData:
     def size_bytes(self) -> int:
         """Bytes of all images."""
         corrupted = [] if self.ood is None else [images for _, images in self.ood]
-        return sum(x.nbytes for x in (self.train.images, self.validation.images, *corrupted))
+        others = [images.images for images in self.test_sets.values()]
+        whole = (self.train.images, self.validation.images, *corrupted, *others)
+        return sum(images.nbytes for images in whole)
 
     def with_training_images(self, other: TrialData) -> TrialData:
         """These data with other training images.
@@ -130,6 +141,7 @@ def load_trial_data(
         num_classes=len(whole.classes),
         mean=whole.mean,
         std=whole.std,
+        test_sets={name: load_test_set(name, whole, data_dir) for name in dataset.test_sets},
         fingerprint=whole.fingerprint + (corrupted.fingerprint if corrupted is not None else ""),
         notes=whole.notes,
     )
@@ -160,6 +172,12 @@ class DeviceData:
                 DeviceImages(cells[start : start + together], device, resident=resident)
                 for start in range(0, len(cells), together)
             ]
+
+        self.test_sets = {
+            name: DeviceImages([images], device, resident=resident)
+            for name, images in data.test_sets.items()
+        }
+        """The further test sets by name."""
 
     def use_training_images(self, other: TrialData) -> None:
         """Replace the training images alone, as `TrialData.with_training_images` does."""

@@ -19,7 +19,7 @@ from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
-from workers.metrics import METRICS
+from workers.metrics import CURVATURE_CURVES, METRICS
 from workers.mlflow_schema import Artifact
 from workers.spec import Value, read_stored
 
@@ -118,6 +118,7 @@ def show_trial(
     curves = [
         name for name, metric in METRICS.items() if metric.when == "epoch" and name != "epoch"
     ]
+    curves += [name for name in CURVATURE_CURVES if name in row.metrics and name not in curves]
     history = {name: results.history(run_id, name) for name in curves} if run_id else {}
     matrix = results.artifact_text(run_id, Artifact.OOD_MATRIX) if run_id and row.outcome else None
     traceback = results.artifact_text(run_id, Artifact.TRACEBACK) if run_id and row.error else None

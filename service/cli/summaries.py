@@ -143,7 +143,7 @@ def compare(
 
 
 def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
-    """Print the summary of a sweep as two tables: by optimizer, and by hyperparameter.
+    """Print the summary of a sweep as tables: by optimizer, by hyperparameter, calibration.
 
     Args:
         sweep: The sweep.
@@ -151,12 +151,20 @@ def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
         options: Options of ``Sweep.summary``.
     """
     from service.cli.tables import summary_table
-    from service.sensitivity import axis_table, render_table
+    from service.sensitivity import (
+        axis_table,
+        calibration_table,
+        further_test_set_table,
+        render_table,
+    )
 
     summary = sweep.summary(**options)
     on.print(summary_table(render_table(summary), on))
     if summary.axes:
         on.print("", summary_table(axis_table(summary), on), sep="\n")
+    for table in (calibration_table(summary), further_test_set_table(summary)):
+        if table.rows:
+            on.print("", summary_table(table, on), sep="\n")
 
 
 def print_published(sweep: Sweep, on: Console, **options: Any) -> None:

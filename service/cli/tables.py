@@ -19,7 +19,7 @@ from workers.moments import moment_text
 if TYPE_CHECKING:
     from service.client import CatalogView, PresetView
     from service.sensitivity import SummaryTable
-    from service.sweeps.schemas import DryRunView, SweepDetail, SweepView
+    from service.sweeps.schemas import CurvatureCostView, DryRunView, SweepDetail, SweepView
     from service.trials.schemas import TrialView
     from workers.catalog import CatalogEntry
 
@@ -123,8 +123,22 @@ def dry_run_table(estimate: DryRunView) -> Table:
             ("configurations", _configurations(estimate.configurations)),
             ("gradient evaluations", "unknown" if evaluations is None else f"{evaluations:,}"),
             ("device time", "unknown" if seconds is None else duration(seconds)),
+            *((cost.quantity, _curvature_cost(cost)) for cost in estimate.curvature),
         ]
     )
+
+
+def _curvature_cost(cost: CurvatureCostView) -> str:
+    """The cost of a quantity of curvature in one trial."""
+    parts = [
+        f"{count:,} {noun}"
+        for count, noun in (
+            (cost.gradient_evaluations, "gradients"),
+            (cost.forward_passes, "forward passes"),
+        )
+        if count
+    ]
+    return f"{cost.measurements:,} x up to {', '.join(parts)} of {cost.images:,} images per trial"
 
 
 def _configurations(counts: Mapping[str, int]) -> str:

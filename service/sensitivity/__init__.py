@@ -7,6 +7,7 @@
 Pure: no database, no network, no torch.
 """
 
+from service.sensitivity.calibration_table import calibration_table
 from service.sensitivity.errors import (
     InvalidOptionError,
     InvalidTrialsError,
@@ -37,6 +38,7 @@ from service.sensitivity.figures import (
     performance_profiles,
     render,
 )
+from service.sensitivity.further_test_set_table import further_test_set_table
 from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.published_tables import (
     gain_table,
@@ -87,6 +89,7 @@ __all__ = [
     "UnknownNameError",
     "WorkloadsSummary",
     "axis_table",
+    "calibration_table",
     "common_budget",
     "compare_sweeps",
     "compare_workloads",
@@ -99,6 +102,7 @@ __all__ = [
     "export_comparison",
     "export_figure",
     "export_summary",
+    "further_test_set_table",
     "gain_table",
     "heatmap",
     "heatmap_layouts",

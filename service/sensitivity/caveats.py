@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from service.sensitivity.number_format import accuracy_label, points_label, split_label
-from service.sensitivity.schemas import Caveat, OptimizerSummary
+from service.sensitivity.schemas import Caveat, FlatnessCorrelation, OptimizerSummary
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles
 from workers.metrics import METRICS, Outcome
@@ -20,6 +20,9 @@ _EDGE_CODES = {
 # Weight decays at or below this are equivalent to none: over any schedule they shrink weights by
 # less than noise does.
 _NEGLIGIBLE_WEIGHT_DECAY = 1e-6
+
+
+_WEAK_CORRELATION = 0.1
 
 
 def caveats_of(
@@ -39,12 +42,18 @@ def caveats_of(
     ]
 
 
-def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str | None]]) -> str:
+def sentence(
+    summary: OptimizerSummary,
+    flattest: Mapping[str, Mapping[str, str | None]],
+    correlation: Mapping[str, Mapping[str, FlatnessCorrelation]],
+) -> str:
     """The main findings on one optimizer in one sentence.
 
     Args:
         summary: Of the optimizer.
         flattest: Label of the flattest optimizer that learned, by metric and split.
+        correlation: How curvature and accuracy correlate within the sweep, likewise; always said
+            with the flattest one, because flat is not accurate.
     """
     best, near = summary.best_config, summary.near_optimal_fraction
     accuracy = best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy
@@ -72,16 +81,30 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
     if summary.n_diverged:
         parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
     flat = [
-        f"{METRICS[metric].title} {split_label(split)}"
+        f"{METRICS[metric].title} {split_label(split)}: {_meaning(correlation[metric][split])}"
         for metric, splits in flattest.items()
         for split, label in splits.items()
         if label == summary.optimizer
     ]
     if flat:
-        parts.append(f"flattest of those that learned ({', '.join(flat)})")
+        parts.append(f"flattest of those that learned ({'; '.join(flat)})")
     if not best.learned:
         parts.append("hardly learned, so its flatness means nothing")
     return f"{summary.title}: {'; '.join(parts)}."
+
+
+def _meaning(correlation: FlatnessCorrelation) -> str:
+    """What flatness says of accuracy within the sweep."""
+    name, value = "granulated Kendall", correlation.granulated_kendall
+    if value is None:
+        name, value = "Kendall's tau", correlation.kendall_tau
+    if value is None:
+        return "no correlation with accuracy is known here"
+    if abs(value) < _WEAK_CORRELATION:
+        meaning = "flatness hardly correlates with accuracy here"
+    else:
+        meaning = f"flatter configurations are {'more' if value < 0 else 'less'} accurate here"
+    return f"{meaning}, {name} {value:+.2f}, {correlation.n_configurations} configurations"
 
 
 def _varies_more_than_usual(summary: OptimizerSummary) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from service.sensitivity import flatness_correlation, selection_curves, statistics
 from service.sensitivity.axis_summary import AxisStatistics, axis_statistics, summarize_axes
 from service.sensitivity.curvature_summary import correlations, curvature_at
+from service.sensitivity.further_test_sets import summarize_test_sets
 from service.sensitivity.importance import importance
 from service.sensitivity.intervals import percentile_interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
@@ -15,6 +16,7 @@ from service.sensitivity.published_schemas import PublishedMeasures
 from service.sensitivity.schemas import (
     AccuracyStatistics,
     BestConfig,
+    Calibration,
     CumulativePerformance,
     CurvatureValue,
     ExpectedCurve,
@@ -151,6 +153,7 @@ def summarize_optimizer(
             ),
         ),
         gradient_evaluations=_cost(trials),
+        test_sets=summarize_test_sets(scores, table.chance_accuracy),
         intervals=_intervals(scores, point, resampled, "ood" if table.has_ood else "val"),
         published=published,
     )
@@ -243,6 +246,17 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         found = {split: curvature_at(trials, at, metric, split) for split in table.curvature_splits}
         return {split: value for split, value in found.items() if value is not None}
 
+    def calibration(split: str, loss: Callable[[TrialResult], float | None]) -> Calibration:
+        return Calibration(
+            nll=seed_mean(loss),
+            brier=seed_mean(lambda trial: trial.brier.get(split)),
+            ece=seed_mean(lambda trial: trial.ece.get(split)),
+        )
+
+    calibrations = {
+        "validation": calibration("validation", lambda trial: trial.val_loss),
+        "ood": calibration("ood", lambda trial: trial.ood_loss),
+    }
     val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
     evaluation_interval = seed_interval(evaluation, scores.evaluation_resamples)
     return BestConfig(
@@ -259,6 +273,11 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         ood_accuracy_interval=evaluation_interval if table.has_ood else None,
         val_loss=seed_mean(lambda trial: trial.val_loss),
         ood_loss=seed_mean(lambda trial: trial.ood_loss),
+        calibration={
+            split: found
+            for split, found in calibrations.items()
+            if found.brier is not None or found.ece is not None
+        },
         hessian_trace=curvatures("hessian_trace"),
         hessian_lambda_max=curvatures("hessian_lambda_max"),
         learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)[at]),

@@ -19,6 +19,7 @@ __all__ = [
     "AccuracyStatistics",
     "AxisSummary",
     "BestConfig",
+    "Calibration",
     "Caveat",
     "Comparisons",
     "Correlation",
@@ -26,6 +27,7 @@ __all__ = [
     "CurvatureValue",
     "ExpectedCurve",
     "FigureView",
+    "FlatnessCorrelation",
     "GradientEvaluations",
     "Importance",
     "Interval",
@@ -35,6 +37,7 @@ __all__ = [
     "PairComparison",
     "Schema",
     "SweepSummary",
+    "TestSetSummary",
     "TrialsToTarget",
     "Tunability",
     "finite",
@@ -66,6 +69,17 @@ class CurvatureValue(Schema):
     )
 
 
+class Calibration(Schema):
+    """How far predicted probabilities can be believed; means over the completed seeds.
+
+    The definitions are in ``workers.calibration``. Lower is better.
+    """
+
+    nll: float | None = Field(description="Mean negative log-likelihood: the loss.")
+    brier: float | None = Field(description="Brier score, 0 to 2.")
+    ece: float | None = Field(description="Expected calibration error, 15 equal-width bins.")
+
+
 class BestConfig(Schema):
     """The configuration that validation selects, and its measurements."""
 
@@ -82,6 +96,10 @@ class BestConfig(Schema):
     ood_accuracy_interval: Interval | None
     val_loss: float | None
     ood_loss: float | None
+    calibration: dict[str, Calibration] = Field(
+        default={},
+        description="By split, where measured; that of OOD is the mean over the corrupted sets.",
+    )
     hessian_trace: dict[str, CurvatureValue] = Field(description="Tr(H) by split.")
     hessian_lambda_max: dict[str, CurvatureValue] = Field(
         description="Largest eigenvalue by split."
@@ -177,6 +195,20 @@ class Correlation(Schema):
     kendall_tau_learned: float | None = Field(description="tau among those only.")
 
 
+class FlatnessCorrelation(Schema):
+    """Rank correlation of curvature with accuracy within a sweep; negative: flatter is better.
+
+    Means over the optimizers where it is defined, each over its own configurations.
+    """
+
+    granulated_kendall: float | None = Field(
+        description="Mean of psi (tau along one hyperparameter at a time); null off the grid."
+    )
+    kendall_tau: float | None = Field(description="Mean of tau-b over all configurations.")
+    n_optimizers: int = Field(description="Optimizers with a tau-b.")
+    n_configurations: int = Field(description="Configurations of these with both numbers.")
+
+
 class TrialsToTarget(Schema):
     """Expected configurations to try until one reaches the target; null: none does."""
 
@@ -190,6 +222,22 @@ class GradientEvaluations(Schema):
 
     per_trial: float
     total: float
+
+
+class TestSetSummary(Schema):
+    """Results on a further test set, which selects nothing.
+
+    A diverged trial counts as chance, as in all scores.
+    """
+
+    accuracy: float = Field(description="Of the configuration that validation selects.")
+    accuracy_interval: Interval | None
+    mean: float = Field(description="Mean accuracy over configurations (seed means).")
+    importance: dict[str, float | None] = Field(
+        description="Share of the variance of this accuracy that each hyperparameter explains"
+        " alone (fANOVA)."
+    )
+    importance_intervals: dict[str, Interval] = Field(description="Seed intervals of these.")
 
 
 class OptimizerSummary(Schema):
@@ -256,6 +304,9 @@ class OptimizerSummary(Schema):
     )
     trials_to_target: TrialsToTarget
     gradient_evaluations: GradientEvaluations | None
+    test_sets: dict[str, TestSetSummary] = Field(
+        default={}, description="By further test set, such as cifar10.1-v6."
+    )
     intervals: dict[str, Interval] = Field(
         description="Seed intervals by statistic (ood_accuracy.mean, lr_sensitivity, ...); empty"
         " with one seed."
@@ -349,6 +400,11 @@ class SweepSummary(Schema):
     target: float
     ci_level: float
     ci_method: str | None = Field(description="Null with one seed: there is no interval.")
+    flatness_correlation: dict[str, dict[str, FlatnessCorrelation]] = Field(
+        default={},
+        description="How curvature and accuracy correlate, by metric and split: to be read with"
+        " ``flattest``.",
+    )
     flattest: dict[str, dict[str, str | None]] = Field(
         description="Optimizer with the curvature nearest to zero at its selected configuration,"
         " by metric and split, among those that learned; null when fewer than two did."

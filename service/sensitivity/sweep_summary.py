@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from service.sensitivity.caveats import caveats_of, sentence
+from service.sensitivity.curvature_summary import sweep_correlations
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
 from service.sensitivity.optimizer_summary import Yardsticks, summarize_optimizer
@@ -85,8 +86,9 @@ def summarize(
         for scores, measures in zip(scored, published, strict=True)
     ]
     flattest = _flattest(summaries, table.curvature_splits)
+    correlation = sweep_correlations([summary.curvature_correlation for summary in summaries])
     summaries = [
-        summary.model_copy(update={"sentence": sentence(summary, flattest)})
+        summary.model_copy(update={"sentence": sentence(summary, flattest, correlation)})
         for summary in summaries
     ]
     return SweepSummary(
@@ -111,6 +113,7 @@ def summarize(
         target=yardsticks.target,
         ci_level=CONFIDENCE,
         ci_method=CI_METHOD if any(summary.intervals for summary in summaries) else None,
+        flatness_correlation=correlation,
         flattest=flattest,
         optimizers=summaries,
         comparisons=compare(scored) if len(scored) > 1 else None,

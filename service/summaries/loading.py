@@ -81,16 +81,32 @@ def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
         ood_accuracy=metrics.get("ood_accuracy"),
         val_loss=metrics.get("val_loss"),
         ood_loss=metrics.get("ood_loss"),
+        brier=_of_evaluation(metrics, "brier"),
+        ece=_of_evaluation(metrics, "ece"),
         hessian_trace=_by_split(metrics, "hessian_trace"),
         hessian_trace_stderr=_by_split(metrics, "hessian_trace_stderr"),
         hessian_lambda_max=_by_split(metrics, "hessian_lambda_max"),
         gradient_evaluations=metrics.get("gradient_evaluations"),
         ood_by_corruption={
-            name.removeprefix("ood_accuracy."): value
-            for name, value in metrics.items()
-            if name.startswith("ood_accuracy.") and name != "ood_accuracy.benchmark"
+            name: value
+            for name, value in _by_suffix(metrics, "ood_accuracy").items()
+            if name != "benchmark"
         },
+        test_accuracy=_by_suffix(metrics, "test_accuracy"),
     )
+
+
+def _of_evaluation(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:
+    """A score by split; its metrics have a prefix instead of a suffix."""
+    return {"validation": metrics.get(f"val_{name}"), "ood": metrics.get(f"ood_{name}")}
+
+
+def _by_suffix(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values of a metric that has any suffix, by the suffix."""
+    prefix = f"{name}."
+    return {
+        key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)
+    }
 
 
 def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:

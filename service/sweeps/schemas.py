@@ -11,6 +11,7 @@ from service.states import Command, SweepState
 from workers.spec.fields import Label, Tags, require_plain
 
 __all__ = [
+    "CurvatureCostView",
     "DryRunView",
     "Progress",
     "RepairView",
@@ -134,6 +135,21 @@ class SweepPage(_View):
     """The ``cursor`` of the next page; absent on the last page."""
 
 
+class CurvatureCostView(_View):
+    """Cost of measuring one quantity of curvature in one trial."""
+
+    quantity: str
+    """Its name in ``curvature.metrics``."""
+    measurements: int
+    """How often a completed trial measures it."""
+    images: int
+    """Number of images that each evaluation and pass takes."""
+    gradient_evaluations: int
+    """Gradient evaluations of a measurement, at most; a Hessian-vector product counts as two."""
+    forward_passes: int
+    """Forward passes of a measurement without a gradient."""
+
+
 class DryRunView(_View):
     """Estimated cost of a sweep."""
 
@@ -144,6 +160,8 @@ class DryRunView(_View):
     """Gradient evaluations of all trials; absent if the size of the training set is unknown."""
     device_seconds: float | None
     """Estimated from past trials of the same model and data set; absent if there are none."""
+    curvature: list[CurvatureCostView] = []
+    """Cost of measuring curvature, which ``gradient_evaluations`` does not include."""
     specification: dict[str, Any]
     """The specification with its defaults."""
 

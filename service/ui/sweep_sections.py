@@ -20,6 +20,8 @@ from service.sensitivity import (
     FigureData,
     NotAvailableError,
     axis_table,
+    calibration_table,
+    further_test_set_table,
     gain_table,
     pairs_table,
     published_table,
@@ -146,6 +148,8 @@ def results(
         "summary": summary,
         "table": render_table(summary) if summary else None,
         "axis_table": axis_table(summary) if summary else None,
+        "calibration_table": calibration_table(summary) if summary else None,
+        "further_test_set_table": further_test_set_table(summary) if summary else None,
         "pairs_table": pairs_table(summary) if summary else None,
         "published_tables": [published_table(summary), gain_table(summary)] if summary else [],
         "has_next_cells": summary is not None

@@ -1,0 +1,66 @@
+"""Results of one optimizer on further test sets, by the same scores, intervals and importance."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from service.sensitivity import statistics
+from service.sensitivity.importance import importance
+from service.sensitivity.intervals import N_RESAMPLES, percentile_interval, resampled_means
+from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
+from service.sensitivity.schemas import TestSetSummary, finite
+from service.sensitivity.scores import Scores
+
+__all__ = ["summarize_test_sets"]
+
+
+def summarize_test_sets(scores: Scores, chance: float) -> Mapping[str, TestSetSummary]:
+    """Summarise every further test set that any trial was measured on.
+
+    Args:
+        scores: Of the optimizer.
+        chance: Accuracy of guessing, the score of a diverged trial.
+    """
+    names = dict.fromkeys(
+        name
+        for of_config in scores.trials.results
+        for trial in of_config
+        if trial is not None
+        for name in trial.test_accuracy
+    )
+    found = {name: _summarize(name, scores, chance) for name in names}
+    return {name: summary for name, summary in found.items() if summary is not None}
+
+
+def _summarize(name: str, scores: Scores, chance: float) -> TestSetSummary | None:
+    """The summary of one test set; None if the selected configuration was not measured on it."""
+    accuracies = _accuracies(scores.trials, name, chance)
+    evaluation = statistics.seed_means(accuracies)
+    at = scores.selected
+    if np.isnan(evaluation[at]):
+        return None
+    resamples = None
+    if scores.val_resamples is not None:
+        rng = np.random.default_rng(0)
+        (resamples,) = resampled_means(accuracies, rng=rng, n_resamples=N_RESAMPLES)
+    shares = importance(replace(scores, evaluation=evaluation, evaluation_resamples=resamples))
+    axes = [axis.name for axis in scores.trials.axes]
+    intervals = {axis: shares.interval(index) for index, axis in enumerate(axes)}
+    n_seeds = int((~np.isnan(accuracies[at])).sum())
+    return TestSetSummary(
+        accuracy=float(evaluation[at]),
+        accuracy_interval=None
+        if resamples is None
+        else percentile_interval(float(evaluation[at]), resamples[:, at], n_seeds),
+        mean=float(np.nanmean(evaluation)),
+        importance={axis: finite(shares.alone(index)) for index, axis in enumerate(axes)},
+        importance_intervals={axis: one for axis, one in intervals.items() if one is not None},
+    )
+
+
+def _accuracies(trials: OptimizerTrials, name: str, chance: float) -> Floats:
+    """[C, S] accuracies on a test set, at least chance, that of a diverged trial."""
+    measured = trials.measured(lambda trial: trial.test_accuracy.get(name))
+    raised: Floats = np.where(trials.diverged, chance, np.maximum(measured, chance))
+    return raised
