@@ -55,7 +55,6 @@ class TrialResult:
             (the initial step size, eta_0, for SA-SGD and SA-SAM) or ``optimizer.momentum``.
         seed: Seed of the trial.
         outcome: How it ended; None while it has not ended.
-        epochs: Epochs finished; None if unknown.
         val_accuracy: Validation accuracy of the last epoch.
         ood_accuracy: Mean accuracy over the corrupted sets.
         val_loss: Validation loss of the last epoch.
@@ -73,6 +72,7 @@ class TrialResult:
         history: Learning curve, where loaded.
         optimizer_title: Display name of the optimizer in figures, tables and sentences ("SA-SAM");
             its label where absent.
+        epochs: Epochs finished; None if unknown.
     """
 
     key: str
@@ -81,7 +81,6 @@ class TrialResult:
     hyperparameters: Mapping[str, Value]
     seed: int
     outcome: Outcome | None = None
-    epochs: int | None = None
     val_accuracy: float | None = None
     ood_accuracy: float | None = None
     val_loss: float | None = None
@@ -97,3 +96,4 @@ class TrialResult:
     ood_by_severity: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     history: History | None = None
     optimizer_title: str | None = None
+    epochs: int | None = None

@@ -363,10 +363,11 @@ def _note(
     if state != "missing":
         return ""
     ended = [trial for trial in results if trial is not None and trial.outcome is not None]
-    pruned = [trial.epochs or 0 for trial in ended if trial.outcome == Outcome.PRUNED]
+    pruned = [trial for trial in ended if trial.outcome == Outcome.PRUNED]
     if pruned:
-        reached = sorted({min(pruned), max(pruned)})
-        return f"pruned, epoch {'–'.join(map(str, reached))}"
+        epochs = [trial.epochs for trial in pruned if trial.epochs is not None]
+        reached = "–".join(map(str, sorted({min(epochs), max(epochs)}))) if epochs else ""
+        return f"pruned, epoch {reached}" if reached else "pruned"
     return "failed" if any(trial.outcome == Outcome.FAILED for trial in ended) else ""
 
 

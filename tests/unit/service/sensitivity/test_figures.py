@@ -134,7 +134,7 @@ def test_heatmap_says_which_cells_early_stopping_left_empty(make_result: MakeRes
     found = {
         record["learning_rate"]: (record["label"], record["note"]) for record in figure.records
     }
-    assert found == {1e-3: ("70.0", ""), 1e-2: ("–", "pruned"), 1e-1: ("–", "")}
+    assert found == {1e-3: ("70.0", ""), 1e-2: ("–", "pruned"), 1e-1: ("–", "failed")}
 
 
 def test_heatmap_wrong_requests_are_refused_with_what_is_possible(

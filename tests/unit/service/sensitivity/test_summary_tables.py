@@ -25,7 +25,7 @@ def test_render_table_puts_sensitivity_beside_accuracy(oracle_table: TrialTable)
     assert adam["lr sensitivity"].startswith("19.8 ±")
     assert adam["diverged"] == "8/48"
     assert adam["trials to target"] == "never"
-    assert adam["wd"] == "0.0001*"  # on the edge of the grid
+    assert adam["wd"] == "1e-4*"  # on the edge of the grid
     assert adam["Tr(H) OOD"] == "686"
     assert len(table.notes) == len(summarize(oracle_table).caveats)
 
