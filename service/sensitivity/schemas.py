@@ -7,10 +7,10 @@ here say how to read the numbers.
 
 from typing import Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.axis_schemas import AxisSummary, OnGridEdge
+from service.sensitivity.strict_schema import Interval, Schema, finite
 from service.sensitivity.trial_table import Search
 from workers.catalog import LearningRateRole, WeightDecayKind
 
@@ -40,24 +40,6 @@ __all__ = [
 ]
 
 
-def finite(value: float | Floats | None) -> float | None:
-    """A number for JSON: None for NaN and infinity."""
-    return float(value) if value is not None and np.isfinite(value) else None
-
-
-class Schema(BaseModel):
-    """Strict, immutable, finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Interval(Schema):
-    """A 95 % confidence interval; ``ci_method`` of the summary says how it was made."""
-
-    low: float = Field(examples=[0.7183])
-    high: float = Field(examples=[0.7199])
-
-
 class Caveat(Schema):
     """A limitation to know before relying on a number."""
 
@@ -68,16 +50,6 @@ class Caveat(Schema):
         description="Labels of the optimizers concerned; empty: all.",
         examples=[["SA-SAM"]],
     )
-
-
-class OnGridEdge(Schema):
-    """Whether the best value is the smallest or largest tried: a better one may lie beyond.
-
-    Null where the optimizer lacks the hyperparameter; ``axes`` of its summary has the others.
-    """
-
-    learning_rate: bool | None
-    weight_decay: bool | None
 
 
 class CurvatureValue(Schema):
@@ -186,52 +158,6 @@ class Importance(Schema):
     interaction: float | None = Field(
         description="What no hyperparameter explains alone; ``axes`` of the optimizer's summary has"
         " the share of each."
-    )
-
-
-class AxisSummary(Schema):
-    """How one optimizer depends on one hyperparameter; ``undefined`` says why a number is null."""
-
-    title: str = Field(description="Display name.", examples=["momentum"])
-    kind: Literal["number", "category"] | None = Field(
-        description="A category (text, a list, true or false) has no order and no edge."
-    )
-    values: list[JsonValue] | None = Field(
-        description="Listed values: numbers rising, categories in the order of the specification."
-    )
-    best: JsonValue = Field(description="Value of the selected configuration.")
-    on_edge: bool | None = Field(description="Whether ``best`` is the smallest or largest tried.")
-    curve: list[float | None] | None = Field(
-        description="For each value the score of the configuration that validation selects among"
-        " all others with it; null in the list where none has finished."
-    )
-    sensitivity: float | None = Field(
-        description="Maximum less mean of the curve: the cost of a random value if all others are"
-        " tuned."
-    )
-    sensitivity_interval: Interval | None
-    sensitivity_val: float | None = Field(description="The same on validation scores.")
-    sensitivity_marginal: float | None = Field(
-        description="The same with the mean over all others instead of the selected ones."
-    )
-    regret: float | None = Field(
-        description="Cost of a random value while all others stay where they are, on average over"
-        " these."
-    )
-    regret_interval: Interval | None
-    importance: float | None = Field(
-        description="Share of the variance of the score that it explains alone (fANOVA)."
-    )
-    importance_interval: Interval | None
-    interactions: dict[str, float | None] | None = Field(
-        description="Share that it explains only together with one other, by the other; on a grid."
-    )
-    tunability: float | None = Field(
-        description="Accuracy gained over the default configuration if only this is tuned."
-    )
-    undefined: dict[str, str] = Field(
-        description="Why a number is null, by its name.",
-        examples=[{"sensitivity": "It has one value only."}],
     )
 
 
