@@ -106,12 +106,6 @@ class OptimizerTrials:
         survived = np.equal(self.outcomes, _COMPLETED).any(axis=1)
         return np.logical_and(self.diverged.any(axis=1), np.logical_not(survived))
 
-    @property
-    def seeds_per_config(self) -> int:
-        """The smallest number of finished trials of any scored configuration."""
-        counts = self.finished.sum(axis=1)
-        return int(counts[counts > 0].min(initial=self.finished.shape[1]))
-
     def measured(
         self, read: Callable[[TrialResult], float | None], config: int | None = None
     ) -> Floats:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from service.sensitivity.axis_schemas import AxisSummary, OnGridEdge
+from service.sensitivity.axis_schemas import AxisSummary, OnGridEdge, Tolerance
 from service.sensitivity.strict_schema import Interval, Schema, finite
 from service.sensitivity.trial_table import Search
 from workers.catalog import LearningRateRole, WeightDecayKind
@@ -212,6 +212,11 @@ class OptimizerSummary(Schema):
         ],
     )
 
+    lr_tolerance: Tolerance | None = Field(
+        description="What a learning rate k times too small or too large costs, and how many"
+        " decades of it are good; null off a grid and below three learning rates"
+        " (``axes.learning_rate.undefined`` says which)."
+    )
     n_configs: int = Field(description="Configurations with at least one finished trial.")
     n_trials: int = Field(description="Finished trials: completed or diverged.")
     n_diverged: int

@@ -1,0 +1,1 @@
+"""Measures of tuning sensitivity, one module per measure: pure functions on arrays of scores."""
