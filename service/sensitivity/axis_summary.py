@@ -67,6 +67,8 @@ def axis_statistics(
     shape = tuple(map(len, axes))
     chosen = statistics.select(by)
     for index, axis in enumerate(axes):
+        if len(axis) < 2:
+            continue
         lines = statistics.along(values, shape, index)
         curve = axis_curve(by, values, shape, index)
         yield f"{axis.name}.sensitivity", statistics.max_minus_mean(curve)
@@ -141,7 +143,7 @@ def summarize_axes(
             fields |= {
                 "curve": [finite(value) for value in curve],
                 **{one: finite(point.get(f"{name}.{one}")) for one in _VARYING},
-                "sensitivity_val": finite(point_val[f"{name}.sensitivity"]),
+                "sensitivity_val": finite(point_val.get(f"{name}.sensitivity")),
                 "sensitivity_interval": intervals.get(f"{name}.sensitivity"),
                 "regret_interval": intervals.get(f"{name}.regret"),
             }

@@ -101,6 +101,7 @@ def summarize_optimizer(
         has_default=default_at is not None,
         epsilon=yardsticks.epsilon,
     )
+    rate, decay = axes.get("learning_rate"), axes.get("weight_decay")
     n_finished, n_diverged = int(trials.finished.sum()), int(trials.diverged.sum())
     best_curves = selection_curves.expected_best(
         val[known], evaluation[known], replacement=yardsticks.replacement
@@ -118,6 +119,7 @@ def summarize_optimizer(
         n_trials=n_finished,
         n_diverged=n_diverged,
         n_missing=trials.n_planned - n_finished,
+        n_raised_to_chance=trials.n_below_chance,
         n_configs_any_diverged=int(trials.diverged.any(axis=1).sum()),
         n_configs_all_diverged=int(trials.all_diverged.sum()),
         divergence_rate=n_diverged / n_finished,
@@ -133,15 +135,15 @@ def summarize_optimizer(
         ood_accuracy=_distribution(evaluation, trials.ood_accuracy) if table.has_ood else None,
         val_accuracy=_distribution(val, trials.val_accuracy),
         selection_regret=float(point["selection_regret"]),
-        mean_regret=float(point["mean_regret"]),
-        mean_regret_val=float(point_val["mean_regret"]),
-        lr_tolerance=axes["learning_rate"].tolerance if "learning_rate" in axes else None,
-        lr_sensitivity=finite(point.get("learning_rate.sensitivity")),
-        lr_sensitivity_val=finite(point_val.get("learning_rate.sensitivity")),
-        lr_sensitivity_wd_marginal=finite(point.get("learning_rate.sensitivity_marginal")),
-        wd_sensitivity=finite(point.get("weight_decay.sensitivity")),
-        lr_curve=axes["learning_rate"].curve if "learning_rate" in axes else None,
-        wd_curve=axes["weight_decay"].curve if "weight_decay" in axes else None,
+        mean_regret=finite(point.get("mean_regret")),
+        mean_regret_val=finite(point_val.get("mean_regret")),
+        lr_tolerance=rate.tolerance if rate else None,
+        lr_sensitivity=rate.sensitivity if rate else None,
+        lr_sensitivity_val=rate.sensitivity_val if rate else None,
+        lr_sensitivity_wd_marginal=rate.sensitivity_marginal if rate else None,
+        wd_sensitivity=decay.sensitivity if decay else None,
+        lr_curve=rate.curve if rate else None,
+        wd_curve=decay.curve if decay else None,
         axes=axes,
         near_optimal_fraction=_near_optimal(evaluation[known], yardsticks),
         tunability=_tunability(point, scores, default_at),
@@ -196,9 +198,10 @@ def _measure(
     found = {
         "mean": statistics.known_mean(values),
         "selected": statistics.selected(by, values),
-        "mean_regret": statistics.max_minus_mean(values),
         "selection_regret": statistics.selection_regret(by, values),
     }
+    if (~np.isnan(values)).any(axis=tuple(range(values.ndim - 1))).sum() > 1:
+        found["mean_regret"] = statistics.max_minus_mean(values)
     if trials.shape is None:
         return found
     found |= axis_statistics(by, values, trials.axes, epsilon)
@@ -273,6 +276,9 @@ def _best_config(
         ),
         val_accuracy=val,
         val_accuracy_interval=val_interval,
+        raised_to_chance=[
+            metric for metric in ("val_accuracy", "ood_accuracy") if trials.raised(metric)[at].any()
+        ],
         ood_accuracy=evaluation if table.has_ood else None,
         ood_accuracy_interval=evaluation_interval if table.has_ood else None,
         val_loss=seed_mean(lambda trial: trial.val_loss),

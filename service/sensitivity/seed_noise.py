@@ -5,7 +5,8 @@ effect of the seed on all configurations, and noise of the trial. Both variances
 the better half of the configurations (runs that sometimes diverge vary far more and say nothing
 about the good ones): Var(b) from the seed means of that half, n - 1 degrees of freedom; Var(e) from
 what is left, pooled over configurations, (K - 1)(n - 1). A configuration of the other half has the
-mean of the pooled variance and of its own. Pooling is what makes two seeds informative.
+mean of the pooled variance and of its own, and no mean above its best trial. Pooling is what makes
+two seeds informative.
 
 The noise of a statistic such as a maximum depends on how far apart the true scores are, which is
 unknown. Sweeps are therefore repeated on three plausible surfaces of true scores: as observed; with
@@ -40,6 +41,7 @@ Statistics = Callable[[Floats, Floats], Mapping[str, Floats]]
 _WITHIN_NOISE = 3.5
 _FAR_APART = 8.0  # standard errors between neighbours, where noise no longer swaps them
 _LEAST_POOLED = 3
+_MOST_USUAL = 3.0  # standard errors that the mean of an ordinary configuration may be too low
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,7 @@ class _Noise:
     means: Floats  # [M, C]
     of_seed: Floats  # [C, M, M]
     of_trial: Floats  # [C, M, M]
+    most: Floats  # [M, C], the largest upward error of the trials' noise
     seed_freedom: int
     trial_freedom: int
 
@@ -150,8 +153,13 @@ class _Noise:
         covariance[better] = pooled
         covariance[silent] = 0.0
         per_mean = seeds[:, None, None]
+        # One diverged seed of three gives a wide error, but the mean does not reach the other two.
+        above = np.nanmax(scores, axis=2) - means
+        usual = _MOST_USUAL * np.sqrt(np.diagonal(pooled)[:, None] / seeds)
+        most = np.maximum(above, usual)
+        most[:, better] = np.inf
         shared = np.where(silent[:, None, None], 0.0, of_seed / per_mean)
-        return cls(means, shared, covariance / per_mean, seed_freedom, freedom)
+        return cls(means, shared, covariance / per_mean, most, seed_freedom, freedom)
 
     @property
     def standard_errors(self) -> Floats:
@@ -164,9 +172,12 @@ class _Noise:
         seeds = rng.standard_normal((m, n, 1)) * _student(rng, self.seed_freedom, n)
         trials = rng.standard_normal((m, n, c)) * _student(rng, self.trial_freedom, n)
         drawn = np.zeros((m, n, c))
-        for roots, normal in ((_root(self.of_seed), seeds), (_root(self.of_trial), trials)):
-            for row, column in np.ndindex(m, m):
-                drawn[row] += roots[:, row, column] * normal[column]
+        of_seed, of_trial = _root(self.of_seed), _root(self.of_trial)
+        for row, column in np.ndindex(m, m):
+            drawn[row] += of_trial[:, row, column] * trials[column]
+        np.minimum(drawn, self.most[:, None], out=drawn)
+        for row, column in np.ndindex(m, m):
+            drawn[row] += of_seed[:, row, column] * seeds[column]
         return drawn
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from service.sensitivity.caveats import caveats_of, sentence
+from service.sensitivity.caveats import caveats_of
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
 from service.sensitivity.optimizer_summary import Yardsticks, summarize_optimizer
@@ -14,6 +14,7 @@ from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTri
 from service.sensitivity.pairwise import compare
 from service.sensitivity.schemas import OptimizerSummary, SweepSummary
 from service.sensitivity.scores import score
+from service.sensitivity.sentences import sentence, unscored
 from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_table import TrialTable
 from workers.catalog import optimizers
@@ -87,6 +88,7 @@ def summarize(
         workload=table.workload,
         search=table.search,
         complete=table.complete,
+        ended=table.ended,
         gradient_evaluation_budget=budget,
         learning_rates=_numbers(table, "learning_rate"),
         weight_decays=_numbers(table, "weight_decay"),
@@ -107,6 +109,7 @@ def summarize(
         ci_method=CI_METHOD if any(summary.intervals for summary in summaries) else None,
         flattest=flattest,
         optimizers=summaries,
+        unscored_optimizers=list(unscored(table)),
         comparisons=compare(scored) if len(scored) > 1 else None,
         caveats=caveats_of(table, summaries, budget),
     )

@@ -11,6 +11,7 @@ from service.states import Command, SweepState
 
 __all__ = [
     "DryRunView",
+    "PrecisionView",
     "Progress",
     "RepairView",
     "SweepDetail",
@@ -102,6 +103,17 @@ class SweepPage(_View):
     """The ``cursor`` of the next page; absent on the last page."""
 
 
+class PrecisionView(_View):
+    """Expected precision of the difference of two configurations, half of its 95 % interval."""
+
+    seed_deviation: float
+    """Assumed standard deviation of accuracy over seeds."""
+    half_width: float | None
+    """With the seeds of the sweep; absent with one seed, which gives no interval."""
+    seeds_for: dict[str, int]
+    """Seeds that a half-width needs, by half-width: ``0.005`` is half a point of accuracy."""
+
+
 class DryRunView(_View):
     """Estimated cost of a sweep."""
 
@@ -112,6 +124,7 @@ class DryRunView(_View):
     """Gradient evaluations of all trials; absent if the size of the training set is unknown."""
     device_seconds: float | None
     """Estimated from past trials of the same model and data set; absent if there are none."""
+    precision: PrecisionView | None = None
     specification: dict[str, Any]
     """The specification with its defaults."""
 

@@ -23,6 +23,7 @@ from service.sweeps.code_permission import require_code_permission
 from service.sweeps.cursors import parse_cursor, write_cursor
 from service.sweeps.estimates import costs, device_seconds
 from service.sweeps.lifecycle import transition
+from service.sweeps.precision import expected_precision
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.submitters import require_priority, require_room, scoped_key
@@ -136,6 +137,9 @@ class SweepService:
             configurations={label: cost.configurations for label, cost in by_label.items()},
             gradient_evaluations=sum(known) if len(known) == len(evaluations) else None,
             device_seconds=seconds,
+            precision=expected_precision(
+                min(cost.configurations for cost in by_label.values()), len(specification.seeds)
+            ),
             specification=specification.model_dump(mode="json"),
         )
 

@@ -72,6 +72,7 @@ def test_repeat_sweeps_erratic_configurations_do_not_widen_the_good_ones() -> No
     observed = repeat(val)[1]
     assert observed.val[:, 0].std() < 0.02
     assert observed.val[:, 11].std() > 0.1
+    assert observed.val[:, 8:].max() < 0.95
 
 
 def test_repeat_sweeps_missing_configurations_stay_missing() -> None:
