@@ -35,7 +35,7 @@ up: install ## Start the service, Ray and MLflow on this machine
 ifdef AREA
 test: install
 	$(if $(AREA_TESTS),,$(error AREA=$(AREA) has no tests: give a folder or module such as service/sensitivity or workers/journal))
-	$(PYTEST) $(AREA_TESTS)
+	$(PYTEST) -n $(WORKERS) $(AREA_TESTS)
 else
 test: install lint types imports ## Lint, types, import contracts and all tests (AREA=service/sensitivity: its tests only)
 	$(PYTEST) -n $(WORKERS) tests

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from workers.spec import load_spec
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -14,6 +16,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
 
 
+@pytest.mark.slow
 def test_library_example_runs_as_printed(tmp_path: Path) -> None:
     (example,) = (block for block in blocks("python") if "SASAM" in block)
     answer = subprocess.run(

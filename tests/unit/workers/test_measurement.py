@@ -61,6 +61,7 @@ def dense_hessian(model, inputs, labels):
     return hessian(loss, flat)
 
 
+@pytest.mark.slow
 def test_measure_agrees_with_the_dense_hessian(data, normalise, model):
     spec = CurvatureSpec(images=1_000, max_matvecs=500, splits=("validation",))
     found = CurvatureMeasurement(spec, data, normalise, CPU).measure(model)

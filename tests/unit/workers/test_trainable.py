@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_trial_actor_does_not_import_mlflow() -> None:
     """It would cost every actor a second and 100 MB, and only the driver talks to MLflow."""
     code = "import sys, workers.trainable; print({'mlflow', 'optuna'} & sys.modules.keys())"

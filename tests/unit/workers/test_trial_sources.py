@@ -160,6 +160,7 @@ def test_tpe_restarted_anywhere_makes_the_same_suggestions(whole, tmp_path_facto
     journal.close()
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(cut=st.integers(0, 110), at_once=st.integers(2, 5))
 def test_tpe_restarted_in_parallel_keeps_its_suggestions_and_its_budget(

@@ -49,6 +49,7 @@ def build(name, problem, base="adamw"):
     return SharpnessAware(optimizer, CLASSES[name](**options), model=problem.model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base", BASES)
 @pytest.mark.parametrize("name", METHODS)
 def test_step_for_100_steps_equals_the_papers_formula(name, base, problem, methods):

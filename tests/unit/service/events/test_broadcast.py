@@ -67,6 +67,7 @@ def forget(database: Database, sweep_id: str) -> None:
         session.execute(delete(SweepRow).where(SweepRow.sweep_id == sweep_id))
 
 
+@pytest.mark.slow
 def test_reader_that_falls_behind_misses_nothing_and_delays_no_other(
     database: Database, sweep_id: str
 ) -> None:

@@ -267,6 +267,7 @@ def test_learning_curves_keep_a_line_a_seed(make_table: MakeTable) -> None:
     assert len(figure.where(optimizer="SAM", seed=1)) == 4
 
 
+@pytest.mark.slow
 def test_export_figure_formats(oracle_table: TrialTable) -> None:
     figure = compute_figure("accuracy-heatmap", oracle_table)
     assert FigureData.model_validate_json(export_figure(figure, "json")) == figure

@@ -95,6 +95,7 @@ def test_heatmap_other_hyperparameters_are_fixed(table: TrialTable) -> None:
     assert figure.notes == ["at learning rate 0.1"]
 
 
+@pytest.mark.slow
 def test_heatmap_optimizer_without_an_axis_says_so(table: TrialTable) -> None:
     figure = heatmap(table, "val_accuracy", x=RATE, y=MOMENTUM)
     (absent,) = figure.where(optimizer="Adam")

@@ -61,6 +61,7 @@ def clipped_zoom(image: Floats, factor: float) -> Floats:
     return zoomed[trim : trim + size, trim : trim + size]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [1.0, 1.01, 1.13, 1.25, 1.75, 2.25])
 def test_zoom_equals_scipy_zoom_of_the_centre(factor: float, pictures: Images) -> None:
     pixels = pictures.astype(np.float32) / 255

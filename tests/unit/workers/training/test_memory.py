@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -66,6 +67,15 @@ def test_estimate_is_what_a_real_pass_keeps(model: str, size: int, most: float) 
     assert estimate.weights >= 4 * values
 
 
+@pytest.fixture
+def few_objects() -> Iterator[None]:
+    """Let ``gc.get_objects`` list the objects of this test alone: it is fast then."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few_objects")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 def test_optimizer_copies_are_those_alive_in_a_pass(optimizer: Any) -> None:
     trial = specification(optimizers=[optimizer]).trials[0]

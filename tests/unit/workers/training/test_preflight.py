@@ -228,6 +228,7 @@ def test_preflight_network_beyond_any_machine_is_refused_without_being_built(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**20  # 1 GiB
 
 
+@pytest.mark.slow
 def test_preflight_network_of_endless_depth_is_refused(spec_dict, data_dir, tmp_path):
     spec_dict["model"] = {
         "name": "vit-small",
@@ -287,6 +288,7 @@ def hard_spec(spec_dict):
     return spec_dict
 
 
+@pytest.mark.slow
 def test_preflight_network_without_a_second_derivative_is_measured_by_differences(
     hard_spec, data_dir, device_data
 ):
@@ -299,6 +301,7 @@ def test_preflight_network_without_a_second_derivative_is_measured_by_difference
     assert math.isfinite(record["hessian_trace.validation"])
 
 
+@pytest.mark.slow
 def test_network_that_begins_with_a_strided_convolution_of_pixels_trains(
     hard_spec, data_dir, device_data
 ):

@@ -37,6 +37,7 @@ def same(first, second):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_run_trial_records_every_epoch_and_the_end(device_data, make_trial, optimizer):
     records = list(run_trial(make_trial(optimizer), device_data))
@@ -79,6 +80,7 @@ def test_run_trial_without_ood_and_curvature_ends_plainly(device_data, make_tria
     assert not [key for key in last if key.startswith(("ood", "hessian"))]
 
 
+@pytest.mark.slow
 def test_run_trial_curvature_every_second_epoch_and_at_best(device_data, make_trial):
     config = make_trial(
         training={"epochs": 4},
@@ -110,6 +112,7 @@ def test_run_trial_that_diverges_ends_there_as_a_result(device_data, make_trial,
     assert list(run_trial(config, device_data, checkpoint=path)) == records
 
 
+@pytest.mark.slow
 def test_run_trial_same_configuration_is_bit_identical(device_data, make_trial):
     config = make_trial("sa-sam", training={"augmentation": "randaugment"})
     first = list(run_trial(config, device_data))
@@ -123,6 +126,7 @@ def test_run_trial_other_seed_differs(device_data, make_trial):
     assert first["train_loss"] != second["train_loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_run_trial_resumed_after_every_epoch_is_bit_identical(
     device_data, make_trial, tmp_path, optimizer
@@ -143,6 +147,7 @@ def test_run_trial_resumed_after_every_epoch_is_bit_identical(
     assert list(ended) == pieces[-1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", FURTHER, ids=str)
 def test_run_trial_of_every_other_optimizer_learns_and_resumes_bit_for_bit(
     device_data, make_trial, tmp_path, optimizer
@@ -163,6 +168,7 @@ def test_run_trial_of_every_other_optimizer_learns_and_resumes_bit_for_bit(
     assert same(list(run_trial(config, device_data, checkpoint=path, recorded=1)), whole[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["schedule-free-adamw", "schedule-free-sgd"])
 def test_run_trial_records_and_keeps_the_averaged_weights(device_data, make_trial, tmp_path, name):
     config = make_trial(
@@ -184,6 +190,7 @@ def test_run_trial_records_and_keeps_the_averaged_weights(device_data, make_tria
     assert scores.loss == records[-1]["val_loss"]
 
 
+@pytest.mark.slow
 def test_run_trial_killed_in_the_final_evaluation_repeats_only_that(
     device_data, make_trial, tmp_path, monkeypatch
 ):
@@ -201,6 +208,7 @@ def test_run_trial_killed_in_the_final_evaluation_repeats_only_that(
         assert same(list(resumed), whole[-1:])
 
 
+@pytest.mark.slow
 def test_run_trial_rare_checkpoints_resume_from_the_last_one(device_data, make_trial, tmp_path):
     config = make_trial(training={"epochs": 5, "checkpoint_every": 2})
     whole = list(run_trial(config, device_data))

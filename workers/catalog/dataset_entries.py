@@ -1,0 +1,41 @@
+"""Built-in data sets."""
+
+from __future__ import annotations
+
+from .catalog import Catalog, CatalogEntry
+
+__all__ = ["datasets"]
+
+datasets = Catalog(
+    "dataset",
+    [
+        CatalogEntry(
+            "digits",
+            "Digits",
+            "workers.datasets:load_dataset",
+            "1,797 hand-written digits of 8x8 pixels, shipped with scikit-learn.",
+            {"classes": 10, "train_images": 1297, "image_size": 8},
+        ),
+        CatalogEntry(
+            "cifar10",
+            "CIFAR-10",
+            "workers.datasets:load_dataset",
+            "60,000 colour images of 32x32 pixels in 10 classes.",
+            {"classes": 10, "train_images": 50_000, "image_size": 32},
+        ),
+        CatalogEntry(
+            "cifar100",
+            "CIFAR-100",
+            "workers.datasets:load_dataset",
+            "60,000 colour images of 32x32 pixels in 100 classes.",
+            {"classes": 100, "train_images": 50_000, "image_size": 32},
+        ),
+        CatalogEntry(
+            "image-folder",
+            "Image folder",
+            "workers.datasets:load_dataset",
+            "Any folder with train/ and test/, one folder of images per class in each.",
+            {},
+        ),
+    ],
+)
