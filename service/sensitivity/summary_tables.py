@@ -105,8 +105,9 @@ def render_table(summary: SweepSummary) -> SummaryTable:
             ),
         ),
         notes=tuple(_note(caveat, summary) for caveat in summary.caveats),
-        sentences=tuple(
-            one.sentence for one in (*summary.optimizers, *summary.unscored_optimizers)
+        sentences=(
+            *(optimizer.sentence for optimizer in summary.optimizers),
+            *(missing.sentence for missing in summary.unscored_optimizers),
         ),
         legend=_LEGEND.format(points_label(summary.epsilon)),
     )
