@@ -129,7 +129,7 @@ def _points(scores: Scores, name: str, chance: float) -> list[Datum]:
     shape = trials.shape
     curve = axis_curve(scores.val, scores.evaluation, shape, index)
     errors = [
-        repeated.errors(lambda *both: {"": axis_curve(*both, shape, index)})[""]
+        repeated.errors(lambda by, values: {"": axis_curve(by, values, shape, index)})[""]
         for repeated in scores.repeated
     ]
     records: list[Datum] = []
