@@ -19,6 +19,7 @@ from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
+from service.trials.scores import counted_accuracies
 from workers.metrics import CURVATURE_CURVES, METRICS
 from workers.mlflow_schema import Artifact
 from workers.spec import Value, read_stored
@@ -148,4 +149,5 @@ def _csv_value(value: object) -> object:
 
 def _fields(row: TrialRow, sweep: SweepRow, config: Settings) -> dict[str, object]:
     fields = {column: getattr(row, column) for column in (*_VIEWED, *_TIMES)}
+    fields["scores"] = counted_accuracies(row, sweep.classes)
     return fields | {"mlflow": config.mlflow_run_url(sweep.mlflow_experiment_id, row.mlflow_run_id)}

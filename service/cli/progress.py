@@ -173,7 +173,7 @@ def _by_optimizer(trials: Sequence[TrialView], *, is_narrow: bool) -> Table:
     for trial in trials:
         counts[trial.optimizer][trial.status] += 1
         if trial.status == "completed":
-            accuracy = trial.metrics.get("val_accuracy", 0.0)
+            accuracy = trial.scores.get("val_accuracy", 0.0)
             best[trial.optimizer] = max(accuracy, best.get(trial.optimizer, 0.0))
     statuses = () if is_narrow else ("running", "diverged", "failed")
     made = table("optimizer", "done", *statuses, "best val %")

@@ -19,7 +19,13 @@ from workers.moments import moment_text
 if TYPE_CHECKING:
     from service.client import CatalogView, PresetView
     from service.sensitivity import SummaryTable
-    from service.sweeps.schemas import CurvatureCostView, DryRunView, SweepDetail, SweepView
+    from service.sweeps.schemas import (
+        CurvatureCostView,
+        DryRunView,
+        PrecisionView,
+        SweepDetail,
+        SweepView,
+    )
     from service.trials.schemas import TrialView
     from workers.catalog import CatalogEntry
 
@@ -124,6 +130,7 @@ def dry_run_table(estimate: DryRunView) -> Table:
             ("gradient evaluations", "unknown" if evaluations is None else f"{evaluations:,}"),
             ("device time", "unknown" if seconds is None else duration(seconds)),
             *((cost.quantity, _curvature_cost(cost)) for cost in estimate.curvature),
+            *([("precision", _precision(estimate.precision))] if estimate.precision else []),
         ]
     )
 
@@ -141,6 +148,17 @@ def _curvature_cost(cost: CurvatureCostView) -> str:
     return f"{cost.measurements:,} x up to {', '.join(parts)} of {cost.images:,} images per trial"
 
 
+def _precision(precision: PrecisionView) -> str:
+    """Expected precision of a difference, and the seeds that more of it needs."""
+    half, deviation = precision.half_width, 100 * precision.seed_deviation
+    own = "no interval with one seed" if half is None else f"± {100 * half:.1f} points"
+    needed = ", ".join(
+        f"± {100 * float(wanted):g} needs {seeds} seeds"
+        for wanted, seeds in precision.seeds_for.items()
+    )
+    return f"{own} between two configurations (seed deviation {deviation:g}); {needed}"
+
+
 def _configurations(counts: Mapping[str, int]) -> str:
     """Number of configurations of each optimizer, or of all if they have as many."""
     if len(set(counts.values())) == 1:
@@ -149,8 +167,13 @@ def _configurations(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{label} {count:,}" for label, count in counts.items())
 
 
+_ACCURACIES = ("val_accuracy", "ood_accuracy")
+
+
 def trials_table(trials: Iterable[TrialView]) -> Table:
-    """Lay out trials, one row per trial; accuracies are in percent."""
+    """Lay out trials, one row per trial; accuracies are in percent, ‡ raised to chance."""
+    from service.sensitivity.number_format import score_label  # slow to import
+
     listed = list(trials)
     titles = axis_titles(
         dict.fromkeys(name for t in listed for name in t.hyperparameters), short=True
@@ -166,8 +189,7 @@ def trials_table(trials: Iterable[TrialView]) -> Table:
             str(trial.seed),
             state_text(trial.status),
             str(trial.epoch),
-            _percent(trial.metrics.get("val_accuracy")),
-            _percent(trial.metrics.get("ood_accuracy")),
+            *(score_label(trial.metrics.get(n), trial.scores.get(n)) for n in _ACCURACIES),
         )
     return made
 
@@ -183,7 +205,8 @@ def summary_table(summary: SummaryTable, on: Console) -> RenderableType:
         numbers = _numbers(heads, rows, summary.title)
     sentences = [Text(sentence) for sentence in summary.sentences]
     notes = [Text(f"- {note}", style="dim") for note in summary.notes]
-    return Group(numbers, "", *sentences, *([""] if sentences else []), *notes)
+    legend = [Text(summary.legend, style="dim"), ""] if summary.legend else [""]
+    return Group(numbers, *legend, *sentences, *([""] if sentences else []), *notes)
 
 
 def catalog_tables(catalog: CatalogView) -> RenderableType:
@@ -244,7 +267,3 @@ def _numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) ->
 
 def _moment(moment: datetime | None) -> str:
     return moment_text(moment) if moment else ""
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"

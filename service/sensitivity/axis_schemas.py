@@ -6,13 +6,48 @@ from pydantic import Field, JsonValue
 
 from service.sensitivity.strict_schema import Interval, Schema
 
-__all__ = ["AxisSummary", "OnGridEdge"]
+__all__ = ["AxisSummary", "OffByFactor", "OnGridEdge", "Tolerance"]
+
+
+class OffByFactor(Schema):
+    """S(k): what a value k times too small or too large costs, all others tuned for it."""
+
+    factor: float = Field(description="k.", examples=[2.0])
+    loss: float | None = Field(
+        description="Mean of both sides: the expected loss if either is as likely. Null where one"
+        " side is unknown.",
+        examples=[0.004],
+    )
+    loss_interval: Interval | None
+    too_small: float | None = Field(description="Loss at a value k times smaller.")
+    too_small_interval: Interval | None
+    too_large: float | None = Field(description="Loss at a value k times larger.")
+    too_large_interval: Interval | None
+    reason: str = Field(description="Why a number is null; empty if none is.")
+
+
+class Tolerance(Schema):
+    """How far one positive hyperparameter may be off; independent of the range of the grid."""
+
+    off_by: list[OffByFactor]
+    epsilon: float = Field(description="Loss of score that ``width`` tolerates.")
+    width: float = Field(
+        description="W(eps): decades of values within epsilon of the selected one.",
+        examples=[1.7],
+    )
+    width_interval: Interval | None
+    width_is_lower_bound: bool = Field(
+        description="Whether an end of the grid is within epsilon too, or a value has no score:"
+        " the width may continue where nothing was tried."
+    )
+    decades_tried: float = Field(description="Decades that the grid spans.")
 
 
 class AxisSummary(Schema):
     """How one optimizer depends on one hyperparameter; ``undefined`` says why a number is null."""
 
     title: str = Field(description="Display name.", examples=["momentum"])
+    tolerance: Tolerance | None = Field(description="Of a grid with three or more positive values.")
     kind: Literal["number", "category"] | None = Field(
         description="A category (text, a list, true or false) has no order and no edge."
     )

@@ -1,16 +1,14 @@
 """Caveats of a summary: stable codes for programs, one sentence for readers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from service.sensitivity.number_format import accuracy_label, points_label, split_label
-from service.sensitivity.schemas import Caveat, FlatnessCorrelation, OptimizerSummary
+from service.sensitivity.schemas import Caveat, OptimizerSummary
+from service.sensitivity.sentences import unscored
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles
-from workers.metrics import METRICS, Outcome
+from workers.metrics import Outcome
 
-__all__ = ["caveats_of", "sentence"]
-
-_USUAL_AXES = {"learning_rate", "weight_decay"}
+__all__ = ["caveats_of"]
 
 _EDGE_CODES = {
     "learning_rate": "best_learning_rate_on_grid_edge",
@@ -20,9 +18,6 @@ _EDGE_CODES = {
 # Weight decays at or below this are equivalent to none: over any schedule they shrink weights by
 # less than noise does.
 _NEGLIGIBLE_WEIGHT_DECAY = 1e-6
-
-
-_WEAK_CORRELATION = 0.1
 
 
 def caveats_of(
@@ -42,77 +37,6 @@ def caveats_of(
     ]
 
 
-def sentence(
-    summary: OptimizerSummary,
-    flattest: Mapping[str, Mapping[str, str | None]],
-    correlation: Mapping[str, Mapping[str, FlatnessCorrelation]],
-) -> str:
-    """The main findings on one optimizer in one sentence.
-
-    Args:
-        summary: Of the optimizer.
-        flattest: Label of the flattest optimizer that learned, by metric and split.
-        correlation: How curvature and accuracy correlate within the sweep, likewise; always said
-            with the flattest one, because flat is not accurate.
-    """
-    best, near = summary.best_config, summary.near_optimal_fraction
-    accuracy = best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy
-    split = "validation" if best.ood_accuracy is None else "OOD"
-    parts = [
-        f"{accuracy_label(accuracy)} % {split} accuracy at its selected configuration",
-        f"within {points_label(near.epsilon)} of the best on {near.shared_best_count} of"
-        f" {summary.n_configs} configurations",
-    ]
-    if summary.lr_sensitivity is not None:
-        parts.append(
-            f"loses {points_label(summary.lr_sensitivity)} between its best and its mean learning"
-            " rate"
-        )
-    else:
-        parts.append(f"loses {points_label(summary.mean_regret)} with a random configuration")
-    others = {
-        axis.title: axis.sensitivity
-        for name, axis in summary.axes.items()
-        if name != "learning_rate" and axis.sensitivity is not None
-    }
-    most = max(others, key=others.__getitem__, default=None)
-    if most is not None and _varies_more_than_usual(summary):
-        parts.append(f"{points_label(others[most])} between its best and its mean {most}")
-    if summary.n_diverged:
-        parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
-    flat = [
-        f"{METRICS[metric].title} {split_label(split)}: {_meaning(correlation[metric][split])}"
-        for metric, splits in flattest.items()
-        for split, label in splits.items()
-        if label == summary.optimizer
-    ]
-    if flat:
-        parts.append(f"flattest of those that learned ({'; '.join(flat)})")
-    if not best.learned:
-        parts.append("hardly learned, so its flatness means nothing")
-    return f"{summary.title}: {'; '.join(parts)}."
-
-
-def _meaning(correlation: FlatnessCorrelation) -> str:
-    """What flatness says of accuracy within the sweep."""
-    name, value = "granulated Kendall", correlation.granulated_kendall
-    if value is None:
-        name, value = "Kendall's tau", correlation.kendall_tau
-    if value is None:
-        return "no correlation with accuracy is known here"
-    if abs(value) < _WEAK_CORRELATION:
-        meaning = "flatness hardly correlates with accuracy here"
-    else:
-        meaning = f"flatter configurations are {'more' if value < 0 else 'less'} accurate here"
-    return f"{meaning}, {name} {value:+.2f}, {correlation.n_configurations} configurations"
-
-
-def _varies_more_than_usual(summary: OptimizerSummary) -> bool:
-    """Whether an optimizer's search varies more than learning rate and weight decay."""
-    own = {name for name, axis in summary.axes.items() if axis.kind is not None}
-    return not own <= _USUAL_AXES
-
-
 def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     """Caveats on the trials."""
     pruned = table.outcomes.get(Outcome.PRUNED, 0)
@@ -120,7 +44,12 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
         yield Caveat(
             code="incomplete",
             message=f"{table.n_finished} of {table.planned_trials} planned trials count; missing"
-            " ones are not imputed, so every number may still change.",
+            " ones are not imputed"
+            + (
+                ", and none of them will follow."
+                if table.ended
+                else ", so every number may still change."
+            ),
         )
     if pruned:
         yield Caveat(
@@ -181,12 +110,11 @@ def _pruned(table: TrialTable) -> list[str]:
 
 def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> Iterator[Caveat]:
     """Caveats on single optimizers."""
-    absent = [label for label in table.optimizers if label not in {s.optimizer for s in summaries}]
-    if absent:
+    for absent in unscored(table):
         yield Caveat(
             code="optimizer_without_trials",
-            message="No trial has finished yet.",
-            optimizers=absent,
+            message=f"There is no result: {absent.reason}.",
+            optimizers=[absent.optimizer],
         )
 
     def where(code: str, message: str, labels: Iterable[str]) -> Iterator[Caveat]:
@@ -269,15 +197,17 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
     if without_interval:
         yield Caveat(
             code="no_interval_with_one_seed",
-            message="A configuration has one seed: there is no interval, and differences may be"
-            " seed noise.",
+            message="Fewer than half of the configurations have two seeds: there is no interval,"
+            " and differences may be seed noise, which lifts every sensitivity and regret. Two"
+            " seeds are enough for intervals of sensitivities.",
             optimizers=without_interval,
         )
     if len(without_interval) < len(summaries):
         yield Caveat(
             code="intervals_of_maxima_lean_upward",
-            message="Noise lifts a maximum: the intervals of regrets and sensitivities lean"
-            " upward and cover 83 to 93 % instead of 95 % with 2 to 5 seeds.",
+            message="Noise lifts a maximum: observed sensitivities, regrets and best accuracies are"
+            " too high. Their intervals allow for it, and tables show sensitivities and regrets"
+            " corrected for it.",
         )
     if not _is_one_space(table):
         yield Caveat(

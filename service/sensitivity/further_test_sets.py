@@ -7,10 +7,11 @@ import numpy as np
 
 from service.sensitivity import statistics
 from service.sensitivity.importance import importance
-from service.sensitivity.intervals import N_RESAMPLES, percentile_interval, resampled_means
+from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
 from service.sensitivity.schemas import TestSetSummary, finite
 from service.sensitivity.scores import Scores
+from service.sensitivity.seed_noise import RepeatedSweeps, repeat_sweeps
 
 __all__ = ["summarize_test_sets"]
 
@@ -40,23 +41,31 @@ def _summarize(name: str, scores: Scores, chance: float) -> TestSetSummary | Non
     at = scores.selected
     if np.isnan(evaluation[at]):
         return None
-    resamples = None
-    if scores.val_resamples is not None:
-        rng = np.random.default_rng(0)
-        (resamples,) = resampled_means(accuracies, rng=rng, n_resamples=N_RESAMPLES)
-    shares = importance(replace(scores, evaluation=evaluation, evaluation_resamples=resamples))
+    repeated = _repeat(scores, accuracies, chance) if scores.repeated else ()
+    shares = importance(replace(scores, evaluation=evaluation, repeated=repeated))
     axes = [axis.name for axis in scores.trials.axes]
     intervals = {axis: shares.interval(index) for index, axis in enumerate(axes)}
-    n_seeds = int((~np.isnan(accuracies[at])).sum())
+    errors = [sweeps.errors(_selected)["selected"] for sweeps in repeated]
     return TestSetSummary(
         accuracy=float(evaluation[at]),
-        accuracy_interval=None
-        if resamples is None
-        else percentile_interval(float(evaluation[at]), resamples[:, at], n_seeds),
+        accuracy_interval=interval(float(evaluation[at]), errors),
         mean=float(np.nanmean(evaluation)),
         importance={axis: finite(shares.alone(index)) for index, axis in enumerate(axes)},
         importance_intervals={axis: one for axis, one in intervals.items() if one is not None},
     )
+
+
+def _repeat(scores: Scores, accuracies: Floats, chance: float) -> tuple[RepeatedSweeps, ...]:
+    """Sweeps simulated with the seed noise of the trials that were measured on the test set."""
+    trials = scores.trials
+    val: Floats = np.where(np.isnan(accuracies), np.nan, trials.val_accuracy)
+    silent = trials.all_diverged | (statistics.seed_means(accuracies) <= chance)
+    return repeat_sweeps(val, accuracies, silent=silent, rng=np.random.default_rng(0))
+
+
+def _selected(by: Floats, values: Floats) -> dict[str, Floats]:
+    """The accuracy of the configuration that validation selects."""
+    return {"selected": statistics.selected(by, values)}
 
 
 def _accuracies(trials: OptimizerTrials, name: str, chance: float) -> Floats:

@@ -1,9 +1,11 @@
 """Number formats of cells, tables and sentences; one for the page, the terminal and figures."""
 
 __all__ = [
+    "RAISED_MARK",
     "accuracy_label",
     "curvature_label",
     "points_label",
+    "score_label",
     "signed_points_label",
     "split_label",
 ]
@@ -12,6 +14,22 @@ __all__ = [
 def accuracy_label(accuracy: float | None) -> str:
     """A fraction as percent with one decimal, without the % sign; a dash for None."""
     return "–" if accuracy is None else f"{100 * accuracy:.1f}"
+
+
+RAISED_MARK = "‡"
+"""Marks a number of a trial below chance, or diverged, that counts as chance."""
+
+
+def score_label(measured: float | None, counted: float | None) -> str:
+    """An accuracy as summaries count it, in percent, marked where that is not what was measured.
+
+    Args:
+        measured: Measured accuracy; None if missing.
+        counted: Accuracy that counts; None for a trial that does not count.
+    """
+    if counted is None:
+        return accuracy_label(measured)
+    return accuracy_label(counted) + RAISED_MARK * (measured != counted)
 
 
 def points_label(difference: float) -> str:

@@ -1,16 +1,18 @@
 """Summary of one optimizer: every statistic of its dependence on tuning."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from service.sensitivity import flatness_correlation, selection_curves, statistics
-from service.sensitivity.axis_summary import AxisStatistics, axis_statistics, summarize_axes
+from service.sensitivity.axis_summary import axis_statistics, summarize_axes
 from service.sensitivity.curvature_summary import correlations, curvature_at
 from service.sensitivity.further_test_sets import summarize_test_sets
 from service.sensitivity.importance import importance
-from service.sensitivity.intervals import percentile_interval, wilson
+from service.sensitivity.intervals import interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
 from service.sensitivity.published_schemas import PublishedMeasures
 from service.sensitivity.schemas import (
@@ -44,9 +46,6 @@ __all__ = [
 
 # Longer expected-best curves are thinned to about this many points, evenly in log n.
 _CURVE_POINTS = 200
-
-# Range of the statistics that may be negative; the others lie in [0, 1].
-_SIGNED = (-1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,28 @@ def summarize_optimizer(
     known = ~np.isnan(val)
     at = _index_of(default, trials)
     default_at = None if at is None or np.isnan(evaluation[at]) else at
-    point, along = _sensitivity(val, evaluation, trials, default_at)
-    resampled, resampled_along = _resampled(scores, default_at)
+    measure = partial(_measure, trials=trials, default=default_at, epsilon=yardsticks.epsilon)
+    point = measure(val, evaluation)
+    intervals = _intervals(point, [repeated.errors(measure) for repeated in scores.repeated])
+    point_val, intervals_val = point, intervals
+    if table.has_ood:
+        measure_val = partial(measure, default=None)
+        point_val = measure_val(val, val)
+        on_val = [repeated.on_validation.errors(measure_val) for repeated in scores.repeated]
+        intervals_val = _intervals(point_val, on_val)
     shares = importance(scores)
+    axes = summarize_axes(
+        scores,
+        table.axes,
+        table.search,
+        point=point,
+        point_val=point_val,
+        intervals=intervals,
+        shares=shares,
+        has_default=default_at is not None,
+        epsilon=yardsticks.epsilon,
+    )
+    rate, decay = axes.get("learning_rate"), axes.get("weight_decay")
     n_finished, n_diverged = int(trials.finished.sum()), int(trials.diverged.sum())
     best_curves = selection_curves.expected_best(
         val[known], evaluation[known], replacement=yardsticks.replacement
@@ -109,31 +127,32 @@ def summarize_optimizer(
         n_trials=n_finished,
         n_diverged=n_diverged,
         n_missing=trials.n_planned - n_finished,
+        n_raised_to_chance=trials.n_below_chance,
         n_configs_any_diverged=int(trials.diverged.any(axis=1).sum()),
         n_configs_all_diverged=int(trials.all_diverged.sum()),
         divergence_rate=n_diverged / n_finished,
         divergence_rate_interval=wilson(n_diverged, n_finished),
-        best_config=_best_config(scores, table, yardsticks.best_val),
+        best_config=_best_config(
+            scores,
+            table,
+            yardsticks.best_val,
+            intervals.get("selected"),
+            intervals_val.get("selected"),
+        ),
         oracle_ood_accuracy=float(np.nanmax(evaluation)) if table.has_ood else None,
         ood_accuracy=_distribution(evaluation, trials.ood_accuracy) if table.has_ood else None,
         val_accuracy=_distribution(val, trials.val_accuracy),
         selection_regret=float(point["selection_regret"]),
-        mean_regret=float(point["mean_regret"]),
-        mean_regret_val=float(point["mean_regret_val"]),
-        **{name: finite(point.get(name)) for name in _OF_ONE_AXIS},
-        lr_curve=_curve_along("learning_rate", trials, along),
-        wd_curve=_curve_along("weight_decay", trials, along),
-        axes=summarize_axes(
-            scores,
-            table.axes,
-            table.search,
-            point=along,
-            resampled=resampled_along,
-            shares=shares,
-            gains=None
-            if default_at is None
-            else {axis.name: float(point[f"tunability.{axis.name}"]) for axis in trials.axes},
-        ),
+        mean_regret=finite(point.get("mean_regret")),
+        mean_regret_val=finite(point_val.get("mean_regret")),
+        lr_tolerance=rate.tolerance if rate else None,
+        lr_sensitivity=rate.sensitivity if rate else None,
+        lr_sensitivity_val=rate.sensitivity_val if rate else None,
+        lr_sensitivity_wd_marginal=rate.sensitivity_marginal if rate else None,
+        wd_sensitivity=decay.sensitivity if decay else None,
+        lr_curve=rate.curve if rate else None,
+        wd_curve=decay.curve if decay else None,
+        axes=axes,
         near_optimal_fraction=_near_optimal(evaluation[known], yardsticks),
         tunability=_tunability(point, scores, default_at),
         expected_max_val_accuracy=_curve(best_curves[0], yardsticks.replacement),
@@ -154,7 +173,7 @@ def summarize_optimizer(
         ),
         gradient_evaluations=_cost(trials),
         test_sets=summarize_test_sets(scores, table.chance_accuracy),
-        intervals=_intervals(scores, point, resampled, "ood" if table.has_ood else "val"),
+        intervals=_published(intervals, intervals_val, "ood" if table.has_ood else "val"),
         published=published,
     )
 
@@ -168,76 +187,86 @@ def learning_rate_role(table: TrialTable, trials: OptimizerTrials) -> LearningRa
     return role
 
 
-# Statistics of one axis that have a name of their own: the axis and the statistic.
-_OF_ONE_AXIS = {
-    "lr_sensitivity": ("learning_rate", "sensitivity"),
-    "lr_sensitivity_val": ("learning_rate", "sensitivity_val"),
-    "lr_sensitivity_wd_marginal": ("learning_rate", "sensitivity_marginal"),
-    "wd_sensitivity": ("weight_decay", "sensitivity"),
+# Names in ``intervals`` of a summary: of statistics on evaluation and on validation scores.
+_NAMES = {
+    "mean_regret": "mean_regret",
+    "selection_regret": "selection_regret",
+    "learning_rate.sensitivity": "lr_sensitivity",
+    "learning_rate.sensitivity_marginal": "lr_sensitivity_wd_marginal",
+    "weight_decay.sensitivity": "wd_sensitivity",
+}
+_NAMES_VAL = {
+    "mean_regret": "mean_regret_val",
+    "learning_rate.sensitivity": "lr_sensitivity_val",
 }
 
 
-def _sensitivity(
-    val: Floats, evaluation: Floats, trials: OptimizerTrials, default: int | None
-) -> tuple[dict[str, Floats], Sequence[AxisStatistics]]:
-    """Statistics with a seed interval, of [C] scores or of their [R, C] resamples.
-
-    Returns:
-        Statistics by name, and those of each axis of a grid.
-    """
+def _measure(
+    by: Floats, values: Floats, *, trials: OptimizerTrials, default: int | None, epsilon: float
+) -> dict[str, Floats]:
+    """Statistics with a seed interval, of scores that select and scores to read, [..., C] each."""
     found = {
-        "mean": statistics.known_mean(evaluation),
-        "mean_regret": statistics.max_minus_mean(evaluation),
-        "mean_regret_val": statistics.max_minus_mean(val),
-        "selection_regret": statistics.selection_regret(val, evaluation),
+        "mean": statistics.known_mean(values),
+        "selected": statistics.selected(by, values),
+        "selection_regret": statistics.selection_regret(by, values),
     }
+    if (~np.isnan(values)).any(axis=tuple(range(values.ndim - 1))).sum() > 1:
+        found["mean_regret"] = statistics.max_minus_mean(values)
     if trials.shape is None:
-        return found, ()
-    along = list(axis_statistics(val, evaluation, trials.shape))
-    for name, (axis, statistic) in _OF_ONE_AXIS.items():
-        index = trials.axis_index(axis)
-        if index is not None:
-            found[name] = getattr(along[index], statistic)
+        return found
+    found |= axis_statistics(by, values, trials.axes, epsilon)
     if default is not None:
-        overall, gains = statistics.tunability(val, evaluation, trials.shape, default)
+        overall, gains = statistics.tunability(by, values, trials.shape, default)
         found["tunability.overall"] = overall
-        for axis_, gain in zip(trials.axes, gains, strict=True):
-            found[f"tunability.{axis_.name}"] = gain
-    return found, along
-
-
-def _resampled(
-    scores: Scores, default: int | None
-) -> tuple[dict[str, Floats], Sequence[AxisStatistics]]:
-    """The statistics of :func:`_sensitivity` under resampling of seeds; empty with one seed."""
-    if scores.val_resamples is None or scores.evaluation_resamples is None:
-        return {}, ()
-    return _sensitivity(scores.val_resamples, scores.evaluation_resamples, scores.trials, default)
-
-
-def _intervals(
-    scores: Scores, point: Mapping[str, Floats], resampled: Mapping[str, Floats], split: str
-) -> dict[str, Interval]:
-    """Seed intervals of the statistics of :func:`_sensitivity`."""
-    found: dict[str, Interval] = {}
-    for name, resamples in resampled.items():
-        limits = _SIGNED if name.startswith("tunability") else (0.0, 1.0)
-        interval = percentile_interval(float(point[name]), resamples, scores.n_seeds, limits)
-        if interval is not None:
-            found[f"{split}_accuracy.mean" if name == "mean" else name] = interval
+        for axis, gain in zip(trials.axes, gains, strict=True):
+            found[f"tunability.{axis.name}"] = gain
     return found
 
 
-def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConfig:
+def _intervals(
+    point: Mapping[str, Floats], errors: Sequence[Mapping[str, Floats]]
+) -> dict[str, Interval]:
+    """Seed intervals of the statistics of :func:`_measure`."""
+    found = {}
+    for name, value in point.items():
+        made = interval(float(value), [error[name] for error in errors], _limits(name))
+        if made is not None:
+            found[name] = made
+    return found
+
+
+def _limits(name: str) -> tuple[float, float]:
+    """Range of a statistic: gains and losses may be negative, a width is in decades."""
+    if name.endswith(".width"):
+        return 0.0, math.inf
+    signed = ("tunability", "off_by", "too_small", "too_large")
+    return (-1.0, 1.0) if any(part in signed for part in name.split(".")) else (0.0, 1.0)
+
+
+def _published(
+    intervals: Mapping[str, Interval], on_val: Mapping[str, Interval], split: str
+) -> dict[str, Interval]:
+    """Intervals by the names of the summary; those of axes are with their numbers."""
+    named = [
+        (intervals, _NAMES),
+        (on_val, _NAMES_VAL),
+        (intervals, {"mean": f"{split}_accuracy.mean"}),
+    ]
+    found = {names[one]: of[one] for of, names in named for one in names if one in of}
+    return found | {one: made for one, made in intervals.items() if one.startswith("tunability.")}
+
+
+def _best_config(
+    scores: Scores,
+    table: TrialTable,
+    best_val: float,
+    evaluation_interval: Interval | None,
+    val_interval: Interval | None,
+) -> BestConfig:
     """The selected configuration with all its measurements."""
     trials, at = scores.trials, scores.selected
     chosen = trials.configuration(at)
     n_seeds = int(trials.finished[at].sum())
-
-    def seed_interval(estimate: float, resamples: Floats | None) -> Interval | None:
-        if resamples is None:
-            return None
-        return percentile_interval(estimate, resamples[:, at], n_seeds)
 
     def seed_mean(read: Callable[[TrialResult], float | None]) -> float | None:
         return finite(statistics.known_mean(trials.measured(read, at)))
@@ -258,7 +287,6 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         "ood": calibration("ood", lambda trial: trial.ood_loss),
     }
     val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
-    evaluation_interval = seed_interval(evaluation, scores.evaluation_resamples)
     return BestConfig(
         hyperparameters={name: thaw_value(value) for name, value in chosen.items()},
         learning_rate=chosen.get("learning_rate"),
@@ -268,7 +296,10 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
             weight_decay=_on_edge("weight_decay", trials, chosen),
         ),
         val_accuracy=val,
-        val_accuracy_interval=seed_interval(val, scores.val_resamples),
+        val_accuracy_interval=val_interval,
+        raised_to_chance=[
+            metric for metric in ("val_accuracy", "ood_accuracy") if trials.raised(metric)[at].any()
+        ],
         ood_accuracy=evaluation if table.has_ood else None,
         ood_accuracy_interval=evaluation_interval if table.has_ood else None,
         val_loss=seed_mean(lambda trial: trial.val_loss),
@@ -348,16 +379,6 @@ def _cost(trials: OptimizerTrials) -> GradientEvaluations | None:
     if not spent.size:
         return None
     return GradientEvaluations(per_trial=float(spent.mean()), total=float(spent.sum()))
-
-
-def _curve_along(
-    name: str, trials: OptimizerTrials, along: Sequence[AxisStatistics]
-) -> list[float | None] | None:
-    """The curve along one axis of a grid; None off the grid, and where the axis is absent."""
-    index = trials.axis_index(name)
-    if index is None or not along:
-        return None
-    return [finite(value) for value in along[index].curve]
 
 
 def _index_of(configuration: Mapping[str, Value], trials: OptimizerTrials) -> int | None:

@@ -52,7 +52,7 @@ class OptimizerTrials:
         val_accuracy: [C, S], imputed; NaN where missing.
         ood_accuracy: [C, S], imputed; NaN where missing, and everywhere in a sweep without OOD
             data.
-        n_below_chance: Completed trials that were raised to chance.
+        chance: Accuracy of guessing.
         n_planned: Planned trials.
     """
 
@@ -66,7 +66,7 @@ class OptimizerTrials:
     outcomes: NDArray[np.int8]
     val_accuracy: Floats
     ood_accuracy: Floats
-    n_below_chance: int
+    chance: float
     n_planned: int
 
     def axis_index(self, name: str) -> int | None:
@@ -101,16 +101,29 @@ class OptimizerTrials:
         return np.equal(self.outcomes, _DIVERGED)
 
     @property
+    def n_below_chance(self) -> int:
+        """Number of completed trials with an accuracy that was raised to chance."""
+        return int((self.raised("val_accuracy") | self.raised("ood_accuracy")).sum())
+
+    def raised(self, metric: str) -> NDArray[np.bool_]:
+        """[C, S], true where a completed trial's accuracy was raised to chance.
+
+        Args:
+            metric: "val_accuracy" or "ood_accuracy"; another metric is never raised.
+        """
+        if metric == "val_accuracy":
+            measured = self.measured(lambda trial: trial.val_accuracy)
+        elif metric == "ood_accuracy" and not np.isnan(self.ood_accuracy).all():
+            measured = self.measured(lambda trial: trial.ood_accuracy)
+        else:
+            return np.zeros(self.outcomes.shape, dtype=np.bool_)
+        return np.less(measured, self.chance)
+
+    @property
     def all_diverged(self) -> NDArray[np.bool_]:
         """[C], true where every trial that counts diverged."""
         survived = np.equal(self.outcomes, _COMPLETED).any(axis=1)
         return np.logical_and(self.diverged.any(axis=1), np.logical_not(survived))
-
-    @property
-    def seeds_per_config(self) -> int:
-        """The smallest number of finished trials of any scored configuration."""
-        counts = self.finished.sum(axis=1)
-        return int(counts[counts > 0].min(initial=self.finished.shape[1]))
 
     def measured(
         self, read: Callable[[TrialResult], float | None], config: int | None = None
@@ -182,7 +195,6 @@ def lay_out(
     outcomes = np.full(size, _MISSING, dtype=np.int8)
     val = np.full(size, math.nan)
     ood = np.full(size, math.nan)
-    below = 0
     for trial, position in zip(results, places, strict=True):
         config = config_of[position]
         seed = seed_of.get(trial.seed)
@@ -204,7 +216,6 @@ def lay_out(
                 trial.val_accuracy,
                 math.nan if trial.ood_accuracy is None else trial.ood_accuracy,
             )
-            below += any(value < chance for value in measured)
             val[place], ood[place] = (max(value, chance) for value in measured)
     if not has_ood:
         ood[:] = math.nan
@@ -219,7 +230,7 @@ def lay_out(
         outcomes=outcomes,
         val_accuracy=val,
         ood_accuracy=ood,
-        n_below_chance=below,
+        chance=chance,
         n_planned=outcomes.size if n_planned is None else n_planned,
     )
 

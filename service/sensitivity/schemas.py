@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from service.sensitivity.axis_schemas import AxisSummary, OnGridEdge
+from service.sensitivity.axis_schemas import AxisSummary, OnGridEdge, Tolerance
 from service.sensitivity.published_schemas import PublishedMeasures, PublishedOfSweep
 from service.sensitivity.strict_schema import Interval, Schema, finite
 from service.sensitivity.trial_table import Search
@@ -38,8 +38,10 @@ __all__ = [
     "Schema",
     "SweepSummary",
     "TestSetSummary",
+    "Tolerance",
     "TrialsToTarget",
     "Tunability",
+    "UnscoredOptimizer",
     "finite",
 ]
 
@@ -92,6 +94,11 @@ class BestConfig(Schema):
     on_grid_edge: OnGridEdge
     val_accuracy: float = Field(examples=[0.938])
     val_accuracy_interval: Interval | None
+    raised_to_chance: list[str] = Field(
+        default=[],
+        description="Accuracies to which a trial below chance contributes, which counts as chance.",
+        examples=[["val_accuracy"]],
+    )
     ood_accuracy: float | None = Field(examples=[0.739])
     ood_accuracy_interval: Interval | None
     val_loss: float | None
@@ -261,10 +268,18 @@ class OptimizerSummary(Schema):
         ],
     )
 
+    lr_tolerance: Tolerance | None = Field(
+        description="What a learning rate k times too small or too large costs, and how many"
+        " decades of it are good; null off a grid and below three learning rates"
+        " (``axes.learning_rate.undefined`` says which)."
+    )
     n_configs: int = Field(description="Configurations with at least one finished trial.")
     n_trials: int = Field(description="Finished trials: completed or diverged.")
     n_diverged: int
     n_missing: int = Field(description="Planned but failed, cancelled, pruned or unfinished.")
+    n_raised_to_chance: int = Field(
+        default=0, description="Completed trials below chance, which count as chance."
+    )
     n_configs_any_diverged: int
     n_configs_all_diverged: int
     divergence_rate: float = Field(examples=[0.0833])
@@ -275,9 +290,16 @@ class OptimizerSummary(Schema):
     selection_regret: float
     ood_accuracy: AccuracyStatistics | None
     val_accuracy: AccuracyStatistics
-    mean_regret: float = Field(examples=[0.0229])
-    mean_regret_val: float
-    lr_sensitivity: float | None = Field(description="Null off the grid.", examples=[0.0133])
+    mean_regret: float | None = Field(
+        description="Null where one configuration was scored: nothing was varied.",
+        examples=[0.0229],
+    )
+    mean_regret_val: float | None
+    lr_sensitivity: float | None = Field(
+        description="Best less mean over the learning rates of the grid, so it depends on their"
+        " range; null off the grid and with one learning rate.",
+        examples=[0.0133],
+    )
     lr_sensitivity_val: float | None
     lr_sensitivity_wd_marginal: float | None = Field(
         description="With the mean over weight decays."
@@ -314,6 +336,18 @@ class OptimizerSummary(Schema):
     published: PublishedMeasures = Field(
         description="Measures as they were published; docs/measures.md has their sources."
     )
+
+
+class UnscoredOptimizer(Schema):
+    """An optimizer of the sweep without a completed or diverged trial: it has no numbers."""
+
+    optimizer: str = Field(description="Its label.", examples=["adam"])
+    title: str = Field(description="Display name.", examples=["Adam"])
+    reason: str = Field(description="What became of its trials.", examples=["all 16 trials failed"])
+    outcomes: dict[str, int] = Field(
+        description="Its planned trials by outcome: failed, cancelled, pruned, unfinished."
+    )
+    sentence: str = Field(examples=["Adam: no result, since all 16 trials failed."])
 
 
 class PairComparison(Schema):
@@ -375,6 +409,9 @@ class SweepSummary(Schema):
     workload: str = Field(examples=["VGG-19 on cifar10"])
     search: Search
     complete: bool = Field(description="False while the sweep runs or has holes.")
+    ended: bool = Field(
+        default=False, description="Whether no further trial will end, so that numbers are final."
+    )
     gradient_evaluation_budget: float | None = Field(
         description="Every trial cut at this budget (equal compute); null: as trained."
     )
@@ -410,6 +447,9 @@ class SweepSummary(Schema):
         " by metric and split, among those that learned; null when fewer than two did."
     )
     optimizers: list[OptimizerSummary]
+    unscored_optimizers: list[UnscoredOptimizer] = Field(
+        default=[], description="Optimizers without a completed or diverged trial, and why."
+    )
     comparisons: Comparisons | None = Field(description="Null with one optimizer.")
     published: PublishedOfSweep = Field(
         description="Published measures over all optimizers of the sweep."

@@ -19,6 +19,12 @@ class Interval(Schema):
 
     low: float = Field(examples=[0.7183])
     high: float = Field(examples=[0.7199])
+    estimate: float | None = Field(
+        default=None,
+        description="The number corrected for what seed noise adds to it (noise lifts a maximum);"
+        " null for a rate, which needs none.",
+        examples=[0.7189],
+    )
 
 
 def finite(value: float | Floats | None) -> float | None:

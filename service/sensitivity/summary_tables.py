@@ -7,17 +7,21 @@ from typing import Any
 from service.sensitivity.dotted import flatten, write_csv
 from service.sensitivity.hyperparameters import ordered
 from service.sensitivity.number_format import (
+    RAISED_MARK,
     accuracy_label,
     curvature_label,
+    points_label,
     signed_points_label,
     split_label,
 )
 from service.sensitivity.schemas import (
     AxisSummary,
+    BestConfig,
     Caveat,
     Interval,
     OptimizerSummary,
     SweepSummary,
+    Tolerance,
 )
 from service.sensitivity.sweep_comparison import SweepComparison
 from workers.hyperparameter_text import axis_titles, value_text
@@ -34,6 +38,16 @@ __all__ = [
     "summary_latex",
 ]
 
+_SHOWN_FACTORS = (2.0, 10.0)  # columns of S(k); the JSON has the others
+
+_LEGEND = (
+    "Accuracies in percent, losses in points. lr 2x off: expected loss with a learning rate 2 times"
+    " too small or too large, all else tuned for it. lr decades: decades of learning rate within {}"
+    " of the best, ≥ where the grid ends first. In brackets 95 % seed intervals; the losses"
+    " before them are corrected for seed noise. * on the edge of the grid. † hardly learned:"
+    " flatness means nothing. ‡ with a trial below chance, which counts as chance."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SummaryTable:
@@ -45,6 +59,7 @@ class SummaryTable:
         rows: One cell per column each.
         notes: The caveats.
         sentences: One per optimizer with the main findings.
+        legend: What columns and marks mean; empty without any.
     """
 
     title: str
@@ -52,6 +67,7 @@ class SummaryTable:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     sentences: tuple[str, ...] = ()
+    legend: str = ""
 
 
 def render_table(summary: SweepSummary) -> SummaryTable:
@@ -68,6 +84,8 @@ def render_table(summary: SweepSummary) -> SummaryTable:
         *names.values(),
         "val %",
         *(("OOD %",) if split == "OOD" else ()),
+        *(f"lr {factor:g}x off" for factor in _SHOWN_FACTORS),
+        "lr decades",
         f"mean {split} %",
         "lr sensitivity",
         "mean regret",
@@ -79,9 +97,19 @@ def render_table(summary: SweepSummary) -> SummaryTable:
     return SummaryTable(
         title=summary.workload or "Tuning sensitivity",
         columns=columns,
-        rows=tuple(tuple(_row(optimizer, names, curvature)) for optimizer in summary.optimizers),
+        rows=(
+            *(tuple(_row(optimizer, names, curvature)) for optimizer in summary.optimizers),
+            *(
+                (missing.title, *["–"] * (len(columns) - 1))
+                for missing in summary.unscored_optimizers
+            ),
+        ),
         notes=tuple(_note(caveat, summary) for caveat in summary.caveats),
-        sentences=tuple(optimizer.sentence for optimizer in summary.optimizers),
+        sentences=(
+            *(optimizer.sentence for optimizer in summary.optimizers),
+            *(missing.sentence for missing in summary.unscored_optimizers),
+        ),
+        legend=_LEGEND.format(points_label(summary.epsilon)),
     )
 
 
@@ -92,9 +120,9 @@ def axis_table(summary: SweepSummary) -> SummaryTable:
             optimizer.title,
             axis.title,
             value_text(freeze_value(axis.best)) + _edge_mark(axis),
-            _with_error(axis.sensitivity, axis.sensitivity_interval),
-            _with_error(axis.regret, axis.regret_interval),
-            _with_error(axis.importance, axis.importance_interval),
+            _corrected(axis.sensitivity, axis.sensitivity_interval),
+            _corrected(axis.regret, axis.regret_interval),
+            _corrected(axis.importance, axis.importance_interval),
         )
         for optimizer in summary.optimizers
         for axis in optimizer.axes.values()
@@ -167,8 +195,8 @@ def comparison_table(comparison: SweepComparison) -> SummaryTable:
                 *(_best_value(headline.hyperparameters, name) for name in names),
                 _with_error(headline.accuracy, headline.accuracy_interval),
                 _with_error(headline.mean_accuracy, headline.mean_accuracy_interval),
-                _with_error(headline.lr_sensitivity, headline.lr_sensitivity_interval),
-                _with_error(headline.mean_regret, headline.mean_regret_interval),
+                _corrected(headline.lr_sensitivity, headline.lr_sensitivity_interval),
+                _corrected(headline.mean_regret, headline.mean_regret_interval),
                 _trials(headline.trials_to_target),
                 accuracy_label(headline.divergence_rate),
                 *(
@@ -227,14 +255,16 @@ def _row(optimizer: OptimizerSummary, names: Iterable[str], curvature: str | Non
     yield optimizer.title
     for name in names:
         yield _best_value(best.hyperparameters, name) + _edge_mark(optimizer.axes.get(name))
-    yield _with_error(best.val_accuracy, best.val_accuracy_interval)
+    yield _with_error(best.val_accuracy, best.val_accuracy_interval) + _raised(best, "val_accuracy")
     if best.ood_accuracy is not None:
-        yield _with_error(best.ood_accuracy, best.ood_accuracy_interval)
+        shown = _with_error(best.ood_accuracy, best.ood_accuracy_interval)
+        yield shown + _raised(best, "ood_accuracy")
+    yield from _tolerance(optimizer.lr_tolerance)
     spread = optimizer.ood_accuracy or optimizer.val_accuracy
     mean = "ood_accuracy.mean" if optimizer.ood_accuracy else "val_accuracy.mean"
     yield _with_error(spread.mean, intervals.get(mean))
-    yield _with_error(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"))
-    yield _with_error(optimizer.mean_regret, intervals.get("mean_regret"))
+    yield _corrected(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"))
+    yield _corrected(optimizer.mean_regret, intervals.get("mean_regret"))
     yield f"{optimizer.near_optimal_fraction.shared_best_count}/{optimizer.n_configs}"
     yield _trials(optimizer.trials_to_target.expected_trials)
     yield f"{optimizer.n_diverged}/{optimizer.n_trials}"
@@ -310,6 +340,34 @@ def _with_error(value: float | None, interval: Interval | None) -> str:
         return accuracy_label(value)
     half = max(value - interval.low, interval.high - value)
     return f"{accuracy_label(value)} ± {accuracy_label(half)}"
+
+
+def _corrected(value: float | None, interval: Interval | None) -> str:
+    """A number in percent or points, corrected for seed noise, with its interval."""
+    if interval is None or interval.estimate is None:
+        return accuracy_label(value)
+    ends = f"[{accuracy_label(interval.low)}, {accuracy_label(interval.high)}]"
+    return f"{accuracy_label(interval.estimate)} {ends}"
+
+
+def _tolerance(tolerance: Tolerance | None) -> Iterator[str]:
+    """Cells of what a wrong learning rate costs, and of how many decades are good."""
+    if tolerance is None:
+        yield from ("–",) * (len(_SHOWN_FACTORS) + 1)
+        return
+    for off in tolerance.off_by:
+        if off.factor in _SHOWN_FACTORS:
+            yield _corrected(off.loss, off.loss_interval)
+    interval, bound = tolerance.width_interval, "≥ " * tolerance.width_is_lower_bound
+    if interval is None or interval.estimate is None:
+        yield f"{bound}{tolerance.width:.1f}"
+    else:
+        yield f"{bound}{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def _raised(best: BestConfig, metric: str) -> str:
+    """The mark of an accuracy to which a trial below chance contributes."""
+    return RAISED_MARK * (metric in best.raised_to_chance)
 
 
 def _scalars(fields: Mapping[str, Any]) -> dict[str, Any]:

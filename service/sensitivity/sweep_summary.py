@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from service.sensitivity.caveats import caveats_of, sentence
+from service.sensitivity.caveats import caveats_of
 from service.sensitivity.curvature_summary import sweep_correlations
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
@@ -16,6 +16,7 @@ from service.sensitivity.pairwise import compare
 from service.sensitivity.published import published_measures, published_of_sweep
 from service.sensitivity.schemas import OptimizerSummary, SweepSummary
 from service.sensitivity.scores import score
+from service.sensitivity.sentences import sentence, unscored
 from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_table import TrialTable
 from workers.catalog import optimizers
@@ -95,6 +96,7 @@ def summarize(
         workload=table.workload,
         search=table.search,
         complete=table.complete,
+        ended=table.ended,
         gradient_evaluation_budget=budget,
         learning_rates=_numbers(table, "learning_rate"),
         weight_decays=_numbers(table, "weight_decay"),
@@ -116,6 +118,7 @@ def summarize(
         flatness_correlation=correlation,
         flattest=flattest,
         optimizers=summaries,
+        unscored_optimizers=list(unscored(table)),
         comparisons=compare(scored) if len(scored) > 1 else None,
         published=published_of_sweep(
             scored,

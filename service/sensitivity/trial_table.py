@@ -40,6 +40,7 @@ class TrialTable:
         curvature_splits: Splits on which any curvature was measured, validation first.
         outcomes: Number of trials by outcome; None counts the unfinished ones.
         facts: Facts about the optimizers by label; those of the catalog where missing.
+        ended: Whether no further trial will end.
     """
 
     workload: str
@@ -52,6 +53,7 @@ class TrialTable:
     curvature_splits: tuple[str, ...]
     outcomes: Mapping[Outcome | None, int]
     facts: Mapping[str, OptimizerFacts]
+    ended: bool
 
     @classmethod
     def from_results(
@@ -66,6 +68,7 @@ class TrialTable:
         search: Search = "grid",
         planned_trials: int | None = None,
         facts: Mapping[str, OptimizerFacts] | None = None,
+        ended: bool = False,
     ) -> "TrialTable":
         """Arrange results on the plan.
 
@@ -81,6 +84,7 @@ class TrialTable:
             planned_trials: By default the size of the grids, or the number of results for other
                 searches.
             facts: Facts about the optimizers by label; by default those of the catalog.
+            ended: Whether the sweep has ended; it has in any case when every planned trial has.
 
         Raises:
             InvalidTrialsError: A trial is outside the plan or an accuracy outside [0, 1].
@@ -140,6 +144,7 @@ class TrialTable:
             ),
             outcomes=outcomes,
             facts=facts or {},
+            ended=ended or len(results) - outcomes.get(None, 0) >= (planned_trials or size),
         )
 
     @property
@@ -193,7 +198,8 @@ class TrialTable:
         if not self.n_finished:
             raise NotAvailableError(
                 "no_finished_trials",
-                f"None of {self.planned_trials} planned trials has completed or diverged yet.",
+                f"None of {self.planned_trials} planned trials has completed or diverged"
+                + ("." if self.ended else " yet."),
             )
 
     def within_budget(self, gradient_evaluations: float) -> "TrialTable":
@@ -294,6 +300,7 @@ class TrialTable:
             search=self.search,
             planned_trials=planned_trials,
             facts=self.facts,
+            ended=self.ended,
         )
 
 

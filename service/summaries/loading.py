@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.sensitivity import Axis, TrialResult, TrialTable
+from service.states import TERMINAL
 from service.storage import SweepRow, TrialRow
 from workers.catalog import datasets, models
 from workers.metrics import SPLITS
@@ -40,6 +41,7 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
         search=specification.search.type,
         planned_trials=specification.trial_count,
         facts=facts,
+        ended=sweep.state in TERMINAL,
         workload=f"{models.title(specification.model.name)} on"
         f" {datasets.title(specification.dataset.name)}",
     )

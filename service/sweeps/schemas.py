@@ -13,6 +13,7 @@ from workers.spec.fields import Label, Tags, require_plain
 __all__ = [
     "CurvatureCostView",
     "DryRunView",
+    "PrecisionView",
     "Progress",
     "RepairView",
     "SweepChanges",
@@ -150,6 +151,17 @@ class CurvatureCostView(_View):
     """Forward passes of a measurement without a gradient."""
 
 
+class PrecisionView(_View):
+    """Expected precision of the difference of two configurations, half of its 95 % interval."""
+
+    seed_deviation: float
+    """Assumed standard deviation of accuracy over seeds."""
+    half_width: float | None
+    """With the seeds of the sweep; absent with one seed, which gives no interval."""
+    seeds_for: dict[str, int]
+    """Seeds that a half-width needs, by half-width: ``0.005`` is half a point of accuracy."""
+
+
 class DryRunView(_View):
     """Estimated cost of a sweep."""
 
@@ -162,6 +174,7 @@ class DryRunView(_View):
     """Estimated from past trials of the same model and data set; absent if there are none."""
     curvature: list[CurvatureCostView] = []
     """Cost of measuring curvature, which ``gradient_evaluations`` does not include."""
+    precision: PrecisionView | None = None
     specification: dict[str, Any]
     """The specification with its defaults."""
 

@@ -25,6 +25,7 @@ from service.sweeps.cursors import parse_cursor, write_cursor
 from service.sweeps.curvature_cost import curvature_costs
 from service.sweeps.estimates import costs, device_seconds
 from service.sweeps.lifecycle import transition
+from service.sweeps.precision import expected_precision
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import DryRunView, SweepChanges, SweepDetail, SweepPage
 from service.sweeps.selection import SweepOrder, SweepSelection
@@ -144,6 +145,9 @@ class SweepService:
             gradient_evaluations=sum(known) if len(known) == len(evaluations) else None,
             device_seconds=seconds,
             curvature=curvature_costs(specification),
+            precision=expected_precision(
+                min(cost.configurations for cost in by_label.values()), len(specification.seeds)
+            ),
             specification=specification.model_dump(mode="json"),
         )
 

@@ -12,7 +12,9 @@ from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    and_,
     bindparam,
+    case,
     cast,
     func,
     insert,
@@ -124,7 +126,8 @@ class TrialRepository:
         place = (TrialRow.sweep_id, TrialRow.optimizer)
         means = (
             select(*place, _VAL_ACCURACY.label("accuracy"))
-            .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.outcome == Outcome.COMPLETED)
+            .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
+            .where(TrialRow.sweep_id.in_(sweep_ids), _COUNTS)
             .group_by(*place, _HYPERPARAMETERS)
             .having(_VAL_ACCURACY.is_not(None))
             .subquery()
@@ -145,7 +148,8 @@ class TrialRepository:
         place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
         query = (
             select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], _VAL_ACCURACY, func.count())
-            .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome == Outcome.COMPLETED)
+            .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
+            .where(TrialRow.sweep_id == sweep_id, _COUNTS)
             .group_by(*place, _HYPERPARAMETERS)
             .having(_VAL_ACCURACY.is_not(None))
             .order_by(_VAL_ACCURACY.desc(), *place, _HYPERPARAMETERS)
@@ -266,8 +270,19 @@ class TrialOrder:
         return (value.desc() if self.is_descending else value.asc()).nulls_last()
 
 
-_VAL_ACCURACY = func.avg(TrialRow.metrics["val_accuracy"].as_float())
-"""Mean of a configuration over its seeds."""
+_CHANCE = func.coalesce(1.0 / SweepRow.classes, 0.0)
+_MEASURED = TrialRow.metrics["val_accuracy"].as_float()
+_COUNTS = or_(
+    TrialRow.outcome == Outcome.DIVERGED,
+    and_(TrialRow.outcome == Outcome.COMPLETED, _MEASURED.is_not(None)),
+)
+_VAL_ACCURACY = func.avg(
+    case(
+        (or_(TrialRow.outcome == Outcome.DIVERGED, _MEASURED < _CHANCE), _CHANCE),
+        else_=_MEASURED,
+    )
+)
+"""Mean score of a configuration over its seeds, as in summaries: never below chance."""
 
 
 @dataclass(frozen=True, slots=True)

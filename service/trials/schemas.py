@@ -32,6 +32,8 @@ class TrialView(BaseModel):
     """Last epoch that was recorded."""
     metrics: dict[str, float]
     """Latest value of every metric."""
+    scores: dict[str, float] = {}
+    """Accuracies as summaries count them: chance where a trial diverged or ended below chance."""
     error: str | None
     started_at: datetime | None
     ended_at: datetime | None

@@ -22,7 +22,7 @@ from service.api.error_handlers import unavailable_detail
 from service.problems import Problem
 from service.sensitivity.errors import SummaryError
 from service.sensitivity.figures import MEDIA_TYPES, render
-from service.sensitivity.number_format import accuracy_label, split_label
+from service.sensitivity.number_format import accuracy_label, score_label, split_label
 from service.sensitivity.report import TEMPLATES
 from service.ui import labels
 from service.ui.links import configuration_query
@@ -105,6 +105,7 @@ _ENVIRONMENT.filters |= {
     "number": labels.number,
     "optimizer_title": labels.optimizer_title,
     "percent": accuracy_label,
+    "score": score_label,
     "percentage": labels.percentage,
     "split_title": split_label,
     "value": lambda value: value_text(

@@ -9,8 +9,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Response
 
 from service.api.trials import Status
+from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialFilter, TrialOrder, TrialRepository
+from service.trials.scores import counted_accuracies
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import optimizer_title
 from service.ui.links import condition_text
@@ -68,6 +70,7 @@ def show_trials(
     values = parse_conditions(filter(None, at), specification, known)
     selected = TrialFilter(status or None, optimizer or None, values)
     with database.snapshot() as session:
+        classes = require_sweep(session, sweep_id).classes
         trials, total = TrialRepository(session).find(
             sweep_id,
             selected,
@@ -76,12 +79,19 @@ def show_trials(
             order=_order(sort, axes, specification),
         )
     has_ood = any("hessian_trace.ood" in trial.metrics for trial in trials)
+    scores = {trial.key: counted_accuracies(trial, classes) for trial in trials}
     return render_page(
         "trials.html",
         sweep=sweep,
         caller=caller,
         trials=trials,
         selected=selected,
+        scores=scores,
+        is_any_raised=any(
+            trial.metrics.get(name) != score
+            for trial in trials
+            for name, score in scores[trial.key].items()
+        ),
         is_filtered=selected != TrialFilter(),
         axes=axes,
         titles=axis_titles(axes, short=True),

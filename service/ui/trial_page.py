@@ -17,6 +17,7 @@ from service.storage import SweepRow, TrialRow
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail
+from service.trials.scores import counted_accuracies
 from service.ui.dependencies import (
     Caller,
     DatabaseDep,
@@ -91,6 +92,7 @@ def show_page(
         sweep=sweep,
         trial=trial,
         caller=caller,
+        scores=counted_accuracies(trial, sweep.classes),
         is_live=trial.outcome is None and sweep.state not in TERMINAL,
         epochs=configuration.training.epochs,
         hyperparameters={

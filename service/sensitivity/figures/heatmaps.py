@@ -34,7 +34,12 @@ from service.sensitivity.figures.heatmap_plane import (
     configurations_by_place,
 )
 from service.sensitivity.hyperparameters import configuration_label, value_datum
-from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
+from service.sensitivity.number_format import (
+    RAISED_MARK,
+    accuracy_label,
+    curvature_label,
+    split_label,
+)
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_result import TrialResult
@@ -175,7 +180,7 @@ def heatmap(
     records = [
         {"panel": panel, **cell}
         for scores, of_optimizer in zip(scored, values, strict=True)
-        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale)
+        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale, metric)
     ]
     if all(record["state"] == "absent" for record in records):
         raise NotAvailableError(
@@ -263,6 +268,7 @@ def _cells(
     plane: Plane,
     best_val: float,
     scale: _ColourScale,
+    metric: str,
 ) -> list[Datum]:
     """The records of one optimizer."""
     trials = scores.trials
@@ -273,6 +279,7 @@ def _cells(
     finished, diverged = trials.finished.sum(axis=1), trials.diverged.sum(axis=1)
     has_learned = flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)
     reduced = plane.reduced(trials.axes)
+    raised = trials.raised(metric)
     records: list[Datum] = []
     for place, chosen in configurations_by_place(scores, plane).items():
         value = _reduce(values[chosen], scale)
@@ -282,6 +289,7 @@ def _cells(
         is_diverged = n_diverged > 0 and n_diverged == n_finished
         state = "diverged" if is_diverged else "value" if is_known else "missing"
         learned = bool(has_learned[chosen].any())
+        is_raised = state == "value" and not scale.is_curvature and bool(raised[chosen].any())
         results = [trial for at in chosen.tolist() for trial in trials.results[at]]
         configuration = trials.configuration(int(chosen[0]))
         others = [*plane.fixed, *(reduced if plane.rest == "best" else ())]
@@ -294,7 +302,8 @@ def _cells(
                 ),
                 "value": value if is_known else None,
                 "state": state,
-                "label": _label(state, value, learned, scale),
+                "label": _label(state, value, learned, scale) + RAISED_MARK * is_raised,
+                "raised": is_raised,
                 "note": _note(state, n_finished, n_diverged, n_seeds, results),
                 "shade": scale.shade(value) if is_known else None,
                 "negative": state == "value" and value < 0,
@@ -324,6 +333,7 @@ def _absent(plane: Plane, reason: str) -> Datum:
         "note": "",
         "shade": None,
         "negative": False,
+        "raised": False,
         "learned": False,
         "n_finished": 0,
         "n_diverged": 0,
@@ -392,6 +402,8 @@ def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
     if "diverged" in states or any(record["n_diverged"] for record in records):
         treatment = "no curvature" if scale.is_curvature else "counts as chance"
         notes.append(f"div: diverged ({treatment})")
+    if any(record["raised"] for record in records):
+        notes.append(f"{RAISED_MARK}: with a trial below chance, which counts as chance")
     if "missing" in states:
         notes.append("–: not measured" if scale.is_curvature else "–: not finished")
     if any(record["negative"] for record in records):

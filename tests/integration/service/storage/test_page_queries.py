@@ -158,7 +158,7 @@ def test_search_keeps_to_states(sweeps: SweepService, database: Database) -> Non
     assert ([sweep.sweep_id for sweep in found], total) == ([paused], 1)
 
 
-def test_best_is_the_mean_over_the_seeds_that_completed(
+def test_best_is_the_mean_score_with_chance_for_diverged_trials_and_those_below_it(
     sweeps: SweepService, database: Database
 ) -> None:
     sweep_id = submit(sweeps)
@@ -169,17 +169,27 @@ def test_best_is_the_mean_over_the_seeds_that_completed(
             is_best = (row.optimizer, row.weight_decay) == ("sam", 0.0)
             values = {"outcome": "completed", "metrics": {"val_accuracy": accuracy}}
             trials.record(sweep_id, row.key, values if is_best else values | {"metrics": {}})
-        diverged = next(row for row in trials.of_sweep(sweep_id) if row.optimizer == "msgd")
+        msgd = [row for row in trials.of_sweep(sweep_id) if row.optimizer == "msgd"]
+        diverged, below = (r for r in msgd if r.hyperparameters == msgd[0].hyperparameters)
         trials.record(sweep_id, diverged.key, {"outcome": "diverged"})
+        trials.record(sweep_id, below.key, {"metrics": {"val_accuracy": 0.0625}})
     with database.snapshot() as session:
         trials = TrialRepository(session)
         assert trials.best_accuracies([sweep_id, "none"]) == {
-            sweep_id: [BestAccuracy("sam", 0.8125)],
+            sweep_id: [BestAccuracy("sam", 0.8125), BestAccuracy("msgd", 0.1)],
             "none": [],
         }
         assert trials.best_configurations(sweep_id, 9) == [
             BestConfiguration("sam", configuration(0.1, 0.0), 0.1, 0.0, 0.8125, 2),
             BestConfiguration("sam", configuration(0.01, 0.0), 0.01, 0.0, 0.5, 2),
+            BestConfiguration(
+                "msgd",
+                diverged.hyperparameters,
+                diverged.learning_rate,
+                diverged.weight_decay,
+                0.1,
+                2,
+            ),
         ]
         assert len(trials.best_configurations(sweep_id, 1)) == 1
         best, _ = trials.find(
@@ -190,7 +200,7 @@ def test_best_is_the_mean_over_the_seeds_that_completed(
             order=TrialOrder("metric", "val_accuracy", is_descending=True),
         )
         accuracies = [row.metrics.get("val_accuracy") for row in best]
-        assert accuracies == [0.875, 0.75, 0.5, 0.5, *[None] * 12]
+        assert accuracies == [0.875, 0.75, 0.5, 0.5, 0.0625, *[None] * 11]
         for order, read in (
             (TrialOrder("number", "weight_decay", is_descending=True), "weight_decay"),
             (TrialOrder("text", "learning_rate"), "learning_rate"),

@@ -21,8 +21,8 @@ MakeTable = Callable[..., TrialTable]
 def test_render_table_puts_sensitivity_beside_accuracy(oracle_table: TrialTable) -> None:
     table = render_table(summarize(oracle_table))
     adam = dict(zip(table.columns, table.rows[2], strict=True))
-    assert adam["OOD %"] == "69.8 ± 0.5"
-    assert adam["lr sensitivity"].startswith("19.8 ±")
+    assert adam["OOD %"] == "69.8 ± 0.4"
+    assert adam["lr sensitivity"].startswith("20.0 [")
     assert adam["diverged"] == "8/48"
     assert adam["trials to target"] == "never"
     assert adam["wd"] == "1e-4*"  # on the edge of the grid
@@ -53,7 +53,7 @@ def test_summary_latex_is_a_booktabs_table(oracle_table: TrialTable) -> None:
     assert len(rows) == 4
     assert len({row.count(" & ") for row in rows}) == 1
     assert r"OOD \%" in rows[0]
-    assert r"69.8 $\pm$ 0.5" in rows[3]
+    assert r"69.8 $\pm$ 0.4" in rows[3]
     table = text[text.index(r"\begin") :]
     assert re.search(r"(?<!\\)[%#_]", table) is None
 

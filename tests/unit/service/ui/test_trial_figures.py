@@ -14,7 +14,7 @@ def trial(**history: list[tuple[int, float]]) -> TrialDetail:
     fields: dict[str, Any] = dict.fromkeys(TrialDetail.model_fields)
     given = {"key": "k", "position": 0, "optimizer": "msgd", "status": "completed", "epoch": 2}
     numbers = {"learning_rate": 0.1, "weight_decay": 0.0, "hyperparameters": {}, "seed": 0}
-    numbers["metrics"] = {}
+    numbers |= {"metrics": {}, "scores": {}}
     return TrialDetail.model_validate(
         fields | given | numbers | {"configuration": {}, "history": history}
     )
