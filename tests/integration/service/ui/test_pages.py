@@ -449,3 +449,16 @@ def test_pruned_and_failed_cells_say_so(site: Any, http: httpx.Client) -> None:
     text = http.get(f"/sweeps/{sweep_id}").text
     assert "pruned, epoch 1–2" in text
     assert "1/2 failed" in text
+
+
+def test_optimizer_whose_trials_all_failed_says_so_instead_of_empty_cells(
+    site: Any, http: httpx.Client
+) -> None:
+    sweep_id, specification = site.submit("half-failed")
+    site.run(sweep_id)
+    reason = "all 8 trials failed</p></div>"
+    for trial in specification.trials:
+        assert reason not in http.get(f"/sweeps/{sweep_id}").text
+        failed = {"outcome": "failed", "metrics": {}} if trial.optimizer_label == "msgd" else {}
+        site.end_trial(sweep_id, trial, 0.9, **failed)
+    assert reason in http.get(f"/sweeps/{sweep_id}").text
