@@ -26,7 +26,7 @@ from workers.mlflow_schema import Artifact
 from workers.spec import Value, read_stored
 from workers.spec.narrowing import narrowed
 
-__all__ = ["router"]
+__all__ = ["router", "stored_trial"]
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["trials"])
 
@@ -110,11 +110,7 @@ def show_trial_specification(
     sweep_id: str, key: str, stored: Annotated[Database, Depends(database)]
 ) -> Response:
     """A specification whose only trial is this one, with the same key: to run it again."""
-    with stored.snapshot() as session:
-        sweep = require_sweep(session, sweep_id)
-        row = TrialRepository(session).get(sweep_id, key)
-    if row is None:
-        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    sweep, row = stored_trial(stored, sweep_id, key)
     specification = read_stored(sweep.specification)
     plain = narrowed(specification, row.optimizer, row.hyperparameters, [row.seed])
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
@@ -132,11 +128,7 @@ def show_trial(
     config: Annotated[Settings, Depends(settings)],
 ) -> TrialDetail:
     """One trial: configuration, learning curves, outcome, traceback."""
-    with stored.snapshot() as session:
-        sweep = require_sweep(session, sweep_id)
-        row = TrialRepository(session).get(sweep_id, key)
-    if row is None:
-        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    sweep, row = stored_trial(stored, sweep_id, key)
     specification = read_stored(sweep.specification)
     trial = specification.trial(row.optimizer, row.hyperparameters, row.seed)
     run_id = row.mlflow_run_id
@@ -154,6 +146,20 @@ def show_trial(
         traceback=traceback,
         **_fields(row, sweep, config),
     )
+
+
+def stored_trial(database: Database, sweep_id: str, key: str) -> tuple[SweepRow, TrialRow]:
+    """The rows of a sweep and of one of its trials.
+
+    Raises:
+        NotFoundProblem: There is no such sweep or trial.
+    """
+    with database.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+        row = TrialRepository(session).get(sweep_id, key)
+    if row is None:
+        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    return sweep, row
 
 
 _COLUMNS = ("key", "optimizer", "learning_rate", "weight_decay", "seed", "epoch")

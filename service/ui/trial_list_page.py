@@ -121,7 +121,7 @@ def _order(
         return None
     found = [specification.axes(label).get(name, ()) for label in specification.labels]
     values = [value for axis in found if not isinstance(axis, Range) for value in axis]
-    numeric = all(isinstance(value, int | float) for value in values)
+    numeric = all(type(value) in (int, float) for value in values)  # true is no number to SQL
     return TrialOrder("number" if numeric else "text", name, is_descending)
 
 

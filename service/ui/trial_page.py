@@ -9,13 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.api.execution import show_trial_logs
-from service.api.trials import show_trial
+from service.api.trials import show_trial, stored_trial
 from service.external.mlflow_gateway import MlflowUnavailableError
 from service.problems import NotFoundProblem
 from service.states import TERMINAL
 from service.storage import SweepRow, TrialRow
-from service.sweeps.service import require_sweep
-from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail
 from service.trials.scores import counted_accuracies
 from service.ui.dependencies import (
@@ -59,12 +57,7 @@ def _stored_trial(sweep_id: str, key: str, database: DatabaseDep) -> StoredTrial
     Raises:
         NotFoundProblem: There is no such sweep or trial.
     """
-    with database.snapshot() as session:
-        sweep = require_sweep(session, sweep_id)
-        trial = TrialRepository(session).get(sweep_id, key)
-    if trial is None:
-        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
-    return sweep, trial
+    return stored_trial(database, sweep_id, key)
 
 
 @router.get("")
