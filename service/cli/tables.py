@@ -15,6 +15,7 @@ from rich.text import Text
 from service.cli.wording import command_name, duration, progress_words
 from workers.hyperparameter_text import axis_titles, value_text
 from workers.moments import moment_text
+from workers.scores import Score
 
 if TYPE_CHECKING:
     from service.client import CatalogView, PresetView
@@ -133,13 +134,13 @@ def _configurations(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{label} {count:,}" for label, count in counts.items())
 
 
-def trials_table(trials: Iterable[TrialView]) -> Table:
-    """Lay out trials, one row per trial; accuracies are in percent."""
+def trials_table(trials: Iterable[TrialView], score: Score) -> Table:
+    """Lay out trials, one row per trial; accuracies are in percent, losses in nats."""
     listed = list(trials)
     titles = axis_titles(
         dict.fromkeys(name for t in listed for name in t.hyperparameters), short=True
     )
-    heads = ("seed", "status", "epoch", "val %", "OOD %")
+    heads = ("seed", "status", "epoch", score.heading("val"), score.heading("OOD"))
     made = table("trial", "optimizer", *titles.values(), *heads)
     for trial in listed:
         values = trial.hyperparameters
@@ -150,8 +151,8 @@ def trials_table(trials: Iterable[TrialView]) -> Table:
             str(trial.seed),
             state_text(trial.status),
             str(trial.epoch),
-            _percent(trial.metrics.get("val_accuracy")),
-            _percent(trial.metrics.get("ood_accuracy")),
+            _number(trial.metrics.get(score.val_metric), score),
+            _number(trial.metrics.get(score.ood_metric), score),
         )
     return made
 
@@ -230,5 +231,5 @@ def _moment(moment: datetime | None) -> str:
     return moment_text(moment) if moment else ""
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def _number(value: float | None, score: Score) -> str:
+    return "" if value is None else score.text(value)

@@ -15,8 +15,10 @@ from service.sensitivity.importance import ImportanceShares
 from service.sensitivity.intervals import percentile_interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import AxisSummary, Interval, finite
+from service.sensitivity.score_values import score_values
 from service.sensitivity.scores import Scores
 from workers.hyperparameter_text import axis_titles
+from workers.scores import Score
 from workers.spec.configuration import thaw_value
 
 __all__ = ["AxisStatistics", "axis_statistics", "summarize_axes"]
@@ -82,6 +84,7 @@ def summarize_axes(
     axes: Sequence[Axis],
     search: str,
     *,
+    score: Score,
     point: Sequence[AxisStatistics],
     resampled: Sequence[AxisStatistics],
     shares: ImportanceShares,
@@ -93,6 +96,7 @@ def summarize_axes(
         scores: Of the optimizer.
         axes: Those of all optimizers of the sweep.
         search: Kind of the search.
+        score: What ranks configurations.
         point: Statistics of the optimizer's own axes, in their order; empty off the grid.
         resampled: Likewise under resampling of seeds; empty without an interval.
         shares: Importance of its own axes.
@@ -122,13 +126,13 @@ def summarize_axes(
             "tunability": None if gains is None else gains[name],
         }
         if point:
-            fields |= _along(scores, point[index], resampled[index] if resampled else None)
+            fields |= _along(scores, point[index], resampled[index] if resampled else None, score)
         found[name] = _null_where(reasons, title=title, **fields)
     return found
 
 
 def _along(
-    scores: Scores, point: AxisStatistics, resampled: AxisStatistics | None
+    scores: Scores, point: AxisStatistics, resampled: AxisStatistics | None, score: Score
 ) -> dict[str, Any]:
     """Fields of one axis of a grid."""
 
@@ -136,10 +140,10 @@ def _along(
         if resampled is None:
             return None
         estimate, resamples = getattr(point, name), getattr(resampled, name)
-        return percentile_interval(float(estimate), resamples, scores.n_seeds)
+        return percentile_interval(float(estimate), resamples, scores.n_seeds, score.differences)
 
     return {
-        "curve": [finite(value) for value in point.curve],
+        "curve": [finite(value) for value in score_values(score, point.curve)],
         **{name: finite(getattr(point, name)) for name in _VARYING},
         "sensitivity_interval": interval("sensitivity"),
         "regret_interval": interval("regret"),

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from service.sensitivity.number_format import accuracy_label, points_label, split_label
+from service.sensitivity.number_format import split_label
 from service.sensitivity.schemas import Caveat, OptimizerSummary
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles
 from workers.metrics import METRICS, Outcome
+from workers.scores import Score
 
 __all__ = ["caveats_of", "sentence"]
 
@@ -39,28 +40,32 @@ def caveats_of(
     ]
 
 
-def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str | None]]) -> str:
+def sentence(
+    summary: OptimizerSummary,
+    flattest: Mapping[str, Mapping[str, str | None]],
+    score: Score,
+) -> str:
     """The main findings on one optimizer in one sentence.
 
     Args:
         summary: Of the optimizer.
         flattest: Label of the flattest optimizer that learned, by metric and split.
+        score: What ranks configurations.
     """
     best, near = summary.best_config, summary.near_optimal_fraction
-    accuracy = best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy
-    split = "validation" if best.ood_accuracy is None else "OOD"
+    value = best.val_score if best.ood_score is None else best.ood_score
+    split = "validation" if best.ood_score is None else "OOD"
     parts = [
-        f"{accuracy_label(accuracy)} % {split} accuracy at its selected configuration",
-        f"within {points_label(near.epsilon)} of the best on {near.shared_best_count} of"
+        f"{score.quantity(value)} {split} {score.name} at its selected configuration",
+        f"within {score.points(near.epsilon)} of the best on {near.shared_best_count} of"
         f" {summary.n_configs} configurations",
     ]
     if summary.lr_sensitivity is not None:
         parts.append(
-            f"loses {points_label(summary.lr_sensitivity)} between its best and its mean learning"
-            " rate"
+            f"{score.cost(summary.lr_sensitivity)} between its best and its mean learning rate"
         )
     else:
-        parts.append(f"loses {points_label(summary.mean_regret)} with a random configuration")
+        parts.append(f"{score.cost(summary.mean_regret)} with a random configuration")
     others = {
         axis.title: axis.sensitivity
         for name, axis in summary.axes.items()
@@ -68,7 +73,7 @@ def sentence(summary: OptimizerSummary, flattest: Mapping[str, Mapping[str, str 
     }
     most = max(others, key=others.__getitem__, default=None)
     if most is not None and _varies_more_than_usual(summary):
-        parts.append(f"{points_label(others[most])} between its best and its mean {most}")
+        parts.append(f"{score.points(others[most])} between its best and its mean {most}")
     if summary.n_diverged:
         parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
     flat = [
@@ -111,28 +116,29 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     if diverged := table.n_diverged:
         yield Caveat(
             code="diverged_at_chance",
-            message=f"{diverged} diverged trials count as chance ({table.chance_accuracy:.3g});"
-            " they have no curvature.",
+            message=f"{diverged} diverged trials count as chance ({_chance(table)}); they have no"
+            " curvature.",
             optimizers=[trials.label for trials in table.by_optimizer if trials.diverged.any()],
         )
     if below := sum(trials.n_below_chance for trials in table.by_optimizer):
         yield Caveat(
             code="below_chance_at_chance",
-            message=f"{below} trials ended below chance and count as chance.",
+            message=f"{below} trials ended {_worse_than_chance(table.score)} and count as chance"
+            f" ({_chance(table)}).",
             optimizers=[trials.label for trials in table.by_optimizer if trials.n_below_chance],
         )
     if budget is not None:
         yield Caveat(
             code="cut_at_budget",
             message=f"Every trial is cut at {budget:.4g} gradient evaluations, in the middle of a"
-            " schedule made for its whole length; OOD accuracy and curvature are only measured at"
-            " the end, so everything is on validation accuracy.",
+            f" schedule made for its whole length; OOD {table.score.name} and curvature are only"
+            f" measured at the end, so everything is on validation {table.score.name}.",
         )
     elif not table.has_ood:
         yield Caveat(
             code="no_ood_accuracy",
-            message="No OOD accuracy was measured: regret, sensitivity, importance and"
-            " comparisons are on validation accuracy, which also selects.",
+            message=f"No OOD {table.score.name} was measured: regret, sensitivity, importance and"
+            f" comparisons are on validation {table.score.name}, which also selects.",
         )
     if table.search != "grid":
         yield Caveat(
@@ -144,10 +150,22 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     if table.search == "tpe":
         yield Caveat(
             code="adaptive_search",
-            message="The search tried most where accuracy was high: means over configurations,"
-            " regrets, near-optimal shares, importance and expected-best curves describe where it"
-            " went, not the ranges. Compare sensitivity by a grid or a random search.",
+            message=f"The search tried most where {table.score.name} was good: means over"
+            " configurations, regrets, near-optimal shares, importance and expected-best curves"
+            " describe where it went, not the ranges. Compare sensitivity by a grid or a random"
+            " search.",
         )
+
+
+def _chance(table: TrialTable) -> str:
+    """The score of a uniform guess."""
+    what = "" if table.score.name == "accuracy" else " nats"
+    return f"{table.guess:.3g}{what}"
+
+
+def _worse_than_chance(score: Score) -> str:
+    """In words."""
+    return "below chance" if score.direction == "maximize" else "with a loss above that of a guess"
 
 
 def _pruned(table: TrialTable) -> list[str]:
@@ -179,8 +197,8 @@ def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) 
     yield from _about_weight_decay(summaries)
     yield from where(
         "unlearned_curvature",
-        "Accuracy at the selected configuration is near chance or far below the best: its"
-        " flatness means nothing and is not compared.",
+        f"The {table.score.name} at the selected configuration is near chance or far from the best:"
+        " its flatness means nothing and is not compared.",
         (s.optimizer for s in summaries if not s.best_config.learned),
     )
     yield from where(

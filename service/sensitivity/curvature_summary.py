@@ -40,9 +40,7 @@ def correlations(
     """Rank correlations of every curvature metric on every split with the evaluation accuracy."""
     trials = scores.trials
     found: dict[str, dict[str, Correlation]] = {}
-    has_learned = flatness_correlation.learned(
-        scores.evaluation, shared_best, table.chance_accuracy
-    )
+    has_learned = flatness_correlation.learned(scores.evaluation, shared_best, table.chance)
     for metric in CURVATURE_METRICS:
         for split in table.curvature_splits:
             medians = flatness_correlation.seed_median(trials.curvature(metric, split))

@@ -1,4 +1,4 @@
-"""Hyperparameter importance: the variance of accuracy that each explains (functional ANOVA).
+"""Hyperparameter importance: the variance of the score that each explains (functional ANOVA).
 
 On a full grid the shares are exact. Of a random or TPE search they are those of a random forest
 fitted to the configurations tried, averaged over the box they span (log or linear as the range;

@@ -12,7 +12,6 @@ from service.sensitivity.importance import importance
 from service.sensitivity.intervals import percentile_interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
 from service.sensitivity.schemas import (
-    AccuracyStatistics,
     BestConfig,
     CumulativePerformance,
     CurvatureValue,
@@ -22,15 +21,18 @@ from service.sensitivity.schemas import (
     NearOptimalFraction,
     OnGridEdge,
     OptimizerSummary,
+    ScoreStatistics,
     TrialsToTarget,
     Tunability,
     finite,
 )
+from service.sensitivity.score_values import oriented_range, score_interval, score_values
 from service.sensitivity.scores import Scores
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers import catalog
 from workers.catalog import LearningRateRole
+from workers.scores import Score
 from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
@@ -42,19 +44,16 @@ __all__ = [
 # Longer expected-best curves are thinned to about this many points, evenly in log n.
 _CURVE_POINTS = 200
 
-# Range of the statistics that may be negative; the others lie in [0, 1].
-_SIGNED = (-1.0, 1.0)
-
 
 @dataclass(frozen=True, slots=True)
 class Yardsticks:
-    """Reference values that one optimizer is compared with.
+    """Reference values that one optimizer is compared with; scores are oriented.
 
     Attributes:
         shared_best: Best evaluation score of any optimizer.
         best_val: Best validation score of any optimizer.
-        target: Accuracy to reach.
-        epsilon: Accuracy within which a configuration is near-optimal.
+        target: Score to reach.
+        epsilon: Difference within which a configuration is near-optimal.
         replacement: Whether expected-best curves draw with replacement.
     """
 
@@ -90,6 +89,13 @@ def summarize_optimizer(
     )
     n_hits = int((evaluation[known] >= yardsticks.target).sum())
     facts = table.facts.get(trials.label)
+    score = table.score
+    oracle = score.oriented(float(np.nanmax(evaluation))) if table.has_ood else None
+    val_score = _distribution(val, trials.val, score)
+    ood_score = _distribution(evaluation, trials.ood, score) if table.has_ood else None
+    expected = [_curve(score_values(score, curve), yardsticks.replacement) for curve in best_curves]
+    expected_ood = expected[1] if table.has_ood else None
+    is_accuracy = score.name == "accuracy"
     return OptimizerSummary(
         optimizer=trials.label,
         title=trials.title,
@@ -106,19 +112,23 @@ def summarize_optimizer(
         divergence_rate=n_diverged / n_finished,
         divergence_rate_interval=wilson(n_diverged, n_finished),
         best_config=_best_config(scores, table, yardsticks.best_val),
-        oracle_ood_accuracy=float(np.nanmax(evaluation)) if table.has_ood else None,
-        ood_accuracy=_distribution(evaluation, trials.ood_accuracy) if table.has_ood else None,
-        val_accuracy=_distribution(val, trials.val_accuracy),
+        oracle_ood_score=oracle,
+        oracle_ood_accuracy=oracle if is_accuracy else None,
+        ood_score=ood_score,
+        val_score=val_score,
+        ood_accuracy=ood_score if is_accuracy else None,
+        val_accuracy=val_score if is_accuracy else None,
         selection_regret=float(point["selection_regret"]),
         mean_regret=float(point["mean_regret"]),
         mean_regret_val=float(point["mean_regret_val"]),
         **{name: finite(point.get(name)) for name in _OF_ONE_AXIS},
-        lr_curve=_curve_along("learning_rate", trials, along),
-        wd_curve=_curve_along("weight_decay", trials, along),
+        lr_curve=_curve_along("learning_rate", trials, along, score),
+        wd_curve=_curve_along("weight_decay", trials, along, score),
         axes=summarize_axes(
             scores,
             table.axes,
             table.search,
+            score=score,
             point=along,
             resampled=resampled_along,
             shares=shares,
@@ -127,25 +137,27 @@ def summarize_optimizer(
             else {axis.name: float(point[f"tunability.{axis.name}"]) for axis in trials.axes},
         ),
         near_optimal_fraction=_near_optimal(evaluation[known], yardsticks),
-        tunability=_tunability(point, scores, default_at),
-        expected_max_val_accuracy=_curve(best_curves[0], yardsticks.replacement),
-        expected_selected_ood_accuracy=(
-            _curve(best_curves[1], yardsticks.replacement) if table.has_ood else None
-        ),
+        tunability=_tunability(point, scores, default_at, score),
+        expected_best_val_score=expected[0],
+        expected_selected_ood_score=expected_ood,
+        expected_max_val_accuracy=expected[0] if is_accuracy else None,
+        expected_selected_ood_accuracy=expected_ood if is_accuracy else None,
         cumulative_performance=CumulativePerformance(
-            **selection_curves.cumulative_performance(best_curves[0])
+            **selection_curves.cumulative_performance(score_values(score, best_curves[0]))
         ),
         hyperparameter_importance=shares.view([axis.name for axis in trials.axes]),
         curvature_correlation=correlations(scores, table, yardsticks.shared_best),
         trials_to_target=TrialsToTarget(
-            target=yardsticks.target,
+            target=score.oriented(yardsticks.target),
             n_hits=n_hits,
             expected_trials=selection_curves.trials_to_target(
                 int(known.sum()), n_hits, replacement=yardsticks.replacement
             ),
         ),
         gradient_evaluations=_cost(trials),
-        intervals=_intervals(scores, point, resampled, "ood" if table.has_ood else "val"),
+        intervals=_intervals(
+            scores, point, resampled, score, score.ood_metric if table.has_ood else score.val_metric
+        ),
     )
 
 
@@ -206,28 +218,40 @@ def _resampled(
 
 
 def _intervals(
-    scores: Scores, point: Mapping[str, Floats], resampled: Mapping[str, Floats], split: str
+    scores: Scores,
+    point: Mapping[str, Floats],
+    resampled: Mapping[str, Floats],
+    score: Score,
+    metric: str,
 ) -> dict[str, Interval]:
-    """Seed intervals of the statistics of :func:`_sensitivity`."""
+    """Seed intervals of the statistics of :func:`_sensitivity`; the mean is one of ``metric``."""
     found: dict[str, Interval] = {}
     for name, resamples in resampled.items():
-        limits = _SIGNED if name.startswith("tunability") else (0.0, 1.0)
+        limits = score.differences
+        if name.startswith("tunability"):
+            limits = score.signed_differences
+        elif name == "mean":
+            limits = oriented_range(score)
         interval = percentile_interval(float(point[name]), resamples, scores.n_seeds, limits)
+        if name == "mean":
+            name, interval = f"{metric}.mean", score_interval(score, interval)
         if interval is not None:
-            found[f"{split}_accuracy.mean" if name == "mean" else name] = interval
+            found[name] = interval
     return found
 
 
 def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConfig:
     """The selected configuration with all its measurements."""
-    trials, at = scores.trials, scores.selected
+    trials, at, score = scores.trials, scores.selected, table.score
     chosen = trials.configuration(at)
     n_seeds = int(trials.finished[at].sum())
 
     def seed_interval(estimate: float, resamples: Floats | None) -> Interval | None:
         if resamples is None:
             return None
-        return percentile_interval(estimate, resamples[:, at], n_seeds)
+        limits = oriented_range(score)
+        oriented = percentile_interval(estimate, resamples[:, at], n_seeds, limits)
+        return score_interval(score, oriented)
 
     def seed_mean(read: Callable[[TrialResult], float | None]) -> float | None:
         return finite(statistics.known_mean(trials.measured(read, at)))
@@ -237,7 +261,18 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         return {split: value for split, value in found.items() if value is not None}
 
     val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
-    evaluation_interval = seed_interval(evaluation, scores.evaluation_resamples)
+    val_score, val_interval = score.oriented(val), seed_interval(val, scores.val_resamples)
+    ood_score = score.oriented(evaluation) if table.has_ood else None
+    ood_interval = seed_interval(evaluation, scores.evaluation_resamples) if table.has_ood else None
+    is_accuracy = score.name == "accuracy"
+    accuracies = (
+        (val_score, ood_score)
+        if is_accuracy
+        else (
+            seed_mean(lambda trial: trial.val_accuracy),
+            seed_mean(lambda trial: trial.ood_accuracy),
+        )
+    )
     return BestConfig(
         hyperparameters={name: thaw_value(value) for name, value in chosen.items()},
         learning_rate=chosen.get("learning_rate"),
@@ -246,27 +281,31 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
             learning_rate=_on_edge("learning_rate", trials, chosen),
             weight_decay=_on_edge("weight_decay", trials, chosen),
         ),
-        val_accuracy=val,
-        val_accuracy_interval=seed_interval(val, scores.val_resamples),
-        ood_accuracy=evaluation if table.has_ood else None,
-        ood_accuracy_interval=evaluation_interval if table.has_ood else None,
+        val_score=val_score,
+        val_score_interval=val_interval,
+        ood_score=ood_score,
+        ood_score_interval=ood_interval,
+        val_accuracy=accuracies[0],
+        val_accuracy_interval=val_interval if is_accuracy else None,
+        ood_accuracy=accuracies[1],
+        ood_accuracy_interval=ood_interval if is_accuracy else None,
         val_loss=seed_mean(lambda trial: trial.val_loss),
         ood_loss=seed_mean(lambda trial: trial.ood_loss),
         hessian_trace=curvatures("hessian_trace"),
         hessian_lambda_max=curvatures("hessian_lambda_max"),
-        learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)[at]),
+        learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance)[at]),
         n_seeds=n_seeds,
     )
 
 
-def _distribution(scores: Floats, trials: Floats) -> AccuracyStatistics:
-    """Spread of accuracy over configurations."""
-    known = scores[~np.isnan(scores)]
+def _distribution(oriented: Floats, trials: Floats, score: Score) -> ScoreStatistics:
+    """Spread of a score over configurations."""
+    known = score_values(score, oriented[~np.isnan(oriented)])
     low, median, high = np.quantile(known, (0.25, 0.5, 0.75))
-    return AccuracyStatistics(
+    return ScoreStatistics(
         mean=float(known.mean()),
         median=float(median),
-        iqm=statistics.interquartile_mean(trials),
+        iqm=statistics.interquartile_mean(score_values(score, trials)),
         std=float(known.std(ddof=1)) if known.size > 1 else None,
         iqr=float(high - low),
         min=float(known.min()),
@@ -287,16 +326,18 @@ def _near_optimal(known: Floats, yardsticks: Yardsticks) -> NearOptimalFraction:
 
 
 def _tunability(
-    point: Mapping[str, Floats], scores: Scores, default: int | None
+    point: Mapping[str, Floats], scores: Scores, default: int | None, score: Score
 ) -> Tunability | None:
     """Gain over the default configuration; None where that was not tried."""
     if default is None:
         return None
     configuration = scores.trials.configuration(default)
+    at_default = score.oriented(float(scores.evaluation[default]))
     return Tunability(
         default_learning_rate=configuration.get("learning_rate"),
         default_weight_decay=configuration.get("weight_decay"),
-        default_accuracy=float(scores.evaluation[default]),
+        default_score=at_default,
+        default_accuracy=at_default if score.name == "accuracy" else None,
         overall=float(point["tunability.overall"]),
         learning_rate=finite(point.get("tunability.learning_rate")),
         weight_decay=finite(point.get("tunability.weight_decay")),
@@ -325,13 +366,13 @@ def _cost(trials: OptimizerTrials) -> GradientEvaluations | None:
 
 
 def _curve_along(
-    name: str, trials: OptimizerTrials, along: Sequence[AxisStatistics]
+    name: str, trials: OptimizerTrials, along: Sequence[AxisStatistics], score: Score
 ) -> list[float | None] | None:
     """The curve along one axis of a grid; None off the grid, and where the axis is absent."""
     index = trials.axis_index(name)
     if index is None or not along:
         return None
-    return [finite(value) for value in along[index].curve]
+    return [finite(value) for value in score_values(score, along[index].curve)]
 
 
 def _index_of(configuration: Mapping[str, Value], trials: OptimizerTrials) -> int | None:

@@ -2,9 +2,11 @@
 
 Rules, applied only here:
 
-- A *diverged* trial, or one whose accuracy is below chance, counts as chance, before any mean over
-  seeds. It is never dropped: dropping rewards the optimizer that diverges most.
-- A *missing* trial (failed, cancelled, pruned, unfinished, or without one of the accuracies this
+- Scores are *oriented*: accuracy, or the loss with its sign changed, so that higher is better.
+- A *diverged* trial, or one whose score is worse than that of a uniform guess (chance), counts as
+  such a guess, before any mean over seeds. It is never dropped: dropping rewards the optimizer that
+  diverges most.
+- A *missing* trial (failed, cancelled, pruned, unfinished, or without one of the scores this
   sweep measures) is never imputed: it is NaN.
 - Curvature exists where it was measured: a diverged trial has none.
 
@@ -26,6 +28,7 @@ from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.trial_result import TrialResult
 from workers.hyperparameter_text import value_text
 from workers.metrics import Outcome
+from workers.scores import Score
 from workers.spec.configuration import Value, freeze_value
 
 __all__ = ["CURVATURE_METRICS", "Floats", "OptimizerTrials", "lay_out", "outside_plan"]
@@ -49,9 +52,9 @@ class OptimizerTrials:
         shape: Number of values of each axis of a grid, None for random and TPE searches.
         results: [C][S]; None where there is no trial.
         outcomes: [C, S] of missing, completed, diverged.
-        val_accuracy: [C, S], imputed; NaN where missing.
-        ood_accuracy: [C, S], imputed; NaN where missing, and everywhere in a sweep without OOD
-            data.
+        val: [C, S], oriented validation scores, imputed; NaN where missing.
+        ood: [C, S], oriented OOD scores, imputed; NaN where missing, and everywhere in a sweep
+            without OOD data.
         n_below_chance: Completed trials that were raised to chance.
         n_planned: Planned trials.
     """
@@ -64,8 +67,8 @@ class OptimizerTrials:
     shape: tuple[int, ...] | None
     results: tuple[tuple[TrialResult | None, ...], ...]
     outcomes: NDArray[np.int8]
-    val_accuracy: Floats
-    ood_accuracy: Floats
+    val: Floats
+    ood: Floats
     n_below_chance: int
     n_planned: int
 
@@ -150,6 +153,7 @@ def lay_out(
     seeds: Sequence[int],
     *,
     is_grid: bool,
+    score: Score,
     chance: float,
     has_ood: bool,
     n_planned: int | None = None,
@@ -162,8 +166,9 @@ def lay_out(
         axes: The axes of the search, with all values of the results.
         seeds: Seeds in their order.
         is_grid: Whether every combination of values is planned; else those of the results.
-        chance: Accuracy of guessing.
-        has_ood: Whether the sweep measures OOD accuracy.
+        score: What ranks configurations.
+        chance: Oriented score of a uniform guess.
+        has_ood: Whether the sweep measures the score on OOD data.
         n_planned: Planned trials; by default one per configuration and seed.
 
     Raises:
@@ -191,19 +196,17 @@ def lay_out(
         laid[config][seed] = trial
         place = (config, seed)
         outcomes[place], val[place], ood[place] = _MISSING, math.nan, math.nan
-        if _diverged(trial):
+        scores = trial.validation(score), trial.ood(score)
+        if _diverged(trial.outcome, scores):
             outcomes[place] = _DIVERGED
             val[place] = ood[place] = chance
         elif (
             trial.outcome == Outcome.COMPLETED
-            and trial.val_accuracy is not None
-            and (trial.ood_accuracy is not None or not has_ood)
+            and scores[0] is not None
+            and (scores[1] is not None or not has_ood)
         ):
             outcomes[place] = _COMPLETED
-            measured = (
-                trial.val_accuracy,
-                math.nan if trial.ood_accuracy is None else trial.ood_accuracy,
-            )
+            measured = [math.nan if value is None else score.oriented(value) for value in scores]
             below += any(value < chance for value in measured)
             val[place], ood[place] = (max(value, chance) for value in measured)
     if not has_ood:
@@ -217,8 +220,8 @@ def lay_out(
         shape=tuple(map(len, axes)) if is_grid else None,
         results=tuple(map(tuple, laid)),
         outcomes=outcomes,
-        val_accuracy=val,
-        ood_accuracy=ood,
+        val=val,
+        ood=ood,
         n_below_chance=below,
         n_planned=outcomes.size if n_planned is None else n_planned,
     )
@@ -237,13 +240,12 @@ def _place(
     return tuple(place)
 
 
-def _diverged(trial: TrialResult) -> bool:
-    """Whether training diverged: by its outcome, or by an accuracy that is not finite."""
-    if trial.outcome == Outcome.DIVERGED:
+def _diverged(outcome: Outcome | None, scores: Iterable[float | None]) -> bool:
+    """Whether training diverged: by its outcome, or by a score that is not finite."""
+    if outcome == Outcome.DIVERGED:
         return True
-    accuracies = (trial.val_accuracy, trial.ood_accuracy)
-    return trial.outcome == Outcome.COMPLETED and any(
-        value is not None and not math.isfinite(value) for value in accuracies
+    return outcome == Outcome.COMPLETED and any(
+        value is not None and not math.isfinite(value) for value in scores
     )
 
 

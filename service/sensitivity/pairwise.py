@@ -17,15 +17,17 @@ from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Comparisons, Interval, PairComparison, finite
 from service.sensitivity.scores import Scores
 from service.sensitivity.statistics import SCORE_DECIMALS, known_mean
+from workers.scores import Score
 
 __all__ = ["common_scores", "compare"]
 
 
-def compare(scored: Sequence[Scores]) -> Comparisons:
+def compare(scored: Sequence[Scores], score: Score) -> Comparisons:
     """Compare optimizers, on the configurations they share where they search the same space.
 
     Args:
         scored: At least two optimizers.
+        score: What ranks configurations.
     """
     labels = [scores.trials.label for scores in scored]
     together = common_scores(scored)
@@ -34,7 +36,7 @@ def compare(scored: Sequence[Scores]) -> Comparisons:
     ranks = rank_tests.mean_ranks(together) if blocks else None
     nemenyi = rank_tests.nemenyi(ranks, blocks) if enough and ranks is not None else None
     pairs = [
-        _pair(scored[a], scored[b], None if nemenyi is None else float(nemenyi[a, b]))
+        _pair(scored[a], scored[b], score, None if nemenyi is None else float(nemenyi[a, b]))
         for a, b in itertools.combinations(range(len(scored)), 2)
     ]
     chi2, p_value = (
@@ -78,7 +80,7 @@ def _common(scored: Sequence[Scores]) -> list[list[int]]:
     return [[index[place] for place in shared] for index in places]
 
 
-def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
+def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairComparison:
     """Compare one pair; its p-value is not adjusted yet."""
     of_a, of_b = _common((a, b))
     differences = np.round(a.evaluation[of_a] - b.evaluation[of_b], SCORE_DECIMALS)
@@ -97,10 +99,12 @@ def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
         same_space=same_space,
         n_blocks=differences.size,
         mean_difference=finite(mean),
-        mean_difference_interval=_difference_interval(mean, a, b, of_a, of_b),
+        mean_difference_interval=_difference_interval(mean, a, b, of_a, of_b, score),
         median_difference=float(np.median(differences)) if any_block else None,
         best_difference=best,
-        best_difference_interval=_difference_interval(best, a, b, [a.selected], [b.selected]),
+        best_difference_interval=_difference_interval(
+            best, a, b, [a.selected], [b.selected], score
+        ),
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),
@@ -114,7 +118,7 @@ def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
 
 
 def _difference_interval(
-    estimate: float, a: Scores, b: Scores, of_a: list[int], of_b: list[int]
+    estimate: float, a: Scores, b: Scores, of_a: list[int], of_b: list[int], score: Score
 ) -> Interval | None:
     """Seed interval of a difference of means; the optimizers are resampled independently."""
     if a.evaluation_resamples is None or b.evaluation_resamples is None:
@@ -122,7 +126,8 @@ def _difference_interval(
     resamples = known_mean(a.evaluation_resamples[:, of_a]) - known_mean(
         b.evaluation_resamples[:, of_b]
     )
-    return percentile_interval(estimate, resamples, min(a.n_seeds, b.n_seeds), (-1.0, 1.0))
+    n_seeds = min(a.n_seeds, b.n_seeds)
+    return percentile_interval(estimate, resamples, n_seeds, score.signed_differences)
 
 
 def _adjust(pairs: list[PairComparison]) -> list[PairComparison]:

@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.trial_table import Search
 from workers.catalog import LearningRateRole, WeightDecayKind
+from workers.scores import ScoreName
 
 __all__ = [
-    "AccuracyStatistics",
     "AxisSummary",
     "BestConfig",
     "Caveat",
@@ -33,6 +33,7 @@ __all__ = [
     "OptimizerSummary",
     "PairComparison",
     "Schema",
+    "ScoreStatistics",
     "SweepSummary",
     "TrialsToTarget",
     "Tunability",
@@ -103,7 +104,15 @@ class BestConfig(Schema):
         description="Null where the search does not vary it.", examples=[1e-4]
     )
     on_grid_edge: OnGridEdge
-    val_accuracy: float = Field(examples=[0.938])
+    val_score: float = Field(examples=[0.938])
+    val_score_interval: Interval | None
+    ood_score: float | None = Field(examples=[0.739])
+    ood_score_interval: Interval | None
+    val_accuracy: float | None = Field(
+        description="``val_score`` if the score is accuracy, else the mean over the completed"
+        " trials, without an interval.",
+        examples=[0.938],
+    )
     val_accuracy_interval: Interval | None
     ood_accuracy: float | None = Field(examples=[0.739])
     ood_accuracy_interval: Interval | None
@@ -124,8 +133,8 @@ class BestConfig(Schema):
     )
 
 
-class AccuracyStatistics(Schema):
-    """Distribution of accuracy over configurations (seed means); ``iqm`` over all trials."""
+class ScoreStatistics(Schema):
+    """Distribution of a score over configurations (seed means); ``iqm`` over all trials."""
 
     mean: float
     median: float
@@ -146,11 +155,12 @@ class NearOptimalFraction(Schema):
 
 
 class Tunability(Schema):
-    """Accuracy gained by tuning over a default configuration; negative: validation misled."""
+    """Score gained by tuning over a default configuration; negative: validation misled."""
 
     default_learning_rate: float | None
     default_weight_decay: float | None
-    default_accuracy: float
+    default_score: float
+    default_accuracy: float | None = Field(description="Null where the score is not accuracy.")
     overall: float
     learning_rate: float | None = Field(description="Only the learning rate tuned.")
     weight_decay: float | None = Field(description="Only the weight decay tuned.")
@@ -227,7 +237,7 @@ class AxisSummary(Schema):
         description="Share that it explains only together with one other, by the other; on a grid."
     )
     tunability: float | None = Field(
-        description="Accuracy gained over the default configuration if only this is tuned."
+        description="Score gained over the default configuration if only this is tuned."
     )
     undefined: dict[str, str] = Field(
         description="Why a number is null, by its name.",
@@ -236,7 +246,7 @@ class AxisSummary(Schema):
 
 
 class Correlation(Schema):
-    """Rank correlation of a curvature metric with accuracy; negative: flatter is better."""
+    """Rank correlation of a curvature metric with the score; negative: flatter is better."""
 
     n: int
     kendall_tau: float | None
@@ -296,10 +306,16 @@ class OptimizerSummary(Schema):
     divergence_rate_interval: Interval = Field(description="Wilson.")
 
     best_config: BestConfig
-    oracle_ood_accuracy: float | None = Field(description="Best OOD accuracy of any configuration.")
+    oracle_ood_score: float | None = Field(description="Best OOD score of any configuration.")
+    oracle_ood_accuracy: float | None = Field(
+        description="This and other keys of accuracy are null where the score is not accuracy;"
+        " those of the score are always there."
+    )
     selection_regret: float
-    ood_accuracy: AccuracyStatistics | None
-    val_accuracy: AccuracyStatistics
+    ood_score: ScoreStatistics | None
+    val_score: ScoreStatistics
+    ood_accuracy: ScoreStatistics | None
+    val_accuracy: ScoreStatistics | None
     mean_regret: float = Field(examples=[0.0229])
     mean_regret_val: float
     lr_sensitivity: float | None = Field(description="Null off the grid.", examples=[0.0133])
@@ -318,7 +334,9 @@ class OptimizerSummary(Schema):
     )
     near_optimal_fraction: NearOptimalFraction
     tunability: Tunability | None = Field(description="Null where the default was not tried.")
-    expected_max_val_accuracy: ExpectedCurve
+    expected_best_val_score: ExpectedCurve
+    expected_selected_ood_score: ExpectedCurve | None
+    expected_max_val_accuracy: ExpectedCurve | None
     expected_selected_ood_accuracy: ExpectedCurve | None
     cumulative_performance: CumulativePerformance
     hyperparameter_importance: Importance | None = Field(
@@ -337,6 +355,8 @@ class OptimizerSummary(Schema):
 
 class PairComparison(Schema):
     """Optimizer ``a`` minus optimizer ``b`` on the configurations both were tried at.
+
+    A positive difference means that ``a`` is better: a higher accuracy, or a lower loss.
 
     Where they search different spaces, only their selected configurations are compared, over seeds.
     """
@@ -404,6 +424,16 @@ class SweepSummary(Schema):
         examples=[{"learning_rate": [1e-3, 1e-2], "optimizer.momentum": [0.0, 0.9]}],
     )
     n_seeds: int
+    score: ScoreName = Field(
+        default="accuracy",
+        description="What ranks configurations: accuracy (a fraction, higher is better) or loss (in"
+        " nats, lower is better). Regrets, sensitivities and differences are costs of it.",
+    )
+    chance_score: float = Field(
+        description="Score of a uniform guess over C classes, 1 / C or ln C; that of diverged"
+        " trials.",
+        examples=[0.1],
+    )
     chance_accuracy: float = Field(examples=[0.1])
     evaluation_split: Literal["ood", "validation"] = Field(
         description="What regret, sensitivity, tunability, importance and comparisons are"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from workers.metrics import Outcome
+from workers.scores import Score
 from workers.spec.configuration import Value
 
 __all__ = ["History", "TrialResult"]
@@ -20,12 +21,14 @@ class History:
         gradient_evaluations: Gradient evaluations spent so far, rising.
         val_accuracy: Validation accuracy in [0, 1]; None where it is not finite.
         train_loss: Training loss; None where it is not finite.
+        val_loss: Validation loss; None where it is not finite. Empty where not recorded.
     """
 
     epoch: Sequence[int]
     gradient_evaluations: Sequence[float]
     val_accuracy: Sequence[float | None]
     train_loss: Sequence[float | None] = ()
+    val_loss: Sequence[float | None] = ()
 
     @property
     def spent(self) -> float:
@@ -40,7 +43,12 @@ class History:
             self.gradient_evaluations[:n],
             self.val_accuracy[:n],
             self.train_loss[:n],
+            self.val_loss[:n],
         )
+
+    def validation(self, score: Score) -> Sequence[float | None]:
+        """The validation score by epoch."""
+        return self.val_accuracy if score.name == "accuracy" else self.val_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +96,11 @@ class TrialResult:
     ood_by_severity: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     history: History | None = None
     optimizer_title: str | None = None
+
+    def validation(self, score: Score) -> float | None:
+        """The validation score."""
+        return self.val_accuracy if score.name == "accuracy" else self.val_loss
+
+    def ood(self, score: Score) -> float | None:
+        """The score on OOD data."""
+        return self.ood_accuracy if score.name == "accuracy" else self.ood_loss

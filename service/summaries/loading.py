@@ -33,6 +33,7 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
     titles = _titles(specification, facts)
     return TrialTable.from_results(
         [_result(trial, titles) for trial in trials],
+        score=specification.scored_by,
         chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
         optimizers=specification.labels,
         axes={label: axes_of(specification, label) for label in specification.labels},

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from service.states import Command, SweepState
+from workers.scores import ScoreName
 
 __all__ = [
     "DryRunView",
@@ -66,6 +67,8 @@ class SweepView(_View):
     needs_force: bool = False
     """Whether it continues only by a command with ``force``: its code or its data have changed."""
     priority: int
+    score: ScoreName = "accuracy"
+    """What ranks configurations."""
     creator: str | None = None
     """Name of the token it was submitted with, `local` without one; absent if unknown."""
     attempt: int

@@ -25,10 +25,11 @@ from sqlalchemy.orm import Session
 from service.storage.tables import SweepRow, TrialRow
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialIdentity
+from workers.scores import Score
 from workers.spec import SweepSpec, Value
 from workers.spec.configuration import thaw_value
 
-__all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialRepository"]
+__all__ = ["BestConfiguration", "BestScore", "TrialFilter", "TrialRepository"]
 
 
 class TrialRepository:
@@ -100,17 +101,17 @@ class TrialRepository:
         *,
         offset: int,
         limit: int,
-        best_first: bool = False,
+        best_first: Score | None = None,
     ) -> tuple[Sequence[TrialRow], int]:
         """A page of the trials that match, and the number of all that match.
 
-        They come in the order of the specification, or with the best validation accuracy first.
+        They come in the order of the specification, or with the best validation score first.
         """
         query = selection.apply(select(TrialRow), sweep_id)
         total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        if best_first:
-            accuracy = TrialRow.metrics["val_accuracy"].as_float()
-            query = query.order_by(accuracy.desc().nulls_last())
+        if best_first is not None:
+            value = TrialRow.metrics[best_first.val_metric].as_float()
+            query = query.order_by((best_first.sign * value).desc().nulls_last())
         page = query.order_by(TrialRow.position).offset(offset).limit(limit)
         return self._session.scalars(page).all(), total
 
@@ -120,36 +121,45 @@ class TrialRepository:
         order = (TrialRow.started_at, TrialRow.position)
         return self._session.scalars(query.order_by(*order).limit(limit)).all()
 
-    def best_accuracies(self, sweep_ids: Sequence[str]) -> dict[str, list[BestAccuracy]]:
-        """The best validation accuracy of each optimizer of each sweep, best first."""
+    def best_scores(self, sweep_ids: Sequence[str], score: Score) -> dict[str, list[BestScore]]:
+        """The best validation score of each optimizer of each sweep, best first.
+
+        Args:
+            sweep_ids: Sweeps with this score.
+            score: What ranks their configurations.
+        """
         place = (TrialRow.sweep_id, TrialRow.optimizer)
+        mean = score.sign * _mean(score)
         means = (
-            select(*place, _VAL_ACCURACY.label("accuracy"))
+            select(*place, mean.label("oriented"))
             .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.outcome == Outcome.COMPLETED)
             .group_by(*place, _HYPERPARAMETERS)
-            .having(_VAL_ACCURACY.is_not(None))
+            .having(mean.is_not(None))
             .subquery()
         )
-        best = func.max(means.c.accuracy)
+        best = func.max(means.c.oriented)
         query = (
             select(means.c.sweep_id, means.c.optimizer, best)
             .group_by(means.c.sweep_id, means.c.optimizer)
             .order_by(best.desc())
         )
-        found: dict[str, list[BestAccuracy]] = {sweep_id: [] for sweep_id in sweep_ids}
-        for sweep_id, optimizer, accuracy in self._session.execute(query):
-            found[sweep_id].append(BestAccuracy(optimizer, accuracy))
+        found: dict[str, list[BestScore]] = {sweep_id: [] for sweep_id in sweep_ids}
+        for sweep_id, optimizer, oriented in self._session.execute(query):
+            found[sweep_id].append(BestScore(optimizer, score, score.oriented(oriented)))
         return found
 
-    def best_configurations(self, sweep_id: str, limit: int) -> list[BestConfiguration]:
-        """The configurations with the best validation accuracy, best first."""
+    def best_configurations(
+        self, sweep_id: str, limit: int, score: Score
+    ) -> list[BestConfiguration]:
+        """The configurations with the best validation score, best first."""
+        mean = _mean(score)
         place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
         query = (
-            select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], _VAL_ACCURACY, func.count())
+            select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], mean, func.count())
             .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome == Outcome.COMPLETED)
             .group_by(*place, _HYPERPARAMETERS)
-            .having(_VAL_ACCURACY.is_not(None))
-            .order_by(_VAL_ACCURACY.desc(), *place, _HYPERPARAMETERS)
+            .having(mean.is_not(None))
+            .order_by((score.sign * mean).desc(), *place, _HYPERPARAMETERS)
             .limit(limit)
         )
         return [
@@ -235,8 +245,11 @@ class TrialRepository:
 
 _HYPERPARAMETERS = cast(TrialRow.hyperparameters, Text)
 """A configuration as text: PostgreSQL cannot compare JSON."""
-_VAL_ACCURACY = func.avg(TrialRow.metrics["val_accuracy"].as_float())
-"""Mean of a configuration over its seeds."""
+
+
+def _mean(score: Score) -> ColumnElement[float]:
+    """Validation score of a configuration: the mean over its seeds."""
+    return func.avg(TrialRow.metrics[score.val_metric].as_float())
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,20 +295,21 @@ def _has(axis: str, value: Value) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class BestAccuracy:
-    """An optimizer's best validation accuracy: the mean over seeds of its best configuration."""
+class BestScore:
+    """An optimizer's best validation score: the mean over seeds of its best configuration."""
 
     optimizer: str
-    accuracy: float
+    score: Score
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
 class BestConfiguration:
-    """A configuration with its mean validation accuracy over the seeds that completed."""
+    """A configuration with its mean validation score over the seeds that completed."""
 
     optimizer: str
     hyperparameters: Mapping[str, Any]
     learning_rate: float | None
     weight_decay: float | None
-    accuracy: float
+    value: float
     seeds: int

@@ -19,6 +19,7 @@ from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
 from workers.hyperparameter_text import value_text
 from workers.metrics import METRICS, SPLITS
+from workers.scores import Score
 from workers.spec import SweepSpec
 from workers.spec.configuration import freeze_value, thaw_value
 
@@ -43,7 +44,7 @@ class MetricChoice:
 
     Attributes:
         metric: Name of the metric.
-        split: Split of a curvature; None for an accuracy.
+        split: Split of a curvature; None for a score.
         title: Display name.
     """
 
@@ -107,22 +108,23 @@ class HeatmapTables:
     notes: list[str]
 
 
-def metric_choices(summary: SweepSummary | None) -> list[MetricChoice]:
-    """The metrics that were measured; validation accuracy comes first and is always there.
+def metric_choices(summary: SweepSummary | None, score: Score) -> list[MetricChoice]:
+    """The metrics that were measured; the validation score comes first and is always there.
 
     Args:
         summary: Summary of the sweep; None before a trial has ended.
+        score: What ranks configurations.
     """
-    accuracies = ["val_accuracy"]
+    scores = [score.val_metric]
     if summary is not None and summary.evaluation_split == "ood":
-        accuracies.append("ood_accuracy")
+        scores.append(score.ood_metric)
     measured = {
         (metric, split)
         for optimizer in (summary.optimizers if summary else ())
         for metric in CURVATURE_METRICS
         for split in getattr(optimizer.best_config, metric)
     }
-    return [MetricChoice(name, None, METRICS[name].title) for name in accuracies] + [
+    return [MetricChoice(name, None, METRICS[name].title) for name in scores] + [
         MetricChoice(metric, split, f"{METRICS[metric].title}, {split_label(split)}")
         for metric in CURVATURE_METRICS
         for split in SPLITS
@@ -189,7 +191,7 @@ def shade_class(scale: str, shade: float) -> str:
     """The CSS class of a place on a colour scale.
 
     Args:
-        scale: "v" (viridis, accuracies) or "c" (cividis, curvatures).
+        scale: "v" (viridis, scores) or "c" (cividis, curvatures).
         shade: Place in [0, 1].
     """
     return f"{scale}{min(int(shade * N_SHADES), N_SHADES - 1)}"

@@ -66,7 +66,7 @@ class Selector:
 
 
 def choose_metric(choices: Sequence[MetricChoice], view: HeatmapView) -> MetricChoice:
-    """The requested metric if it was measured, else the first choice, validation accuracy."""
+    """The requested metric if it was measured, else the first choice, the validation score."""
     for choice in choices:
         if choice.metric == view.metric and view.split in (None, choice.split):
             return choice

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from service.states import SweepState
-from service.trials.repository import TrialRepository
+from service.sweeps.schemas import SweepView
+from service.trials.repository import BestScore, TrialRepository
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.links import query_string
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
+from workers.scores import SCORES, ScoreName
 
 __all__ = ["router"]
 
@@ -44,7 +47,7 @@ def show_sweeps(
         states=states, text=q.strip(), offset=(page - 1) * _PAGE_SIZE, limit=_PAGE_SIZE
     )
     with database.snapshot() as session:
-        best = TrialRepository(session).best_accuracies([sweep.sweep_id for sweep in found])
+        best = _best_scores(TrialRepository(session), found)
     return render_page(
         "sweeps.html",
         sweeps=found,
@@ -56,3 +59,16 @@ def show_sweeps(
         query=query_string(state=state, q=q),
         paging=Paging(page, _PAGE_SIZE, total),
     )
+
+
+def _best_scores(
+    trials: TrialRepository, sweeps: Iterable[SweepView]
+) -> dict[str, list[BestScore]]:
+    """The best score of each optimizer, by sweep; one query per kind of score."""
+    ids: dict[ScoreName, list[str]] = {}
+    for sweep in sweeps:
+        ids.setdefault(sweep.score, []).append(sweep.sweep_id)
+    found: dict[str, list[BestScore]] = {}
+    for name, of_score in ids.items():
+        found |= trials.best_scores(of_score, SCORES[name])
+    return found

@@ -37,7 +37,7 @@ from service.ui.links import condition_text
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.hyperparameter_text import axis_titles, value_text
-from workers.spec import read_stored
+from workers.spec import read_stored, stored_score
 
 __all__ = ["history", "results", "results_to_load", "running", "status"]
 
@@ -73,6 +73,7 @@ def running(
     whole = sweep.specification["training"]["epochs"]
     epochs = {trial.key: trial.hyperparameters.get("training.epochs", whole) for trial in trials}
     longest = max(epochs.values(), default=whole)
+    score = stored_score(sweep.specification)
     return {
         "sweep": sweep,
         "running": trials,
@@ -81,7 +82,8 @@ def running(
         ),
         "value_text": value_text,
         "epochs": epochs,
-        "sparklines": load_sparklines(mlflow, trials, longest) if mlflow else {},
+        "score": score,
+        "sparklines": load_sparklines(mlflow, trials, longest, score) if mlflow else {},
         "has_sparklines": mlflow is not None,
     }
 
@@ -104,9 +106,10 @@ def results(
         summary = summaries.summary(sweep.sweep_id)
     except NotAvailableError:  # no trial has ended yet
         summary = None
-    choices = metric_choices(summary)
-    choice = choose_metric(choices, view)
     specification = read_stored(sweep.specification)
+    score = specification.scored_by
+    choices = metric_choices(summary, score)
+    choice = choose_metric(choices, view)
     is_grid = specification.search.type == "grid"
     by_optimizer = [axes_of(specification, label) for label in specification.labels]
     axes = merge_axes(axis for own in by_optimizer for axis in own)
@@ -114,13 +117,14 @@ def results(
     with database.snapshot() as session:
         trials = TrialRepository(session)
         running_trials = trials.running(sweep.sweep_id) if is_grid else ()
-        best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST)
+        best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST, score)
     heatmaps = None
     if is_grid and plane is not None:
         figure = _heatmap(sweep.sweep_id, summaries, choice, plane)
         heatmaps = heatmap_tables(specification, plane, figure, choice, running_trials)
     return {
         "sweep": sweep,
+        "score": score,
         "view": view,
         "choices": choices,
         "choice": choice,

@@ -51,7 +51,7 @@ def show_trials(
         at: Values of hyperparameters, each as ``axis=value``; an empty one matches every trial.
         learning_rate: A number; other text matches every trial.
         weight_decay: A number; other text matches every trial.
-        order: "best" sorts by validation accuracy, else the order is that of the specification.
+        order: "best" sorts by the validation score, else the order is that of the specification.
         page: Number of the page, from 1.
     """
     sweep = sweeps.get(sweep_id)
@@ -67,7 +67,7 @@ def show_trials(
             selected,
             offset=(page - 1) * _PAGE_SIZE,
             limit=_PAGE_SIZE,
-            best_first=order == "best",
+            best_first=specification.scored_by if order == "best" else None,
         )
     return render_page(
         "trials.html",
@@ -78,6 +78,7 @@ def show_trials(
         is_filtered=selected != TrialFilter(),
         axes=axes,
         titles=axis_titles(axes, short=True),
+        score=specification.scored_by,
         value_text=value_text,
         conditions={name: condition_text(name, value) for name, value in values.items()},
         statuses={status: status for status in get_args(Status)},

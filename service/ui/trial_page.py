@@ -81,6 +81,7 @@ def show_page(
         "trial.html",
         sweep=sweep,
         trial=trial,
+        score=specification.scored_by,
         caller=caller,
         is_live=trial.outcome is None and sweep.state not in TERMINAL,
         epochs=configuration.training.epochs,

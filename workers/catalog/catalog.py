@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 from workers.own_code.names import FORMS, CodeName, parse_code_name
+from workers.scores import ScoreName
 
 __all__ = ["Catalog", "CatalogEntry"]
 
@@ -89,6 +90,11 @@ class Catalog:
         facts = dict(self.entry(name).facts)
         members = facts.pop("members", {})
         return facts | dict(members.get(name.partition(":")[2], {}))
+
+    def default_score(self, name: str) -> ScoreName:
+        """What ranks configurations on the data set ``name`` unless a specification names it."""
+        score: ScoreName = self.known_facts(name).get("score", "accuracy")
+        return score
 
     def known_facts(self, name: str) -> Mapping[str, Any]:
         """Facts of ``name``; none if it is unknown, such as of a package not installed here."""

@@ -185,7 +185,7 @@ class CurvatureSpec(Section):
     every: Literal["end"] | Count = "end"
     """Measure at the end, or also every so many epochs."""
     at_best: Flag = False
-    """Also measure at the epoch with the best validation accuracy."""
+    """Also measure at the epoch with the best validation score."""
     trace_method: Literal["hutchpp", "xtrace", "hutchinson"] = "hutchpp"
     """Estimator of the trace; ``hutchinson`` is the paper's."""
     trace_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02

@@ -18,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 
+from workers.catalog import datasets
+from workers.scores import SCORES, Score, ScoreName
 from workers.spec.axes import Axis, read_axis, set_options
 from workers.spec.code import Sources, check_code, code_names, files_of
 from workers.spec.configuration import Configuration, Value
@@ -36,7 +38,14 @@ from workers.spec.optimizer_facts import check_declared_facts
 from workers.spec.optimizers import OptimizerSpec
 from workers.spec.ranges import Range
 from workers.spec.resolution import resolve_spaces
-from workers.spec.search import AshaSpec, GridSearch, RandomSearch, SearchSpec, TpeSearch
+from workers.spec.search import (
+    AshaSpec,
+    GridSearch,
+    Objective,
+    RandomSearch,
+    SearchSpec,
+    TpeSearch,
+)
 from workers.spec.sections import (
     CurvatureSpec,
     DatasetSpec,
@@ -92,6 +101,9 @@ class SweepSpec(Section):
     """How one trial trains."""
     curvature: CurvatureSpec | None = CurvatureSpec()
     """Measurement of the Hessian; null measures nothing."""
+    score: Annotated[ScoreName | None, Field(exclude_if=not_)] = None
+    """What ranks configurations, ``accuracy`` or ``loss``; absent, that of the data set: the loss
+    for text, the accuracy for images."""
     early_stopping: AshaSpec | None = None
     """Stop trials that fall behind; absent, every trial runs to its end."""
     resources: ResourcesSpec = ResourcesSpec()
@@ -132,6 +144,18 @@ class SweepSpec(Section):
                 message = f"must not begin with {' or '.join(_RESERVED_TAGS)}: these are ours"
                 raise PartError((name,), message, text)
         return value
+
+    @model_validator(mode="after")
+    def _guided_by_score(self) -> SweepSpec:
+        """Let a search and early stopping that name no metric use the score."""
+        metric = self.scored_by.val_metric
+        search, stopping = self.search, self.early_stopping
+        if isinstance(search, TpeSearch) and "objectives" not in search.model_fields_set:
+            objectives = (Objective.model_validate(metric),)
+            self.__dict__["search"] = search.model_copy(update={"objectives": objectives})
+        if stopping is not None and "metric" not in stopping.model_fields_set:
+            self.__dict__["early_stopping"] = stopping.model_copy(update={"metric": metric})
+        return self
 
     @model_validator(mode="after")
     def _resolved(self, info: ValidationInfo) -> SweepSpec:
@@ -243,6 +267,11 @@ class SweepSpec(Section):
         return self
 
     @property
+    def scored_by(self) -> Score:
+        """What ranks configurations."""
+        return SCORES[self.score or datasets.default_score(self.dataset.name)]
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Labels of the optimizers in tables and figures, in order."""
         return tuple(self._by_label)
@@ -342,6 +371,7 @@ class SweepSpec(Section):
             "model": self._with_settings("model", label, settings),
             "training": self._with_settings("training", label, settings),
             "curvature": self.curvature,
+            "score": self._score_of_trials,
             "files": self._files[label],
         }
         return TrialConfig.of_accepted_sweep(parts)
@@ -365,6 +395,13 @@ class SweepSpec(Section):
     def configuration_at(self, position: int) -> tuple[str, int]:
         """Label of the optimizer, and number of the configuration, of the trial at a position."""
         return self._order[position % len(self._order)]
+
+    @property
+    def _score_of_trials(self) -> ScoreName | None:
+        """The score if trials depend on it and it is not the data set's own, else None."""
+        is_used = self.curvature is not None and self.curvature.at_best
+        is_usual = self.scored_by.name == datasets.default_score(self.dataset.name)
+        return self.scored_by.name if is_used and not is_usual else None
 
     def place(self, label: str, axis: str, value: Value) -> tuple[int | str, ...]:
         """Location of a value of a setting in the specification.

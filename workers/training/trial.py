@@ -91,7 +91,7 @@ class Trial:
         )
         self._evaluator = Evaluator(self.model, predict, self._normalise)
         self._curvature: CurvatureMeasurement | None = None
-        self._best_accuracy = -math.inf
+        self._best = -math.inf
         self._best_weights: dict[str, Tensor] | None = None
 
     @property
@@ -124,7 +124,7 @@ class Trial:
         record["images_per_second"] = steps * training.batch_size / seconds
         scores = self._evaluator.validation(self._data.validation)
         record |= {"val_loss": scores.loss, "val_accuracy": scores.accuracy}
-        self._keep_best(scores.accuracy)
+        self._keep_best(config.scored_by.oriented(record[config.scored_by.val_metric]))
         return record
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -177,7 +177,7 @@ class Trial:
             "epoch": self.epoch,
             "model": self.model.state_dict(),
             "steps": self._stepper.state_dict(),
-            "best_accuracy": self._best_accuracy,
+            "best_score": self._best,
             "best_weights": self._best_weights,
         }
 
@@ -198,13 +198,18 @@ class Trial:
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self._stepper.load_state_dict(state["steps"])
-        self._best_accuracy = state["best_accuracy"]
+        # Checkpoints of earlier releases call it accuracy, which it was.
+        self._best = state["best_score"] if "best_score" in state else state["best_accuracy"]
         self._best_weights = state["best_weights"]
 
-    def _keep_best(self, accuracy: float) -> None:
-        """Keep a copy of the weights with the best validation accuracy; the first of equals."""
-        if accuracy > self._best_accuracy:
-            self._best_accuracy = accuracy
+    def _keep_best(self, score: float) -> None:
+        """Keep a copy of the weights with the best validation score; the first of equals.
+
+        Args:
+            score: So that higher is better.
+        """
+        if score > self._best:
+            self._best = score
             if self.config.curvature is not None and self.config.curvature.at_best:
                 self._best_weights = copy.deepcopy(self.model.state_dict())
 

@@ -11,6 +11,7 @@ log colours between bounds near its median, so that one 1e24 does not flatten th
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from service.sensitivity.figures.curvature_scale import (
     curvature_split,
     is_measured,
 )
-from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.figure_data import Datum, FigureData, metric_of, of_workload
 from service.sensitivity.figures.heatmap_plane import (
     Place,
     Plane,
@@ -29,16 +30,21 @@ from service.sensitivity.figures.heatmap_plane import (
     configurations_by_place,
 )
 from service.sensitivity.hyperparameters import configuration_label, value_datum
-from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
+from service.sensitivity.number_format import curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
+from service.sensitivity.score_values import score_values
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS, SPLITS, Outcome
+from workers.scores import SCORES, Score
+
+_LEAST_RANGE = 0.01
+"""Of a colour scale of accuracies or losses."""
 
 __all__ = ["HEATMAP_METRICS", "accuracy_heatmap", "heatmap", "overview", "trace_heatmap"]
 
-HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
+HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", "ood_loss", "val_loss", *CURVATURE_METRICS)
 
 
 def accuracy_heatmap(
@@ -49,12 +55,10 @@ def accuracy_heatmap(
     rest: str = "best",
     at: Sequence[str] = (),
 ) -> FigureData:
-    """Fig. 3: accuracy; of the OOD sets unless ``split`` is "validation" or there are none."""
-    split = split or ("ood" if table.has_ood else "validation")
-    metric = {"ood": "ood_accuracy", "validation": "val_accuracy"}.get(split)
-    if metric is None:
+    """Fig. 3: the score; of the OOD sets unless ``split`` is "validation" or there are none."""
+    if split not in (None, *SPLITS):
         raise UnknownNameError("split", split, SPLITS)
-    found = heatmap(table, metric, x=x, y=y, rest=rest, at=at)
+    found = heatmap(table, metric_of(table, split), x=x, y=y, rest=rest, at=at)
     return found.model_copy(update={"name": "accuracy-heatmap"})
 
 
@@ -78,10 +82,10 @@ def overview(
     rest: str = "best",
     at: Sequence[str] = (),
 ) -> FigureData:
-    """Fig. 5: accuracy, Tr(H), lambda_max on validation and OOD data, as far as measured."""
-    metrics: list[tuple[str, str | None]] = [("val_accuracy", None)]
+    """Fig. 5: the score, Tr(H), lambda_max on validation and OOD data, as far as measured."""
+    metrics: list[tuple[str, str | None]] = [(table.score.val_metric, None)]
     if table.has_ood:
-        metrics.append(("ood_accuracy", None))
+        metrics.append((table.score.ood_metric, None))
     metrics += [
         (metric, split)
         for metric in CURVATURE_METRICS
@@ -91,7 +95,7 @@ def overview(
     figures = [heatmap(table, metric, split, x, y, rest, at) for metric, split in metrics]
     return FigureData(
         name="overview",
-        title=f"Accuracy and curvature{of_workload(table)}",
+        title=f"{table.score.name.capitalize()} and curvature{of_workload(table)}",
         notes=list(dict.fromkeys(note for figure in figures for note in figure.notes)),
         records=[record for figure in figures for record in figure.records],
         scales={
@@ -113,8 +117,8 @@ def heatmap(
 ) -> FigureData:
     """One metric over two hyperparameters of every optimizer.
 
-    Accuracies are seed means with diverged trials at chance, curvatures medians over the surviving
-    seeds.
+    The score is a seed mean with diverged trials at chance; a loss or accuracy that is not the
+    score is the mean over the completed seeds, a curvature the median over them.
 
     Args:
         table: The trials of a grid search.
@@ -154,13 +158,18 @@ def heatmap(
             for scores in scored
         ]
         panel = f"{METRICS[metric].title}, {split_label(split)}"
-        scale = _ColourScale(*curvature_bounds(values), is_curvature=True)
+        scale = _ColourScale(*curvature_bounds(values))
     else:
-        values = _accuracies(table, scored, metric, split)
+        values = _seed_means(table, scored, metric, split)
         panel = METRICS[metric].title
-        best = max(float(np.nanmax(of_optimizer)) for of_optimizer in values)
-        chance = table.chance_accuracy
-        scale = _ColourScale(chance, max(best, chance + 0.01), is_curvature=False)
+        shown = SCORES["loss" if metric.endswith("loss") else "accuracy"]
+        guess = shown.guess(table.chance_accuracy)
+        best = shown.oriented(
+            max(float(np.nanmax(shown.sign * of_optimizer)) for of_optimizer in values)
+        )
+        if shown.sign * (best - guess) < _LEAST_RANGE or not math.isfinite(guess):
+            guess = best - shown.sign * _LEAST_RANGE
+        scale = _ColourScale(guess, best, shown)
     best_val = max(float(np.nanmax(scores.val)) for scores in scored)
     records = [
         {"panel": panel, **cell}
@@ -181,6 +190,7 @@ def heatmap(
         scales={
             "low": scale.low,
             "high": scale.high,
+            **({} if scale.shown is None else {"score": scale.shown.name}),
             "log": scale.is_curvature,
             "x_axis": plane.x.name,
             "y_axis": plane.y.name,
@@ -199,11 +209,22 @@ def heatmap(
 
 @dataclass(frozen=True, slots=True)
 class _ColourScale:
-    """Ends of a colour scale: logarithmic for curvature, linear for accuracy."""
+    """Ends of a colour scale: logarithmic for curvature, linear for accuracy and loss.
+
+    Attributes:
+        low: The dark end, of accuracies and losses the worst.
+        high: The bright end.
+        shown: Whether accuracies or losses are shown; None for a curvature.
+    """
 
     low: float
     high: float
-    is_curvature: bool
+    shown: Score | None = None
+
+    @property
+    def is_curvature(self) -> bool:
+        """Whether it is the scale of a curvature."""
+        return self.shown is None
 
     def shade(self, value: float) -> float:
         """Place on the scale, in [0, 1]."""
@@ -215,16 +236,25 @@ class _ColourScale:
         return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
-def _accuracies(
+def _seed_means(
     table: TrialTable, scored: Sequence[Scores], metric: str, split: str | None
 ) -> list[Floats]:
-    """Seed means of an accuracy, [C] per optimizer."""
-    own = "ood" if metric == "ood_accuracy" else "validation"
+    """Seed means of an accuracy or a loss, [C] per optimizer."""
+    own = "ood" if metric.startswith("ood") else "validation"
     if split not in (None, own):
         raise UnknownNameError("split", split, (own,))
-    if own == "ood" and not table.has_ood:
-        raise NotAvailableError("not_measured", "No OOD accuracy was measured.", ("val_accuracy",))
-    return [scores.evaluation if own == "ood" else scores.val for scores in scored]
+    if metric == table.score.val_metric:
+        return [score_values(table.score, scores.val) for scores in scored]
+    if metric == table.score.ood_metric and table.has_ood:
+        return [score_values(table.score, scores.evaluation) for scores in scored]
+    read = attrgetter(metric)
+    found = [statistics.seed_means(scores.trials.measured(read)) for scores in scored]
+    if all(np.isnan(of_optimizer).all() for of_optimizer in found):
+        what = METRICS[metric].title.replace("Validation", "validation")
+        raise NotAvailableError(
+            "not_measured", f"No {what} was measured.", (table.score.val_metric,)
+        )
+    return found
 
 
 def _cells(
@@ -242,7 +272,7 @@ def _cells(
     if absence:
         return [common | _absent(plane, absence)]
     finished, diverged = trials.finished.sum(axis=1), trials.diverged.sum(axis=1)
-    has_learned = flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)
+    has_learned = flatness_correlation.learned(scores.val, best_val, table.chance)
     reduced = plane.reduced(trials.axes)
     records: list[Datum] = []
     for place, chosen in configurations_by_place(scores, plane).items():
@@ -268,7 +298,7 @@ def _cells(
                 "label": _label(state, value, learned, scale),
                 "note": _note(state, n_finished, n_diverged, n_seeds, results),
                 "shade": scale.shade(value) if is_known else None,
-                "negative": state == "value" and value < 0,
+                "negative": scale.is_curvature and state == "value" and value < 0,
                 "learned": learned,
                 "n_finished": n_finished,
                 "n_diverged": n_diverged,
@@ -313,8 +343,8 @@ def _label(state: str, value: float, has_learned: bool, scale: _ColourScale) -> 
     """The value of a cell as text."""
     if state != "value":
         return "div" if state == "diverged" else "–"
-    if not scale.is_curvature:
-        return accuracy_label(value)
+    if scale.shown is not None:
+        return scale.shown.text(value)
     return curvature_label(value) + ("" if has_learned else "†")
 
 
@@ -363,7 +393,7 @@ def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
         record["state"] == "value" and not record["learned"] for record in records
     ):
         notes.append("†: hardly learned, flatness means nothing")
-    if any(
+    if scale.is_curvature and any(
         isinstance(record["value"], float) and record["value"] > scale.high for record in records
     ):
         notes.append(f"colours end at {curvature_label(scale.high)}")

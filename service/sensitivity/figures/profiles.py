@@ -6,8 +6,8 @@ import altair as alt
 
 from service.sensitivity.figures.figure_data import Datum, FigureData
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
-from service.sensitivity.number_format import points_label
 from service.sensitivity.workloads import WorkloadsSummary
+from workers.scores import SCORES
 
 __all__ = ["draw_performance_profiles", "performance_profiles"]
 
@@ -21,6 +21,7 @@ def performance_profiles(summary: WorkloadsSummary) -> FigureData:
     Returns:
         One record per point: ``optimizer``, ``title``, ``tau``, ``share``.
     """
+    score = SCORES[summary.score]
     records: list[Datum] = [
         {"optimizer": optimizer.optimizer, "title": optimizer.title, "tau": tau, "share": share}
         for optimizer in summary.optimizers
@@ -30,7 +31,7 @@ def performance_profiles(summary: WorkloadsSummary) -> FigureData:
         name="performance-profiles",
         title=f"Tuning trials to target over {len(summary.workloads)} workloads",
         notes=[
-            f"target: a workload's best accuracy less {points_label(summary.epsilon)};"
+            f"target: within {score.points(summary.epsilon)} of a workload's best {score.name};"
             " higher is better",
             "workloads: " + ", ".join(summary.workloads),
         ],

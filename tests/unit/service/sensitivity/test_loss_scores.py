@@ -1,0 +1,204 @@
+"""Sweeps that are ranked by the loss: every statistic is that of accuracies on another scale."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from service.sensitivity import (
+    FIGURES,
+    InvalidOptionError,
+    NotAvailableError,
+    SweepToCompare,
+    TrialTable,
+    compare_sweeps,
+    compute_figure,
+    draw,
+    render_table,
+    summarize,
+)
+from service.sensitivity.errors import InvalidTrialsError
+from workers.metrics import Outcome
+from workers.scores import SCORES
+
+CHANCE = 0.1
+GUESS = math.log(10)
+SCALE = GUESS / (1 - CHANCE)
+"""A loss of 0 is an accuracy of 1, the loss of a guess is the accuracy of a guess."""
+
+
+def loss_of(accuracy):
+    return None if accuracy is None else SCALE * (1 - accuracy)
+
+
+@pytest.fixture
+def accuracies(make_table):
+    """Three seeds; some trials diverged, some ended below chance."""
+    table = make_table(seeds=(0, 1, 2), optimizers=("SA-SAM", "MSGD", "Adam"))
+    results = list(table.results())
+    rng = np.random.default_rng(1)
+    for at in rng.choice(len(results), 20, replace=False).tolist():
+        results[at] = replace(results[at], outcome=Outcome.DIVERGED)
+    for at in rng.choice(len(results), 10, replace=False).tolist():
+        results[at] = replace(results[at], val_accuracy=0.02, ood_accuracy=0.01)
+    return results
+
+
+def table_of(results, score="accuracy"):
+    if score == "loss":
+        results = [
+            replace(
+                trial,
+                val_loss=loss_of(trial.val_accuracy),
+                ood_loss=loss_of(trial.ood_accuracy),
+                val_accuracy=0.5,
+                ood_accuracy=0.4,
+            )
+            for trial in results
+        ]
+    return TrialTable.from_results(results, chance_accuracy=CHANCE, score=SCORES[score])
+
+
+DIFFERENCES = ("selection_regret", "mean_regret", "mean_regret_val", "lr_sensitivity")
+
+
+def test_summarize_losses_gives_costs_of_accuracies_to_scale(accuracies):
+    plain = summarize(table_of(accuracies), epsilon=0.01)
+    found = summarize(table_of(accuracies, "loss"), epsilon=0.01 * SCALE)
+    assert found.score == "loss"
+    assert found.chance_score == pytest.approx(GUESS)
+    assert found.target == pytest.approx(loss_of(plain.target))
+    for loss, accuracy in zip(found.optimizers, plain.optimizers, strict=True):
+        for name in DIFFERENCES:
+            assert getattr(loss, name) == pytest.approx(SCALE * getattr(accuracy, name), abs=1e-9)
+        assert loss.best_config.hyperparameters == accuracy.best_config.hyperparameters
+        assert loss.best_config.learned == accuracy.best_config.learned
+        assert loss.best_config.ood_score == pytest.approx(
+            loss_of(accuracy.best_config.ood_accuracy), abs=1e-9
+        )
+        assert loss.ood_score.mean == pytest.approx(loss_of(accuracy.ood_accuracy.mean), abs=1e-9)
+        assert loss.ood_score.min == pytest.approx(loss_of(accuracy.ood_accuracy.max), abs=1e-9)
+        assert loss.lr_curve == pytest.approx(list(map(loss_of, accuracy.lr_curve)), abs=1e-9)
+        assert loss.expected_best_val_score.values == pytest.approx(
+            list(map(loss_of, accuracy.expected_max_val_accuracy.values)), abs=1e-9
+        )
+        assert loss.near_optimal_fraction.shared_best == accuracy.near_optimal_fraction.shared_best
+        assert loss.trials_to_target.n_hits == accuracy.trials_to_target.n_hits
+        assert loss.tunability.overall == pytest.approx(
+            SCALE * accuracy.tunability.overall, abs=1e-9
+        )
+
+
+def test_summarize_losses_gives_intervals_to_scale(accuracies):
+    plain = summarize(table_of(accuracies))
+    found = summarize(table_of(accuracies, "loss"))
+    for loss, accuracy in zip(found.optimizers, plain.optimizers, strict=True):
+        own, other = loss.intervals["mean_regret"], accuracy.intervals["mean_regret"]
+        assert (own.low, own.high) == pytest.approx((SCALE * other.low, SCALE * other.high), abs=1e-9)
+        own, other = loss.intervals["ood_loss.mean"], accuracy.intervals["ood_accuracy.mean"]
+        assert (own.low, own.high) == pytest.approx(
+            (loss_of(other.high), loss_of(other.low)), abs=1e-9
+        )
+        assert 0 <= own.low <= loss.ood_score.mean <= own.high
+
+
+def test_summarize_losses_compares_optimizers_like_accuracies(accuracies):
+    plain = summarize(table_of(accuracies)).comparisons
+    found = summarize(table_of(accuracies, "loss")).comparisons
+    assert found.mean_rank == pytest.approx(plain.mean_rank)
+    for loss, accuracy in zip(found.pairs, plain.pairs, strict=True):
+        assert (loss.wins, loss.losses) == (accuracy.wins, accuracy.losses)
+        assert loss.mean_difference == pytest.approx(SCALE * accuracy.mean_difference, abs=1e-9)
+        assert loss.probability_of_improvement == pytest.approx(accuracy.probability_of_improvement)
+
+
+def test_summarize_losses_leaves_no_score_under_the_name_of_accuracy(accuracies):
+    found = summarize(table_of(accuracies, "loss")).optimizers[0]
+    assert found.val_accuracy is found.ood_accuracy is found.expected_max_val_accuracy is None
+    assert found.best_config.val_accuracy == pytest.approx(0.5)  # as measured
+
+
+def test_lay_out_diverged_loss_counts_as_that_of_a_guess(make_result):
+    results = [
+        make_result(seed=0, val_loss=0.5, ood_loss=0.9),
+        make_result(seed=1, outcome=Outcome.DIVERGED, val_accuracy=None, ood_accuracy=None),
+        make_result(seed=2, val_loss=1e9, ood_loss=1e9),
+        make_result(seed=3, val_loss=math.inf, ood_loss=1.0),
+    ]
+    trials = TrialTable.from_results(
+        results, chance_accuracy=CHANCE, score=SCORES["loss"]
+    ).by_optimizer[0]
+    assert (-trials.val[0]).tolist() == pytest.approx([0.5, GUESS, GUESS, GUESS])
+    assert trials.n_below_chance == 1
+
+
+def test_from_results_negative_loss_is_refused(make_result):
+    with pytest.raises(InvalidTrialsError, match="val_loss -1"):
+        TrialTable.from_results([make_result(val_loss=-1.0)], chance_accuracy=CHANCE)
+
+
+def test_from_results_loss_of_unknown_classes_is_refused(make_result):
+    with pytest.raises(InvalidOptionError, match="number of classes"):
+        TrialTable.from_results([make_result()], chance_accuracy=0.0, score=SCORES["loss"])
+
+
+def test_summarize_negative_epsilon_is_refused(accuracies):
+    with pytest.raises(InvalidOptionError, match="at least 0, as the score is loss"):
+        summarize(table_of(accuracies, "loss"), epsilon=-0.1)
+
+
+def test_sentence_speaks_of_the_loss(accuracies):
+    summary = summarize(table_of(accuracies, "loss"))
+    assert "nats OOD loss at its selected configuration" in summary.optimizers[0].sentence
+    assert "its loss rises by" in summary.optimizers[0].sentence
+    assert "accuracy" not in " ".join(summary.optimizers[0].sentence.split())
+    table = render_table(summary)
+    assert {"val loss", "OOD loss", "mean OOD loss"} <= set(table.columns)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figure_of_losses_is_drawn(accuracies, name):
+    table = table_of(accuracies, "loss")
+    options = {"metric": "ood_loss"} if name == "heatmap" else {}
+    try:
+        figure = compute_figure(name, table, **options)
+    except NotAvailableError as error:
+        assert name in ("learning-curves",), error
+        return
+    assert draw(figure)
+    if name == "accuracy-heatmap":
+        assert figure.title.startswith("OOD loss")
+        assert figure.scales["low"] > figure.scales["high"]  # the bright end is the lower loss
+        best = min(figure.records, key=lambda record: record["value"])
+        assert best["shade"] == pytest.approx(1.0)
+
+
+def test_heatmap_of_a_loss_that_is_not_the_score_is_of_completed_trials(accuracies):
+    results = [replace(trial, val_loss=loss_of(trial.val_accuracy)) for trial in accuracies]
+    table = TrialTable.from_results(results, chance_accuracy=CHANCE)
+    figure = compute_figure("heatmap", table, metric="val_loss")
+    measured = table.by_optimizer[0].measured(lambda trial: trial.val_loss)
+    values = [record["value"] for record in figure.records if record["optimizer"] == "SA-SAM"]
+    assert sorted(values) == pytest.approx(sorted(np.nanmean(measured, axis=1)))
+    assert np.nanmax(measured) > GUESS  # not capped
+
+
+def test_compare_sweeps_with_different_scores_is_refused(accuracies):
+    sweeps = [
+        SweepToCompare(score, score, {"name": score}, None, table_of(accuracies, score))
+        for score in ("accuracy", "loss")
+    ]
+    with pytest.raises(InvalidOptionError, match="different scores") as caught:
+        compare_sweeps(sweeps)
+    assert caught.value.code == "different_scores"
+
+
+def test_compare_sweeps_of_losses_has_headlines_of_losses(accuracies):
+    table = table_of(accuracies, "loss")
+    sweeps = [SweepToCompare(name, name, {"name": name}, None, table) for name in ("a", "b")]
+    headline = compare_sweeps(sweeps).headlines[0]
+    assert headline.accuracy is None
+    assert headline.score == summarize(table).optimizers[0].best_config.ood_score
