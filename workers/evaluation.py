@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from workers.corruptions import BENCHMARK_CORRUPTIONS
-from workers.trial_data import DeviceData, DeviceImages, Normalisation
+from workers.example_inputs import per_prediction
+from workers.trial_data import DeviceData, DeviceImages
 
 __all__ = ["Evaluator", "Scores"]
 
@@ -32,11 +33,14 @@ class Evaluator:
     Args:
         model: The network; its mode is restored.
         predict: Maps normalised images to logits: the network itself, compiled or under autocast.
-        normalise: Maps uint8 images to what ``predict`` takes.
+        normalise: Maps stored examples to what ``predict`` takes.
     """
 
     def __init__(
-        self, model: nn.Module, predict: Callable[[Tensor], Tensor], normalise: Normalisation
+        self,
+        model: nn.Module,
+        predict: Callable[[Tensor], Tensor],
+        normalise: Callable[[Tensor], Tensor],
     ) -> None:
         self._model = model
         self._predict = predict
@@ -75,14 +79,14 @@ class Evaluator:
         return metrics, matrix
 
     def _examples(self, images: DeviceImages) -> Tensor:
-        """Loss and correctness of every image, shape (2, n); non-finite logits are not correct."""
+        """Loss and correctness of every prediction, shape (2, n); non-finite logits are wrong."""
         was_training = self._model.training
         self._model.eval()
         batch_size = _BATCH["cpu" if images.device.type == "cpu" else "accelerator"]
         results = []
         with torch.inference_mode():
             for batch, labels in images.in_order(self._normalise, batch_size=batch_size):
-                logits = self._predict(batch).float()
+                logits, labels = per_prediction(self._predict(batch).float(), labels)
                 losses = F.cross_entropy(logits, labels, reduction="none")
                 is_correct = (logits.argmax(1) == labels) & losses.isfinite()
                 results.append(torch.stack([losses, is_correct.float()]))

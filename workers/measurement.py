@@ -11,6 +11,8 @@ has ``hessian_by_differences``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,9 +25,9 @@ from sasam.curvature import (
     estimate_extremal_eigenvalues,
     estimate_trace,
 )
-from workers.datasets import ImageSet, stratified_subset
+from workers.datasets import ImageSet, TokenSet, stratified_subset
 from workers.spec import CurvatureSpec
-from workers.trial_data import Normalisation, TrialData
+from workers.trial_data import TrialData
 
 __all__ = ["CurvatureMeasurement"]
 
@@ -46,7 +48,7 @@ class CurvatureMeasurement:
         self,
         spec: CurvatureSpec,
         data: TrialData,
-        normalise: Normalisation,
+        normalise: Callable[[Tensor], Tensor],
         device: torch.device,
     ) -> None:
         self._spec = spec
@@ -99,7 +101,7 @@ class CurvatureMeasurement:
         return found
 
 
-def _choose(split: str, size: int, data: TrialData) -> ImageSet:
+def _choose(split: str, size: int, data: TrialData) -> ImageSet | TokenSet:
     if split == "validation":
         return stratified_subset(data.validation, size, seed=_SEED)
     if data.ood is None:
@@ -108,7 +110,7 @@ def _choose(split: str, size: int, data: TrialData) -> ImageSet:
 
 
 def _on_device(
-    images: ImageSet, normalise: Normalisation, device: torch.device
+    examples: ImageSet | TokenSet, normalise: Callable[[Tensor], Tensor], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    inputs = normalise(torch.from_numpy(images.images).to(device))
-    return inputs, torch.from_numpy(images.labels).to(device)
+    inputs = normalise(torch.from_numpy(examples.inputs).to(device))
+    return inputs, torch.from_numpy(examples.labels).to(device).long()

@@ -24,6 +24,7 @@ from workers.spec.fields import (
     Unique,
     is_stored,
 )
+from workers.tasks import TEXT_SHIFTS
 
 __all__ = [
     "CurvatureSpec",
@@ -81,14 +82,15 @@ class DatasetSpec(_Named):
 
 
 class OodSpec(Section):
-    """The corrupted test set."""
+    """The test sets out of distribution: corrupted images, or texts of another distribution."""
 
     corruptions: Literal["all", "benchmark"] | Unique[str] = "all"
-    """All 19 corruptions, the 15 of the benchmark, or some by name."""
+    """All 19 corruptions, the 15 of the benchmark, or some by name; of a text data set all its OOD
+    sets, or some by name."""
     severities: Unique[Annotated[int, Field(ge=1, le=5, strict=True)]] = (1, 2, 3, 4, 5)
     """Severities of each corruption; 1 is the mildest."""
     images: Count | None = None
-    """Number of corrupted test images, class-balanced; all if absent."""
+    """Number of test images, class-balanced, or sequences, of each; all if absent."""
     source: Literal["auto", "official", "generated"] = "auto"
     """Official files, generated images, or the official files if available."""
 
@@ -96,8 +98,8 @@ class OodSpec(Section):
     @classmethod
     def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for position, name in enumerate(value if isinstance(value, tuple) else ()):
-            if name not in CORRUPTIONS:
-                known = ", ".join(CORRUPTIONS)
+            if name not in (*CORRUPTIONS, *TEXT_SHIFTS):
+                known = ", ".join((*CORRUPTIONS, *TEXT_SHIFTS))
                 message = f"unknown corruption {name!r} (known: {known})"
                 raise PartError((position,), message, name)
         return value

@@ -18,7 +18,8 @@ from pydantic import (
     model_validator,
 )
 
-from workers.catalog import datasets
+from workers.catalog import datasets, models
+from workers.corruptions.names import CORRUPTIONS
 from workers.scores import SCORES, Score, ScoreName
 from workers.spec.axes import Axis, read_axis, set_options
 from workers.spec.code import Sources, check_code, code_names, files_of
@@ -59,6 +60,7 @@ from workers.spec.spaces import Space
 from workers.spec.stepping_optimizers import SASAM, SASGD
 from workers.spec.trial import TrialConfig
 from workers.spec.variants import Variant, could_share_trials
+from workers.tasks import TASKS
 
 __all__ = ["SweepSpec"]
 
@@ -144,6 +146,47 @@ class SweepSpec(Section):
                 message = f"must not begin with {' or '.join(_RESERVED_TAGS)}: these are ours"
                 raise PartError((name,), message, text)
         return value
+
+    @model_validator(mode="after")
+    def _of_one_task(self, info: ValidationInfo) -> SweepSpec:
+        """Require a model for the data, and settings that make sense for them."""
+        if is_stored(info):
+            return self
+        task, own = datasets.task(self.dataset.name), models.task(self.model.name)
+        if task is not None and own is not None and task != own:
+            fitting = [name for name in models.entries() if models.task(name) == task]
+            message = (
+                f"must be a model for {task}, as {self.dataset.name} is (such as "
+                f"{', '.join(fitting)}); {self.model.name} is for {own}"
+            )
+            raise PartError(("model", "name"), message, self.model.name)
+        if task is not None and not TASKS[task].is_augmented:
+            self._without_augmentation(task)
+        known = datasets.known_facts(self.dataset.name).get("ood_sets")
+        chosen = self.ood.corruptions if self.ood is not None else ()
+        for position, name in enumerate(chosen if isinstance(chosen, tuple) else ()):
+            allowed = known if known is not None else None if task == "text" else CORRUPTIONS
+            if allowed is not None and name not in allowed:
+                message = f"unknown OOD set {name!r} of {self.dataset.name} (known: "
+                message += f"{', '.join(allowed)})"
+                raise PartError(("ood", "corruptions", position), message, name)
+        return self
+
+    def _without_augmentation(self, task: str) -> None:
+        """Train on unchanged examples; refuse an augmentation that was asked for.
+
+        Raises:
+            PartError: There is one.
+        """
+        setting, allowed = "training.augmentation", "none"
+        if "augmentation" not in self.training.model_fields_set:
+            plain = self.training.model_copy(update={"augmentation": allowed})
+            self.__dict__["training"] = plain
+        for label in self.labels:
+            for value in self._possible(label, setting):
+                if value != allowed:
+                    message = f"must be {allowed}: {task} is not augmented"
+                    raise PartError(self.place(label, setting, value), message, value)
 
     @model_validator(mode="after")
     def _guided_by_score(self) -> SweepSpec:

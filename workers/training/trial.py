@@ -32,7 +32,7 @@ from workers.seeding import derive_seed
 from workers.spec import CurvatureSpec, TrialConfig
 from workers.training.schedule import learning_rate_factor
 from workers.training.steps import Stepper
-from workers.trial_data import DeviceData, Normalisation
+from workers.trial_data import DeviceData
 
 __all__ = ["EpochRecord", "Trial", "autocast_dtype"]
 
@@ -59,20 +59,12 @@ class Trial:
         self._device = data.device
         training = config.training
         torch.manual_seed(derive_seed(config.seed, "initialisation"))
-        model = build_model(
-            config.model,
-            num_classes=data.host.num_classes,
-            in_channels=data.host.in_channels,
-            image_size=data.host.image_size,
-            files=config.files,
-        )
+        model = build_model(config.model, files=config.files, **data.host.inputs.network_arguments)
         self.model = model.to(self._device)
         channels_last = uses_channels_last(training, self.model, self._device)
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self._normalise = Normalisation(
-            data.host.mean, data.host.std, self._device, channels_last=channels_last
-        )
+        self._normalise = data.host.inputs.preparation(self._device, channels_last=channels_last)
         network = torch.compile(self.model) if training.compile else self.model
         self._autocast_dtype = autocast_dtype(training.precision, self._device)
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from workers.datasets import CorruptedSet, ImageSet
 from workers.datasets.corruption_cells import CorruptionCell
 from workers.evaluation import Evaluator
+from workers.example_inputs import ImageInputs
 from workers.trial_data import DeviceData, DeviceImages, Normalisation, TrialData
 
 CPU = torch.device("cpu")
@@ -79,7 +80,7 @@ def test_corruptions_agree_with_each_cell_alone(evaluator, images_a_cell):
     cells = {cell: image_set(images_a_cell, seed=k).images for k, cell in enumerate(CELLS)}
     corrupted = CorruptedSet(cells, labels, "generated", "")
     clean = image_set(2, seed=0)
-    data = TrialData(clean, clean, corrupted, 5, (0.0,) * 3, (1.0,) * 3)
+    data = TrialData(clean, clean, corrupted, ImageInputs(5, 3, 8, (0.0,) * 3, (1.0,) * 3))
     metrics, matrix = evaluate.corruptions(DeviceData(data, CPU))
     losses = {}
     for cell, images in cells.items():
