@@ -44,7 +44,12 @@ datasets = Catalog(
             "Zipf grammar",
             "workers.datasets:load_dataset",
             "Sentences of a random grammar with Zipf-distributed words, made from a seed.",
-            {"task": "text", "ood_sets": TEXT_SHIFTS},
+            {
+                "task": "text",
+                "ood_sets": TEXT_SHIFTS,
+                "train_images": 2048,
+                "size_keyword": "train",
+            },
         ),
         CatalogEntry(
             "text-file",
