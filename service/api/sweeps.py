@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Response, status
 
@@ -10,7 +10,8 @@ from service.api.dependencies import Caller, read_text, sweep_service
 from service.api.openapi import SPECIFICATION_BODY
 from service.problems import ConflictProblem, NotFoundProblem, TooLargeProblem, problems
 from service.states import Command, SweepState
-from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
+from service.sweeps.schemas import DryRunView, SweepChanges, SweepDetail, SweepPage
+from service.sweeps.selection import ARCHIVED, SweepSelection, parse_tags
 from service.sweeps.service import SweepService
 from workers.spec import load_spec
 from workers.spec.fields import Label
@@ -20,6 +21,8 @@ __all__ = ["router"]
 router = APIRouter(prefix="/sweeps", tags=["sweeps"])
 
 Sweeps = Annotated[SweepService, Depends(sweep_service)]
+
+Filter = Annotated[str | None, Query(max_length=200)]
 
 _KNOWN = problems(NotFoundProblem)
 _COMMANDED = problems(NotFoundProblem, ConflictProblem)
@@ -51,7 +54,7 @@ def submit(
     if dry_run:
         response.status_code = status.HTTP_200_OK
         return sweeps.estimate(specification, submitter=caller)
-    sweep, is_new = sweeps.submit(specification, idempotency_key, submitter=caller)
+    sweep, is_new = sweeps.submit(specification, idempotency_key, submitter=caller, text=body)
     if not is_new:
         response.status_code = status.HTTP_200_OK
     response.headers["Location"] = f"/api/v1/sweeps/{sweep.sweep_id}"
@@ -63,17 +66,53 @@ def list_sweeps(
     sweeps: Sweeps,
     state: Annotated[list[SweepState] | None, Query()] = None,
     name: Label | None = None,
+    q: Filter = None,
+    creator: Filter = None,
+    model: Filter = None,
+    dataset: Filter = None,
+    tag: Annotated[list[str] | None, Query(max_length=20)] = None,
+    archived: Literal["no", "only", "all"] = "no",
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> SweepPage:
-    """Sweeps, newest first."""
-    return sweeps.page(states=state or [], name=name, cursor=cursor, limit=limit)
+    """Sweeps, newest first.
+
+    ``q`` is a part of the name or the beginning of the id; ``tag`` is ``name=value``, or ``name``
+    for any value. Archived sweeps are left out by default.
+    """
+    selection = SweepSelection(
+        states=state or (),
+        text=q,
+        name=name,
+        creator=creator,
+        model=model,
+        dataset=dataset,
+        tags=parse_tags(tag or ()),
+        archived=ARCHIVED[archived],
+    )
+    return sweeps.page(selection, cursor=cursor, limit=limit)
 
 
 @router.get("/{sweep_id}", responses=_KNOWN)
 def show(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
     """One sweep: state, progress, throughput, time left, specification."""
     return sweeps.get(sweep_id)
+
+
+@router.patch("/{sweep_id}", responses=_COMMANDED)
+def annotate(sweep_id: str, changes: SweepChanges, sweeps: Sweeps) -> SweepDetail:
+    """Change name, tags or description of a sweep, or archive it; its results stay the same."""
+    return sweeps.annotate(sweep_id, changes)
+
+
+@router.get(
+    "/{sweep_id}/specification",
+    response_class=Response,
+    responses={200: {"content": {"application/yaml": {}}}, **_KNOWN},
+)
+def specification(sweep_id: str, sweeps: Sweeps) -> Response:
+    """The specification as it was submitted, with its comments; YAML, or JSON, which is YAML."""
+    return Response(sweeps.text(sweep_id), media_type="application/yaml")
 
 
 @router.delete("/{sweep_id}", status_code=status.HTTP_204_NO_CONTENT, responses=_COMMANDED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from service.cli import (
     catalog,
@@ -39,6 +39,18 @@ class _Group(TyperGroup):
         """Run the command."""
         with report_errors():
             return super().invoke(ctx)
+
+
+class _Command(TyperCommand):
+    """A command with ``--json`` for ``--output json``, if it has that option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments."""
+        end = args.index("--") if "--" in args else len(args)
+        if any("--output" in parameter.opts for parameter in self.params):
+            options = ["--output=json" if text == "--json" else text for text in args[:end]]
+            args = options + args[end:]
+        return super().parse_args(ctx, args)
 
 
 app = typer.Typer(
@@ -77,6 +89,7 @@ def _register(group: typer.Typer, panel: str | None, *commands: Any) -> None:
         examples = "\n\n".join(f"  {line}" for line in getattr(command, "examples", ()))
         group.command(
             command.__name__.strip("_"),
+            cls=_Command,
             rich_help_panel=panel,
             epilog=f"Examples:\n\n{examples}" if examples else None,
         )(command)
@@ -86,7 +99,7 @@ _register(app, "On this machine", stack.up, stack.demo, stack.serve, doctor.doct
 _register(app, "On this machine", maintenance.backup, maintenance.restore, maintenance.prune)
 _register(app, "Sweeps", init.init, sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
 _register(app, "Sweeps", sweeps.pause, sweeps.resume, sweeps.cancel, sweeps.retry, sweeps.delete)
-_register(app, "Sweeps", logs.logs, logs.events, maintenance.repair)
+_register(app, "Sweeps", sweeps.edit, logs.logs, logs.events, maintenance.repair)
 _register(app, "Results", summaries.summary, figures.plot)
 _register(app, "Results", figures.report, summaries.compare, trials.trials, export.export)
 _register(app, "What can be swept", catalog.catalog, catalog.presets)

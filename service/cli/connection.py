@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,10 @@ __all__ = ["LATEST", "connect", "find_sweep", "service_address"]
 
 LATEST = "latest"
 """Stands for the newest sweep where a command takes the id of one."""
+
+_ID = re.compile("[0-9a-f]{12}")
+_MAX_MATCHES = 200
+_MAX_LISTED = 5
 
 _LOOPBACK = "127.0.0.1"
 _ALL_INTERFACES = {"", "0.0.0.0", "::"}  # noqa: S104 - nothing is bound here
@@ -71,17 +77,37 @@ def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     echo(f"sasam: warning: {message}", err=True)
 
 
-def find_sweep(client: Client, sweep_id: str) -> Sweep:
-    """Return the sweep with the given id; ``latest``: the newest sweep.
+def find_sweep(client: Client, reference: str) -> Sweep:
+    """Return the sweep that a user means.
+
+    Args:
+        client: Client of the service.
+        reference: Its id, the beginning of its id, its name, or ``latest`` for the newest sweep.
 
     Raises:
-        CliError: The newest sweep is requested and there is no sweep.
+        CliError: No sweep matches, or several do; the message lists them.
     """
-    if sweep_id == LATEST:
-        newest = next(client.sweeps.browse(page_size=1), None)
+    if reference == LATEST:
+        newest = next(client.sweeps.browse(page_size=1, archived="all"), None)
         if newest is None:
             raise CliError(
                 "there is no sweep yet; submit one, such as `sasam submit --preset digits`"
             )
-        sweep_id = newest.sweep_id
-    return client.sweeps.get(sweep_id)
+        return client.sweeps.get(newest.sweep_id)
+    if _ID.fullmatch(reference):
+        return client.sweeps.get(reference)
+    near = list(islice(client.sweeps.browse(text=reference, archived="all"), _MAX_MATCHES))
+    found = [
+        sweep
+        for sweep in near
+        if sweep.name == reference or sweep.sweep_id.startswith(reference.lower())
+    ]
+    if len(found) == 1:
+        return client.sweeps.get(found[0].sweep_id)
+    listed = ", ".join(
+        f"{sweep.sweep_id} ({sweep.name})" for sweep in (found or near)[:_MAX_LISTED]
+    )
+    if found:
+        raise CliError(f"several sweeps match {reference[:64]!r}: {listed}")
+    guess = f"; did you mean {listed}?" if near else ""
+    raise CliError(f"no sweep {reference[:64]!r}{guess}")

@@ -26,17 +26,25 @@ Url = Annotated[
         show_default=False,
     ),
 ]
-Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="Format of the output.")]
+Output = Annotated[
+    OutputFormat,
+    typer.Option("--output", "-o", help="Format of the output; --json is --output json."),
+]
 SweepArgument = Annotated[
     str,
     typer.Argument(
-        metavar="SWEEP", help=f"Id of a sweep, or '{LATEST}'.", autocompletion=sweep_ids
+        metavar="SWEEP",
+        help=f"Name or id of a sweep, the beginning of its id, or '{LATEST}'.",
+        autocompletion=sweep_ids,
     ),
 ]
 SweepOrLatest = Annotated[
     str,
     typer.Argument(
-        metavar="SWEEP", help="Id of a sweep.", show_default=True, autocompletion=sweep_ids
+        metavar="SWEEP",
+        help="Name or id of a sweep, or the beginning of its id.",
+        show_default=True,
+        autocompletion=sweep_ids,
     ),
 ]
 

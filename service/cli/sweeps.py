@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from service.client import Client, Sweep
     from service.sweeps.schemas import DryRunView
 
-__all__ = ["cancel", "delete", "list_", "pause", "resume", "retry", "show", "submit", "watch"]
+__all__ = [
+    "cancel",
+    "delete",
+    "edit",
+    "list_",
+    "pause",
+    "resume",
+    "retry",
+    "show",
+    "submit",
+    "watch",
+]
 
 _STANDARD_INPUT = "-"
 
@@ -99,6 +110,16 @@ def list_(
         typer.Option(help="Only sweeps in this state; repeatable.", autocompletion=sweep_states),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Only sweeps of this name.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only sweeps of this model.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only sweeps of this data set.")] = None,
+    creator: Annotated[str | None, typer.Option(help="Only sweeps of this creator.")] = None,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Only sweeps with this tag, NAME or NAME=VALUE; repeatable."),
+    ] = None,
+    archived: Annotated[
+        bool, typer.Option("--archived", help="Archived sweeps instead of the others.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=1, help="List at most this many.")] = 50,
     output: Output = OutputFormat.TABLE,
     url: Url = None,
@@ -113,7 +134,16 @@ def list_(
     known = sweep_states("")
     states = [SweepState(require_known("state", value, known)) for value in state or ()]
     with connect(url) as client:
-        browse = client.sweeps.browse(states=states, name=name, page_size=min(limit, 200))
+        browse = client.sweeps.browse(
+            states=states,
+            name=name,
+            model=model,
+            dataset=dataset,
+            creator=creator,
+            tags=tag or (),
+            archived="only" if archived else "no",
+            page_size=min(limit, 200),
+        )
         found = list(islice(browse, limit))
     if output is not OutputFormat.TABLE:
         write([sweep.model_dump(mode="json") for sweep in found], output)
@@ -123,13 +153,76 @@ def list_(
         console(stderr=True).print("no sweeps")
 
 
-@examples("sasam show", "sasam show 1f0c2a9b77d4 --output yaml")
+@examples(
+    "sasam show",
+    "sasam show 1f0c2a9b77d4 --output yaml",
+    "sasam show digits --spec > sweep.yaml",
+)
 def show(
-    sweep: SweepOrLatest = LATEST, output: Output = OutputFormat.TABLE, url: Url = None
+    sweep: SweepOrLatest = LATEST,
+    spec: Annotated[
+        bool, typer.Option("--spec", help="Print its specification as it was submitted.")
+    ] = False,
+    output: Output = OutputFormat.TABLE,
+    url: Url = None,
 ) -> None:
     """Show a sweep: state, progress, time left, addresses of its pages."""
     with connect(url) as client:
-        _show(client, find_sweep(client, sweep), output)
+        found = find_sweep(client, sweep)
+        if spec:
+            echo(found.specification_text(), nl=False)
+        else:
+            _show(client, found, output)
+
+
+@examples(
+    "sasam edit latest --name digits-wide --tag paper=fig3",
+    "sasam edit 1f0c --description 'Diverges above 1.'",
+    "sasam edit 1f0c --archive",
+)
+def edit(
+    sweep: SweepArgument,
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Tag to set, NAME=VALUE; repeatable.")
+    ] = None,
+    untag: Annotated[list[str] | None, typer.Option(help="Tag to remove; repeatable.")] = None,
+    description: Annotated[str | None, typer.Option(help="What to note about it.")] = None,
+    archived: Annotated[
+        bool | None,
+        typer.Option("--archive/--unarchive", help="Leave it out of lists, or list it again."),
+    ] = None,
+    output: Output = OutputFormat.TABLE,
+    url: Url = None,
+) -> None:
+    """Rename, tag, describe or archive a sweep; its results stay the same."""
+    with connect(url) as client:
+        found = find_sweep(client, sweep)
+        tags = _edited_tags(found.detail.tags, tag or (), untag or ())
+        changed = found.update(name=name, tags=tags, description=description, archived=archived)
+        _show(client, changed, output)
+
+
+def _edited_tags(
+    tags: Mapping[str, str], added: Sequence[str], removed: Sequence[str]
+) -> dict[str, str] | None:
+    """The tags with some set and some removed; None if none is to change.
+
+    Raises:
+        CliError: One to set is not ``NAME=VALUE``, or one to remove is not there.
+    """
+    if not added and not removed:
+        return None
+    edited = dict(tags)
+    for name in removed:
+        if edited.pop(require_known("tag", name, list(tags)), None) is None:
+            raise CliError(f"tag {name!r} is given twice", ExitStatus.USAGE)
+    for text in added:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise CliError(f"a tag is NAME=VALUE (got {text[:80]!r})", ExitStatus.USAGE)
+        edited[name] = value
+    return edited
 
 
 @examples(

@@ -105,6 +105,8 @@ def sweep_table(sweep: SweepDetail, base_url: str) -> Table:
         ("started", _moment(sweep.started_at)),
         ("ended", _moment(sweep.ended_at)),
         ("creator", sweep.creator or ""),
+        ("description", sweep.description),
+        ("archived", "yes" if sweep.is_archived else ""),
         ("tags", ", ".join(f"{name}={value}" for name, value in sweep.tags.items())),
         ("commands", ", ".join(map(command_name, sweep.commands))),
         ("page", base_url + sweep.links.page),

@@ -4,7 +4,7 @@
     connection refused                                            -> retry: no request was received
     connection refused before the service ever answered           -> error: no service is there
 
-A request is repeatable when its method is (GET, DELETE) or it has an ``Idempotency-Key``.
+A request is repeatable when its method is (GET, DELETE, PATCH) or it has an ``Idempotency-Key``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service.client.errors import ProblemError, UnreachableError
 
 __all__ = ["RequestAttempts", "RetryPolicy"]
 
-_REPEATABLE_METHODS = frozenset({"GET", "DELETE"})
+_REPEATABLE_METHODS = frozenset({"GET", "DELETE", "PATCH"})
 _TRANSIENT_STATUS = frozenset({429, 502, 503, 504})
 _FIRST_PAUSE_SECONDS = 0.2
 _MAX_PAUSE_SECONDS = 5.0

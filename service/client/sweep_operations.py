@@ -70,6 +70,36 @@ class SweepOperations(Generic[S]):
         return self._get("", self._update)
 
     @endpoint
+    def update(
+        self,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str | None = None,
+        archived: bool | None = None,
+    ) -> Operation[S]:
+        """Change what users keep with the sweep; None leaves it as it is.
+
+        Args:
+            name: New name; the experiment in MLflow keeps the name of the specification.
+            tags: All its tags.
+            description: What its users note about it.
+            archived: Whether lists leave it out; only a sweep that has ended can be archived.
+
+        Raises:
+            ProblemError: A value is invalid, or the sweep has not ended and cannot be archived.
+        """
+        given = {"name": name, "tags": tags, "description": description, "archived": archived}
+        content = json.dumps({key: value for key, value in given.items() if value is not None})
+        headers = {"Content-Type": "application/json"}
+        return Operation("PATCH", self._path(""), self._update, content=content, headers=headers)
+
+    @endpoint
+    def specification_text(self) -> Operation[str]:
+        """The specification as it was submitted, with its comments: YAML or JSON."""
+        return self._get("/specification", bytes.decode)
+
+    @endpoint
     def pause(self) -> Operation[S]:
         """Stop the trials; ``resume`` continues from their checkpoints."""
         return self._send_command("pause")

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from service.client.figure import Figure
 from service.client.operations import (
@@ -92,23 +92,48 @@ class _SweepsOperations(Generic[S]):
 
     @paged_endpoint
     def browse(
-        self, *, states: Iterable[SweepState] = (), name: str | None = None, page_size: int = 50
+        self,
+        *,
+        states: Iterable[SweepState] = (),
+        name: str | None = None,
+        text: str | None = None,
+        creator: str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        tags: Iterable[str] = (),
+        archived: Literal["no", "only", "all"] = "no",
+        page_size: int = 50,
     ) -> PagedOperation[SweepView]:
         """Sweeps, newest first, one page per request.
 
         Args:
             states: Only sweeps in these states; empty for all states.
             name: Only sweeps with this name.
+            text: Only sweeps with this in their name, or at the beginning of their id.
+            creator: Only sweeps submitted with the token of this name.
+            model: Only sweeps of this model.
+            dataset: Only sweeps of this data set.
+            tags: Only sweeps with these tags, each ``name=value``, or ``name`` for any value.
+            archived: Whether to list archived sweeps too, or them alone.
             page_size: Sweeps per page, at most 200.
         """
+        params = {
+            "state": list(states),
+            "name": name,
+            "q": text,
+            "creator": creator,
+            "model": model,
+            "dataset": dataset,
+            "tag": list(tags) or None,
+            "archived": archived,
+            "limit": page_size,
+        }
 
         def read(content: bytes) -> tuple[list[SweepView], str | None]:
             page = SweepPage.model_validate_json(content)
             return page.sweeps, page.next_cursor
 
-        return PagedOperation(
-            _ROOT, read, {"state": list(states), "name": name, "limit": page_size}
-        )
+        return PagedOperation(_ROOT, read, params)
 
     @endpoint
     def compare(

@@ -127,6 +127,7 @@ class Repair:
                 sweep_id=record.sweep_id,
                 name=specification.name,
                 specification=plain,
+                tags=specification.tags,
                 state=state,
                 reason="restored from MLflow; resume it to continue" if state == "paused" else None,
                 priority=specification.priority,

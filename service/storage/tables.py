@@ -60,6 +60,15 @@ class SweepRow(Table):
     sweep_id: Mapped[str] = mapped_column(String(16), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), index=True)
     specification: Mapped[dict[str, Any]]
+    submitted_text: Mapped[str | None] = mapped_column(Text, deferred=True)
+    """The specification as it was submitted, with its comments; None if it is unknown."""
+    tags: Mapped[dict[str, Any]] = mapped_column(nullable=True)
+    """Those of the specification, until they are changed. Never null, which the column allows
+    because SQLite cannot add a column without a default that is required."""
+    description: Mapped[str] = mapped_column(Text, server_default=text("''"))
+    """What its users note about it."""
+    archived_at: Mapped[datetime | None]
+    """When it was archived, which hides it from lists; None if it is not."""
     state: Mapped[str] = mapped_column(String(16), index=True)
     reason: Mapped[str | None]
     """Why the sweep is in its state, or what it waits for."""

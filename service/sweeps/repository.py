@@ -11,12 +11,14 @@ from sqlalchemy.orm import Session
 
 from service.states import LIVE, TERMINAL, SweepState
 from service.storage.tables import SweepRow, TrialRow
+from service.sweeps.selection import SweepOrder, SweepSelection
 from workers.metrics import Outcome
 
 __all__ = ["SweepRepository"]
 
 _COMPARABLE_SWEEPS = 50
 _COMPARABLE_TRIALS = 1_000
+_SWEEPS_WITH_CHOICES = 500
 _SUBMITTERS = 0x7375626D
 """First part of the keys of the advisory locks of submitters: "subm" in ASCII."""
 
@@ -73,26 +75,19 @@ class SweepRepository:
 
     def page(
         self,
+        selection: SweepSelection,
         *,
-        states: Iterable[SweepState] = (),
-        name: str | None = None,
         before: tuple[datetime, str] | None = None,
         limit: int,
     ) -> Sequence[SweepRow]:
-        """Newest sweeps first.
+        """The selected sweeps, newest first.
 
         Args:
-            states: Only sweeps in these states; all where empty.
-            name: Only sweeps of this name.
+            selection: Which sweeps.
             before: Creation time and id of the last sweep of the previous page.
             limit: Largest number of sweeps.
         """
-        query = select(SweepRow).order_by(SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
-        selected = list(states)
-        if selected:
-            query = query.where(SweepRow.state.in_(selected))
-        if name is not None:
-            query = query.where(SweepRow.name == name)
+        query = select(SweepRow).where(selection.condition).order_by(*SweepOrder.NEWEST.columns)
         if before is not None:
             moment, sweep_id = before
             query = query.where(
@@ -104,27 +99,43 @@ class SweepRepository:
         return self._session.scalars(query.limit(limit)).all()
 
     def search(
-        self, *, states: Iterable[SweepState] = (), text: str = "", offset: int = 0, limit: int
+        self,
+        selection: SweepSelection,
+        *,
+        order: SweepOrder = SweepOrder.NEWEST,
+        offset: int = 0,
+        limit: int,
     ) -> tuple[Sequence[SweepRow], int]:
-        """The newest sweeps that match, and the number of all that match.
+        """The selected sweeps in an order, and the number of all that match.
 
         Args:
-            states: Only sweeps in these states; all where empty.
-            text: Part of the name, or the beginning of the id.
+            selection: Which sweeps.
+            order: Their order.
             offset: Number of sweeps to skip.
             limit: Largest number of sweeps.
         """
-        query = select(SweepRow)
-        selected = list(states)
-        if selected:
-            query = query.where(SweepRow.state.in_(selected))
-        if text:
-            named = func.lower(SweepRow.name).contains(text.lower(), autoescape=True)
-            query = query.where(or_(named, SweepRow.sweep_id.startswith(text, autoescape=True)))
+        query = select(SweepRow).where(selection.condition)
         total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        order = (SweepRow.created_at.desc(), SweepRow.sweep_id.desc())
-        page = query.order_by(*order).offset(offset).limit(limit)
+        page = query.order_by(*order.columns).offset(offset).limit(limit)
         return self._session.scalars(page).all(), total
+
+    def choices(self) -> dict[str, list[str]]:
+        """Models, data sets, creators and tags of the newest sweeps, each sorted."""
+        specification = SweepRow.specification
+        query = select(
+            specification["model"]["name"].as_string(),
+            specification["dataset"]["name"].as_string(),
+            SweepRow.creator,
+            SweepRow.tags,
+        )
+        query = query.order_by(*SweepOrder.NEWEST.columns).limit(_SWEEPS_WITH_CHOICES)
+        found: dict[str, set[str]] = {"model": set(), "dataset": set(), "creator": set()}
+        tagged = set[str]()
+        for *values, tags in self._session.execute(query):
+            for kind, value in zip(found.values(), values, strict=True):
+                kind.update([value] if value else [])
+            tagged.update(f"{name}={value}" for name, value in tags.items())
+        return {name: sorted(values) for name, values in {**found, "tag": tagged}.items()}
 
     def live(self) -> Sequence[SweepRow]:
         """Sweeps that have not ended, by descending priority, then by creation."""

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from service.states import Command, SweepState
 from workers.scores import ScoreName
+from workers.spec.fields import Label, Tags, require_plain
 
 __all__ = [
     "DryRunView",
     "Progress",
     "RepairView",
+    "SweepChanges",
     "SweepDetail",
     "SweepLinks",
     "SweepPage",
     "SweepView",
 ]
+
+
+def _plain_lines(text: str) -> str:
+    """Text with its line breaks as line feeds; refuse other control characters."""
+    lines = text.replace("\r\n", "\n")
+    require_plain(lines.replace("\n", " ").replace("\t", " "))
+    return lines
+
+
+Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_plain_lines)]
 
 
 class _View(BaseModel):
@@ -80,6 +92,9 @@ class SweepView(_View):
     commands: list[Command]
     """Commands that it accepts in its state."""
     tags: dict[str, str]
+    """Those of the specification, until they are changed."""
+    is_archived: bool = False
+    """Whether lists leave it out."""
     links: SweepLinks
 
 
@@ -87,6 +102,8 @@ class SweepDetail(SweepView):
     """A sweep with its specification."""
 
     specification: dict[str, Any]
+    description: str = ""
+    """What its users note about it."""
     last_event: int = 0
     """Number of its newest event: a reader of events who knows the state starts after it."""
     notes: list[str] = []
@@ -95,6 +112,21 @@ class SweepDetail(SweepView):
     hessian_method: str | None = None
     """How curvature is measured: `exact`, or by `differences` of gradients; absent if it is not
     measured, or not known yet."""
+
+
+class SweepChanges(_View):
+    """What a user may change of a sweep at any time; what is absent stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Label | None = None
+    """New name; the experiment in MLflow keeps the name of the specification."""
+    tags: Tags | None = None
+    """All its tags."""
+    description: Description | None = None
+    """What its users note about it."""
+    archived: bool | None = None
+    """Whether lists leave it out; only a sweep that has ended can be archived."""
 
 
 class SweepPage(_View):

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import yaml
 from sqlalchemy.orm import Session
 
 from service.events import EventKind
@@ -16,7 +17,7 @@ from service.events.repository import EventRepository
 from service.problems import ConflictProblem, NotFoundProblem
 from service.security.access import LOCAL, Principal
 from service.settings import Settings
-from service.states import COMMANDS, Command, SweepState, allowed_commands
+from service.states import COMMANDS, TERMINAL, Command, SweepState, allowed_commands
 from service.storage import Database, SweepRow
 from service.sweeps.code_changes import require_same_code
 from service.sweeps.code_permission import require_code_permission
@@ -24,14 +25,15 @@ from service.sweeps.cursors import parse_cursor, write_cursor
 from service.sweeps.estimates import costs, device_seconds
 from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
-from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
+from service.sweeps.schemas import DryRunView, SweepChanges, SweepDetail, SweepPage
+from service.sweeps.selection import SweepOrder, SweepSelection
 from service.sweeps.submitters import require_priority, require_room, scoped_key
 from service.sweeps.views import sweep_details, sweep_views
 from service.trials.repository import TrialRepository
 from workers.catalog import datasets
-from workers.spec import SpecError, SpecProblem, SweepSpec
+from workers.spec import SpecError, SpecProblem, SweepSpec, read_stored
 
-__all__ = ["SweepService", "require_sweep", "specification_hash"]
+__all__ = ["SweepService", "require_sweep", "specification_hash", "specification_text"]
 
 _ID_BYTES = 6
 _PARTICIPLES = {
@@ -61,6 +63,7 @@ class SweepService:
         idempotency_key: str | None = None,
         *,
         submitter: Principal = LOCAL,
+        text: str | None = None,
     ) -> tuple[SweepDetail, bool]:
         """Store a sweep; the reconciler starts it.
 
@@ -72,6 +75,7 @@ class SweepService:
             idempotency_key: A key for which a repeated submission, by the same submitter and with
                 the same specification, returns the stored sweep; None to store a new one.
             submitter: The caller.
+            text: The specification as its author wrote it; None if there is no such text.
 
         Returns:
             The sweep, and whether it is new.
@@ -101,6 +105,8 @@ class SweepService:
                 sweep_id=secrets.token_hex(_ID_BYTES),
                 name=specification.name,
                 specification=plain,
+                submitted_text=text,
+                tags=specification.tags,
                 state=SweepState.QUEUED,
                 priority=specification.priority,
                 attempt=0,
@@ -139,31 +145,32 @@ class SweepService:
             specification=specification.model_dump(mode="json"),
         )
 
-    def page(
-        self, *, states: Sequence[SweepState], name: str | None, cursor: str | None, limit: int
-    ) -> SweepPage:
-        """A page of sweeps, newest first.
+    def page(self, selection: SweepSelection, *, cursor: str | None, limit: int) -> SweepPage:
+        """A page of the selected sweeps, newest first.
 
         Raises:
             InvalidProblem: This service did not write the cursor.
         """
         before = parse_cursor(cursor) if cursor else None
         with self._database.snapshot() as session:
-            rows = SweepRepository(session).page(
-                states=states, name=name, before=before, limit=limit + 1
-            )
+            rows = SweepRepository(session).page(selection, before=before, limit=limit + 1)
             shown = rows[:limit]
             views = sweep_views(session, shown, self._settings)
         has_more = len(rows) > limit
         return SweepPage(sweeps=views, next_cursor=write_cursor(shown[-1]) if has_more else None)
 
     def search(
-        self, *, states: Sequence[SweepState] = (), text: str = "", offset: int = 0, limit: int
+        self,
+        selection: SweepSelection,
+        *,
+        order: SweepOrder = SweepOrder.NEWEST,
+        offset: int = 0,
+        limit: int,
     ) -> tuple[list[SweepDetail], int]:
-        """Page and number of the sweeps with part of a name or the beginning of an id."""
+        """Page and number of the selected sweeps."""
         with self._database.snapshot() as session:
             rows, total = SweepRepository(session).search(
-                states=states, text=text, offset=offset, limit=limit
+                selection, order=order, offset=offset, limit=limit
             )
             return sweep_details(session, rows, self._settings), total
 
@@ -175,6 +182,37 @@ class SweepService:
         """
         with self._database.snapshot() as session:
             return self._detail(session, require_sweep(session, sweep_id))
+
+    def text(self, sweep_id: str) -> str:
+        """The specification of a sweep as it was submitted; else as YAML without defaults.
+
+        Raises:
+            NotFoundProblem: There is no sweep with that id.
+        """
+        with self._database.snapshot() as session:
+            row = require_sweep(session, sweep_id)
+            return row.submitted_text or specification_text(row.specification)
+
+    def annotate(self, sweep_id: str, changes: SweepChanges) -> SweepDetail:
+        """Change name, tags, description of a sweep, or whether it is archived.
+
+        Raises:
+            NotFoundProblem: There is no sweep with that id.
+            ConflictProblem: It is to be archived and has not ended.
+        """
+        with self._database.transaction() as session:
+            row = require_sweep(session, sweep_id, lock=True)
+            given = changes.model_dump(exclude_none=True)
+            archived = given.pop("archived", None)
+            if archived and row.state not in TERMINAL:
+                detail = f"a {row.state} sweep cannot be archived; it must have ended"
+                raise ConflictProblem(detail, code="wrong-state", state=row.state)
+            if archived is not None:
+                row.archived_at = (row.archived_at or datetime.now(UTC)) if archived else None
+            for name, value in given.items():
+                setattr(row, name, value)
+            session.flush()
+            return self._detail(session, row)
 
     def command(
         self, sweep_id: str, command: Command, *, accept_changes: bool = False
@@ -254,6 +292,13 @@ class SweepService:
 
     def _detail(self, session: Session, row: SweepRow) -> SweepDetail:
         return sweep_details(session, [row], self._settings)[0]
+
+
+def specification_text(specification: dict[str, object]) -> str:
+    """A stored specification as YAML, without fields that have their default."""
+    plain = read_stored(specification).model_dump(mode="json", exclude_defaults=True)
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    return text
 
 
 def specification_hash(plain: Mapping[str, Any]) -> str:

@@ -50,6 +50,7 @@ def sweep_details(
     return [
         SweepDetail(
             specification=row.specification,
+            description=row.description,
             last_event=row.last_event,
             notes=_notes(row),
             hessian_method=row.hessian_method,
@@ -85,7 +86,8 @@ def _view(row: SweepRow, progress: Progress, settings: Settings) -> dict[str, An
         "started_at": row.started_at,
         "ended_at": row.ended_at,
         "commands": allowed_commands(state),
-        "tags": row.specification.get("tags", {}),
+        "tags": row.tags,
+        "is_archived": row.archived_at is not None,
         "links": SweepLinks(
             page=f"/sweeps/{row.sweep_id}",
             summary=f"{base}/summary",

@@ -15,6 +15,7 @@ from service.sensitivity import (
 )
 from service.summaries.service import MAX_COMPARED, SummaryService
 from service.sweeps.schemas import SweepDetail
+from service.sweeps.selection import SweepSelection
 from service.ui.dependencies import Caller, SummariesDep, SweepsDep
 from service.ui.page_responses import PageRoute, render_page
 
@@ -57,7 +58,7 @@ def show_comparison(
     """
     ids = list(dict.fromkeys(i for some in sweeps or () for i in some.split(",") if i))
     selected = [sweep_service.get(sweep_id) for sweep_id in ids]
-    found, total = sweep_service.search(text=q.strip(), limit=_MAX_OFFERED)
+    found, total = sweep_service.search(SweepSelection(text=q.strip()), limit=_MAX_OFFERED)
     result = _compare(summaries, ids) if len(ids) > 1 else _Result()
     has_workloads = result.comparison is not None and result.comparison.workloads
     figures = _FIGURES_OF_WORKLOADS if has_workloads else _FIGURES

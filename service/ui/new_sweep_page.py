@@ -6,7 +6,6 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-import yaml
 from fastapi import APIRouter, Depends, Response, status
 from fastapi.responses import RedirectResponse
 
@@ -20,9 +19,9 @@ from service.sweeps.service import SweepService
 from service.ui.dependencies import Caller, SweepsDep, may_post
 from service.ui.forms import Form
 from service.ui.page_responses import PageRoute, render_page
-from workers.spec import SpecError, SpecProblem, load_spec, read_stored
+from workers.spec import SpecError, SpecProblem, load_spec
 
-__all__ = ["Check", "router", "specification_text"]
+__all__ = ["Check", "router"]
 
 router = APIRouter(route_class=PageRoute)
 
@@ -40,10 +39,7 @@ class Check:
 @router.get("/new")
 def show_editor(sweeps: SweepsDep, caller: Caller, preset: str = "", clone: str = "") -> Response:
     """Show the editor with a preset, or with the specification of the sweep to clone."""
-    if clone:
-        text = specification_text(sweeps.get(clone).specification)
-    else:
-        text = preset_text(preset or _FIRST_PRESET)
+    text = sweeps.text(clone) if clone else preset_text(preset or _FIRST_PRESET)
     return _editor(sweeps, caller, text, preset=preset or ("" if clone else _FIRST_PRESET))
 
 
@@ -60,20 +56,12 @@ def submit(form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
     # Sending the same form twice submits one sweep; an edited form submits another one.
     key = hashlib.sha256(f"{form.get('form', '')}\n{text}".encode()).hexdigest()
     try:
-        sweep, _ = sweeps.submit(load_spec(text), f"page-{key}", submitter=caller)
+        sweep, _ = sweeps.submit(load_spec(text), f"page-{key}", submitter=caller, text=text)
     except SpecError:
         return _editor(sweeps, caller, text, status_code=422)
     except Problem as problem:
         return _editor(sweeps, caller, text, status_code=problem.status, refusal=problem.detail)
     return RedirectResponse(f"/sweeps/{sweep.sweep_id}", status.HTTP_303_SEE_OTHER)
-
-
-def specification_text(specification: dict[str, object]) -> str:
-    """A stored specification as YAML, without fields that have their default."""
-    model = read_stored(specification)
-    plain = model.model_dump(mode="json", exclude_defaults=True)
-    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
-    return text
 
 
 def _editor(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
 from service.states import SweepState
+from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import SweepView
+from service.sweeps.selection import ARCHIVED, SweepOrder, SweepSelection, parse_tags
 from service.trials.repository import BestScore, TrialRepository
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.links import query_string
@@ -22,6 +24,8 @@ router = APIRouter(route_class=PageRoute)
 
 _PAGE_SIZE = 25
 
+Filter = Annotated[str, Query(max_length=200)]
+
 
 @router.get("/")
 def show_sweeps(
@@ -30,6 +34,12 @@ def show_sweeps(
     caller: Caller,
     state: Annotated[SweepState | str, Query(max_length=16)] = "",
     q: Annotated[str, Query(max_length=64)] = "",
+    model: Filter = "",
+    dataset: Filter = "",
+    creator: Filter = "",
+    tag: Filter = "",
+    archived: Annotated[Literal["no", "only", "all"] | str, Query(max_length=8)] = "",
+    sort: Annotated[SweepOrder | str, Query(max_length=16)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> Response:
     """List sweeps, newest first; the open page polls this address and replaces its list.
@@ -40,13 +50,39 @@ def show_sweeps(
         caller: Author of the request.
         state: Only sweeps in this state; all if it is not a state.
         q: Part of a name, or the beginning of an id.
+        model: Only sweeps of this model.
+        dataset: Only sweeps of this data set.
+        creator: Only sweeps of this creator.
+        tag: Only sweeps with this tag, ``name=value`` or ``name``.
+        archived: ``only`` for archived sweeps, ``all`` for these too.
+        sort: Order; newest first if it is not an order.
         page: Number of the page, from 1.
     """
-    states = [SweepState(state)] if state in set(SweepState) else []
-    found, total = sweeps.search(
-        states=states, text=q.strip(), offset=(page - 1) * _PAGE_SIZE, limit=_PAGE_SIZE
+    selection = SweepSelection(
+        states=[SweepState(state)] if state in set(SweepState) else [],
+        text=q.strip(),
+        creator=creator,
+        model=model,
+        dataset=dataset,
+        tags=parse_tags([tag]),
+        archived=ARCHIVED.get(archived, False),
     )
+    order = SweepOrder(sort) if sort in set(SweepOrder) else SweepOrder.NEWEST
+    found, total = sweeps.search(
+        selection, order=order, offset=(page - 1) * _PAGE_SIZE, limit=_PAGE_SIZE
+    )
+    filters = {
+        "state": state,
+        "q": q,
+        "model": model,
+        "dataset": dataset,
+        "creator": creator,
+        "tag": tag,
+        "archived": archived,
+        "sort": sort,
+    }
     with database.snapshot() as session:
+        choices = SweepRepository(session).choices()
         best = _best_scores(TrialRepository(session), found)
     return render_page(
         "sweeps.html",
@@ -54,9 +90,10 @@ def show_sweeps(
         best=best,
         caller=caller,
         states=list(SweepState),
-        state=state,
-        q=q,
-        query=query_string(state=state, q=q),
+        filters=filters,
+        choices=choices,
+        orders=list(SweepOrder),
+        query=query_string(**filters),
         paging=Paging(page, _PAGE_SIZE, total),
     )
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response, status
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
 
 from service.events.repository import EventRepository
-from service.problems import ConflictProblem, NotFoundProblem
+from service.problems import ConflictProblem, InvalidProblem, NotFoundProblem
 from service.security.csrf import require_same_origin
 from service.sensitivity.figures import page_figures
 from service.sensitivity.hyperparameters import ordered
 from service.states import Command
 from service.summaries.loading import axes_of
+from service.sweeps.schemas import SweepChanges
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from service.ui import sweep_sections
@@ -180,6 +183,27 @@ def show_log(sweep_id: str, sweeps: SweepsDep, logs: DriverLogsDep) -> Response:
     return render_page("_log.html", texts=texts, empty="The driver has not printed anything yet.")
 
 
+@router.post("/annotate", dependencies=[Depends(require_same_origin)])
+def annotate(sweep_id: str, sweeps: SweepsDep, form: Form) -> Response:
+    """Change name, tags and description, or archive, and return to the sweep.
+
+    Raises:
+        RequestValidationError: A value is invalid.
+        InvalidProblem: A line of the tags is not ``name=value``.
+    """
+    given: dict[str, Any] = {name: form[name] for name in ("name", "description") if name in form}
+    if "tags" in form:
+        given["tags"] = _tags(form["tags"])
+    if "archived" in form:
+        given["archived"] = form["archived"] == "true"
+    try:
+        changes = SweepChanges.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+    sweeps.annotate(sweep_id, changes)
+    return RedirectResponse(f"/sweeps/{sweep_id}", status.HTTP_303_SEE_OTHER)
+
+
 @router.post("/{command}", dependencies=[Depends(require_same_origin)])
 def command(
     sweep_id: str, command: Command, sweeps: SweepsDep, caller: Caller, form: Form
@@ -202,3 +226,19 @@ def command(
             changed=problem.extra,
         )
     return RedirectResponse(f"/sweeps/{sweep_id}", status.HTTP_303_SEE_OTHER)
+
+
+def _tags(text: str) -> dict[str, str]:
+    """Tags from the lines of a form.
+
+    Raises:
+        InvalidProblem: A line is not ``name=value``.
+    """
+    tags = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        name, equals, value = line.partition("=")
+        if not equals:
+            detail = f"tags: a line must be name=value (got {line[:80]!r})"
+            raise InvalidProblem(detail, code="invalid-tags")
+        tags[name.strip()] = value.strip()
+    return tags

@@ -43,6 +43,7 @@ __all__ = [
     "Probability",
     "Section",
     "Seed",
+    "Tags",
     "Unique",
     "duration_seconds",
     "is_stored",
@@ -62,6 +63,8 @@ _MAX_ENTRIES = 100_000
 _MAX_NAMED = 5
 """Repeated entries listed in a message."""
 _MAX_NAME = 200
+_MAX_TAGS = 100
+_RESERVED_TAGS = ("mlflow.", "sasam.")
 _MAX_KEYWORDS = 4_000
 """Characters of all keywords as JSON; MLflow limits a parameter to 6,000."""
 
@@ -238,3 +241,22 @@ Unique = Annotated[
 ]
 Keywords = Annotated[dict[str, JsonValue], AfterValidator(_plain_keywords), _KEPT_MAPPING]
 """Keyword arguments as plain JSON."""
+
+
+def _not_reserved(tags: dict[str, str]) -> dict[str, str]:
+    """Keep the names that MLflow and sasam use for their own tags free."""
+    for name, text in tags.items():
+        if name.startswith(_RESERVED_TAGS):
+            message = f"must not begin with {' or '.join(_RESERVED_TAGS)}: these are ours"
+            raise PartError((name,), message, text)
+    return tags
+
+
+_Tag = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=200),
+    AfterValidator(require_plain),
+    KEPT_TEXT,
+]
+Tags = Annotated[dict[Label, _Tag], Field(max_length=_MAX_TAGS), AfterValidator(_not_reserved)]
+"""Names and values of a user's own tags."""

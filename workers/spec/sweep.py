@@ -10,9 +10,7 @@ from operator import not_
 from typing import Annotated
 
 from pydantic import (
-    AfterValidator,
     Field,
-    StringConstraints,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -25,15 +23,14 @@ from workers.spec.axes import Axis, read_axis, set_options
 from workers.spec.code import Sources, check_code, code_names, files_of
 from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import (
-    KEPT_TEXT,
     STORED,
     Label,
     PartError,
     Section,
     Seed,
+    Tags,
     Unique,
     is_stored,
-    require_plain,
 )
 from workers.spec.optimizer_facts import check_declared_facts
 from workers.spec.optimizers import OptimizerSpec
@@ -64,16 +61,7 @@ from workers.tasks import TASKS
 
 __all__ = ["SweepSpec"]
 
-Tag = Annotated[
-    str,
-    StringConstraints(min_length=1, max_length=200),
-    AfterValidator(require_plain),
-    KEPT_TEXT,
-]
-
-_RESERVED_TAGS = ("mlflow.", "sasam.")
 _MAX_OPTIMIZERS = 100
-_MAX_TAGS = 100
 _MAX_TRIALS = 100_000
 """Trials of a sweep; the service has a lower limit of its own (``SASAM_MAX_TRIALS``)."""
 
@@ -114,7 +102,7 @@ class SweepSpec(Section):
     """Retries and limits."""
     priority: Annotated[int, Field(ge=-1000, le=1000, strict=True)] = 0
     """Higher starts first."""
-    tags: dict[Label, Tag] = Field(default_factory=dict, max_length=_MAX_TAGS)
+    tags: Tags = Field(default_factory=dict)
     """Own tags, set on the sweep and its runs in MLflow."""
     files: Annotated[Sources, Field(exclude_if=not_)] = Field(default_factory=dict)
     """Python files of the user's own optimizers, models and data sets, by their names."""
@@ -136,15 +124,6 @@ class SweepSpec(Section):
             if other != label:
                 message = f"must differ from {other} in more than its label"
                 raise PartError((position,), message, label)
-        return value
-
-    @field_validator("tags")
-    @classmethod
-    def _storable(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            if name.startswith(_RESERVED_TAGS):
-                message = f"must not begin with {' or '.join(_RESERVED_TAGS)}: these are ours"
-                raise PartError((name,), message, text)
         return value
 
     @model_validator(mode="after")

@@ -214,3 +214,43 @@ def test_watch_paused_waits_unless_set_to_exit(
     output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
     assert " completed: 8/8 trials (100 %)" in output
+
+
+def test_sweeps_are_found_by_name_and_by_the_beginning_of_their_id(
+    run: Any, client: Client, specification: str
+) -> None:
+    ids = [
+        client.sweeps.submit(specification.replace("small", name)).sweep_id
+        for name in ("lookup-a", "lookup-b", "lookup-b")
+    ]
+    found = [run("show", reference, "--json") for reference in ("lookup-a", ids[0], ids[0][:9])]
+    assert [json.loads(answer.stdout)["sweep_id"] for answer in found] == [ids[0]] * 3
+    ambiguous = run("cancel", "lookup-b")
+    assert ambiguous.exit_code == 1
+    assert all(sweep_id in ambiguous.stderr for sweep_id in ids[1:])
+    assert {client.sweeps.get(sweep_id).state for sweep_id in ids} & set(RUNNING)
+    assert "did you mean" in run("show", "lookup").stderr
+
+
+def test_edit_renames_tags_describes_and_archives(
+    run: Any, client: Client, completed: Sweep
+) -> None:
+    key = completed.sweep_id
+    first = run("edit", key, "--name", "edited", "--tag", "a=1", "--tag", "b=2=3")
+    assert first.exit_code == 0, first.stderr
+    run("edit", key, "--untag", "a", "--description", "Good.", "--archive")
+    detail = completed.refresh().detail
+    assert (detail.name, detail.tags, detail.description) == ("edited", {"b": "2=3"}, "Good.")
+    assert key not in run("list").stdout
+    assert key in run("list", "--archived", "--tag", "b").stdout
+    assert run("edit", key, "--tag", "b").exit_code == 2
+    unknown = run("edit", key, "--untag", "c")
+    assert "unknown tag 'c'" in unknown.stderr
+    assert "(known: b)" in unknown.stderr
+
+
+def test_show_prints_the_specification_as_submitted(run: Any, client: Client) -> None:
+    text = "# why\nname: x\ndataset: digits\nmodel: cnn-tiny\noptimizers: [sam]\nseeds: [0]\n"
+    text += "search: {learning_rate: [0.1]}\n"
+    sweep = client.sweeps.submit(text)
+    assert run("show", sweep.sweep_id, "--spec").stdout == text

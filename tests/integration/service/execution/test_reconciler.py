@@ -11,6 +11,7 @@ import pytest
 
 from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.states import Command
+from service.sweeps.selection import SweepSelection
 from tests.support.reconciler_world import World
 from workers.job import ENTRYPOINT, FINAL_EXITS, DriverJob
 from workers.metrics import Outcome
@@ -533,7 +534,7 @@ def test_sweep_deleted_during_a_pass_stays_deleted(
 
     monkeypatch.setattr(world.results, "trial_runs", delete_first)
     world.tick()
-    assert world.sweeps.page(states=[], name=None, cursor=None, limit=5).sweeps == []
+    assert world.sweeps.page(SweepSelection(), cursor=None, limit=5).sweeps == []
 
 
 def test_defect_of_one_sweep_does_not_hold_up_the_others(

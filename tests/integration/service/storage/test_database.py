@@ -14,7 +14,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 import service.storage
@@ -28,6 +28,7 @@ def sweep(sweep_id: str = "0" * 12, **values: object) -> SweepRow:
         "sweep_id": sweep_id,
         "name": "digits",
         "specification": {"name": "digits", "seeds": [0]},
+        "tags": {},
         "state": "queued",
         "priority": 0,
         "attempt": 0,
@@ -197,19 +198,28 @@ def test_migrations_down_and_up_again_leave_and_make_the_tables(database: Databa
         assert {"sweeps", "trials"} <= set(inspect(connection).get_table_names())
 
 
-def test_trials_of_a_release_without_other_axes_get_their_hyperparameters(
+def test_rows_of_a_release_without_other_axes_get_hyperparameters_and_tags(
     empty: Database,
 ) -> None:
     empty.migrate("0006")
     with empty.transaction() as session:
-        plain = Table.metadata.tables["sweeps"]
-        row = {column.name: None for column in plain.columns} | {
-            **{"sweep_id": "0" * 12, "name": "digits", "specification": {}, "state": "queued"},
-            **{"priority": 0, "attempt": 0, "failures": 0, "trial_count": 1, "body_hash": "0"},
+        plain = MetaData()
+        plain.reflect(session.connection(), only=["sweeps"])
+        sweeps = plain.tables["sweeps"]
+        row = {column.name: None for column in sweeps.columns} | {
+            **{"sweep_id": "0" * 12, "name": "digits", "specification": {"tags": {"a": "b"}}},
+            **{
+                "state": "queued",
+                "priority": 0,
+                "attempt": 0,
+                "failures": 0,
+                "trial_count": 1,
+                "body_hash": "0",
+            },
             **{"created_at": datetime(2026, 1, 2, tzinfo=UTC), "last_event": 0},
             "accepts_changes": False,
         }
-        session.execute(plain.insert(), row)
+        session.execute(sweeps.insert(), row)
     rows = "insert into trials (sweep_id, key, position, optimizer, optimizer_name, learning_rate, "
     rows += "weight_decay, seed, epoch, metrics, attempt) values (:sweep, :key, :position, 'sam', "
     rows += "'sam', :rate, :decay, 0, 0, '{}', 0)"
@@ -219,6 +229,7 @@ def test_trials_of_a_release_without_other_axes_get_their_hyperparameters(
             connection.execute(text(rows), found | {"decay": 1e-8})
     empty.migrate()
     with empty.snapshot() as session:
+        assert session.get_one(SweepRow, "0" * 12).tags == {"a": "b"}
         trials = TrialRepository(session).of_sweep("0" * 12)
         assert [trial.hyperparameters for trial in trials] == [
             {"learning_rate": 10.0**-at, "weight_decay": 1e-8} for at in range(3)

@@ -13,6 +13,7 @@ from service.settings import Settings
 from service.states import SweepState
 from service.storage import Database
 from service.sweeps.lifecycle import transition
+from service.sweeps.selection import SweepSelection
 from service.sweeps.service import SweepService
 from service.trials.conditions import parse_conditions
 from service.trials.repository import (
@@ -136,20 +137,23 @@ def test_search_finds_part_of_a_name_or_the_beginning_of_an_id(sweeps: SweepServ
     first, second, other = (submit(sweeps, name) for name in ("Grid-one", "grid_two", "else"))
 
     def found(text: str, **more: int) -> list[str]:
-        return [sweep.sweep_id for sweep in sweeps.search(text=text, **{"limit": 9} | more)[0]]
+        return [
+            sweep.sweep_id
+            for sweep in sweeps.search(SweepSelection(text=text), **{"limit": 9} | more)[0]
+        ]
 
     assert found("GRID") == [second, first]
     assert found("grid_") == [second]  # no wildcard
     assert found(other[:6]) == [other]
     assert found("", offset=1, limit=1) == [second]
-    assert sweeps.search(text="grid", limit=1)[1] == 2
+    assert sweeps.search(SweepSelection(text="grid"), limit=1)[1] == 2
 
 
 def test_search_keeps_to_states(sweeps: SweepService, database: Database) -> None:
     paused, _ = submit(sweeps), submit(sweeps)
     with database.transaction() as session:
         transition(session, paused, SweepState.QUEUED, SweepState.PAUSED)
-    found, total = sweeps.search(states=[SweepState.PAUSED], limit=9)
+    found, total = sweeps.search(SweepSelection(states=[SweepState.PAUSED]), limit=9)
     assert ([sweep.sweep_id for sweep in found], total) == ([paused], 1)
 
 

@@ -6,14 +6,18 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Barrier, Thread
+from typing import Any
 
 import pytest
 
+from service.security.access import Principal, Role
 from service.settings import Settings
 from service.states import SweepState
 from service.storage import Database
 from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
+from service.sweeps.schemas import SweepChanges
+from service.sweeps.selection import SweepOrder, SweepSelection, parse_tags
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository
 from workers.spec import SweepSpec
@@ -52,7 +56,7 @@ def test_pages_walk_all_sweeps_newest_first_each_once(
     newest_first = [*reversed(ids[5:]), *reversed(ids[:2]), *sorted(ids[2:5], reverse=True)]
     walked, cursor = [], None
     while True:
-        page = sweeps.page(states=[], name=None, cursor=cursor, limit=2)
+        page = sweeps.page(SweepSelection(), cursor=cursor, limit=2)
         walked += [sweep.sweep_id for sweep in page.sweeps]
         cursor = page.next_cursor
         if cursor is None:
@@ -67,7 +71,7 @@ def test_page_filters_by_state_and_name(sweeps: SweepService, database: Database
         transition(session, second, SweepState.QUEUED, SweepState.STARTING)
 
     def found(states: list[SweepState], name: str | None) -> set[str]:
-        page = sweeps.page(states=states, name=name, cursor=None, limit=10)
+        page = sweeps.page(SweepSelection(states=states, name=name), cursor=None, limit=10)
         assert page.next_cursor is None
         return {sweep.sweep_id for sweep in page.sweeps}
 
@@ -75,6 +79,44 @@ def test_page_filters_by_state_and_name(sweeps: SweepService, database: Database
     assert found([SweepState.QUEUED], None) == {first, third}
     assert found([SweepState.QUEUED, SweepState.STARTING], "a") == {first, second}
     assert found([SweepState.FAILED], None) == set()
+
+
+def test_selection_by_model_data_creator_tags_and_archive(
+    sweeps: SweepService, database: Database
+) -> None:
+    quoted = Principal('it\'s "ours"', Role.SUBMIT)
+    wide = {"model": "vgg11-slim", "tags": {"figure 3": "100 %"}}
+    made = {
+        "plain": sweeps.submit(specification("plain"))[0].sweep_id,
+        "wide": sweeps.submit(specification("wide", 0, **wide), submitter=quoted)[0].sweep_id,
+    }
+    made["shelved"] = sweeps.submit(specification("shelved"))[0].sweep_id
+    with database.transaction() as session:
+        transition(session, made["shelved"], SweepState.QUEUED, SweepState.FAILED)
+    sweeps.annotate(made["shelved"], SweepChanges(archived=True, tags={"figure 3": "b"}))
+    names = {sweep_id: name for name, sweep_id in made.items()}
+
+    def found(**chosen: Any) -> list[str]:
+        page = sweeps.page(SweepSelection(**chosen), cursor=None, limit=10)
+        return [names[sweep.sweep_id] for sweep in page.sweeps]
+
+    assert found() == ["wide", "plain"]
+    assert found(archived=None) == ["shelved", "wide", "plain"]
+    assert found(archived=True) == ["shelved"]
+    assert found(model="vgg11-slim") == found(creator=quoted.name) == ["wide"]
+    assert found(dataset="digits", text="LAI") == ["plain"]
+    assert found(text=made["wide"][:6]) == ["wide"]
+    assert found(tags={"figure 3": None}) == found(tags=parse_tags(["figure 3=100 %"])) == ["wide"]
+    assert found(tags={"figure 3": "b"}) == found(tags={'"$': "'"}) == []
+    listed, total = sweeps.search(SweepSelection(), order=SweepOrder.NAME, limit=1)
+    assert ([sweep.name for sweep in listed], total) == (["plain"], 2)
+    with database.snapshot() as session:
+        assert SweepRepository(session).choices() == {
+            "model": ["cnn-tiny", "vgg11-slim"],
+            "dataset": ["digits"],
+            "creator": [quoted.name, "local"],
+            "tag": ["figure 3=100 %", "figure 3=b"],
+        }
 
 
 def test_live_sweeps_come_by_priority_then_age_without_the_ended(
@@ -207,7 +249,7 @@ def test_cursor_before_all_sweeps_ends_the_walk(sweeps: SweepService, database: 
     submit(sweeps, "a")
     with database.snapshot() as session:
         before = (datetime.now(UTC) - timedelta(days=1), "f" * 12)
-        assert SweepRepository(session).page(before=before, limit=5) == []
+        assert SweepRepository(session).page(SweepSelection(), before=before, limit=5) == []
 
 
 def test_comparable_sweeps_and_rates_are_found(sweeps: SweepService, database: Database) -> None:

@@ -11,9 +11,8 @@ import pytest
 
 from service.catalog.presets import preset_names, preset_text
 from service.states import SweepState
-from service.sweeps.service import require_sweep
+from service.sweeps.service import require_sweep, specification_text
 from service.ui import sweep_page
-from service.ui.new_sweep_page import specification_text
 from workers.spec import load_spec
 
 HOSTILE = "<script>alert('x')</script>"

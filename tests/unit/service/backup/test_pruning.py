@@ -43,6 +43,7 @@ def sweep(
                 sweep_id=sweep_id,
                 name="small",
                 specification={},
+                tags={},
                 state=state,
                 priority=0,
                 attempt=1,

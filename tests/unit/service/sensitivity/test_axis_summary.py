@@ -248,11 +248,12 @@ def test_summarize_sentence_names_the_hyperparameter_that_matters_most() -> None
 
 @settings(deadline=None, max_examples=25)
 @given(
-    hnp.arrays(np.float64, (2, 3, 2), elements=st.floats(0.2, 1), unique=True),
+    hnp.arrays(np.int64, (2, 3, 2), elements=st.integers(200, 1000), unique=True),
     st.permutations(range(3)),
 )
-def test_summarize_order_of_axes_changes_nothing(accuracies: np.ndarray, order: list[int]) -> None:
+def test_summarize_order_of_axes_changes_nothing(permille: np.ndarray, order: list[int]) -> None:
     """Ties apart, which the first configuration wins, numbers do not depend on the order."""
+    accuracies = permille / 1000
     names = ["optimizer.momentum", "optimizer.nesterov", "training.label_smoothing"]
     grid = dict(zip(names, ((0.0, 0.9), ("a", "b", "c"), (0.0, 0.1)), strict=True))
     permuted = {names[at]: grid[names[at]] for at in order}

@@ -10,6 +10,7 @@ from sqlalchemy import update
 from service.problems import ConflictProblem
 from service.states import Command
 from service.storage import Database, SweepRow, TrialRow
+from service.sweeps.selection import SweepSelection
 from service.sweeps.service import SweepService
 from workers.code_version import code_version
 from workers.spec import SweepSpec
@@ -100,7 +101,7 @@ def test_rate_counts_what_has_ended_since_the_sweep_began_again(
     assert progress.ended == 3
     assert progress.trials_per_minute == pytest.approx(0.1, rel=0.05)
     assert progress.seconds_left == pytest.approx(600, rel=0.05)
-    (shown,) = sweeps.page(states=[], name=None, cursor=None, limit=5).sweeps
+    (shown,) = sweeps.page(SweepSelection(), cursor=None, limit=5).sweeps
     assert shown.progress.trials_per_minute == pytest.approx(0.1, rel=0.05)
 
 

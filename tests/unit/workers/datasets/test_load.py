@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workers import catalog
+from workers.catalog import datasets
+from workers.catalog.catalog import _plugins
 from workers.datasets import (
     DamagedDataError,
     DatasetError,
@@ -31,7 +32,7 @@ def test_load_digits_gives_all_of_them_split_in_balance(digits: ImageDataset) ->
     assert counts.max() - counts.min() <= 3
     pixels = np.concatenate([digits.train_images, digits.test_images])
     assert (pixels.min(), pixels.max()) == (0, 255)
-    facts = catalog.datasets.entry("digits").facts
+    facts = datasets.entry("digits").facts
     assert facts["train_images"] == len(digits.train)
     assert facts["classes"] == len(digits.classes)
 
@@ -103,9 +104,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     (metadata / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.syspath_prepend(site)
-    catalog._plugins.cache_clear()
+    _plugins.cache_clear()
     yield
-    catalog._plugins.cache_clear()
+    _plugins.cache_clear()
 
 
 @pytest.mark.usefixtures("plugin")

@@ -223,7 +223,7 @@ class _Forgetful(torch.optim.SGD):
 def test_check_refuses_a_plugin_that_forgets_its_state(check, monkeypatch):
     entry = optimizers.entry("adam")
     plugin = type(entry)("forgetful", "Forgetful", f"{__name__}:_Forgetful", "Forgets.", {})
-    monkeypatch.setattr("workers.catalog._plugins", lambda group: {"forgetful": plugin})
+    monkeypatch.setattr("workers.catalog.catalog._plugins", lambda group: {"forgetful": plugin})
     monkeypatch.setattr(type(optimizers), "load", lambda self, name, files: _Forgetful)
     with pytest.raises(ValueError, match="forgetful does not resume bit for bit"):
         check("forgetful")
