@@ -17,12 +17,15 @@ from service.sweeps.selection import SweepSelection
 from service.sweeps.service import SweepService
 from service.trials.conditions import parse_conditions
 from service.trials.repository import (
-    BestAccuracy,
     BestConfiguration,
+    BestScore,
     TrialFilter,
     TrialRepository,
 )
+from workers.scores import SCORES
 from workers.spec import Configuration, SweepSpec, validate_spec
+
+ACCURACY, LOSS = SCORES["accuracy"], SCORES["loss"]
 
 
 @pytest.fixture
@@ -111,12 +114,15 @@ def test_best_configurations_differ_in_any_axis(sweeps: SweepService, database: 
             values = {"outcome": "completed", "metrics": {"val_accuracy": accuracy + row.seed / 4}}
             trials.record(sweep.sweep_id, row.key, values)
     with database.snapshot() as session:
-        best = TrialRepository(session).best_configurations(sweep.sweep_id, 99)
-        accuracies = TrialRepository(session).best_accuracies([sweep.sweep_id])
+        best = TrialRepository(session).best_configurations(sweep.sweep_id, 99, ACCURACY)
+        accuracies = TrialRepository(session).best_scores([sweep.sweep_id], ACCURACY)
     assert len({Configuration(found.hyperparameters) for found in best}) == len(best) == 32
     assert {found.seeds for found in best} == {2}
-    assert [found.accuracy for found in best] == [0.875] * 8 + [0.375] * 24
-    assert accuracies[sweep.sweep_id] == [BestAccuracy("adam", 0.875), BestAccuracy("sam", 0.375)]
+    assert [found.value for found in best] == [0.875] * 8 + [0.375] * 24
+    assert accuracies[sweep.sweep_id] == [
+        BestScore("adam", ACCURACY, 0.875),
+        BestScore("sam", ACCURACY, 0.375),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -172,16 +178,16 @@ def test_best_is_the_mean_over_the_seeds_that_completed(
         trials.record(sweep_id, diverged.key, {"outcome": "diverged"})
     with database.snapshot() as session:
         trials = TrialRepository(session)
-        assert trials.best_accuracies([sweep_id, "none"]) == {
-            sweep_id: [BestAccuracy("sam", 0.8125)],
+        assert trials.best_scores([sweep_id, "none"], ACCURACY) == {
+            sweep_id: [BestScore("sam", ACCURACY, 0.8125)],
             "none": [],
         }
-        assert trials.best_configurations(sweep_id, 9) == [
+        assert trials.best_configurations(sweep_id, 9, ACCURACY) == [
             BestConfiguration("sam", configuration(0.1, 0.0), 0.1, 0.0, 0.8125, 2),
             BestConfiguration("sam", configuration(0.01, 0.0), 0.01, 0.0, 0.5, 2),
         ]
-        assert len(trials.best_configurations(sweep_id, 1)) == 1
-        best, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=True)
+        assert len(trials.best_configurations(sweep_id, 1, ACCURACY)) == 1
+        best, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=ACCURACY)
         accuracies = [row.metrics.get("val_accuracy") for row in best]
         assert accuracies == [0.875, 0.75, 0.5, 0.5, *[None] * 12]
 
@@ -234,3 +240,22 @@ def test_newest_events_leave_out_epochs_and_other_trials(
         assert numbers() == [5, 4, 2, 1]
         assert numbers(all_trials=False) == [5, 4, 1]
         assert numbers(before=4, limit=1) == [2]
+
+
+def test_best_loss_is_the_lowest(sweeps: SweepService, database: Database) -> None:
+    sweep_id = submit(sweeps)
+    with database.transaction() as session:
+        trials = TrialRepository(session)
+        for at, row in enumerate(trials.of_sweep(sweep_id)):
+            metrics = {} if row.optimizer != "sam" else {"val_loss": 1.0 + at}
+            trials.record(sweep_id, row.key, {"outcome": "completed", "metrics": metrics})
+    with database.snapshot() as session:
+        trials = TrialRepository(session)
+        (best,) = trials.best_scores([sweep_id], LOSS)[sweep_id]
+        values = [found.value for found in trials.best_configurations(sweep_id, 9, LOSS)]
+        page, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=LOSS)
+    assert values == sorted(values)
+    assert best == BestScore("sam", LOSS, values[0])
+    losses = [row.metrics["val_loss"] for row in page if row.metrics]
+    assert losses == sorted(losses)
+    assert page[0].metrics
