@@ -104,7 +104,7 @@ class Score:
     @property
     def allowed(self) -> str:
         """The possible values in words."""
-        return "a fraction in [0, 1]" if self.name == "accuracy" else "a number of at least 0"
+        return "a number in [0, 1]" if self.name == "accuracy" else "a number of at least 0"
 
     @property
     def tooltip_format(self) -> str:

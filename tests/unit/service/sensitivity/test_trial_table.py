@@ -112,7 +112,7 @@ def test_from_results_outside_the_plan_is_refused(
 
 
 def test_from_results_percentages_are_refused(make_result: MakeResult) -> None:
-    with pytest.raises(InvalidTrialsError, match=r"ood_accuracy 73\.2; a fraction in \[0, 1\]"):
+    with pytest.raises(InvalidTrialsError, match=r"ood_accuracy 73\.2; a number in \[0, 1\]"):
         table(make_result(ood_accuracy=73.2))
 
 
