@@ -35,7 +35,15 @@ from workers.example_inputs import ExampleInputs, ImageInputs, Normalisation, To
 from workers.seeding import stream
 from workers.spec import DatasetSpec, OodSpec
 
-__all__ = ["DeviceData", "DeviceImages", "Normalisation", "TrialData", "load_trial_data"]
+__all__ = [
+    "DeviceData",
+    "DeviceImages",
+    "Normalisation",
+    "TrialData",
+    "example_inputs",
+    "load_trial_data",
+    "ood_sets",
+]
 
 Examples = ImageSet | TokenSet
 

@@ -24,6 +24,7 @@ __all__ = [
     "Indices",
     "Splits",
     "hold_out",
+    "hold_out_end",
     "quotas",
     "split",
     "stratified_indices",
