@@ -12,7 +12,7 @@ AREA_MODULE = $(dir $(AREA))test_$(notdir $(AREA)).py
 AREA_TESTS = $(wildcard $(foreach kind,unit integration,tests/$(kind)/$(AREA) tests/$(kind)/$(AREA_MODULE)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-method lock clean
+.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-method bench-coverage lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -76,6 +76,9 @@ load: install ## Let 200 clients read a running sweep for a minute, then run a s
 bench-method: install ## Measure optimizers and curvature against their peers (CIFAR=path of an .npz)
 	$(BIN)/python tests/benchmarks/bench_optimizers.py --output docs/benchmarks-optimizers.md
 	$(BIN)/python tests/benchmarks/bench_curvature.py --data $(CIFAR)
+
+bench-coverage: install ## Measure what the intervals of summaries cover, on simulated sweeps (20 minutes on one core)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_coverage.py --output docs/coverage.md
 
 lock: install ## Resolve the dependencies anew; torch stays where it is pinned
 	printf 'torch==2.14.1\ntorchvision==0.29.1\n' > $(VENV)/pins.txt

@@ -108,7 +108,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await run_in_threadpool(tighten, settings.home)
     await run_in_threadpool(database.migrate)
     await run_in_threadpool(services.authentication.prepare)
-    publisher = Publisher(services.summaries, services.mlflow)
+    publisher = Publisher(services.summaries, services.mlflow, settings.sweep_page_url)
     lease = Lease(database, seconds=settings.lease_seconds)
     services.metrics.watch_leader(lambda: lease.is_held)
     reconciler = Reconciler(

@@ -56,6 +56,8 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("SASAM_RAY_TOKEN_PATH", "SASAM_RAY_TOKEN_FILE"),
     )
     """File with Ray's authentication token; ``SASAM_RAY_TOKEN_FILE`` is an alias."""
+    public_url: HttpUrl | None = None
+    """Address of this service for browsers, if different from host and port."""
     mlflow_tracking_uri: HttpUrl = HttpUrl("http://127.0.0.1:5000")
     """Address of MLflow for the service."""
     mlflow_tracking_uri_for_workers: HttpUrl | None = None
@@ -171,6 +173,11 @@ class Settings(BaseSettings):
     def resolved_data_dir(self) -> Path:
         """The effective data folder."""
         return self.data_dir or self.home / "data"
+
+    def sweep_page_url(self, sweep_id: str) -> str:
+        """Address of a sweep's page for browsers."""
+        base = str(self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+        return f"{base}/sweeps/{sweep_id}"
 
     def mlflow_run_url(self, experiment_id: str | None, run_id: str | None) -> str | None:
         """Link to a run in MLflow's UI; None if the run does not exist yet."""

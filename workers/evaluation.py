@@ -1,14 +1,13 @@
-"""Loss and accuracy on the validation images and under every corruption."""
+"""Loss, accuracy and calibration on the validation images and under every corruption."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from workers.calibration import Scores, mean_scores, score_examples
 from workers.corruptions import BENCHMARK_CORRUPTIONS
 from workers.example_inputs import per_prediction
 from workers.trial_data import DeviceData, DeviceImages
@@ -17,14 +16,6 @@ __all__ = ["Evaluator", "Scores"]
 
 # Without a graph a batch can be large; on a CPU its maps should stay near the caches.
 _BATCH = {"cpu": 256, "accelerator": 2_000}
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Mean loss and accuracy; accuracy is a fraction."""
-
-    loss: float
-    accuracy: float
 
 
 class Evaluator:
@@ -47,39 +38,48 @@ class Evaluator:
         self._normalise = normalise
 
     def validation(self, images: DeviceImages) -> Scores:
-        """Loss and accuracy on some images."""
-        return Scores(*self._examples(images).double().mean(1).tolist())
+        """Mean scores of some images."""
+        return mean_scores(self._examples(images)[:, None])[0]
 
     def corruptions(self, data: DeviceData) -> tuple[dict[str, float], dict[str, list[float]]]:
         """Metrics on the corrupted test set, and accuracies by corruption and severity.
 
         Returns:
-            ``ood_loss`` and ``ood_accuracy``, means over all corruptions and severities,
-            ``ood_accuracy.<corruption>``, means over severities, and ``ood_accuracy.benchmark``
-            where the 15 corruptions of the benchmark are all there; the matrix, severities in the
-            specification's order.
+            ``ood_loss``, ``ood_accuracy``, ``ood_brier`` and ``ood_ece``, means over all
+            corruptions and severities, each also by corruption (``ood_accuracy.<corruption>``, mean
+            over severities), and ``ood_accuracy.benchmark`` where the 15 corruptions of the
+            benchmark are all there; the matrix, severities in the specification's order.
         """
         if data.host.ood is None:
             raise ValueError("the trial has no corrupted test set; set ood in its specification")
-        examples = torch.cat([self._examples(images) for images in data.ood], dim=1).double()
-        cells = examples.view(2, len(data.host.ood), -1).mean(2)
-        losses, accuracies = cells.tolist()
-        matrix: dict[str, list[float]] = {}
-        for cell, accuracy in zip(data.host.ood.cells, accuracies, strict=True):
-            matrix.setdefault(cell.corruption, []).append(accuracy)
-        means = {name: sum(row) / len(row) for name, row in matrix.items()}
-        metrics = {
-            "ood_loss": sum(losses) / len(losses),
-            "ood_accuracy": sum(accuracies) / len(accuracies),
+        examples = torch.cat([self._examples(images) for images in data.ood], dim=1)
+        cells = mean_scores(examples.view(len(examples), len(data.host.ood), -1))
+        by_corruption: dict[str, list[Scores]] = {}
+        for cell, scores in zip(data.host.ood.cells, cells, strict=True):
+            by_corruption.setdefault(cell.corruption, []).append(scores)
+        means = {name: _mean(row) for name, row in by_corruption.items()}
+        metrics = {f"ood_{key}": value for key, value in _mean(cells)._asdict().items()}
+        metrics |= {
+            f"ood_{key}.{name}": value
+            for name, mean in means.items()
+            for key, value in mean._asdict().items()
         }
-        metrics |= {f"ood_accuracy.{name}": mean for name, mean in means.items()}
         if set(BENCHMARK_CORRUPTIONS) <= means.keys():
-            benchmark = [means[name] for name in BENCHMARK_CORRUPTIONS]
-            metrics["ood_accuracy.benchmark"] = sum(benchmark) / len(benchmark)
+            benchmark = _mean([means[name] for name in BENCHMARK_CORRUPTIONS])
+            metrics["ood_accuracy.benchmark"] = benchmark.accuracy
+        matrix = {name: [one.accuracy for one in row] for name, row in by_corruption.items()}
         return metrics, matrix
 
+    def test_sets(self, data: DeviceData) -> dict[str, float]:
+        """Metrics of the further test sets, such as ``test_accuracy.<name>``."""
+        return {
+            f"test_{key}.{name}": value
+            for name, images in data.test_sets.items()
+            for key, value in self.validation(images)._asdict().items()
+        }
+
     def _examples(self, images: DeviceImages) -> Tensor:
-        """Loss and correctness of every prediction, shape (2, n); non-finite logits are wrong."""
+        """Scores of every prediction, shape (4, n), as `score_examples` returns them."""
         was_training = self._model.training
         self._model.eval()
         batch_size = _BATCH["cpu" if images.device.type == "cpu" else "accelerator"]
@@ -87,8 +87,11 @@ class Evaluator:
         with torch.inference_mode():
             for batch, labels in images.in_order(self._normalise, batch_size=batch_size):
                 logits, labels = per_prediction(self._predict(batch).float(), labels)
-                losses = F.cross_entropy(logits, labels, reduction="none")
-                is_correct = (logits.argmax(1) == labels) & losses.isfinite()
-                results.append(torch.stack([losses, is_correct.float()]))
+                results.append(score_examples(logits, labels))
         self._model.train(was_training)
         return torch.cat(results, dim=1)
+
+
+def _mean(scores: Sequence[Scores]) -> Scores:
+    """The mean of each score."""
+    return Scores(*(sum(column) / len(scores) for column in zip(*scores, strict=True)))

@@ -1,8 +1,8 @@
 """Names, units and directions of everything a trial measures.
 
 A trial reports one flat record per epoch. The names here are the keys of that record and of
-MLflow's metrics; a suffix after a dot names the split (``hessian_trace.ood``) or the corruption
-(``ood_accuracy.fog``).
+MLflow's metrics; a suffix after a dot names the split (``hessian_trace.ood``), the corruption
+(``ood_accuracy.fog``) or the further test set (``test_accuracy.cifar10.1-v6``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-__all__ = ["METRICS", "RESULTS", "SPLITS", "Metric", "Outcome", "is_metric"]
+__all__ = ["CURVATURE_CURVES", "METRICS", "RESULTS", "SPLITS", "Metric", "Outcome", "is_metric"]
 
 SPLITS: tuple[str, ...] = ("validation", "ood")
 
@@ -60,23 +60,45 @@ METRICS: dict[str, Metric] = {
         Metric("train_accuracy", "Training accuracy", "higher", "epoch"),
         Metric("val_loss", "Validation loss", "lower", "epoch"),
         Metric("val_accuracy", "Validation accuracy", "higher", "epoch"),
+        Metric("val_brier", "Validation Brier score", "lower", "epoch"),
+        Metric("val_ece", "Validation calibration error (ECE)", "lower", "epoch"),
         Metric("step_size", "Step size", None, "epoch"),
         Metric("perturbation_radius", "Perturbation radius", None, "epoch"),
         Metric("smoothness", "Local smoothness", None, "epoch"),
+        Metric("critical_sharpness", "Critical sharpness", "lower", "epoch"),
         Metric("gradient_evaluations", "Gradient evaluations", "lower", "epoch"),
         Metric("skipped_steps", "Skipped steps", "lower", "epoch"),
         Metric("images_per_second", "Throughput", "higher", "epoch", "images/s"),
         Metric("ood_accuracy", "OOD accuracy", "higher", "end"),
         Metric("ood_loss", "OOD loss", "lower", "end"),
+        Metric("ood_brier", "OOD Brier score", "lower", "end"),
+        Metric("ood_ece", "OOD calibration error (ECE)", "lower", "end"),
+        Metric("test_accuracy", "Accuracy", "higher", "end"),
+        Metric("test_loss", "Loss", "lower", "end"),
+        Metric("test_brier", "Brier score", "lower", "end"),
+        Metric("test_ece", "Calibration error (ECE)", "lower", "end"),
         Metric("hessian_trace", "Tr(H)", "lower", "end"),
         Metric("hessian_trace_stderr", "Standard error of Tr(H)", "lower", "end"),
         Metric("hessian_lambda_max", "λmax(H)", "lower", "end"),
         Metric("hessian_lambda_max_residual", "Residual of λmax(H)", "lower", "end"),
         Metric("hessian_matvecs", "Hessian-vector products", "lower", "end"),
+        Metric("stability_ratio", "Stability ratio", None, "end"),
+        Metric("worst_case_sharpness", "Worst-case m-sharpness", "lower", "end"),
+        Metric("average_case_sharpness", "Average-case m-sharpness", "lower", "end"),
+        Metric("gradient_noise_scale", "Gradient noise scale", None, "end", "images"),
         # 1 where torch has no second derivative of the network, else 0.
         Metric("hessian_by_differences", "Hessian by gradient differences", None, "end"),
     )
 }
+
+
+CURVATURE_CURVES = (
+    *(f"hessian_trace.{split}" for split in SPLITS),
+    *(f"hessian_lambda_max.{split}" for split in SPLITS),
+    *("critical_sharpness", "stability_ratio", "worst_case_sharpness", "average_case_sharpness"),
+    "gradient_noise_scale",
+)
+"""Curvature that a trial can measure in more than one epoch."""
 
 
 def is_metric(key: str) -> bool:

@@ -29,6 +29,8 @@ _ARTIFACT_TIMEOUT_SECONDS = 600.0
 """How long delivery waits for an artifact store that fails while MLflow itself answers."""
 _MAX_NAME_CHARACTERS = 250
 """MLflow's limit for the name of a run."""
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+"""Makes MLflow's UI open the experiment as training of models, not as generative AI."""
 _INVALID = frozenset({"BAD_REQUEST", "INVALID_PARAMETER_VALUE"})
 _REFUSED = _INVALID | {"INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
 
@@ -176,7 +178,7 @@ class SweepRuns:
         experiment = self._client.get_experiment_by_name(name)
         if experiment is None:
             try:
-                return str(self._client.create_experiment(name))
+                return str(self._client.create_experiment(name, tags=_EXPERIMENT_TAGS))
             except MlflowException:  # another sweep of this name created it in the meantime
                 experiment = self._client.get_experiment_by_name(name)
                 if experiment is None:

@@ -37,6 +37,7 @@ class Score:
         factor: A value as shown, divided by the value.
         decimals: Decimals of a value as shown.
         epsilon: Difference within which a configuration counts as near-optimal by default.
+        spans: Offered ranges of colours below the best, as shown.
         axis_format: Format of the ticks of an axis, in the notation of d3-format.
     """
 
@@ -48,6 +49,7 @@ class Score:
     factor: float
     decimals: int
     epsilon: float
+    spans: tuple[float, ...]
     axis_format: str
 
     @property
@@ -59,6 +61,11 @@ class Score:
     def ood_metric(self) -> str:
         """Name of its metric on OOD data."""
         return f"ood_{self.name}"
+
+    @property
+    def metrics(self) -> tuple[str, str]:
+        """Names of its metrics on validation and on OOD data."""
+        return self.val_metric, self.ood_metric
 
     @property
     def sign(self) -> float:
@@ -107,6 +114,13 @@ class Score:
         return "a number in [0, 1]" if self.name == "accuracy" else "a number of at least 0"
 
     @property
+    def units(self) -> str:
+        """Units of tables in words."""
+        if self.name == "accuracy":
+            return "Accuracies in percent, costs in points"
+        return "Losses and costs in nats, the lower the better"
+
+    @property
     def tooltip_format(self) -> str:
         """Format of a value, in the notation of d3-format."""
         return f".{self.decimals}{'%' if self.unit == '%' else 'f'}"
@@ -130,10 +144,25 @@ class Score:
         """A signed difference without its unit; a dash for None."""
         return _DASH if difference is None else f"{self.factor * difference:+.{self.decimals}f}"
 
+    @property
+    def cost_verb(self) -> str:
+        """What becomes of a score that has a cost, in words that a difference follows."""
+        return "loses" if self.direction == "maximize" else "its loss rises by"
+
     def cost(self, difference: float) -> str:
         """What a cost means in words: "loses 1.3 points", "its loss rises by 0.021 nats"."""
-        verb = "loses" if self.direction == "maximize" else "its loss rises by"
-        return f"{verb} {self.points(difference)}"
+        return f"{self.cost_verb} {self.points(difference)}"
+
+    def ranked(self, *, better: bool) -> str:
+        """What better or worse configurations are or have, in words."""
+        if self.direction == "maximize":
+            return f"are {'more' if better else 'less'} accurate"
+        return f"have a {'lower' if better else 'higher'} loss"
+
+    @property
+    def below_guess(self) -> str:
+        """In words: worse than a uniform guess."""
+        return "below chance" if self.direction == "maximize" else "with a loss above chance"
 
     def heading(self, split: str) -> str:
         """Heading of a column, such as "val %" or "OOD loss"."""
@@ -143,10 +172,28 @@ class Score:
 SCORES: Mapping[ScoreName, Score] = MappingProxyType(
     {
         "accuracy": Score(
-            "accuracy", "maximize", 1.0, "%", "points", 100.0, 1, epsilon=0.01, axis_format="~%"
+            "accuracy",
+            "maximize",
+            1.0,
+            "%",
+            "points",
+            100.0,
+            1,
+            epsilon=0.01,
+            spans=(20.0, 5.0, 1.0),
+            axis_format="~%",
         ),
         "loss": Score(
-            "loss", "minimize", 0.0, "nats", "nats", 1.0, 3, epsilon=0.05, axis_format="~g"
+            "loss",
+            "minimize",
+            0.0,
+            "nats",
+            "nats",
+            1.0,
+            3,
+            epsilon=0.05,
+            spans=(1.0, 0.3, 0.1),
+            axis_format="~g",
         ),
     }
 )

@@ -7,7 +7,7 @@ so that a whole data set fits into the memory of an accelerator. No other proces
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ from workers.datasets import (
     TokenSet,
     corrupted_test_set,
     load_dataset,
+    load_test_set,
     shifted_texts,
     split,
 )
@@ -63,6 +64,7 @@ class TrialData:
         validation: Validation examples.
         ood: The corrupted or shifted test sets; None without any.
         inputs: What the examples are to a network.
+        test_sets: Further test sets by name.
         fingerprint: Digests of the data; empty for examples without a source.
         notes: Sentences about the data that a user should know.
     """
@@ -71,6 +73,7 @@ class TrialData:
     validation: Examples
     ood: CorruptedSet | ShiftedTexts | None
     inputs: ExampleInputs
+    test_sets: Mapping[str, Examples] = field(default_factory=dict)
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
 
@@ -87,7 +90,8 @@ class TrialData:
     @property
     def size_bytes(self) -> int:
         """Bytes of all examples."""
-        return sum(x.stored.nbytes for x in (self.train, self.validation, *self.ood_sets))
+        whole = (self.train, self.validation, *self.ood_sets, *self.test_sets.values())
+        return sum(examples.stored.nbytes for examples in whole)
 
     def with_training_images(self, other: TrialData) -> TrialData:
         """These data with other training images.
@@ -139,6 +143,7 @@ def load_trial_data(
         validation=parts.validation,
         ood=shifted,
         inputs=example_inputs(whole),
+        test_sets={name: load_test_set(name, whole, data_dir) for name in dataset.test_sets},
         fingerprint=whole.fingerprint + (shifted.fingerprint if shifted is not None else ""),
         notes=whole.notes,
     )
@@ -246,6 +251,12 @@ class DeviceData:
                 DeviceImages(cells[start : start + together], device, resident=resident)
                 for start in range(0, len(cells), together)
             ]
+
+        self.test_sets = {
+            name: DeviceImages([images], device, resident=resident)
+            for name, images in data.test_sets.items()
+        }
+        """The further test sets by name."""
 
     def use_training_images(self, other: TrialData) -> None:
         """Replace the training images alone, as `TrialData.with_training_images` does."""

@@ -38,6 +38,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["summaries"])
 
 _HTML = "text/html; charset=utf-8"
+_YAML = "application/yaml; charset=utf-8"
 
 
 def _choice(allowed: Any, **more: Any) -> Any:
@@ -144,6 +145,15 @@ Rest = Annotated[
         " validation selects, or the mean over all.",
     ),
 ]
+Span = Annotated[
+    str | None,
+    Query(
+        description="Percentage points below the best at which the colours of a heatmap of an"
+        " accuracy begin; by default they begin at chance.",
+        max_length=20,
+        examples=["5"],
+    ),
+]
 At = Annotated[
     list[str] | None,
     Query(
@@ -178,6 +188,16 @@ def show_summary(
     return _response(export_summary(summary, file_format), SUMMARY_FORMATS[file_format])
 
 
+@router.get("/sweeps/{sweep_id}/next-cells", responses=_responses(None, {"yaml": _YAML}))
+def show_next_cells(sweep_id: str, summaries: Summaries, selection: Selected) -> Response:
+    """A specification of the configurations to run for a certificate of local optimality.
+
+    They are the single-axis neighbours of each optimizer's selected configuration that were not
+    measured: beyond an edge of the grid, failed, pruned, or not run yet.
+    """
+    return _response(summaries.next_cells(sweep_id, selection).encode(), _YAML)
+
+
 @router.get("/sweeps/{sweep_id}/heatmap", responses=FIGURE)
 def show_heatmap(
     sweep_id: str,
@@ -189,6 +209,7 @@ def show_heatmap(
     y: AxisY = None,
     rest: Rest = None,
     at: At = None,
+    span: Span = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
@@ -197,6 +218,7 @@ def show_heatmap(
     An optimizer that lacks one of them says so in its panel.
     """
     options = {"metric": metric, "split": split, "x": x, "y": y, "rest": rest, "at": at}
+    options["span"] = span
     content = summaries.figure_file(
         sweep_id, "heatmap", selection, options, file_format=file_format, theme=theme
     )
@@ -237,13 +259,14 @@ def show_figure(
     y: AxisY = None,
     rest: Rest = None,
     at: At = None,
+    span: Span = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:
     """A figure as its data (json, csv), its Vega-Lite specification, or a picture (svg, png)."""
     options = {
         **{"metric": metric, "split": split, "budget": budget, "axis": axis},
-        **{"x": x, "y": y, "rest": rest, "at": at},
+        **{"x": x, "y": y, "rest": rest, "at": at, "span": span},
     }
     content = summaries.figure_file(
         sweep_id, name, selection, options, file_format=file_format, theme=theme

@@ -19,9 +19,10 @@ from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
-from workers.metrics import METRICS
+from service.trials.scores import counted_scores
+from workers.metrics import CURVATURE_CURVES, METRICS
 from workers.mlflow_schema import Artifact
-from workers.spec import Value, read_stored
+from workers.spec import Value, read_stored, stored_score
 
 __all__ = ["router"]
 
@@ -118,6 +119,7 @@ def show_trial(
     curves = [
         name for name, metric in METRICS.items() if metric.when == "epoch" and name != "epoch"
     ]
+    curves += [name for name in CURVATURE_CURVES if name in row.metrics and name not in curves]
     history = {name: results.history(run_id, name) for name in curves} if run_id else {}
     matrix = results.artifact_text(run_id, Artifact.OOD_MATRIX) if run_id and row.outcome else None
     traceback = results.artifact_text(run_id, Artifact.TRACEBACK) if run_id and row.error else None
@@ -147,4 +149,5 @@ def _csv_value(value: object) -> object:
 
 def _fields(row: TrialRow, sweep: SweepRow, config: Settings) -> dict[str, object]:
     fields = {column: getattr(row, column) for column in (*_VIEWED, *_TIMES)}
+    fields["scores"] = counted_scores(row, stored_score(sweep.specification), sweep.classes)
     return fields | {"mlflow": config.mlflow_run_url(sweep.mlflow_experiment_id, row.mlflow_run_id)}

@@ -36,6 +36,7 @@ FIGURES = (
     "parallel-coordinates",
     "rank",
     "trace-heatmap",
+    "tuning-bands",
 )
 """Figures of a sweep. Listed here because importing their registry takes a second."""
 

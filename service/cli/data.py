@@ -30,7 +30,7 @@ Options = Annotated[
 
 @examples("sasam data fetch cifar10", "sasam data fetch cifar10-c --data-dir /data")
 def fetch(
-    name: Annotated[str, typer.Argument(help="cifar10, cifar100 or cifar10-c.")],
+    name: Annotated[str, typer.Argument(help="cifar10, cifar100, cifar10-c or cifar100-c.")],
     data_dir: Folder = None,
 ) -> None:
     """Download a published data set; an interrupted download resumes where it stopped."""

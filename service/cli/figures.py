@@ -58,6 +58,10 @@ def plot(
     at: Annotated[
         list[str] | None, typer.Option(help="Fix another hyperparameter: axis=value; repeatable.")
     ] = None,
+    span: Annotated[
+        str | None,
+        typer.Option(help="Begin the colours of a heatmap this many points below the best."),
+    ] = None,
     axis: Annotated[str | None, typer.Option(help="Hyperparameter of lr-curves.")] = None,
     theme: Theme = "light",
     every: Annotated[
@@ -84,7 +88,7 @@ def plot(
     file_format = None if file is None else figure_format(file)
     options: dict[str, str | list[str] | None] = {
         **{"metric": metric, "split": split, "axis": axis},
-        **{"x": x, "y": y, "rest": rest, "at": at},
+        **{"x": x, "y": y, "rest": rest, "at": at, "span": span},
     }
     with connect(url) as client:
         found = find_sweep(client, sweep)

@@ -92,7 +92,9 @@ def _panel(panel: HeatmapPanel, layout: HeatmapLayout) -> RenderableType:
 
 def _label(value: Scalar) -> str:
     """A value of an axis as text."""
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+    from workers.hyperparameter_text import value_text
+
+    return value_text(value)
 
 
 def _style(cell: HeatmapCell, stops: Sequence[_Colour]) -> Style:

@@ -174,7 +174,7 @@ def _by_optimizer(trials: Sequence[TrialView], score: Score, *, is_narrow: bool)
     best: dict[str, float] = {}
     for trial in trials:
         counts[trial.optimizer][trial.status] += 1
-        value = trial.metrics.get(score.val_metric)
+        value = trial.scores.get(score.val_metric)
         if trial.status == "completed" and value is not None:
             best[trial.optimizer] = max(value, best.get(trial.optimizer, value), key=score.oriented)
     statuses = () if is_narrow else ("running", "diverged", "failed")

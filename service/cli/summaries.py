@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from service.cli.connection import LATEST, connect, find_sweep
+from service.cli.errors import CliError, ExitStatus
 from service.cli.figures import Theme, figure_format
 from service.cli.options import Output, SweepOrLatest, Url, examples
 from service.cli.output import OutputFormat, echo, write
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from service.client import Sweep
 
-__all__ = ["SummaryFormat", "compare", "print_summary", "summary"]
+__all__ = ["SummaryFormat", "compare", "print_published", "print_summary", "summary"]
 
 
 class SummaryFormat(StrEnum):
@@ -35,6 +36,8 @@ class SummaryFormat(StrEnum):
     "sasam summary",
     "sasam summary 1f0c2a9b77d4 --output latex > table.tex",
     "sasam summary --budget equal --optimizer sa-sam --optimizer adam",
+    "sasam summary --published",
+    "sasam summary --next > next.yaml",
 )
 def summary(
     sweep: SweepOrLatest = LATEST,
@@ -51,6 +54,18 @@ def summary(
     optimizer: Annotated[
         list[str] | None, typer.Option(help="Label of an optimizer; repeatable. All by default.")
     ] = None,
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Show measures as they were published, with sources."),
+    ] = False,
+    next_cells: Annotated[
+        bool,
+        typer.Option(
+            "--next",
+            help="Print a specification of the neighbours of the best configurations that were not"
+            " measured.",
+        ),
+    ] = False,
     output: Annotated[
         SummaryFormat, typer.Option("--output", "-o", help="Format of the summary.")
     ] = SummaryFormat.TABLE,
@@ -67,7 +82,12 @@ def summary(
     }
     with connect(url) as client:
         found = find_sweep(client, sweep)
+        if next_cells:
+            echo(found.next_cells(), nl=False)
+            return
         match output:
+            case SummaryFormat.TABLE if published:
+                print_published(found, console(), **options)
             case SummaryFormat.TABLE:
                 print_summary(found, console(), **options)
             case SummaryFormat.CSV | SummaryFormat.LATEX:
@@ -87,16 +107,20 @@ def compare(
         Path | None, typer.Option("--file", "-f", help="Draw a figure instead: .svg, .png, ...")
     ] = None,
     figure: Annotated[
-        str, typer.Option(help="side-by-side or performance-profiles.")
+        str, typer.Option(help="side-by-side, performance-profiles or sensitivity-plane.")
     ] = "side-by-side",
     theme: Theme = "light",
+    published: Annotated[
+        bool,
+        typer.Option("--published", help="Show measures as they were published, with sources."),
+    ] = False,
     output: Output = OutputFormat.TABLE,
     url: Url = None,
 ) -> None:
     """Compare sweeps: the same grid on other models, data or code versions."""
     from service.cli.console import console
     from service.cli.tables import summary_table
-    from service.sensitivity import comparison_table
+    from service.sensitivity import comparison_table, published_comparison_table
 
     file_format = None if file is None else figure_format(file)
     with connect(url) as client:
@@ -108,7 +132,10 @@ def compare(
         found = client.sweeps.compare(ids)
     if output is OutputFormat.TABLE:
         on = console(is_wide=True)
-        on.print(summary_table(comparison_table(found), on))
+        shown = published_comparison_table(found) if published else comparison_table(found)
+        if shown is None:
+            raise CliError("--published needs sweeps of at least two workloads", ExitStatus.FAILED)
+        on.print(summary_table(shown, on))
     elif output is OutputFormat.CSV:
         write([headline.model_dump(mode="json") for headline in found.headlines], output)
     else:
@@ -116,7 +143,7 @@ def compare(
 
 
 def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
-    """Print the summary of a sweep as two tables: by optimizer, and by hyperparameter.
+    """Print the summary of a sweep as tables: by optimizer, by hyperparameter, calibration.
 
     Args:
         sweep: The sweep.
@@ -124,9 +151,35 @@ def print_summary(sweep: Sweep, on: Console, **options: Any) -> None:
         options: Options of ``Sweep.summary``.
     """
     from service.cli.tables import summary_table
-    from service.sensitivity import axis_table, render_table
+    from service.sensitivity import (
+        axis_table,
+        calibration_table,
+        further_test_set_table,
+        render_table,
+    )
 
     summary = sweep.summary(**options)
     on.print(summary_table(render_table(summary), on))
     if summary.axes:
         on.print("", summary_table(axis_table(summary), on), sep="\n")
+    for table in (calibration_table(summary), further_test_set_table(summary)):
+        if table.rows:
+            on.print("", summary_table(table, on), sep="\n")
+
+
+def print_published(sweep: Sweep, on: Console, **options: Any) -> None:
+    """Print the published measures of a sweep, and the gains of tuned over untuned optimizers.
+
+    Args:
+        sweep: The sweep.
+        on: The console.
+        options: Options of ``Sweep.summary``.
+    """
+    from service.cli.tables import summary_table
+    from service.sensitivity import gain_table, published_table
+
+    summary = sweep.summary(**options)
+    on.print(summary_table(published_table(summary), on))
+    gains = gain_table(summary)
+    if gains is not None:
+        on.print("", summary_table(gains, on), sep="\n")

@@ -20,7 +20,12 @@ from workers.scores import Score
 if TYPE_CHECKING:
     from service.client import CatalogView, PresetView
     from service.sensitivity import SummaryTable
-    from service.sweeps.schemas import DryRunView, SweepDetail, SweepView
+    from service.sweeps.schemas import (
+        CurvatureCostView,
+        DryRunView,
+        SweepDetail,
+        SweepView,
+    )
     from service.trials.schemas import TrialView
     from workers.catalog import CatalogEntry
 
@@ -124,8 +129,23 @@ def dry_run_table(estimate: DryRunView) -> Table:
             ("configurations", _configurations(estimate.configurations)),
             ("gradient evaluations", "unknown" if evaluations is None else f"{evaluations:,}"),
             ("device time", "unknown" if seconds is None else duration(seconds)),
+            *((cost.quantity, _curvature_cost(cost)) for cost in estimate.curvature),
+            *([("precision", estimate.precision.sentence)] if estimate.precision else []),
         ]
     )
+
+
+def _curvature_cost(cost: CurvatureCostView) -> str:
+    """The cost of a quantity of curvature in one trial."""
+    parts = [
+        f"{count:,} {noun}"
+        for count, noun in (
+            (cost.gradient_evaluations, "gradients"),
+            (cost.forward_passes, "forward passes"),
+        )
+        if count
+    ]
+    return f"{cost.measurements:,} x up to {', '.join(parts)} of {cost.images:,} images per trial"
 
 
 def _configurations(counts: Mapping[str, int]) -> str:
@@ -137,7 +157,9 @@ def _configurations(counts: Mapping[str, int]) -> str:
 
 
 def trials_table(trials: Iterable[TrialView], score: Score) -> Table:
-    """Lay out trials, one row per trial; accuracies are in percent, losses in nats."""
+    """Lay out trials, one row per trial; accuracies in percent, losses in nats, ‡ as a guess."""
+    from service.sensitivity.number_format import score_label  # slow to import
+
     listed = list(trials)
     titles = axis_titles(
         dict.fromkeys(name for t in listed for name in t.hyperparameters), short=True
@@ -153,8 +175,7 @@ def trials_table(trials: Iterable[TrialView], score: Score) -> Table:
             str(trial.seed),
             state_text(trial.status),
             str(trial.epoch),
-            _number(trial.metrics.get(score.val_metric), score),
-            _number(trial.metrics.get(score.ood_metric), score),
+            *(score_label(trial.metrics.get(n), trial.scores.get(n), score) for n in score.metrics),
         )
     return made
 
@@ -170,7 +191,8 @@ def summary_table(summary: SummaryTable, on: Console) -> RenderableType:
         numbers = _numbers(heads, rows, summary.title)
     sentences = [Text(sentence) for sentence in summary.sentences]
     notes = [Text(f"- {note}", style="dim") for note in summary.notes]
-    return Group(numbers, "", *sentences, *([""] if sentences else []), *notes)
+    legend = [Text(summary.legend, style="dim"), ""] if summary.legend else [""]
+    return Group(numbers, *legend, *sentences, *([""] if sentences else []), *notes)
 
 
 def catalog_tables(catalog: CatalogView) -> RenderableType:
@@ -231,7 +253,3 @@ def _numbers(heads: Sequence[str], rows: Sequence[Sequence[str]], title: str) ->
 
 def _moment(moment: datetime | None) -> str:
     return moment_text(moment) if moment else ""
-
-
-def _number(value: float | None, score: Score) -> str:
-    return "" if value is None else score.text(value)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,9 @@ from service.cli.connection import LATEST, connect, find_sweep
 from service.cli.errors import CliError
 from service.cli.options import Output, SweepOrLatest, Url, examples, require_known
 from service.cli.output import OutputFormat, write
+
+if TYPE_CHECKING:
+    from service.trials.schemas import TrialView
 
 __all__ = ["run", "trials"]
 
@@ -25,6 +28,7 @@ _PROGRAM = "workers.training"
 @examples(
     "sasam trials --status failed",
     "sasam trials --at optimizer.momentum=0.9 --at learning_rate=0.1",
+    "sasam trials digits --sort -val_accuracy",
     "sasam trials latest --output csv > trials.csv",
 )
 def trials(
@@ -43,6 +47,12 @@ def trials(
             "repeatable."
         ),
     ] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(
+            help="Sort by a metric, hyperparameter or field; -val_accuracy puts the largest first."
+        ),
+    ] = None,
     output: Output = OutputFormat.TABLE,
     url: Url = None,
 ) -> None:
@@ -56,6 +66,8 @@ def trials(
     with connect(url) as client:
         chosen = find_sweep(client, sweep)
         found = list(chosen.trials(status=status, at=at or ()))
+    if sort is not None:
+        found = _sorted(found, sort)
     if output is not OutputFormat.TABLE:
         write([trial.model_dump(mode="json") for trial in found], output)
     elif found:
@@ -63,6 +75,34 @@ def trials(
     else:
         kind = "trials" if status is None else f"{status} trials"
         console(stderr=True).print(f"no {kind}" + (f" at {', '.join(at)}" if at else ""))
+
+
+def _sorted(trials: list[TrialView], sort: str) -> list[TrialView]:
+    """Trials by one value, those without it last.
+
+    Raises:
+        CliError: No trial has a value of that name.
+    """
+    name = sort.removeprefix("-")
+    rows = [
+        (trial, {**_fields(trial), **trial.hyperparameters, **trial.metrics}) for trial in trials
+    ]
+    known = sorted({key for _, values in rows for key in values})
+    if rows:
+        require_known("column", name, known)
+    have = [(trial, values[name]) for trial, values in rows if values.get(name) is not None]
+    is_text = any(isinstance(value, str | list) for _, value in have)
+    have.sort(key=lambda pair: str(pair[1]) if is_text else pair[1], reverse=sort.startswith("-"))
+    return [
+        *(trial for trial, _ in have),
+        *(trial for trial, values in rows if values.get(name) is None),
+    ]
+
+
+def _fields(trial: TrialView) -> dict[str, Any]:
+    """The fields of a trial to sort by."""
+    names = ("key", "optimizer", "seed", "status", "epoch")
+    return {name: getattr(trial, name) for name in names}
 
 
 @examples("sasam trial run sweep.yaml --index 3", "sasam trial run sweep.yaml -i 0 --device cpu")

@@ -235,6 +235,15 @@ class SweepOperations(Generic[S]):
         return self._get("/summary", bytes.decode, format=file_format, **params)
 
     @endpoint
+    def next_cells(self) -> Operation[str]:
+        """A specification of the neighbours of the best configurations that were not measured.
+
+        Raises:
+            ProblemError: Every neighbour was measured, or the search is not a grid.
+        """
+        return self._get("/next-cells", bytes.decode)
+
+    @endpoint
     def report(self, *, theme: str = "light") -> Operation[str]:
         """Summary, caveats, comparisons and all figures as one HTML page."""
         return self._get("/report.html", bytes.decode, theme=theme)

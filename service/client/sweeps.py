@@ -158,7 +158,12 @@ class _SweepsOperations(Generic[S]):
     def comparison_figure(
         self, /, sweep_ids: Iterable[str], name: str, **options: str | None
     ) -> Operation[Figure]:
-        """A figure of several sweeps: ``side-by-side`` or ``performance-profiles``.
+        """A figure of several sweeps.
+
+        Args:
+            sweep_ids: At least two.
+            name: ``side-by-side``, ``performance-profiles`` or ``sensitivity-plane``.
+            options: ``theme`` and ``epsilon``.
 
         Raises:
             ProblemError: There is no such figure or sweep, or the sweeps lack the data for it.

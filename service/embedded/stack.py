@@ -227,8 +227,9 @@ class _EndRequested(SystemExit):
 class _EndingSignals:
     """Raises an exception in the main thread at the first ending signal and ignores later ones.
 
-    The children are stopped in bounded time, which a second signal must not interrupt. A signal
-    that is already ignored, as under ``nohup``, stays ignored.
+    The children are stopped in bounded time, which a second signal must not interrupt. A SIGHUP
+    that is already ignored, as under ``nohup``, stays ignored; SIGINT, which a shell ignores for a
+    background command of a script, does not.
     """
 
     def __init__(self) -> None:
@@ -238,7 +239,8 @@ class _EndingSignals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                if signal.getsignal(number) is not signal.SIG_IGN:
+                is_ignored = signal.getsignal(number) is signal.SIG_IGN
+                if number == signal.SIGINT or not is_ignored:
                     self._previous[number] = signal.signal(number, self._end)
         return self
 

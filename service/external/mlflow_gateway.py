@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,8 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, ViewType
+from mlflow.entities import Metric, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from requests import RequestException
 
 from service.first_line import first_line
@@ -203,6 +205,20 @@ class MlflowGateway:
         """
         try:
             self._client.set_tag(run_id, name, value)
+        except MlflowException as error:
+            raise self._unavailable(error) from error
+
+    def describe_run(self, run_id: str, metrics: Mapping[str, float], description: str) -> None:
+        """Set metrics and the description of a run, in Markdown.
+
+        Raises:
+            MlflowUnavailableError: MLflow does not answer.
+        """
+        now = int(time.time() * 1000)
+        values = [Metric(name, value, now, 0) for name, value in metrics.items()]
+        try:
+            tags = [RunTag(MLFLOW_RUN_NOTE, description)]
+            self._client.log_batch(run_id, metrics=values, tags=tags)
         except MlflowException as error:
             raise self._unavailable(error) from error
 

@@ -7,6 +7,7 @@
 Pure: no database, no network, no torch.
 """
 
+from service.sensitivity.calibration_table import calibration_table
 from service.sensitivity.errors import (
     InvalidOptionError,
     InvalidTrialsError,
@@ -37,7 +38,13 @@ from service.sensitivity.figures import (
     performance_profiles,
     render,
 )
+from service.sensitivity.further_test_set_table import further_test_set_table
 from service.sensitivity.hyperparameters import Axis
+from service.sensitivity.published_tables import (
+    gain_table,
+    published_comparison_table,
+    published_table,
+)
 from service.sensitivity.report import html_report
 from service.sensitivity.schemas import FigureView, OptimizerSummary, SweepSummary
 from service.sensitivity.summary_tables import (
@@ -82,6 +89,7 @@ __all__ = [
     "UnknownNameError",
     "WorkloadsSummary",
     "axis_table",
+    "calibration_table",
     "common_budget",
     "compare_sweeps",
     "compare_workloads",
@@ -94,11 +102,15 @@ __all__ = [
     "export_comparison",
     "export_figure",
     "export_summary",
+    "further_test_set_table",
+    "gain_table",
     "heatmap",
     "heatmap_layouts",
     "html_report",
     "pairs_table",
     "performance_profiles",
+    "published_comparison_table",
+    "published_table",
     "render",
     "render_table",
     "summarize",

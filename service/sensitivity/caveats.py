@@ -1,17 +1,14 @@
 """Caveats of a summary: stable codes for programs, one sentence for readers."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from service.sensitivity.number_format import split_label
 from service.sensitivity.schemas import Caveat, OptimizerSummary
+from service.sensitivity.sentences import unscored
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles
-from workers.metrics import METRICS, Outcome
-from workers.scores import Score
+from workers.metrics import Outcome
 
-__all__ = ["caveats_of", "sentence"]
-
-_USUAL_AXES = {"learning_rate", "weight_decay"}
+__all__ = ["caveats_of"]
 
 _EDGE_CODES = {
     "learning_rate": "best_learning_rate_on_grid_edge",
@@ -40,61 +37,6 @@ def caveats_of(
     ]
 
 
-def sentence(
-    summary: OptimizerSummary,
-    flattest: Mapping[str, Mapping[str, str | None]],
-    score: Score,
-) -> str:
-    """The main findings on one optimizer in one sentence.
-
-    Args:
-        summary: Of the optimizer.
-        flattest: Label of the flattest optimizer that learned, by metric and split.
-        score: What ranks configurations.
-    """
-    best, near = summary.best_config, summary.near_optimal_fraction
-    value = best.val_score if best.ood_score is None else best.ood_score
-    split = "validation" if best.ood_score is None else "OOD"
-    parts = [
-        f"{score.quantity(value)} {split} {score.name} at its selected configuration",
-        f"within {score.points(near.epsilon)} of the best on {near.shared_best_count} of"
-        f" {summary.n_configs} configurations",
-    ]
-    if summary.lr_sensitivity is not None:
-        parts.append(
-            f"{score.cost(summary.lr_sensitivity)} between its best and its mean learning rate"
-        )
-    else:
-        parts.append(f"{score.cost(summary.mean_regret)} with a random configuration")
-    others = {
-        axis.title: axis.sensitivity
-        for name, axis in summary.axes.items()
-        if name != "learning_rate" and axis.sensitivity is not None
-    }
-    most = max(others, key=others.__getitem__, default=None)
-    if most is not None and _varies_more_than_usual(summary):
-        parts.append(f"{score.points(others[most])} between its best and its mean {most}")
-    if summary.n_diverged:
-        parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
-    flat = [
-        f"{METRICS[metric].title} {split_label(split)}"
-        for metric, splits in flattest.items()
-        for split, label in splits.items()
-        if label == summary.optimizer
-    ]
-    if flat:
-        parts.append(f"flattest of those that learned ({', '.join(flat)})")
-    if not best.learned:
-        parts.append("hardly learned, so its flatness means nothing")
-    return f"{summary.title}: {'; '.join(parts)}."
-
-
-def _varies_more_than_usual(summary: OptimizerSummary) -> bool:
-    """Whether an optimizer's search varies more than learning rate and weight decay."""
-    own = {name for name, axis in summary.axes.items() if axis.kind is not None}
-    return not own <= _USUAL_AXES
-
-
 def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     """Caveats on the trials."""
     pruned = table.outcomes.get(Outcome.PRUNED, 0)
@@ -102,7 +44,12 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
         yield Caveat(
             code="incomplete",
             message=f"{table.n_finished} of {table.planned_trials} planned trials count; missing"
-            " ones are not imputed, so every number may still change.",
+            " ones are not imputed"
+            + (
+                ", and none of them will follow."
+                if table.ended
+                else ", so every number may still change."
+            ),
         )
     if pruned:
         yield Caveat(
@@ -123,7 +70,7 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     if below := sum(trials.n_below_chance for trials in table.by_optimizer):
         yield Caveat(
             code="below_chance_at_chance",
-            message=f"{below} trials ended {_worse_than_chance(table.score)} and count as chance"
+            message=f"{below} trials ended {table.score.below_guess} and count as chance"
             f" ({_chance(table)}).",
             optimizers=[trials.label for trials in table.by_optimizer if trials.n_below_chance],
         )
@@ -163,11 +110,6 @@ def _chance(table: TrialTable) -> str:
     return f"{table.guess:.3g}{what}"
 
 
-def _worse_than_chance(score: Score) -> str:
-    """In words."""
-    return "below chance" if score.direction == "maximize" else "with a loss above that of a guess"
-
-
 def _pruned(table: TrialTable) -> list[str]:
     """Labels of the optimizers with a trial stopped early."""
     found = {trial.optimizer for trial in table.results() if trial.outcome == Outcome.PRUNED}
@@ -176,12 +118,11 @@ def _pruned(table: TrialTable) -> list[str]:
 
 def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> Iterator[Caveat]:
     """Caveats on single optimizers."""
-    absent = [label for label in table.optimizers if label not in {s.optimizer for s in summaries}]
-    if absent:
+    for absent in unscored(table):
         yield Caveat(
             code="optimizer_without_trials",
-            message="No trial has finished yet.",
-            optimizers=absent,
+            message=f"There is no result: {absent.reason}.",
+            optimizers=[absent.optimizer],
         )
 
     def where(code: str, message: str, labels: Iterable[str]) -> Iterator[Caveat]:
@@ -264,15 +205,17 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
     if without_interval:
         yield Caveat(
             code="no_interval_with_one_seed",
-            message="A configuration has one seed: there is no interval, and differences may be"
-            " seed noise.",
+            message="Fewer than half of the configurations have two seeds: there is no interval,"
+            " and differences may be seed noise, which lifts every sensitivity and regret. Two"
+            " seeds are enough for intervals of sensitivities.",
             optimizers=without_interval,
         )
     if len(without_interval) < len(summaries):
         yield Caveat(
             code="intervals_of_maxima_lean_upward",
-            message="Noise lifts a maximum: the intervals of regrets and sensitivities lean"
-            " upward and cover 83 to 93 % instead of 95 % with 2 to 5 seeds.",
+            message="Noise lifts a maximum: observed sensitivities, regrets and best scores are"
+            " too high. Their intervals allow for it, and tables show sensitivities and regrets"
+            " corrected for it.",
         )
     if not _is_one_space(table):
         yield Caveat(

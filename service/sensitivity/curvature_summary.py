@@ -1,16 +1,22 @@
-"""Curvature of one optimizer: at a configuration, and its correlation with accuracy."""
+"""Curvature of one optimizer: at a configuration, and its correlation with the score."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from service.sensitivity import flatness_correlation
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTrials
-from service.sensitivity.schemas import Correlation, CurvatureValue, finite
+from service.sensitivity.schemas import (
+    Correlation,
+    CurvatureValue,
+    FlatnessCorrelation,
+    finite,
+)
 from service.sensitivity.scores import Scores
 from service.sensitivity.trial_table import TrialTable
 
-__all__ = ["correlations", "curvature_at"]
+__all__ = ["correlations", "curvature_at", "sweep_correlations"]
 
 
 def curvature_at(
@@ -37,7 +43,7 @@ def curvature_at(
 def correlations(
     scores: Scores, table: TrialTable, shared_best: float
 ) -> dict[str, dict[str, Correlation]]:
-    """Rank correlations of every curvature metric on every split with the evaluation accuracy."""
+    """Rank correlations of every curvature metric on every split with the evaluation score."""
     trials = scores.trials
     found: dict[str, dict[str, Correlation]] = {}
     has_learned = flatness_correlation.learned(scores.evaluation, shared_best, table.chance)
@@ -57,6 +63,38 @@ def correlations(
             )
             found.setdefault(metric, {})[split] = _correlation(association)
     return found
+
+
+def sweep_correlations(
+    by_optimizer: Sequence[Mapping[str, Mapping[str, Correlation]]],
+) -> dict[str, dict[str, FlatnessCorrelation]]:
+    """Means of the optimizers' correlations, by metric and split.
+
+    Args:
+        by_optimizer: Result of :func:`correlations` of each optimizer.
+    """
+    found: dict[str, dict[str, list[Correlation]]] = {}
+    for metrics in by_optimizer:
+        for metric, splits in metrics.items():
+            for split, correlation in splits.items():
+                found.setdefault(metric, {}).setdefault(split, []).append(correlation)
+    return {
+        metric: {split: _mean_correlation(each) for split, each in splits.items()}
+        for metric, splits in found.items()
+    }
+
+
+def _mean_correlation(correlations: Sequence[Correlation]) -> FlatnessCorrelation:
+    """The means over optimizers where they are defined."""
+    psi = [each.granulated_kendall.get("psi") for each in correlations]
+    granulated = [value for value in psi if value is not None]
+    defined = [(each.kendall_tau, each.n) for each in correlations if each.kendall_tau is not None]
+    return FlatnessCorrelation(
+        granulated_kendall=sum(granulated) / len(granulated) if granulated else None,
+        kendall_tau=sum(tau for tau, _ in defined) / len(defined) if defined else None,
+        n_optimizers=len(defined),
+        n_configurations=sum(n for _, n in defined),
+    )
 
 
 def _correlation(association: flatness_correlation.Association) -> Correlation:

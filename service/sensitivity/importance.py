@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from service.sensitivity import statistics
-from service.sensitivity.intervals import percentile_interval
+from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Importance, Interval, finite
 from service.sensitivity.scores import Scores
@@ -38,29 +38,22 @@ class ImportanceShares:
     Attributes:
         method: How they were computed.
         shares: The shares; None where undefined.
-        resamples: Shares under resampling of seeds; None without an interval.
+        intervals: Of the share of each hyperparameter alone; empty without seeds.
         reason: Why shares are missing or NaN; empty if they are not.
-        n_seeds: Seeds of the configuration that has the fewest.
     """
 
     method: Literal["exact", "random_forest"]
     shares: VarianceShares | None
-    resamples: VarianceShares | None = None
+    intervals: tuple[Interval | None, ...] = ()
     reason: str = ""
-    n_seeds: int = 1
 
     def alone(self, axis: int) -> float | None:
         """The share that one hyperparameter explains alone."""
         return None if self.shares is None else finite(self.shares.alone[axis])
 
     def interval(self, axis: int) -> Interval | None:
-        """Seed interval of :meth:`alone`."""
-        share = self.alone(axis)
-        if share is None or self.resamples is None:
-            return None
-        resamples = self.resamples.alone[axis]
-        known = resamples[~np.isnan(resamples)]
-        return percentile_interval(share, known, self.n_seeds) if known.size else None
+        """Seed interval of :meth:`alone`; None where all differences are within seed noise."""
+        return self.intervals[axis] if self.intervals else None
 
     def pairs(self, axis: int) -> dict[int, float | None]:
         """Shares that one hyperparameter explains only together with one other, by the other."""
@@ -97,7 +90,7 @@ def importance(scores: Scores) -> ImportanceShares:
     """
     trials, evaluation = scores.trials, scores.evaluation
     if trials.shape is not None:
-        return _exact(evaluation, scores.evaluation_resamples, trials.shape, scores.n_seeds)
+        return _exact(scores, trials.shape)
     known = ~np.isnan(evaluation)
     if known.sum() < MIN_CONFIGURATIONS:
         reason = f"{known.sum()} configurations have a score; a forest needs {MIN_CONFIGURATIONS}."
@@ -108,15 +101,22 @@ def importance(scores: Scores) -> ImportanceShares:
     return ImportanceShares("random_forest", shares, reason=_reason(shares))
 
 
-def _exact(
-    evaluation: Floats, resamples: Floats | None, shape: tuple[int, ...], n_seeds: int
-) -> ImportanceShares:
+def _exact(scores: Scores, shape: tuple[int, ...]) -> ImportanceShares:
     """Shares of a grid; undefined if it has holes."""
-    if np.isnan(evaluation).any():
+    if np.isnan(scores.evaluation).any():
         return ImportanceShares("exact", None, reason=_INCOMPLETE)
-    shares = statistics.functional_anova(evaluation, shape, with_pairs=True)
-    drawn = None if resamples is None else statistics.functional_anova(resamples, shape)
-    return ImportanceShares("exact", shares, drawn, _reason(shares), n_seeds)
+    shares = statistics.functional_anova(scores.evaluation, shape, with_pairs=True)
+
+    def alone(_: Floats, values: Floats) -> dict[str, Floats]:
+        found = statistics.functional_anova(values, shape).alone
+        return {str(axis): share for axis, share in enumerate(found)}
+
+    errors = [repeated.errors(alone) for repeated in scores.repeated]
+    intervals = tuple(
+        interval(float(share), [error[str(axis)] for error in errors], (0.0, 1.0))
+        for axis, share in enumerate(shares.alone)
+    )
+    return ImportanceShares("exact", shares, intervals, _reason(shares))
 
 
 def _reason(shares: VarianceShares) -> str:

@@ -1,12 +1,12 @@
-"""Confidence intervals: Wilson for rates, a bootstrap of seeds for everything computed from scores.
+"""Confidence intervals: Wilson for rates, simulated seed noise for everything computed from scores.
 
-The bootstrap resamples seeds within each configuration (the grid itself is not a sample),
-recomputes the seed means and the statistic, and takes percentiles. With n seeds the plain
-percentile interval is too narrow by sqrt((n-1)/n): nominal 95 % covers 81 % at 2 seeds and 87 % at
-3. Its half-widths about the estimate are therefore multiplied by sqrt(n/(n-1)), which covers 93 %
-and 94 %. One seed has no interval. Intervals of a maximum over configurations (regrets,
-sensitivities) are biased upward, since noise raises a maximum: where neighbouring configurations
-differ by as much as seeds do, coverage was 83 to 93 % at 2 to 5 seeds.
+A statistic of noisy scores has an error that depends on the true scores: noise lifts a maximum
+where configurations are alike, and does not where one stands out. The error is simulated on three
+plausible surfaces (:mod:`service.sensitivity.seed_noise`); the interval is the estimate less the
+quantiles of the error, the widest over the surfaces, cut at the limits of the statistic. Where the
+response is flat it contains 0 for a sensitivity, where it is peaked it is the usual interval of a
+difference. The estimand is the statistic with the true scores (infinitely many seeds) of the
+configurations that these seeds select. Measured coverage: ``docs/measures.md``.
 """
 
 import math
@@ -15,26 +15,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.sensitivity.optimizer_trials import Floats
-from service.sensitivity.schemas import Interval
-from service.sensitivity.statistics import SCORE_DECIMALS
+from service.sensitivity.seed_noise import N_RESAMPLES
+from service.sensitivity.strict_schema import Interval
 
-__all__ = [
-    "CI_METHOD",
-    "CONFIDENCE",
-    "N_RESAMPLES",
-    "percentile_interval",
-    "quantiles",
-    "resampled_means",
-    "wilson",
-]
+__all__ = ["CI_METHOD", "CONFIDENCE", "interval", "quantiles", "wilson"]
 
 CONFIDENCE = 0.95
-N_RESAMPLES = 2000
 CI_METHOD = (
-    f"percentile bootstrap of seeds within each configuration, {N_RESAMPLES} resamples,"
-    " half-widths times sqrt(n/(n-1))"
+    "seed noise pooled over configurations, simulated on three plausible surfaces of true scores,"
+    f" {N_RESAMPLES} sweeps each; the widest interval counts"
 )
 _Z = 1.959963984540054  # normal quantile of 0.975
+
+# An error that is undefined in more simulated sweeps than this (such as a learning rate beyond the
+# grid) has no interval.
+_MOST_UNDEFINED = 0.9
 
 
 def wilson(successes: int, total: int) -> Interval:
@@ -54,64 +49,33 @@ def wilson(successes: int, total: int) -> Interval:
     return Interval(low=max(0.0, centre - half), high=min(1.0, centre + half))
 
 
-def resampled_means(
-    *scores: Floats, rng: np.random.Generator, n_resamples: int = N_RESAMPLES
-) -> tuple[Floats, ...]:
-    """Seed means of every configuration under resampling of its seeds with replacement.
-
-    Scores of the same trials are resampled together, so that selecting by one and reading the other
-    stays paired.
-
-    Args:
-        *scores: Each [N, seeds]; NaN where a trial is missing, at the same places in all of them
-            (or everywhere).
-        rng: Source of randomness.
-        n_resamples: R.
-
-    Returns:
-        For each score [R, N], rounded like every seed mean; NaN for a configuration without a
-        trial.
-    """
-    known = ~np.isnan(scores[0])
-    counts = known.sum(axis=1)
-    first_known = np.argsort(~known, axis=1, kind="stable")
-    packed = [np.take_along_axis(values, first_known, axis=1) for values in scores]
-    means = tuple(np.full((n_resamples, counts.size), math.nan) for _ in scores)
-    for n in np.unique(counts[counts > 0]):
-        configs = np.flatnonzero(counts == n)
-        totals = [np.zeros((n_resamples, configs.size)) for _ in scores]
-        for _ in range(n):
-            drawn = rng.integers(n, size=(n_resamples, configs.size), dtype=np.uint16)
-            for total, values in zip(totals, packed, strict=True):
-                total += values[configs, drawn]
-        for mean, total in zip(means, totals, strict=True):
-            mean[:, configs] = np.round(total / n, SCORE_DECIMALS)
-    return means
-
-
-def percentile_interval(
-    estimate: float, resamples: Floats, n_seeds: int, limits: tuple[float, float] = (0.0, 1.0)
+def interval(
+    estimate: float, errors: Sequence[Floats], limits: tuple[float, float]
 ) -> Interval | None:
-    """Percentile interval with the small-sample correction, within the statistic's own limits.
+    """Interval of a statistic from its simulated errors.
 
     Args:
         estimate: The statistic on the trials themselves.
-        resamples: [R], the statistic on each resample.
-        n_seeds: Seeds of the configuration that has the fewest.
-        limits: Range of the statistic.
+        errors: For each surface [R]; NaN where the statistic is undefined.
+        limits: Range of the statistic; of oriented levels `oriented_range`, of costs
+            ``score.differences``.
 
     Returns:
-        None with fewer than two seeds or without an estimate.
+        The interval with the estimate corrected for the median error on the two likely surfaces
+        (as observed, and without differences within noise); None without an estimate or seeds, and
+        where the statistic is undefined once differences within noise are removed.
     """
-    if n_seeds < 2 or math.isnan(estimate):
+    known = [error[~np.isnan(error)] for error in errors]
+    if not errors or math.isnan(estimate):
+        return None
+    if any(k.size <= (1 - _MOST_UNDEFINED) * e.size for k, e in zip(known, errors, strict=True)):
         return None
     tail = (1 - CONFIDENCE) / 2
-    low, high = quantiles(resamples, (tail, 1 - tail))
-    correction = math.sqrt(n_seeds / (n_seeds - 1))
-    return Interval(
-        low=max(limits[0], estimate - correction * max(0.0, estimate - low)),
-        high=min(limits[1], estimate + correction * max(0.0, high - estimate)),
-    )
+    ends = [quantiles(error, (tail, 0.5, 1 - tail)) for error in known]
+    low = min(max(limits[0], estimate - max(high for _, _, high in ends)), limits[1])
+    high = max(min(limits[1], estimate - min(low for low, _, _ in ends)), limits[0])
+    corrected = estimate - sum(median for _, median, _ in ends[:2]) / len(ends[:2])
+    return Interval(low=low, high=high, estimate=min(max(corrected, low), high))
 
 
 def quantiles(values: Floats, shares: Sequence[float]) -> list[float]:

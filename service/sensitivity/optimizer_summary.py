@@ -1,18 +1,23 @@
 """Summary of one optimizer: every statistic of its dependence on tuning."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from service.sensitivity import flatness_correlation, selection_curves, statistics
-from service.sensitivity.axis_summary import AxisStatistics, axis_statistics, summarize_axes
+from service.sensitivity.axis_summary import axis_statistics, summarize_axes
 from service.sensitivity.curvature_summary import correlations, curvature_at
+from service.sensitivity.further_test_sets import summarize_test_sets
 from service.sensitivity.importance import importance
-from service.sensitivity.intervals import percentile_interval, wilson
+from service.sensitivity.intervals import interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
+from service.sensitivity.published_schemas import PublishedMeasures
 from service.sensitivity.schemas import (
     BestConfig,
+    Calibration,
     CumulativePerformance,
     CurvatureValue,
     ExpectedCurve,
@@ -65,7 +70,11 @@ class Yardsticks:
 
 
 def summarize_optimizer(
-    scores: Scores, table: TrialTable, yardsticks: Yardsticks, default: Mapping[str, Value]
+    scores: Scores,
+    table: TrialTable,
+    yardsticks: Yardsticks,
+    default: Mapping[str, Value],
+    published: PublishedMeasures,
 ) -> OptimizerSummary:
     """Every statistic of one optimizer; its ``sentence`` is left empty, since it needs all of them.
 
@@ -75,14 +84,36 @@ def summarize_optimizer(
         yardsticks: Reference values.
         default: Configuration that tunability is relative to; a hyperparameter without a default
             is absent.
+        published: Published measures of the optimizer.
     """
     trials, val, evaluation = scores.trials, scores.val, scores.evaluation
     known = ~np.isnan(val)
     at = _index_of(default, trials)
     default_at = None if at is None or np.isnan(evaluation[at]) else at
-    point, along = _sensitivity(val, evaluation, trials, default_at)
-    resampled, resampled_along = _resampled(scores, default_at)
+    measure = partial(_measure, trials=trials, default=default_at, epsilon=yardsticks.epsilon)
+    point = measure(val, evaluation)
+    errors = [repeated.errors(measure) for repeated in scores.repeated]
+    intervals = _intervals(point, errors, table.score)
+    point_val, intervals_val = point, intervals
+    if table.has_ood:
+        measure_val = partial(measure, default=None)
+        point_val = measure_val(val, val)
+        on_val = [repeated.on_validation.errors(measure_val) for repeated in scores.repeated]
+        intervals_val = _intervals(point_val, on_val, table.score)
     shares = importance(scores)
+    axes = summarize_axes(
+        scores,
+        table.axes,
+        table.search,
+        score=table.score,
+        point=point,
+        point_val=point_val,
+        intervals=intervals,
+        shares=shares,
+        has_default=default_at is not None,
+        epsilon=yardsticks.epsilon,
+    )
+    rate, decay = axes.get("learning_rate"), axes.get("weight_decay")
     n_finished, n_diverged = int(trials.finished.sum()), int(trials.diverged.sum())
     best_curves = selection_curves.expected_best(
         val[known], evaluation[known], replacement=yardsticks.replacement
@@ -107,11 +138,18 @@ def summarize_optimizer(
         n_trials=n_finished,
         n_diverged=n_diverged,
         n_missing=trials.n_planned - n_finished,
+        n_raised_to_chance=trials.n_below_chance,
         n_configs_any_diverged=int(trials.diverged.any(axis=1).sum()),
         n_configs_all_diverged=int(trials.all_diverged.sum()),
         divergence_rate=n_diverged / n_finished,
         divergence_rate_interval=wilson(n_diverged, n_finished),
-        best_config=_best_config(scores, table, yardsticks.best_val),
+        best_config=_best_config(
+            scores,
+            table,
+            yardsticks.best_val,
+            intervals.get("selected"),
+            intervals_val.get("selected"),
+        ),
         oracle_ood_score=oracle,
         oracle_ood_accuracy=oracle if is_accuracy else None,
         ood_score=ood_score,
@@ -119,23 +157,16 @@ def summarize_optimizer(
         ood_accuracy=ood_score if is_accuracy else None,
         val_accuracy=val_score if is_accuracy else None,
         selection_regret=float(point["selection_regret"]),
-        mean_regret=float(point["mean_regret"]),
-        mean_regret_val=float(point["mean_regret_val"]),
-        **{name: finite(point.get(name)) for name in _OF_ONE_AXIS},
-        lr_curve=_curve_along("learning_rate", trials, along, score),
-        wd_curve=_curve_along("weight_decay", trials, along, score),
-        axes=summarize_axes(
-            scores,
-            table.axes,
-            table.search,
-            score=score,
-            point=along,
-            resampled=resampled_along,
-            shares=shares,
-            gains=None
-            if default_at is None
-            else {axis.name: float(point[f"tunability.{axis.name}"]) for axis in trials.axes},
-        ),
+        mean_regret=finite(point.get("mean_regret")),
+        mean_regret_val=finite(point_val.get("mean_regret")),
+        lr_tolerance=rate.tolerance if rate else None,
+        lr_sensitivity=rate.sensitivity if rate else None,
+        lr_sensitivity_val=rate.sensitivity_val if rate else None,
+        lr_sensitivity_wd_marginal=rate.sensitivity_marginal if rate else None,
+        wd_sensitivity=decay.sensitivity if decay else None,
+        lr_curve=rate.curve if rate else None,
+        wd_curve=decay.curve if decay else None,
+        axes=axes,
         near_optimal_fraction=_near_optimal(evaluation[known], yardsticks),
         tunability=_tunability(point, scores, default_at, score),
         expected_best_val_score=expected[0],
@@ -155,9 +186,11 @@ def summarize_optimizer(
             ),
         ),
         gradient_evaluations=_cost(trials),
-        intervals=_intervals(
-            scores, point, resampled, score, score.ood_metric if table.has_ood else score.val_metric
+        test_sets=summarize_test_sets(scores, table.chance),
+        intervals=_published(
+            intervals, intervals_val, score.ood_metric if table.has_ood else score.val_metric
         ),
+        published=published,
     )
 
 
@@ -170,88 +203,94 @@ def learning_rate_role(table: TrialTable, trials: OptimizerTrials) -> LearningRa
     return role
 
 
-# Statistics of one axis that have a name of their own: the axis and the statistic.
-_OF_ONE_AXIS = {
-    "lr_sensitivity": ("learning_rate", "sensitivity"),
-    "lr_sensitivity_val": ("learning_rate", "sensitivity_val"),
-    "lr_sensitivity_wd_marginal": ("learning_rate", "sensitivity_marginal"),
-    "wd_sensitivity": ("weight_decay", "sensitivity"),
+# Names in ``intervals`` of a summary: of statistics on evaluation and on validation scores.
+_NAMES = {
+    "mean_regret": "mean_regret",
+    "selection_regret": "selection_regret",
+    "learning_rate.sensitivity": "lr_sensitivity",
+    "learning_rate.sensitivity_marginal": "lr_sensitivity_wd_marginal",
+    "weight_decay.sensitivity": "wd_sensitivity",
+}
+_NAMES_VAL = {
+    "mean_regret": "mean_regret_val",
+    "learning_rate.sensitivity": "lr_sensitivity_val",
 }
 
 
-def _sensitivity(
-    val: Floats, evaluation: Floats, trials: OptimizerTrials, default: int | None
-) -> tuple[dict[str, Floats], Sequence[AxisStatistics]]:
-    """Statistics with a seed interval, of [C] scores or of their [R, C] resamples.
-
-    Returns:
-        Statistics by name, and those of each axis of a grid.
-    """
+def _measure(
+    by: Floats, values: Floats, *, trials: OptimizerTrials, default: int | None, epsilon: float
+) -> dict[str, Floats]:
+    """Statistics with a seed interval, of scores that select and scores to read, [..., C] each."""
     found = {
-        "mean": statistics.known_mean(evaluation),
-        "mean_regret": statistics.max_minus_mean(evaluation),
-        "mean_regret_val": statistics.max_minus_mean(val),
-        "selection_regret": statistics.selection_regret(val, evaluation),
+        "mean": statistics.known_mean(values),
+        "selected": statistics.selected(by, values),
+        "selection_regret": statistics.selection_regret(by, values),
     }
+    if (~np.isnan(values)).any(axis=tuple(range(values.ndim - 1))).sum() > 1:
+        found["mean_regret"] = statistics.max_minus_mean(values)
     if trials.shape is None:
-        return found, ()
-    along = list(axis_statistics(val, evaluation, trials.shape))
-    for name, (axis, statistic) in _OF_ONE_AXIS.items():
-        index = trials.axis_index(axis)
-        if index is not None:
-            found[name] = getattr(along[index], statistic)
+        return found
+    found |= axis_statistics(by, values, trials.axes, epsilon)
     if default is not None:
-        overall, gains = statistics.tunability(val, evaluation, trials.shape, default)
+        overall, gains = statistics.tunability(by, values, trials.shape, default)
         found["tunability.overall"] = overall
-        for axis_, gain in zip(trials.axes, gains, strict=True):
-            found[f"tunability.{axis_.name}"] = gain
-    return found, along
-
-
-def _resampled(
-    scores: Scores, default: int | None
-) -> tuple[dict[str, Floats], Sequence[AxisStatistics]]:
-    """The statistics of :func:`_sensitivity` under resampling of seeds; empty with one seed."""
-    if scores.val_resamples is None or scores.evaluation_resamples is None:
-        return {}, ()
-    return _sensitivity(scores.val_resamples, scores.evaluation_resamples, scores.trials, default)
-
-
-def _intervals(
-    scores: Scores,
-    point: Mapping[str, Floats],
-    resampled: Mapping[str, Floats],
-    score: Score,
-    metric: str,
-) -> dict[str, Interval]:
-    """Seed intervals of the statistics of :func:`_sensitivity`; the mean is one of ``metric``."""
-    found: dict[str, Interval] = {}
-    for name, resamples in resampled.items():
-        limits = score.differences
-        if name.startswith("tunability"):
-            limits = score.signed_differences
-        elif name == "mean":
-            limits = oriented_range(score)
-        interval = percentile_interval(float(point[name]), resamples, scores.n_seeds, limits)
-        if name == "mean":
-            name, interval = f"{metric}.mean", score_interval(score, interval)
-        if interval is not None:
-            found[name] = interval
+        for axis, gain in zip(trials.axes, gains, strict=True):
+            found[f"tunability.{axis.name}"] = gain
     return found
 
 
-def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConfig:
+_LEVELS = ("mean", "selected")
+_SIGNED = {"tunability", "off_by", "too_small", "too_large"}
+
+
+def _intervals(
+    point: Mapping[str, Floats], errors: Sequence[Mapping[str, Floats]], score: Score
+) -> dict[str, Interval]:
+    """Seed intervals of the statistics of :func:`_measure`; those of levels as measured."""
+    found = {}
+    for name, value in point.items():
+        made = interval(float(value), [error[name] for error in errors], _limits(name, score))
+        if name in _LEVELS:
+            made = score_interval(score, made)
+        if made is not None:
+            found[name] = made
+    return found
+
+
+def _limits(name: str, score: Score) -> tuple[float, float]:
+    """Range of a statistic: gains and losses may be negative, a width is in decades."""
+    if name.endswith(".width"):
+        return 0.0, math.inf
+    if name in _LEVELS:
+        return oriented_range(score)
+    is_signed = not _SIGNED.isdisjoint(name.split("."))
+    return score.signed_differences if is_signed else score.differences
+
+
+def _published(
+    intervals: Mapping[str, Interval], on_val: Mapping[str, Interval], metric: str
+) -> dict[str, Interval]:
+    """Intervals by the names of the summary; those of axes are with their numbers."""
+    named = [
+        (intervals, _NAMES),
+        (on_val, _NAMES_VAL),
+        (intervals, {"mean": f"{metric}.mean"}),
+    ]
+    found = {names[one]: of[one] for of, names in named for one in names if one in of}
+    return found | {one: made for one, made in intervals.items() if one.startswith("tunability.")}
+
+
+def _best_config(
+    scores: Scores,
+    table: TrialTable,
+    best_val: float,
+    evaluation_interval: Interval | None,
+    val_interval: Interval | None,
+) -> BestConfig:
     """The selected configuration with all its measurements."""
     trials, at, score = scores.trials, scores.selected, table.score
     chosen = trials.configuration(at)
     n_seeds = int(trials.finished[at].sum())
-
-    def seed_interval(estimate: float, resamples: Floats | None) -> Interval | None:
-        if resamples is None:
-            return None
-        limits = oriented_range(score)
-        oriented = percentile_interval(estimate, resamples[:, at], n_seeds, limits)
-        return score_interval(score, oriented)
 
     def seed_mean(read: Callable[[TrialResult], float | None]) -> float | None:
         return finite(statistics.known_mean(trials.measured(read, at)))
@@ -260,10 +299,21 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         found = {split: curvature_at(trials, at, metric, split) for split in table.curvature_splits}
         return {split: value for split, value in found.items() if value is not None}
 
+    def calibration(split: str, loss: Callable[[TrialResult], float | None]) -> Calibration:
+        return Calibration(
+            nll=seed_mean(loss),
+            brier=seed_mean(lambda trial: trial.brier.get(split)),
+            ece=seed_mean(lambda trial: trial.ece.get(split)),
+        )
+
+    calibrations = {
+        "validation": calibration("validation", lambda trial: trial.val_loss),
+        "ood": calibration("ood", lambda trial: trial.ood_loss),
+    }
     val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
-    val_score, val_interval = score.oriented(val), seed_interval(val, scores.val_resamples)
+    val_score = score.oriented(val)
     ood_score = score.oriented(evaluation) if table.has_ood else None
-    ood_interval = seed_interval(evaluation, scores.evaluation_resamples) if table.has_ood else None
+    ood_interval = evaluation_interval if table.has_ood else None
     is_accuracy = score.name == "accuracy"
     accuracies = (
         (val_score, ood_score)
@@ -287,10 +337,16 @@ def _best_config(scores: Scores, table: TrialTable, best_val: float) -> BestConf
         ood_score_interval=ood_interval,
         val_accuracy=accuracies[0],
         val_accuracy_interval=val_interval if is_accuracy else None,
+        raised_to_chance=[metric for metric in score.metrics if trials.raised(metric)[at].any()],
         ood_accuracy=accuracies[1],
         ood_accuracy_interval=ood_interval if is_accuracy else None,
         val_loss=seed_mean(lambda trial: trial.val_loss),
         ood_loss=seed_mean(lambda trial: trial.ood_loss),
+        calibration={
+            split: found
+            for split, found in calibrations.items()
+            if found.brier is not None or found.ece is not None
+        },
         hessian_trace=curvatures("hessian_trace"),
         hessian_lambda_max=curvatures("hessian_lambda_max"),
         learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance)[at]),
@@ -363,16 +419,6 @@ def _cost(trials: OptimizerTrials) -> GradientEvaluations | None:
     if not spent.size:
         return None
     return GradientEvaluations(per_trial=float(spent.mean()), total=float(spent.sum()))
-
-
-def _curve_along(
-    name: str, trials: OptimizerTrials, along: Sequence[AxisStatistics], score: Score
-) -> list[float | None] | None:
-    """The curve along one axis of a grid; None off the grid, and where the axis is absent."""
-    index = trials.axis_index(name)
-    if index is None or not along:
-        return None
-    return [finite(value) for value in score_values(score, along[index].curve)]
 
 
 def _index_of(configuration: Mapping[str, Value], trials: OptimizerTrials) -> int | None:

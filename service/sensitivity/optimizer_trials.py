@@ -55,7 +55,8 @@ class OptimizerTrials:
         val: [C, S], oriented validation scores, imputed; NaN where missing.
         ood: [C, S], oriented OOD scores, imputed; NaN where missing, and everywhere in a sweep
             without OOD data.
-        n_below_chance: Completed trials that were raised to chance.
+        score: What ranks configurations.
+        chance: Oriented score of a uniform guess.
         n_planned: Planned trials.
     """
 
@@ -69,7 +70,8 @@ class OptimizerTrials:
     outcomes: NDArray[np.int8]
     val: Floats
     ood: Floats
-    n_below_chance: int
+    score: Score
+    chance: float
     n_planned: int
 
     def axis_index(self, name: str) -> int | None:
@@ -104,16 +106,29 @@ class OptimizerTrials:
         return np.equal(self.outcomes, _DIVERGED)
 
     @property
+    def n_below_chance(self) -> int:
+        """Number of completed trials with a score worse than that of a guess, raised to it."""
+        return int(np.logical_or(*map(self.raised, self.score.metrics)).sum())
+
+    def raised(self, metric: str) -> NDArray[np.bool_]:
+        """[C, S], true where a completed trial's score was raised to chance.
+
+        Args:
+            metric: A metric of the score, such as "val_accuracy"; another metric is never raised.
+        """
+        if metric == self.score.val_metric:
+            measured = self.measured(lambda trial: trial.validation(self.score))
+        elif metric == self.score.ood_metric and not np.isnan(self.ood).all():
+            measured = self.measured(lambda trial: trial.ood(self.score))
+        else:
+            return np.zeros(self.outcomes.shape, dtype=np.bool_)
+        return np.less(self.score.sign * measured, self.chance)
+
+    @property
     def all_diverged(self) -> NDArray[np.bool_]:
         """[C], true where every trial that counts diverged."""
         survived = np.equal(self.outcomes, _COMPLETED).any(axis=1)
         return np.logical_and(self.diverged.any(axis=1), np.logical_not(survived))
-
-    @property
-    def seeds_per_config(self) -> int:
-        """The smallest number of finished trials of any scored configuration."""
-        counts = self.finished.sum(axis=1)
-        return int(counts[counts > 0].min(initial=self.finished.shape[1]))
 
     def measured(
         self, read: Callable[[TrialResult], float | None], config: int | None = None
@@ -187,7 +202,6 @@ def lay_out(
     outcomes = np.full(size, _MISSING, dtype=np.int8)
     val = np.full(size, math.nan)
     ood = np.full(size, math.nan)
-    below = 0
     for trial, position in zip(results, places, strict=True):
         config = config_of[position]
         seed = seed_of.get(trial.seed)
@@ -207,7 +221,6 @@ def lay_out(
         ):
             outcomes[place] = _COMPLETED
             measured = [math.nan if value is None else score.oriented(value) for value in scores]
-            below += any(value < chance for value in measured)
             val[place], ood[place] = (max(value, chance) for value in measured)
     if not has_ood:
         ood[:] = math.nan
@@ -222,7 +235,8 @@ def lay_out(
         outcomes=outcomes,
         val=val,
         ood=ood,
-        n_below_chance=below,
+        score=score,
+        chance=chance,
         n_planned=outcomes.size if n_planned is None else n_planned,
     )
 

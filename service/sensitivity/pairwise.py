@@ -7,16 +7,16 @@ over seeds.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from service.sensitivity import rank_tests
-from service.sensitivity.intervals import percentile_interval
+from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Comparisons, Interval, PairComparison, finite
 from service.sensitivity.scores import Scores
-from service.sensitivity.statistics import SCORE_DECIMALS, known_mean
+from service.sensitivity.statistics import SCORE_DECIMALS, known_mean, selected
 from workers.scores import Score
 
 __all__ = ["common_scores", "compare"]
@@ -99,12 +99,10 @@ def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairCo
         same_space=same_space,
         n_blocks=differences.size,
         mean_difference=finite(mean),
-        mean_difference_interval=_difference_interval(mean, a, b, of_a, of_b, score),
+        mean_difference_interval=_mean_interval(mean, a, b, of_a, of_b, score),
         median_difference=float(np.median(differences)) if any_block else None,
         best_difference=best,
-        best_difference_interval=_difference_interval(
-            best, a, b, [a.selected], [b.selected], score
-        ),
+        best_difference_interval=_selected_interval(best, a, b, score),
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),
@@ -117,17 +115,39 @@ def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairCo
     )
 
 
-def _difference_interval(
+def _mean_interval(
     estimate: float, a: Scores, b: Scores, of_a: list[int], of_b: list[int], score: Score
 ) -> Interval | None:
-    """Seed interval of a difference of means; the optimizers are resampled independently."""
-    if a.evaluation_resamples is None or b.evaluation_resamples is None:
-        return None
-    resamples = known_mean(a.evaluation_resamples[:, of_a]) - known_mean(
-        b.evaluation_resamples[:, of_b]
+    """Seed interval of the mean difference over common configurations."""
+    return _difference_interval(
+        estimate,
+        _errors(a, lambda _, values: known_mean(values[:, of_a])),
+        _errors(b, lambda _, values: known_mean(values[:, of_b])),
+        score,
     )
-    n_seeds = min(a.n_seeds, b.n_seeds)
-    return percentile_interval(estimate, resamples, n_seeds, score.signed_differences)
+
+
+def _selected_interval(estimate: float, a: Scores, b: Scores, score: Score) -> Interval | None:
+    """Seed interval of the difference between the selected configurations."""
+    return _difference_interval(estimate, _errors(a, selected), _errors(b, selected), score)
+
+
+def _errors(scores: Scores, statistic: Callable[[Floats, Floats], Floats]) -> list[Floats]:
+    """Errors of one statistic of one optimizer on each surface."""
+    return [
+        repeated.errors(lambda by, values: {"": statistic(by, values)})[""]
+        for repeated in scores.repeated
+    ]
+
+
+def _difference_interval(
+    estimate: float, of_a: list[Floats], of_b: list[Floats], score: Score
+) -> Interval | None:
+    """Interval of a difference; the noise of the optimizers is taken to be independent."""
+    if not (of_a and of_b):
+        return None
+    errors = [a - b for a, b in zip(of_a, of_b, strict=True)]
+    return interval(estimate, errors, score.signed_differences)
 
 
 def _adjust(pairs: list[PairComparison]) -> list[PairComparison]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from service.sensitivity.calibration_table import calibration_table
 from service.sensitivity.errors import NotAvailableError
 from service.sensitivity.figures import (
     FigureData,
@@ -15,6 +16,8 @@ from service.sensitivity.figures import (
     page_figures,
     render,
 )
+from service.sensitivity.further_test_set_table import further_test_set_table
+from service.sensitivity.published_tables import gain_table, published_table
 from service.sensitivity.summary_tables import axis_table, pairs_table, render_table
 from service.sensitivity.sweep_summary import Budget, at_budget, summarize
 from service.sensitivity.trial_table import TrialTable
@@ -65,7 +68,10 @@ def html_report(
         summary=summary,
         summary_table=render_table(summary),
         axis_table=axis_table(summary),
+        calibration_table=calibration_table(summary),
+        further_test_set_table=further_test_set_table(summary),
         pairs_table=pairs_table(summary),
+        published_tables=[published_table(summary), gain_table(summary)],
         figures=[picture for picture in pictures if picture is not None],
         theme=theme,
         titles_of=lambda caveat: [titles.get(label, label) for label in caveat.optimizers],

@@ -7,10 +7,11 @@ here say how to read the numbers.
 
 from typing import Literal
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
-from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.axis_schemas import AxisSummary, OnGridEdge, Tolerance
+from service.sensitivity.published_schemas import PublishedMeasures, PublishedOfSweep
+from service.sensitivity.strict_schema import Interval, Schema, finite
 from service.sensitivity.trial_table import Search
 from workers.catalog import LearningRateRole, WeightDecayKind
 from workers.scores import ScoreName
@@ -18,6 +19,7 @@ from workers.scores import ScoreName
 __all__ = [
     "AxisSummary",
     "BestConfig",
+    "Calibration",
     "Caveat",
     "Comparisons",
     "Correlation",
@@ -25,6 +27,7 @@ __all__ = [
     "CurvatureValue",
     "ExpectedCurve",
     "FigureView",
+    "FlatnessCorrelation",
     "GradientEvaluations",
     "Importance",
     "Interval",
@@ -35,28 +38,13 @@ __all__ = [
     "Schema",
     "ScoreStatistics",
     "SweepSummary",
+    "TestSetSummary",
+    "Tolerance",
     "TrialsToTarget",
     "Tunability",
+    "UnscoredOptimizer",
     "finite",
 ]
-
-
-def finite(value: float | Floats | None) -> float | None:
-    """A number for JSON: None for NaN and infinity."""
-    return float(value) if value is not None and np.isfinite(value) else None
-
-
-class Schema(BaseModel):
-    """Strict, immutable, finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Interval(Schema):
-    """A 95 % confidence interval; ``ci_method`` of the summary says how it was made."""
-
-    low: float = Field(examples=[0.7183])
-    high: float = Field(examples=[0.7199])
 
 
 class Caveat(Schema):
@@ -71,16 +59,6 @@ class Caveat(Schema):
     )
 
 
-class OnGridEdge(Schema):
-    """Whether the best value is the smallest or largest tried: a better one may lie beyond.
-
-    Null where the optimizer lacks the hyperparameter; ``axes`` of its summary has the others.
-    """
-
-    learning_rate: bool | None
-    weight_decay: bool | None
-
-
 class CurvatureValue(Schema):
     """Curvature at one configuration: the median over its surviving seeds, and their range."""
 
@@ -92,6 +70,17 @@ class CurvatureValue(Schema):
         default=None,
         description="Of the trace estimate: the median over seeds; null for lambda_max.",
     )
+
+
+class Calibration(Schema):
+    """How far predicted probabilities can be believed; means over the completed seeds.
+
+    The definitions are in ``workers.calibration``. Lower is better.
+    """
+
+    nll: float | None = Field(description="Mean negative log-likelihood: the loss.")
+    brier: float | None = Field(description="Brier score, 0 to 2.")
+    ece: float | None = Field(description="Expected calibration error, 15 equal-width bins.")
 
 
 class BestConfig(Schema):
@@ -114,10 +103,20 @@ class BestConfig(Schema):
         examples=[0.938],
     )
     val_accuracy_interval: Interval | None
+    raised_to_chance: list[str] = Field(
+        default=[],
+        description="Metrics of the score to which a trial worse than a guess contributes, which"
+        " counts as chance.",
+        examples=[["val_accuracy"]],
+    )
     ood_accuracy: float | None = Field(examples=[0.739])
     ood_accuracy_interval: Interval | None
     val_loss: float | None
     ood_loss: float | None
+    calibration: dict[str, Calibration] = Field(
+        default={},
+        description="By split, where measured; that of OOD is the mean over the corrupted sets.",
+    )
     hessian_trace: dict[str, CurvatureValue] = Field(description="Tr(H) by split.")
     hessian_lambda_max: dict[str, CurvatureValue] = Field(
         description="Largest eigenvalue by split."
@@ -199,52 +198,6 @@ class Importance(Schema):
     )
 
 
-class AxisSummary(Schema):
-    """How one optimizer depends on one hyperparameter; ``undefined`` says why a number is null."""
-
-    title: str = Field(description="Display name.", examples=["momentum"])
-    kind: Literal["number", "category"] | None = Field(
-        description="A category (text, a list, true or false) has no order and no edge."
-    )
-    values: list[JsonValue] | None = Field(
-        description="Listed values: numbers rising, categories in the order of the specification."
-    )
-    best: JsonValue = Field(description="Value of the selected configuration.")
-    on_edge: bool | None = Field(description="Whether ``best`` is the smallest or largest tried.")
-    curve: list[float | None] | None = Field(
-        description="For each value the score of the configuration that validation selects among"
-        " all others with it; null in the list where none has finished."
-    )
-    sensitivity: float | None = Field(
-        description="Maximum less mean of the curve: the cost of a random value if all others are"
-        " tuned."
-    )
-    sensitivity_interval: Interval | None
-    sensitivity_val: float | None = Field(description="The same on validation scores.")
-    sensitivity_marginal: float | None = Field(
-        description="The same with the mean over all others instead of the selected ones."
-    )
-    regret: float | None = Field(
-        description="Cost of a random value while all others stay where they are, on average over"
-        " these."
-    )
-    regret_interval: Interval | None
-    importance: float | None = Field(
-        description="Share of the variance of the score that it explains alone (fANOVA)."
-    )
-    importance_interval: Interval | None
-    interactions: dict[str, float | None] | None = Field(
-        description="Share that it explains only together with one other, by the other; on a grid."
-    )
-    tunability: float | None = Field(
-        description="Score gained over the default configuration if only this is tuned."
-    )
-    undefined: dict[str, str] = Field(
-        description="Why a number is null, by its name.",
-        examples=[{"sensitivity": "It has one value only."}],
-    )
-
-
 class Correlation(Schema):
     """Rank correlation of a curvature metric with the score; negative: flatter is better."""
 
@@ -260,6 +213,20 @@ class Correlation(Schema):
     kendall_tau_learned: float | None = Field(description="tau among those only.")
 
 
+class FlatnessCorrelation(Schema):
+    """Rank correlation of curvature with the score within a sweep; negative: flatter is better.
+
+    Means over the optimizers where it is defined, each over its own configurations.
+    """
+
+    granulated_kendall: float | None = Field(
+        description="Mean of psi (tau along one hyperparameter at a time); null off the grid."
+    )
+    kendall_tau: float | None = Field(description="Mean of tau-b over all configurations.")
+    n_optimizers: int = Field(description="Optimizers with a tau-b.")
+    n_configurations: int = Field(description="Configurations of these with both numbers.")
+
+
 class TrialsToTarget(Schema):
     """Expected configurations to try until one reaches the target; null: none does."""
 
@@ -273,6 +240,27 @@ class GradientEvaluations(Schema):
 
     per_trial: float
     total: float
+
+
+class TestSetSummary(Schema):
+    """Results on a further test set, which selects nothing.
+
+    A diverged trial counts as chance, as in all scores.
+    """
+
+    score: float = Field(description="Of the configuration that validation selects.")
+    score_interval: Interval | None
+    accuracy: float | None = Field(
+        description="``score`` if it is accuracy, else the mean over the completed trials, without"
+        " an interval."
+    )
+    accuracy_interval: Interval | None
+    mean: float = Field(description="Mean score over configurations (seed means).")
+    importance: dict[str, float | None] = Field(
+        description="Share of the variance of this score that each hyperparameter explains alone"
+        " (fANOVA)."
+    )
+    importance_intervals: dict[str, Interval] = Field(description="Seed intervals of these.")
 
 
 class OptimizerSummary(Schema):
@@ -296,10 +284,20 @@ class OptimizerSummary(Schema):
         ],
     )
 
+    lr_tolerance: Tolerance | None = Field(
+        description="What a learning rate k times too small or too large costs, and how many"
+        " decades of it are good; null off a grid and below three learning rates"
+        " (``axes.learning_rate.undefined`` says which)."
+    )
     n_configs: int = Field(description="Configurations with at least one finished trial.")
     n_trials: int = Field(description="Finished trials: completed or diverged.")
     n_diverged: int
     n_missing: int = Field(description="Planned but failed, cancelled, pruned or unfinished.")
+    n_raised_to_chance: int = Field(
+        default=0,
+        description="Completed trials worse than a guess (accuracy below chance, loss above that of"
+        " a guess), which count as chance.",
+    )
     n_configs_any_diverged: int
     n_configs_all_diverged: int
     divergence_rate: float = Field(examples=[0.0833])
@@ -316,9 +314,16 @@ class OptimizerSummary(Schema):
     val_score: ScoreStatistics
     ood_accuracy: ScoreStatistics | None
     val_accuracy: ScoreStatistics | None
-    mean_regret: float = Field(examples=[0.0229])
-    mean_regret_val: float
-    lr_sensitivity: float | None = Field(description="Null off the grid.", examples=[0.0133])
+    mean_regret: float | None = Field(
+        description="Null where one configuration was scored: nothing was varied.",
+        examples=[0.0229],
+    )
+    mean_regret_val: float | None
+    lr_sensitivity: float | None = Field(
+        description="Best less mean over the learning rates of the grid, so it depends on their"
+        " range; null off the grid and with one learning rate.",
+        examples=[0.0133],
+    )
     lr_sensitivity_val: float | None
     lr_sensitivity_wd_marginal: float | None = Field(
         description="With the mean over weight decays."
@@ -347,10 +352,28 @@ class OptimizerSummary(Schema):
     )
     trials_to_target: TrialsToTarget
     gradient_evaluations: GradientEvaluations | None
+    test_sets: dict[str, TestSetSummary] = Field(
+        default={}, description="By further test set, such as cifar10.1-v6."
+    )
     intervals: dict[str, Interval] = Field(
         description="Seed intervals by statistic (ood_accuracy.mean, lr_sensitivity, ...); empty"
         " with one seed."
     )
+    published: PublishedMeasures = Field(
+        description="Measures as they were published; docs/measures.md has their sources."
+    )
+
+
+class UnscoredOptimizer(Schema):
+    """An optimizer of the sweep without a completed or diverged trial: it has no numbers."""
+
+    optimizer: str = Field(description="Its label.", examples=["adam"])
+    title: str = Field(description="Display name.", examples=["Adam"])
+    reason: str = Field(description="What became of its trials.", examples=["all 16 trials failed"])
+    outcomes: dict[str, int] = Field(
+        description="Its planned trials by outcome: failed, cancelled, pruned, unfinished."
+    )
+    sentence: str = Field(examples=["Adam: no result, since all 16 trials failed."])
 
 
 class PairComparison(Schema):
@@ -414,6 +437,9 @@ class SweepSummary(Schema):
     workload: str = Field(examples=["VGG-19 on cifar10"])
     search: Search
     complete: bool = Field(description="False while the sweep runs or has holes.")
+    ended: bool = Field(
+        default=False, description="Whether no further trial will end, so that numbers are final."
+    )
     gradient_evaluation_budget: float | None = Field(
         description="Every trial cut at this budget (equal compute); null: as trained."
     )
@@ -449,12 +475,23 @@ class SweepSummary(Schema):
     target: float
     ci_level: float
     ci_method: str | None = Field(description="Null with one seed: there is no interval.")
+    flatness_correlation: dict[str, dict[str, FlatnessCorrelation]] = Field(
+        default={},
+        description="How curvature and the score correlate, by metric and split: to be read with"
+        " ``flattest``.",
+    )
     flattest: dict[str, dict[str, str | None]] = Field(
         description="Optimizer with the curvature nearest to zero at its selected configuration,"
         " by metric and split, among those that learned; null when fewer than two did."
     )
     optimizers: list[OptimizerSummary]
+    unscored_optimizers: list[UnscoredOptimizer] = Field(
+        default=[], description="Optimizers without a completed or diverged trial, and why."
+    )
     comparisons: Comparisons | None = Field(description="Null with one optimizer.")
+    published: PublishedOfSweep = Field(
+        description="Published measures over all optimizers of the sweep."
+    )
     caveats: list[Caveat]
 
     def optimizer(self, label: str) -> OptimizerSummary:

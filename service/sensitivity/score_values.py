@@ -6,7 +6,7 @@ configurations, is turned back for summaries and figures.
 """
 
 from service.sensitivity.optimizer_trials import Floats
-from service.sensitivity.schemas import Interval
+from service.sensitivity.strict_schema import Interval
 from workers.scores import Score
 
 __all__ = ["oriented_range", "score_interval", "score_values"]
@@ -27,4 +27,5 @@ def score_interval(score: Score, oriented: Interval | None) -> Interval | None:
     """The interval of a level as measured; None for None."""
     if oriented is None or score.sign > 0:
         return oriented
-    return Interval(low=-oriented.high, high=-oriented.low)
+    estimate = None if oriented.estimate is None else -oriented.estimate
+    return Interval(low=-oriented.high, high=-oriented.low, estimate=estimate)

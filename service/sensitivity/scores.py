@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.sensitivity import statistics
-from service.sensitivity.intervals import N_RESAMPLES, resampled_means
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
+from service.sensitivity.seed_noise import RepeatedSweeps, repeat_sweeps
 from service.sensitivity.trial_table import TrialTable
 
 __all__ = ["Scores", "score"]
@@ -21,18 +21,14 @@ class Scores:
         trials: The trials behind them.
         val: [C] validation scores, NaN without a trial.
         evaluation: [C] OOD scores, or the validation scores in a sweep without OOD data.
-        val_resamples: [R, C] under resampling of seeds, None where every
-            configuration has one seed.
-        evaluation_resamples: Likewise.
-        n_seeds: Seeds of the configuration that has the fewest.
+        repeated: Sweeps simulated with the seed noise, one entry per plausible surface of true
+            scores; empty where too few configurations have two seeds.
     """
 
     trials: OptimizerTrials
     val: Floats
     evaluation: Floats
-    val_resamples: Floats | None
-    evaluation_resamples: Floats | None
-    n_seeds: int
+    repeated: tuple[RepeatedSweeps, ...] = ()
 
     @property
     def evaluation_trials(self) -> Floats:
@@ -51,8 +47,8 @@ def score(table: TrialTable, *, resample: bool = True, seed: int = 0) -> Sequenc
 
     Args:
         table: The trials.
-        resample: Whether to bootstrap seeds; not needed without intervals.
-        seed: Of the bootstrap; the same trials always give the same intervals.
+        resample: Whether to simulate seed noise; not needed without intervals.
+        seed: Of the simulation; the same trials always give the same intervals.
 
     Raises:
         NotAvailableError: No trial has finished.
@@ -62,19 +58,15 @@ def score(table: TrialTable, *, resample: bool = True, seed: int = 0) -> Sequenc
     for index, trials in enumerate(table.by_optimizer):
         if not trials.finished.any():
             continue
-        n_seeds = trials.seeds_per_config
-        measured = (
-            trials.val,
-            trials.ood if table.has_ood else trials.val,
-        )
-        val, evaluation = map(statistics.seed_means, measured)
-        resamples: tuple[Floats | None, Floats | None] = (None, None)
-        if resample and trials.finished.sum(axis=1).max() > 1:
-            rng = np.random.default_rng((seed, index))
-            if table.has_ood:
-                resamples = resampled_means(*measured, rng=rng, n_resamples=N_RESAMPLES)  # type: ignore[assignment]
-            else:
-                (only,) = resampled_means(measured[0], rng=rng, n_resamples=N_RESAMPLES)
-                resamples = (only, only)
-        scored.append(Scores(trials, val, evaluation, *resamples, n_seeds))
+        measured = trials.ood if table.has_ood else trials.val
+        val, evaluation = map(statistics.seed_means, (trials.val, measured))
+        repeated: tuple[RepeatedSweeps, ...] = ()
+        if resample:
+            repeated = repeat_sweeps(
+                trials.val,
+                measured if table.has_ood else None,
+                silent=trials.all_diverged | (evaluation <= table.chance),
+                rng=np.random.default_rng((seed, index)),
+            )
+        scored.append(Scores(trials, val, evaluation, repeated))
     return scored

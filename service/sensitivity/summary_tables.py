@@ -6,13 +6,20 @@ from typing import Any
 
 from service.sensitivity.dotted import flatten, write_csv
 from service.sensitivity.hyperparameters import ordered
-from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
+from service.sensitivity.number_format import (
+    RAISED_MARK,
+    accuracy_label,
+    curvature_label,
+    split_label,
+)
 from service.sensitivity.schemas import (
     AxisSummary,
+    BestConfig,
     Caveat,
     Interval,
     OptimizerSummary,
     SweepSummary,
+    Tolerance,
 )
 from service.sensitivity.sweep_comparison import SweepComparison
 from workers.hyperparameter_text import axis_titles, value_text
@@ -30,6 +37,16 @@ __all__ = [
     "summary_latex",
 ]
 
+_SHOWN_FACTORS = (2.0, 10.0)  # columns of S(k); the JSON has the others
+
+_LEGEND = (
+    "{units}. lr 2x off: expected cost of a learning rate 2 times too small or too large, all else"
+    " tuned for it. lr decades: decades of learning rate within {epsilon} of the best, ≥ where the"
+    " grid ends first. In brackets 95 % seed intervals; the costs before them are corrected for"
+    " seed noise. * on the edge of the grid. † hardly learned: flatness means nothing. ‡ with a"
+    " trial {below}, which counts as chance."
+)
+
 
 _SHARE = SCORES["accuracy"]
 """Shares, such as importance, are shown like accuracies, in percent."""
@@ -45,6 +62,7 @@ class SummaryTable:
         rows: One cell per column each.
         notes: The caveats.
         sentences: One per optimizer with the main findings.
+        legend: What columns and marks mean; empty without any.
     """
 
     title: str
@@ -52,6 +70,7 @@ class SummaryTable:
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...]
     sentences: tuple[str, ...] = ()
+    legend: str = ""
 
 
 def render_table(summary: SweepSummary) -> SummaryTable:
@@ -69,6 +88,8 @@ def render_table(summary: SweepSummary) -> SummaryTable:
         *names.values(),
         score.heading("val"),
         *((score.heading("OOD"),) if split == "OOD" else ()),
+        *(f"lr {factor:g}x off" for factor in _SHOWN_FACTORS),
+        "lr decades",
         f"mean {score.heading(split)}",
         "lr sensitivity",
         "mean regret",
@@ -80,11 +101,21 @@ def render_table(summary: SweepSummary) -> SummaryTable:
     return SummaryTable(
         title=summary.workload or "Tuning sensitivity",
         columns=columns,
-        rows=tuple(
-            tuple(_row(optimizer, names, curvature, score)) for optimizer in summary.optimizers
+        rows=(
+            *(tuple(_row(optimizer, names, curvature, score)) for optimizer in summary.optimizers),
+            *(
+                (missing.title, *["–"] * (len(columns) - 1))
+                for missing in summary.unscored_optimizers
+            ),
         ),
         notes=tuple(_note(caveat, summary) for caveat in summary.caveats),
-        sentences=tuple(optimizer.sentence for optimizer in summary.optimizers),
+        sentences=(
+            *(optimizer.sentence for optimizer in summary.optimizers),
+            *(missing.sentence for missing in summary.unscored_optimizers),
+        ),
+        legend=_LEGEND.format(
+            units=score.units, epsilon=score.points(summary.epsilon), below=score.below_guess
+        ),
     )
 
 
@@ -96,9 +127,9 @@ def axis_table(summary: SweepSummary) -> SummaryTable:
             optimizer.title,
             axis.title,
             value_text(freeze_value(axis.best)) + _edge_mark(axis),
-            _with_error(axis.sensitivity, axis.sensitivity_interval, score),
-            _with_error(axis.regret, axis.regret_interval, score),
-            _with_error(axis.importance, axis.importance_interval, _SHARE),
+            _corrected(axis.sensitivity, axis.sensitivity_interval, score),
+            _corrected(axis.regret, axis.regret_interval, score),
+            _corrected(axis.importance, axis.importance_interval, _SHARE),
         )
         for optimizer in summary.optimizers
         for axis in optimizer.axes.values()
@@ -181,8 +212,8 @@ def comparison_table(comparison: SweepComparison) -> SummaryTable:
                 *(_best_value(headline.hyperparameters, name) for name in names),
                 _with_error(headline.score, headline.score_interval, score),
                 _with_error(headline.mean_score, headline.mean_score_interval, score),
-                _with_error(headline.lr_sensitivity, headline.lr_sensitivity_interval, score),
-                _with_error(headline.mean_regret, headline.mean_regret_interval, score),
+                _corrected(headline.lr_sensitivity, headline.lr_sensitivity_interval, score),
+                _corrected(headline.mean_regret, headline.mean_regret_interval, score),
                 _trials(headline.trials_to_target),
                 accuracy_label(headline.divergence_rate),
                 *(
@@ -205,9 +236,9 @@ def summary_csv(summary: SweepSummary) -> bytes:
 
     Curves (lists) are left out: the figures export them as CSV.
     """
-    without = {"axes": {name: {"title", "undefined"} for name in summary.axes}}
     return write_csv(
-        _scalars(optimizer.model_dump(exclude=without)) for optimizer in summary.optimizers
+        _scalars(optimizer.model_dump(exclude=_sentences_in(optimizer)))
+        for optimizer in summary.optimizers
     )
 
 
@@ -243,20 +274,31 @@ def _row(
     yield optimizer.title
     for name in names:
         yield _best_value(best.hyperparameters, name) + _edge_mark(optimizer.axes.get(name))
-    yield _with_error(best.val_score, best.val_score_interval, score)
+    shown = _with_error(best.val_score, best.val_score_interval, score)
+    yield shown + _raised(best, score.val_metric)
     if best.ood_score is not None:
-        yield _with_error(best.ood_score, best.ood_score_interval, score)
+        shown = _with_error(best.ood_score, best.ood_score_interval, score)
+        yield shown + _raised(best, score.ood_metric)
+    yield from _tolerance(optimizer.lr_tolerance, score)
     spread = optimizer.ood_score or optimizer.val_score
     metric = score.ood_metric if optimizer.ood_score else score.val_metric
     yield _with_error(spread.mean, intervals.get(f"{metric}.mean"), score)
-    yield _with_error(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"), score)
-    yield _with_error(optimizer.mean_regret, intervals.get("mean_regret"), score)
+    yield _corrected(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"), score)
+    yield _corrected(optimizer.mean_regret, intervals.get("mean_regret"), score)
     yield f"{optimizer.near_optimal_fraction.shared_best_count}/{optimizer.n_configs}"
     yield _trials(optimizer.trials_to_target.expected_trials)
     yield f"{optimizer.n_diverged}/{optimizer.n_trials}"
     if curvature:
         value = best.hessian_trace.get(curvature)
         yield "–" if value is None else curvature_label(value.value) + "†" * (not best.learned)
+
+
+def _sentences_in(optimizer: OptimizerSummary) -> dict[str, Any]:
+    """Parts of a summary that are text for readers; of undefined measures the code remains."""
+    return {
+        "axes": {name: {"title", "undefined"} for name in optimizer.axes},
+        "published": {"undefined": {name: {"message"} for name in optimizer.published.undefined}},
+    }
 
 
 def _columns_of(names: Iterable[str]) -> dict[str, str]:
@@ -317,6 +359,34 @@ def _with_error(value: float | None, interval: Interval | None, score: Score) ->
         return score.text(value)
     half = max(value - interval.low, interval.high - value)
     return f"{score.text(value)} ± {score.text(half)}"
+
+
+def _corrected(value: float | None, interval: Interval | None, score: Score) -> str:
+    """A cost or a share as text, corrected for seed noise, with its interval."""
+    if interval is None or interval.estimate is None:
+        return score.text(value)
+    ends = f"[{score.text(interval.low)}, {score.text(interval.high)}]"
+    return f"{score.text(interval.estimate)} {ends}"
+
+
+def _tolerance(tolerance: Tolerance | None, score: Score) -> Iterator[str]:
+    """Cells of what a wrong learning rate costs, and of how many decades are good."""
+    if tolerance is None:
+        yield from ("–",) * (len(_SHOWN_FACTORS) + 1)
+        return
+    for off in tolerance.off_by:
+        if off.factor in _SHOWN_FACTORS:
+            yield _corrected(off.loss, off.loss_interval, score)
+    interval, bound = tolerance.width_interval, "≥ " * tolerance.width_is_lower_bound
+    if interval is None or interval.estimate is None:
+        yield f"{bound}{tolerance.width:.1f}"
+    else:
+        yield f"{bound}{interval.estimate:.1f} [{interval.low:.1f}, {interval.high:.1f}]"
+
+
+def _raised(best: BestConfig, metric: str) -> str:
+    """The mark of a score to which a trial worse than a guess contributes."""
+    return RAISED_MARK * (metric in best.raised_to_chance)
 
 
 def _scalars(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class Headline(Schema):
     mean_accuracy_interval: Interval | None
     lr_sensitivity: float | None
     lr_sensitivity_interval: Interval | None
-    mean_regret: float
+    mean_regret: float | None
     mean_regret_interval: Interval | None
     divergence_rate: float
     trials_to_target: float | None

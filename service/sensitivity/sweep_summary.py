@@ -6,15 +6,18 @@ from typing import Literal
 
 import numpy as np
 
-from service.sensitivity.caveats import caveats_of, sentence
+from service.sensitivity.caveats import caveats_of
+from service.sensitivity.curvature_summary import sweep_correlations
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
 from service.sensitivity.optimizer_summary import Yardsticks, summarize_optimizer
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTrials
 from service.sensitivity.pairwise import compare
+from service.sensitivity.published import published_measures, published_of_sweep
 from service.sensitivity.schemas import OptimizerSummary, SweepSummary
 from service.sensitivity.score_values import oriented_range
 from service.sensitivity.scores import score
+from service.sensitivity.sentences import sentence, unscored
 from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_table import TrialTable
 from workers.catalog import optimizers
@@ -78,19 +81,26 @@ def summarize(
         epsilon=epsilon,
         replacement=table.search != "grid" if replacement is None else replacement,
     )
+    published = published_measures(
+        scored, table, target=yardsticks.target, replacement=yardsticks.replacement
+    )
     summaries = [
-        summarize_optimizer(scores, table, yardsticks, _default(scores.trials, defaults or {}))
-        for scores in scored
+        summarize_optimizer(
+            scores, table, yardsticks, _default(scores.trials, defaults or {}), measures
+        )
+        for scores, measures in zip(scored, published, strict=True)
     ]
     flattest = _flattest(summaries, table.curvature_splits)
+    correlation = sweep_correlations([summary.curvature_correlation for summary in summaries])
     summaries = [
-        summary.model_copy(update={"sentence": sentence(summary, flattest, ranked_by)})
+        summary.model_copy(update={"sentence": sentence(summary, flattest, correlation, ranked_by)})
         for summary in summaries
     ]
     return SweepSummary(
         workload=table.workload,
         search=table.search,
         complete=table.complete,
+        ended=table.ended,
         gradient_evaluation_budget=budget,
         learning_rates=_numbers(table, "learning_rate"),
         weight_decays=_numbers(table, "weight_decay"),
@@ -111,9 +121,21 @@ def summarize(
         target=ranked_by.oriented(yardsticks.target),
         ci_level=CONFIDENCE,
         ci_method=CI_METHOD if any(summary.intervals for summary in summaries) else None,
+        flatness_correlation=correlation,
         flattest=flattest,
         optimizers=summaries,
+        unscored_optimizers=list(unscored(table)),
         comparisons=compare(scored, ranked_by) if len(scored) > 1 else None,
+        published=published_of_sweep(
+            scored,
+            {
+                summary.optimizer: summary.tunability.default_score
+                for summary in summaries
+                if summary.tunability is not None
+            },
+            published,
+            ranked_by,
+        ),
         caveats=caveats_of(table, summaries, budget),
     )
 

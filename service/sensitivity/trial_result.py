@@ -67,15 +67,21 @@ class TrialResult:
         ood_accuracy: Mean accuracy over the corrupted sets.
         val_loss: Validation loss of the last epoch.
         ood_loss: Mean loss over the corrupted sets.
+        brier: Brier score by split ("validation", "ood"); that of OOD is the mean over the
+            corrupted sets.
+        ece: Expected calibration error by split, likewise.
         hessian_trace: Tr(H) by split ("validation", "ood").
         hessian_trace_stderr: Standard error of the estimated trace by split.
         hessian_lambda_max: Largest eigenvalue by split.
         gradient_evaluations: Gradient evaluations spent.
         ood_by_corruption: Accuracy by corruption, mean over severities.
+        test_accuracy: Accuracy by further test set.
+        test_loss: Loss likewise.
         ood_by_severity: Accuracy by corruption and severity, where loaded.
         history: Learning curve, where loaded.
         optimizer_title: Display name of the optimizer in figures, tables and sentences ("SA-SAM");
             its label where absent.
+        epochs: Epochs finished; None if unknown.
     """
 
     key: str
@@ -88,14 +94,19 @@ class TrialResult:
     ood_accuracy: float | None = None
     val_loss: float | None = None
     ood_loss: float | None = None
+    brier: Mapping[str, float | None] = field(default_factory=dict)
+    ece: Mapping[str, float | None] = field(default_factory=dict)
     hessian_trace: Mapping[str, float | None] = field(default_factory=dict)
     hessian_trace_stderr: Mapping[str, float | None] = field(default_factory=dict)
     hessian_lambda_max: Mapping[str, float | None] = field(default_factory=dict)
     gradient_evaluations: float | None = None
     ood_by_corruption: Mapping[str, float] = field(default_factory=dict)
+    test_accuracy: Mapping[str, float] = field(default_factory=dict)
+    test_loss: Mapping[str, float] = field(default_factory=dict)
     ood_by_severity: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     history: History | None = None
     optimizer_title: str | None = None
+    epochs: int | None = None
 
     def validation(self, score: Score) -> float | None:
         """The validation score."""
@@ -104,3 +115,7 @@ class TrialResult:
     def ood(self, score: Score) -> float | None:
         """The score on OOD data."""
         return self.ood_accuracy if score.name == "accuracy" else self.ood_loss
+
+    def test(self, score: Score) -> Mapping[str, float]:
+        """The score by further test set."""
+        return self.test_accuracy if score.name == "accuracy" else self.test_loss

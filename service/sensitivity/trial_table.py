@@ -13,6 +13,7 @@ from service.sensitivity.errors import (
 )
 from service.sensitivity.hyperparameters import Axis, merge_axes, ordered
 from service.sensitivity.optimizer_trials import OptimizerTrials, lay_out, outside_plan
+from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_result import History, TrialResult
 from workers.metrics import Outcome
 from workers.scores import SCORES, Score
@@ -42,6 +43,7 @@ class TrialTable:
         curvature_splits: Splits on which any curvature was measured, validation first.
         outcomes: Number of trials by outcome; None counts the unfinished ones.
         facts: Facts about the optimizers by label; those of the catalog where missing.
+        ended: Whether no further trial will end.
     """
 
     workload: str
@@ -55,6 +57,7 @@ class TrialTable:
     curvature_splits: tuple[str, ...]
     outcomes: Mapping[Outcome | None, int]
     facts: Mapping[str, OptimizerFacts]
+    ended: bool
 
     @classmethod
     def from_results(
@@ -70,6 +73,7 @@ class TrialTable:
         search: Search = "grid",
         planned_trials: int | None = None,
         facts: Mapping[str, OptimizerFacts] | None = None,
+        ended: bool = False,
     ) -> "TrialTable":
         """Arrange results on the plan.
 
@@ -86,6 +90,7 @@ class TrialTable:
             planned_trials: By default the size of the grids, or the number of results for other
                 searches.
             facts: Facts about the optimizers by label; by default those of the catalog.
+            ended: Whether the sweep has ended; it has in any case when every planned trial has.
 
         Raises:
             InvalidTrialsError: A trial is outside the plan or a score out of range.
@@ -154,6 +159,7 @@ class TrialTable:
             ),
             outcomes=outcomes,
             facts=facts or {},
+            ended=ended or len(results) - outcomes.get(None, 0) >= (planned_trials or size),
         )
 
     @property
@@ -163,8 +169,8 @@ class TrialTable:
 
     @property
     def chance(self) -> float:
-        """Oriented score of a uniform guess."""
-        return self.score.oriented(self.guess)
+        """Oriented score of a uniform guess, rounded as seed means are, to compare with them."""
+        return round(self.score.oriented(self.guess), SCORE_DECIMALS)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -217,7 +223,8 @@ class TrialTable:
         if not self.n_finished:
             raise NotAvailableError(
                 "no_finished_trials",
-                f"None of {self.planned_trials} planned trials has completed or diverged yet.",
+                f"None of {self.planned_trials} planned trials has completed or diverged"
+                + ("." if self.ended else " yet."),
             )
 
     def within_budget(self, gradient_evaluations: float) -> "TrialTable":
@@ -322,6 +329,7 @@ class TrialTable:
             search=self.search,
             planned_trials=planned_trials,
             facts=self.facts,
+            ended=self.ended,
         )
 
 

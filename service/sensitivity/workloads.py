@@ -17,7 +17,15 @@ from pydantic import Field
 
 from service.sensitivity import rank_tests
 from service.sensitivity.errors import NotAvailableError
+from service.sensitivity.measures import (
+    TAU_MAX,
+    performance_profile,
+    performance_ratios,
+    profile_area,
+)
 from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.published_schemas import PublishedAcrossWorkloads
+from service.sensitivity.published_workloads import published_across_workloads
 from service.sensitivity.schemas import Schema, finite
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.statistics import SCORE_DECIMALS, known_mean
@@ -35,7 +43,6 @@ __all__ = [
     "profile_area",
 ]
 
-TAU_MAX = 4.0
 _TAUS = tuple(np.linspace(1.0, TAU_MAX, 61).tolist())
 
 
@@ -58,6 +65,9 @@ class OptimizerAcrossWorkloads(Schema):
     hyperparameter_sensitivity: float | None = Field(
         description="Normalised score lost by one configuration for all workloads; null unless"
         " every workload has the same configurations."
+    )
+    published: PublishedAcrossWorkloads = Field(
+        description="Measures as they were published; docs/measures.md has their sources."
     )
 
 
@@ -111,6 +121,7 @@ def compare_workloads(
             row = labels.index(summary.optimizer)
             expected[row, column] = summary.trials_to_target.expected_trials or math.nan
             chosen[row, column] = normalised[name][summary.optimizer][scores.selected]
+    published = published_across_workloads(labels, tables, summaries, scored, _TAUS)
     ratios = performance_ratios(expected)
     everywhere = ~np.isnan(chosen).any(axis=1)
     ranked = np.round(chosen[everywhere].T, SCORE_DECIMALS)
@@ -137,6 +148,7 @@ def compare_workloads(
                 performance_profile=performance_profile(ratios[row], _TAUS).tolist(),
                 profile_score=profile_area(ratios[row]),
                 hyperparameter_sensitivity=_sensitivity(label, scored, normalised),
+                published=published[label],
             )
             for row, label in enumerate(labels)
         ],
@@ -149,42 +161,6 @@ def compare_workloads(
         if several and enough
         else None,
     )
-
-
-def performance_ratios(costs: Floats) -> Floats:
-    """Cost of each method relative to the lowest cost, by workload.
-
-    Args:
-        costs: [methods, workloads], NaN where a method does not reach the target.
-
-    Returns:
-        [methods, workloads], at least 1; infinite where it does not reach the target.
-    """
-    known = np.where(np.isnan(costs), np.inf, costs)
-    best = known.min(axis=0)
-    reached = np.isfinite(best)
-    ratios = np.full(costs.shape, np.inf)
-    ratios[:, reached] = known[:, reached] / best[reached]
-    return ratios
-
-
-def performance_profile(ratios: Floats, taus: Sequence[float]) -> Floats:
-    """rho(tau): share of workloads with a ratio of at most tau.
-
-    Args:
-        ratios: [workloads] of one method.
-        taus: [points], at least 1.
-
-    Returns:
-        [points] in [0, 1], not falling.
-    """
-    share: Floats = (ratios[None, :] <= np.asarray(taus)[:, None]).mean(axis=1)
-    return share
-
-
-def profile_area(ratios: Floats, tau_max: float = TAU_MAX) -> float:
-    """Area under rho from 1 to tau_max over its width; 1 for a method that is best everywhere."""
-    return float(np.mean(np.clip(tau_max - ratios, 0.0, None)) / (tau_max - 1))
 
 
 def hyperparameter_sensitivity(scores: Floats) -> float:

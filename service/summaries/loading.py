@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.sensitivity import Axis, TrialResult, TrialTable
+from service.states import TERMINAL
 from service.storage import SweepRow, TrialRow
 from workers.catalog import datasets, models
 from workers.metrics import SPLITS
@@ -41,6 +42,7 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
         search=specification.search.type,
         planned_trials=specification.trial_count,
         facts=facts,
+        ended=sweep.state in TERMINAL,
         workload=f"{models.title(specification.model.name)} on"
         f" {datasets.title(specification.dataset.name)}",
     )
@@ -77,20 +79,38 @@ def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
         hyperparameters=trial.hyperparameters,
         seed=trial.seed,
         outcome=trial.outcome,  # type: ignore[arg-type]  # the column holds outcomes
+        epochs=trial.epoch,
         val_accuracy=metrics.get("val_accuracy"),
         ood_accuracy=metrics.get("ood_accuracy"),
         val_loss=metrics.get("val_loss"),
         ood_loss=metrics.get("ood_loss"),
+        brier=_of_evaluation(metrics, "brier"),
+        ece=_of_evaluation(metrics, "ece"),
         hessian_trace=_by_split(metrics, "hessian_trace"),
         hessian_trace_stderr=_by_split(metrics, "hessian_trace_stderr"),
         hessian_lambda_max=_by_split(metrics, "hessian_lambda_max"),
         gradient_evaluations=metrics.get("gradient_evaluations"),
         ood_by_corruption={
-            name.removeprefix("ood_accuracy."): value
-            for name, value in metrics.items()
-            if name.startswith("ood_accuracy.") and name != "ood_accuracy.benchmark"
+            name: value
+            for name, value in _by_suffix(metrics, "ood_accuracy").items()
+            if name != "benchmark"
         },
+        test_accuracy=_by_suffix(metrics, "test_accuracy"),
+        test_loss=_by_suffix(metrics, "test_loss"),
     )
+
+
+def _of_evaluation(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:
+    """A score by split; its metrics have a prefix instead of a suffix."""
+    return {"validation": metrics.get(f"val_{name}"), "ood": metrics.get(f"ood_{name}")}
+
+
+def _by_suffix(metrics: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values of a metric that has any suffix, by the suffix."""
+    prefix = f"{name}."
+    return {
+        key.removeprefix(prefix): value for key, value in metrics.items() if key.startswith(prefix)
+    }
 
 
 def _by_split(metrics: Mapping[str, Any], name: str) -> dict[str, float | None]:

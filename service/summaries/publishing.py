@@ -1,20 +1,22 @@
-"""Publishing: summary and figures of an ended sweep become artifacts of its MLflow run."""
+"""Publishing: the MLflow run of an ended sweep gets its summary, figures and description."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from threading import Lock, Thread
 
 from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
-from service.sensitivity import FIGURES, NotAvailableError, export_summary
+from service.sensitivity import FIGURES, NotAvailableError, SweepSummary, export_summary
 from service.sensitivity.figures import PICTURE_FORMATS
 from service.storage import DATABASE_UNAVAILABLE, Database
 from service.summaries.service import SummaryService
 from service.sweeps.repository import SweepRepository
 from service.unavailable import full_message
 from workers.mlflow_schema import Tag
+from workers.scores import SCORES
 
 __all__ = ["Publisher"]
 
@@ -31,9 +33,13 @@ class Publisher:
     Args:
         summaries: Computes summaries and figures.
         results: MLflow.
+        page_url: The address of the page of a sweep.
     """
 
-    def __init__(self, summaries: SummaryService, results: MlflowGateway) -> None:
+    def __init__(
+        self, summaries: SummaryService, results: MlflowGateway, page_url: Callable[[str], str]
+    ) -> None:
+        self._page_url = page_url
         self._summaries = summaries
         self._results = results
         self._lock = Lock()
@@ -104,6 +110,9 @@ class Publisher:
         with self._lock:
             try:
                 self._results.log_files(run_id, dict(self.files(sweep_id)))
+                summary = self._summaries.summary(sweep_id)
+                description = _description(summary, self._page_url(sweep_id))
+                self._results.describe_run(run_id, dict(_metrics(summary)), description)
                 self._results.tag_run(run_id, Tag.PUBLISHED, "true")
             except NotAvailableError as error:
                 log.info("sweep %s has nothing to publish: %s", sweep_id, error)
@@ -112,3 +121,29 @@ class Publisher:
                 log.warning("the figures of sweep %s wait for the next start: %s", sweep_id, reason)
             except Exception:
                 log.exception("the figures of sweep %s are not in MLflow", sweep_id)
+
+
+def _metrics(summary: SweepSummary) -> Iterator[tuple[str, float]]:
+    """The main numbers of each optimizer, as metrics of the sweep's run."""
+    score = SCORES[summary.score]
+    for optimizer in summary.optimizers:
+        best = optimizer.best_config
+        values = {
+            score.val_metric: best.val_score,
+            score.ood_metric: best.ood_score,
+            "mean_regret": optimizer.mean_regret,
+            "lr_sensitivity": optimizer.lr_sensitivity,
+            "wd_sensitivity": optimizer.wd_sensitivity,
+            "divergence_rate": optimizer.divergence_rate,
+        }
+        label = re.sub(r"[^\w. -]", "_", optimizer.optimizer)
+        for name, value in values.items():
+            if value is not None:
+                yield f"summary.{label}.{name}", value
+
+
+def _description(summary: SweepSummary, page: str) -> str:
+    """What the sweep found, in Markdown, with a link to its page."""
+    lines = [f"- {optimizer.sentence}" for optimizer in summary.optimizers]
+    head = f"Sweep on {summary.workload}: {summary.finished_trials} of {summary.planned_trials}"
+    return "\n".join([f"{head} trials finished. [Page of the sweep]({page})", "", *lines])

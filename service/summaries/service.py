@@ -33,8 +33,10 @@ from service.storage import Database, SweepRow
 from service.summaries.cache import Cache
 from service.summaries.curve_store import CurveStore
 from service.summaries.loading import trial_table
+from service.summaries.next_cells import next_cells_specification
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
+from workers.spec import read_stored
 
 __all__ = ["MAX_COMPARED", "FigureOptions", "Selection", "SummaryService"]
 
@@ -118,6 +120,17 @@ class SummaryService:
                 gradient_evaluations=selection.gradient_evaluations,
             ),
         )
+
+    def next_cells(self, sweep_id: str, selection: Selection = Selection()) -> str:
+        """A specification of the neighbours of the best configurations that were not measured.
+
+        Raises:
+            NotFoundProblem: There is no such sweep.
+            SummaryError: Every neighbour was measured, or the search is not a grid.
+            MlflowUnavailableError: It needs learning curves, and MLflow does not answer.
+        """
+        specification = read_stored(self._stored(sweep_id).sweep.specification)
+        return next_cells_specification(specification, self.summary(sweep_id, selection))
 
     def figure(
         self,

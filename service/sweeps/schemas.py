@@ -8,11 +8,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from service.states import Command, SweepState
-from workers.scores import ScoreName
+from workers.scores import SCORES, ScoreName
 from workers.spec.fields import Label, Tags, require_plain
 
 __all__ = [
+    "CurvatureCostView",
     "DryRunView",
+    "PrecisionView",
     "Progress",
     "RepairView",
     "SweepChanges",
@@ -137,6 +139,46 @@ class SweepPage(_View):
     """The ``cursor`` of the next page; absent on the last page."""
 
 
+class CurvatureCostView(_View):
+    """Cost of measuring one quantity of curvature in one trial."""
+
+    quantity: str
+    """Its name in ``curvature.metrics``."""
+    measurements: int
+    """How often a completed trial measures it."""
+    images: int
+    """Number of images that each evaluation and pass takes."""
+    gradient_evaluations: int
+    """Gradient evaluations of a measurement, at most; a Hessian-vector product counts as two."""
+    forward_passes: int
+    """Forward passes of a measurement without a gradient."""
+
+
+class PrecisionView(_View):
+    """Expected precision of the difference of two configurations, half of its 95 % interval."""
+
+    score: ScoreName = "accuracy"
+    """What it is a precision of."""
+    seed_deviation: float
+    """Assumed standard deviation of the score over seeds."""
+    half_width: float | None
+    """With the seeds of the sweep; absent with one seed, which gives no interval."""
+    seeds_for: dict[str, int]
+    """Seeds that a half-width needs, by half-width: ``0.005`` is half a point of accuracy."""
+
+    @property
+    def sentence(self) -> str:
+        """The precision in words, and the seeds that more of it needs."""
+        score, half = SCORES[self.score], self.half_width
+        own = "no interval with one seed" if half is None else f"± {score.points(half)}"
+        needed = ", ".join(
+            f"± {score.points(float(wanted))} needs {seeds} seeds"
+            for wanted, seeds in self.seeds_for.items()
+        )
+        deviation = score.points(self.seed_deviation)
+        return f"{own} between two configurations if seeds deviate by {deviation}; {needed}"
+
+
 class DryRunView(_View):
     """Estimated cost of a sweep."""
 
@@ -147,6 +189,9 @@ class DryRunView(_View):
     """Gradient evaluations of all trials; absent if the size of the training set is unknown."""
     device_seconds: float | None
     """Estimated from past trials of the same model and data set; absent if there are none."""
+    curvature: list[CurvatureCostView] = []
+    """Cost of measuring curvature, which ``gradient_evaluations`` does not include."""
+    precision: PrecisionView | None = None
     specification: dict[str, Any]
     """The specification with its defaults."""
 

@@ -22,8 +22,10 @@ from service.storage import Database, SweepRow
 from service.sweeps.code_changes import require_same_code
 from service.sweeps.code_permission import require_code_permission
 from service.sweeps.cursors import parse_cursor, write_cursor
+from service.sweeps.curvature_cost import curvature_costs
 from service.sweeps.estimates import costs, device_seconds
 from service.sweeps.lifecycle import transition
+from service.sweeps.precision import expected_precision
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import DryRunView, SweepChanges, SweepDetail, SweepPage
 from service.sweeps.selection import SweepOrder, SweepSelection
@@ -142,6 +144,12 @@ class SweepService:
             configurations={label: cost.configurations for label, cost in by_label.items()},
             gradient_evaluations=sum(known) if len(known) == len(evaluations) else None,
             device_seconds=seconds,
+            curvature=curvature_costs(specification),
+            precision=expected_precision(
+                min(cost.configurations for cost in by_label.values()),
+                len(specification.seeds),
+                specification.scored_by,
+            ),
             specification=specification.model_dump(mode="json"),
         )
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     ColumnElement,
     Select,
     Text,
+    and_,
     bindparam,
+    case,
     cast,
     func,
     insert,
+    literal,
+    null,
     or_,
     select,
     update,
@@ -29,7 +34,7 @@ from workers.scores import Score
 from workers.spec import SweepSpec, Value
 from workers.spec.configuration import thaw_value
 
-__all__ = ["BestConfiguration", "BestScore", "TrialFilter", "TrialRepository"]
+__all__ = ["BestConfiguration", "BestScore", "TrialFilter", "TrialOrder", "TrialRepository"]
 
 
 class TrialRepository:
@@ -101,17 +106,16 @@ class TrialRepository:
         *,
         offset: int,
         limit: int,
-        best_first: Score | None = None,
+        order: TrialOrder | None = None,
     ) -> tuple[Sequence[TrialRow], int]:
         """A page of the trials that match, and the number of all that match.
 
-        They come in the order of the specification, or with the best validation score first.
+        They come in the order of the specification unless there is another one.
         """
         query = selection.apply(select(TrialRow), sweep_id)
         total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
-        if best_first is not None:
-            value = TrialRow.metrics[best_first.val_metric].as_float()
-            query = query.order_by((best_first.sign * value).desc().nulls_last())
+        if order is not None:
+            query = query.order_by(order.expression)
         page = query.order_by(TrialRow.position).offset(offset).limit(limit)
         return self._session.scalars(page).all(), total
 
@@ -129,10 +133,11 @@ class TrialRepository:
             score: What ranks their configurations.
         """
         place = (TrialRow.sweep_id, TrialRow.optimizer)
-        mean = score.sign * _mean(score)
+        mean = score.sign * _mean(score, self._guess(sweep_ids, score))
         means = (
             select(*place, mean.label("oriented"))
-            .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.outcome == Outcome.COMPLETED)
+            .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
+            .where(TrialRow.sweep_id.in_(sweep_ids), _counts(score))
             .group_by(*place, _HYPERPARAMETERS)
             .having(mean.is_not(None))
             .subquery()
@@ -148,15 +153,29 @@ class TrialRepository:
             found[sweep_id].append(BestScore(optimizer, score, score.oriented(oriented)))
         return found
 
+    def _guess(self, sweep_ids: Sequence[str], score: Score) -> ColumnElement[float]:
+        """The score of a uniform guess in the sweep of a row; null if unknown.
+
+        It is computed here because not every database has a logarithm.
+        """
+        query = select(SweepRow.classes).where(SweepRow.sweep_id.in_(sweep_ids)).distinct()
+        known = [classes for classes in self._session.scalars(query) if classes]
+        unknown = score.guess(0.0)
+        other: ColumnElement[Any] = literal(unknown) if math.isfinite(unknown) else null()
+        if not known:
+            return other
+        return case(*((SweepRow.classes == n, score.guess(1 / n)) for n in known), else_=other)
+
     def best_configurations(
         self, sweep_id: str, limit: int, score: Score
     ) -> list[BestConfiguration]:
         """The configurations with the best validation score, best first."""
-        mean = _mean(score)
+        mean = _mean(score, self._guess([sweep_id], score))
         place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
         query = (
             select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], mean, func.count())
-            .where(TrialRow.sweep_id == sweep_id, TrialRow.outcome == Outcome.COMPLETED)
+            .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
+            .where(TrialRow.sweep_id == sweep_id, _counts(score))
             .group_by(*place, _HYPERPARAMETERS)
             .having(mean.is_not(None))
             .order_by((score.sign * mean).desc(), *place, _HYPERPARAMETERS)
@@ -247,9 +266,54 @@ _HYPERPARAMETERS = cast(TrialRow.hyperparameters, Text)
 """A configuration as text: PostgreSQL cannot compare JSON."""
 
 
-def _mean(score: Score) -> ColumnElement[float]:
-    """Validation score of a configuration: the mean over its seeds."""
-    return func.avg(TrialRow.metrics[score.val_metric].as_float())
+@dataclass(frozen=True, slots=True)
+class TrialOrder:
+    """Order of trials by one value; those without it come last.
+
+    Attributes:
+        kind: "column", "metric", "number" or "text" (a hyperparameter with values of that kind).
+        name: Column, metric or hyperparameter.
+        is_descending: Whether the largest comes first.
+    """
+
+    kind: Literal["column", "metric", "number", "text"]
+    name: str
+    is_descending: bool = False
+
+    @property
+    def expression(self) -> ColumnElement[Any]:
+        """What to order by."""
+        value: ColumnElement[Any]
+        match self.kind:
+            case "column":
+                value = TrialRow.__table__.columns[self.name]
+            case "metric":
+                value = TrialRow.metrics[self.name].as_float()
+            case "number":
+                value = TrialRow.hyperparameters[self.name].as_float()
+            case "text":
+                value = TrialRow.hyperparameters[self.name].as_string()
+        return (value.desc() if self.is_descending else value.asc()).nulls_last()
+
+
+def _measured(score: Score) -> ColumnElement[float]:
+    """Validation score of a trial."""
+    measured: ColumnElement[float] = TrialRow.metrics[score.val_metric].as_float()
+    return measured
+
+
+def _counts(score: Score) -> ColumnElement[bool]:
+    """Whether a trial counts."""
+    completed = and_(TrialRow.outcome == Outcome.COMPLETED, _measured(score).is_not(None))
+    return or_(TrialRow.outcome == Outcome.DIVERGED, completed)
+
+
+def _mean(score: Score, guess: ColumnElement[float]) -> ColumnElement[float]:
+    """Mean score of a configuration over its seeds, as in summaries: never worse than a guess."""
+    measured = _measured(score)
+    is_worse = score.sign * measured < score.sign * guess
+    is_raised = or_(TrialRow.outcome == Outcome.DIVERGED, is_worse)
+    return func.avg(case((is_raised, guess), else_=measured))
 
 
 @dataclass(frozen=True, slots=True)

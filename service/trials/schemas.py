@@ -32,6 +32,9 @@ class TrialView(BaseModel):
     """Last epoch that was recorded."""
     metrics: dict[str, float]
     """Latest value of every metric."""
+    scores: dict[str, float] = {}
+    """The score as summaries count it, by metric: of a diverged trial, or one worse than a guess,
+    that of a guess."""
     error: str | None
     started_at: datetime | None
     ended_at: datetime | None

@@ -12,6 +12,7 @@ from service.sensitivity import (
     SummaryTable,
     SweepComparison,
     comparison_table,
+    published_comparison_table,
 )
 from service.summaries.service import MAX_COMPARED, SummaryService
 from service.sweeps.schemas import SweepDetail
@@ -25,7 +26,10 @@ router = APIRouter(route_class=PageRoute)
 
 _MAX_OFFERED = 50
 _FIGURES = {"side-by-side": "Side by side"}
-_FIGURES_OF_WORKLOADS = _FIGURES | {"performance-profiles": "Performance profiles"}
+_FIGURES_OF_WORKLOADS = _FIGURES | {
+    "performance-profiles": "Performance profiles",
+    "sensitivity-plane": "Performance and sensitivity",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,9 @@ def show_comparison(
         q=q,
         comparison=result.comparison,
         table=result.table,
+        published_table=published_comparison_table(result.comparison)
+        if result.comparison
+        else None,
         error=result.error,
         figures=figures,
         figure=figure if figure in figures else next(iter(figures)),

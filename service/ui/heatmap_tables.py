@@ -11,7 +11,7 @@ from service.sensitivity.figures import HeatmapCell
 from service.sensitivity.figures.figure_data import Scalar
 from service.sensitivity.figures.heatmap_plane import Plane
 from service.sensitivity.hyperparameters import value_datum
-from service.sensitivity.number_format import split_label
+from service.sensitivity.number_format import curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.storage import TrialRow
 from service.summaries.loading import axes_of
@@ -19,7 +19,7 @@ from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
 from workers.hyperparameter_text import value_text
 from workers.metrics import METRICS, SPLITS
-from workers.scores import Score
+from workers.scores import Score, score_of_metric
 from workers.spec import SweepSpec
 from workers.spec.configuration import freeze_value, thaw_value
 
@@ -34,6 +34,8 @@ __all__ = [
     "shade_class",
 ]
 
+_MAX_NUMBERED = 14
+"""Columns of a heatmap whose cells have numbers."""
 N_SHADES = 24
 """Steps of each colour scale in ``static/scales.css``."""
 
@@ -96,6 +98,9 @@ class HeatmapTables:
         x_title: Display name of the horizontal axis.
         y_title: Display name of the vertical axis.
         columns: Labels of the horizontal values.
+        colours: Classes of the steps of the colour scale, lowest first; empty without a value.
+        low: Label of its lower end.
+        high: Label of its upper end.
         panels: One per optimizer.
         notes: Explanations of the marks.
     """
@@ -104,8 +109,16 @@ class HeatmapTables:
     x_title: str
     y_title: str
     columns: Sequence[str]
+    colours: Sequence[str]
+    low: str
+    high: str
     panels: list[TablePanel]
     notes: list[str]
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether there are too many columns for numbers in the cells."""
+        return len(self.columns) > _MAX_NUMBERED
 
 
 def metric_choices(summary: SweepSummary | None, score: Score) -> list[MetricChoice]:
@@ -182,9 +195,18 @@ def heatmap_tables(
         x_title=plane.titles[plane.x.name],
         y_title=plane.titles[plane.y.name],
         columns=list(map(value_text, columns)),
+        colours=[f"{scale}{step}" for step in range(N_SHADES)] if layout else (),
+        low=_end(choice, layout.low) if layout else "",
+        high=_end(choice, layout.high) if layout else "",
         panels=list(map(panel, specification.labels)),
         notes=figure.notes if figure else [],
     )
+
+
+def _end(choice: MetricChoice, value: float) -> str:
+    """Label of an end of the colour scale."""
+    score = score_of_metric(choice.metric)
+    return curvature_label(value) if score is None else score.quantity(value)
 
 
 def shade_class(scale: str, shade: float) -> str:

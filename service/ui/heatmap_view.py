@@ -14,17 +14,21 @@ from service.sensitivity.hyperparameters import merge_axes
 from service.ui.heatmap_tables import MetricChoice
 from service.ui.links import condition_text, query_string
 from workers.hyperparameter_text import axis_titles, value_text
+from workers.scores import SCORES, score_of_metric
 
 __all__ = [
     "HeatmapView",
     "Name",
     "Selector",
+    "axis_selectors",
     "choose_metric",
     "choose_view_plane",
+    "colour_span",
     "selectors",
 ]
 
 _REST_TITLES = {"best": "best by validation", "mean": "mean"}
+_ALL_SPANS = {f"{span:g}" for score in SCORES.values() for span in score.spans}
 
 Name = Annotated[str | None, Query(max_length=200)]
 
@@ -39,12 +43,19 @@ class HeatmapView:
     y: Name = None
     rest: Name = None
     at: Annotated[list[str] | None, Query(max_length=50)] = None
+    span: Name = None
 
     def query(self, choice: MetricChoice | None = None) -> str:
         """The query string of this view, with another metric if given."""
         metric, split = (choice.metric, choice.split) if choice else (self.metric, self.split)
         return query_string(
-            metric=metric, split=split, x=self.x, y=self.y, rest=self.rest, at=self.at
+            metric=metric,
+            split=split,
+            x=self.x,
+            y=self.y,
+            rest=self.rest,
+            at=self.at,
+            span=self.span if self.span in _ALL_SPANS else None,
         )
 
 
@@ -93,8 +104,29 @@ def choose_view_plane(
     return plane.narrowed(axes_by_optimizer)
 
 
-def selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:
-    """The choices of axes and of what becomes of the others; empty where there is no other."""
+def selectors(
+    axes: Sequence[Axis], plane: Plane, view: HeatmapView, choice: MetricChoice
+) -> list[Selector]:
+    """The choices of axes, of what becomes of the others, and of the colour range of a heatmap."""
+    score = score_of_metric(choice.metric)
+    if score is None:
+        return axis_selectors(axes, plane)
+    spans = {"": "from chance"} | {
+        f"{span:g}": f"best {score.points(span / score.factor)}" for span in score.spans
+    }
+    colours = Selector("span", "Colours", spans, colour_span(view, choice) or "")
+    return [*axis_selectors(axes, plane), colours]
+
+
+def colour_span(view: HeatmapView, choice: MetricChoice) -> str | None:
+    """The requested width of the colour range if it is offered for the metric; None for all."""
+    score = score_of_metric(choice.metric)
+    offered = () if score is None else (f"{span:g}" for span in score.spans)
+    return view.span if view.span in offered else None
+
+
+def axis_selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:
+    """The choices of axes and of what becomes of the others; none where there is no other."""
     if len(axes) < 3:
         return []
     titles = axis_titles(axis.name for axis in axes)

@@ -22,7 +22,7 @@ from service.api.error_handlers import unavailable_detail
 from service.problems import Problem
 from service.sensitivity.errors import SummaryError
 from service.sensitivity.figures import MEDIA_TYPES, render
-from service.sensitivity.number_format import accuracy_label, split_label
+from service.sensitivity.number_format import accuracy_label, score_label, split_label
 from service.sensitivity.report import TEMPLATES
 from service.ui import labels
 from service.ui.links import configuration_query
@@ -105,11 +105,11 @@ _ENVIRONMENT.filters |= {
     "number": labels.number,
     "optimizer_title": labels.optimizer_title,
     "percent": accuracy_label,
+    "score": score_label,
     "percentage": labels.percentage,
-    "short": lambda value: f"{value:.4g}",
     "split_title": split_label,
-    "value": lambda value: (
-        f"{value:.4g}" if isinstance(value, float) else value_text(freeze_value(value))
+    "value": lambda value: value_text(
+        float(f"{value:.4g}") if isinstance(value, float) else freeze_value(value)
     ),
     "without_colour_codes": lambda text: _COLOUR_CODES.sub("", text),
 }

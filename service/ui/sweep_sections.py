@@ -16,7 +16,17 @@ from typing import Any
 from service.events.repository import EventRepository
 from service.external.mlflow_gateway import MlflowGateway
 from service.security.access import Principal
-from service.sensitivity import FigureData, NotAvailableError, axis_table, pairs_table, render_table
+from service.sensitivity import (
+    FigureData,
+    NotAvailableError,
+    axis_table,
+    calibration_table,
+    further_test_set_table,
+    gain_table,
+    pairs_table,
+    published_table,
+    render_table,
+)
 from service.sensitivity.figures.heatmap_plane import Plane
 from service.sensitivity.hyperparameters import merge_axes
 from service.states import TERMINAL, Command
@@ -29,11 +39,13 @@ from service.ui.dependencies import may_post
 from service.ui.heatmap_tables import MetricChoice, heatmap_tables, metric_choices
 from service.ui.heatmap_view import (
     HeatmapView,
+    axis_selectors,
     choose_metric,
     choose_view_plane,
+    colour_span,
     selectors,
 )
-from service.ui.links import condition_text
+from service.ui.links import condition_text, query_string
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.hyperparameter_text import axis_titles, value_text
@@ -118,10 +130,14 @@ def results(
         trials = TrialRepository(session)
         running_trials = trials.running(sweep.sweep_id) if is_grid else ()
         best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST, score)
-    heatmaps = None
+    heatmaps, files = None, ""
+    chosen = axis_selectors(axes, plane) if plane else []
     if is_grid and plane is not None:
-        figure = _heatmap(sweep.sweep_id, summaries, choice, plane)
+        options = _heatmap_options(choice, plane, view)
+        figure = _heatmap(sweep.sweep_id, summaries, options)
         heatmaps = heatmap_tables(specification, plane, figure, choice, running_trials)
+        files = query_string(**options)
+        chosen = selectors(axes, plane, view, choice)
     return {
         "sweep": sweep,
         "score": score,
@@ -130,25 +146,37 @@ def results(
         "choice": choice,
         "is_grid": is_grid,
         "heatmaps": heatmaps,
-        "selectors": selectors(axes, plane) if plane else [],
+        "heatmap_query": files,
+        "selectors": chosen,
         "axis_titles": axis_titles((axis.name for axis in axes), short=True),
         "best_configurations": best,
         "summary": summary,
         "table": render_table(summary) if summary else None,
         "axis_table": axis_table(summary) if summary else None,
+        "calibration_table": calibration_table(summary) if summary else None,
+        "further_test_set_table": further_test_set_table(summary) if summary else None,
         "pairs_table": pairs_table(summary) if summary else None,
+        "published_tables": [published_table(summary), gain_table(summary)] if summary else [],
+        "has_next_cells": summary is not None
+        and any(
+            optimizer.published.local_optimality and optimizer.published.local_optimality.next_cells
+            for optimizer in summary.optimizers
+        ),
     }
 
 
-def _heatmap(
-    sweep_id: str, summaries: SummaryService, choice: MetricChoice, plane: Plane
-) -> FigureData | None:
-    """The data of the heatmaps; None before a trial has ended."""
-    options: FigureOptions = {
+def _heatmap_options(choice: MetricChoice, plane: Plane, view: HeatmapView) -> FigureOptions:
+    """The options of the figure "heatmap" that shows what the page shows."""
+    return {
         **{"metric": choice.metric, "split": choice.split},
         **{"x": plane.x.name, "y": plane.y.name, "rest": plane.rest},
         "at": [condition_text(name, value) for name, value in plane.fixed.items()],
+        "span": colour_span(view, choice),
     }
+
+
+def _heatmap(sweep_id: str, summaries: SummaryService, options: FigureOptions) -> FigureData | None:
+    """The data of the heatmaps; None before a trial has ended."""
     try:
         return summaries.figure(sweep_id, "heatmap", options=options)
     except NotAvailableError:

@@ -15,7 +15,8 @@ from service.sensitivity.figures.theme import (
     titled,
 )
 from service.trials.schemas import TrialDetail
-from workers.metrics import METRICS
+from service.ui.labels import metric_title
+from workers.metrics import CURVATURE_CURVES
 
 __all__ = ["TRIAL_FIGURES", "draw_trial_figure", "figure_title", "trial_records"]
 
@@ -23,8 +24,25 @@ TRIAL_FIGURES = {
     "accuracy": ("train_accuracy", "val_accuracy"),
     "loss": ("train_loss", "val_loss"),
     "step-size": ("step_size", "perturbation_radius"),
+    "curvature": CURVATURE_CURVES[:5],
+    "stability": ("stability_ratio",),
+    "sharpness": ("worst_case_sharpness", "average_case_sharpness"),
+    "gradient-noise": ("gradient_noise_scale",),
 }
 """The metrics of each figure."""
+
+_TITLES = {
+    "accuracy": "Accuracy",
+    "loss": "Loss",
+    "curvature": "Curvature",
+    "stability": "Stability ratio",
+    "sharpness": "Adaptive m-sharpness",
+    "gradient-noise": "Gradient noise scale (images)",
+}
+_LOGARITHMIC = {"step-size", "curvature", "sharpness", "gradient-noise"}
+_FROM_TWO_EPOCHS = {"curvature", "stability", "sharpness", "gradient-noise"}
+"""Figures of what is usually measured at the end alone, where the page has the number."""
+_DASHES = [[1, 0], [6, 3], [2, 2], [8, 3, 2, 3], [10, 4]]
 
 _WIDTH, _HEIGHT = 270, 180
 
@@ -36,20 +54,23 @@ def trial_records(name: str, trial: TrialDetail) -> list[Datum]:
         name: Name of the figure; one that is not in ``TRIAL_FIGURES`` has no records.
         trial: A trial with its history.
     """
-    is_log = name == "step-size"
-    return [
-        {"metric": METRICS[metric].title, "epoch": epoch, "value": value}
+    is_log = name in _LOGARITHMIC
+    records: list[Datum] = [
+        {"metric": metric_title(metric), "epoch": epoch, "value": value}
         for metric in TRIAL_FIGURES.get(name, ())
         for epoch, value in trial.history.get(metric, ())
         if not is_log or value > 0
     ]
+    if name in _FROM_TWO_EPOCHS and len({record["epoch"] for record in records}) < 2:
+        return []
+    return records
 
 
 def figure_title(name: str, records: list[Datum]) -> str:
     """The title of a figure; step size and radius are named only if the trial has them."""
     if name == "step-size":
         return " and ".join(_metric_titles(records)).capitalize()
-    return {"accuracy": "Accuracy", "loss": "Loss"}[name]
+    return _TITLES[name]
 
 
 def draw_trial_figure(name: str, trial: TrialDetail, theme: str = "light") -> dict[str, Any] | None:
@@ -79,7 +100,7 @@ def _lines(name: str, records: list[Datum]) -> Any:
     titles = _metric_titles(records)
     if name == "accuracy":
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False), axis=alt.Axis(format="~%"))
-    elif name == "loss":
+    elif name not in _LOGARITHMIC:
         y = alt.Y("value:Q", title=None, scale=alt.Scale(zero=False))
     else:
         y = alt.Y("value:Q", title=None, scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e"))
@@ -99,7 +120,7 @@ def _lines(name: str, records: list[Datum]) -> Any:
             strokeDash=alt.StrokeDash(
                 "metric:N",
                 title=None,
-                scale=alt.Scale(domain=titles, range=[[1, 0], [6, 3]][: len(titles)]),
+                scale=alt.Scale(domain=titles, range=_DASHES[: len(titles)]),
                 legend=legend,
             ),
         )

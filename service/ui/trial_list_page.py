@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
 from service.api.trials import Status
+from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
-from service.trials.repository import TrialFilter, TrialRepository
+from service.trials.repository import TrialFilter, TrialOrder, TrialRepository
+from service.trials.scores import counted_scores
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import optimizer_title
 from service.ui.links import condition_text
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
 from workers.hyperparameter_text import axis_titles, value_text
+from workers.metrics import METRICS
 from workers.spec import Range, SweepSpec, read_stored
 
 __all__ = ["router", "trials_query"]
+
+_COLUMNS = ("optimizer", "seed", "epoch", "outcome")
+"""Columns of the table of trials by which the list is sorted."""
 
 router = APIRouter(route_class=PageRoute)
 
@@ -36,7 +43,7 @@ def show_trials(
     optimizer: Annotated[str, Query(max_length=64)] = "",
     learning_rate: Annotated[str, Query(max_length=32)] = "",
     weight_decay: Annotated[str, Query(max_length=32)] = "",
-    order: Literal["", "best"] = "",
+    sort: Annotated[str, Query(max_length=200)] = "",
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
 ) -> Response:
     """List the trials that match a filter; an empty parameter matches every trial.
@@ -51,7 +58,8 @@ def show_trials(
         at: Values of hyperparameters, each as ``axis=value``; an empty one matches every trial.
         learning_rate: A number; other text matches every trial.
         weight_decay: A number; other text matches every trial.
-        order: "best" sorts by the validation score, else the order is that of the specification.
+        sort: Name of a column, metric or hyperparameter to sort by, with a minus for the largest
+            first; any other text for the order of the specification.
         page: Number of the page, from 1.
     """
     sweep = sweeps.get(sweep_id)
@@ -62,31 +70,61 @@ def show_trials(
     values = parse_conditions(filter(None, at), specification, known)
     selected = TrialFilter(status or None, optimizer or None, values)
     with database.snapshot() as session:
+        classes = require_sweep(session, sweep_id).classes
         trials, total = TrialRepository(session).find(
             sweep_id,
             selected,
             offset=(page - 1) * _PAGE_SIZE,
             limit=_PAGE_SIZE,
-            best_first=specification.scored_by if order == "best" else None,
+            order=_order(sort, axes, specification),
         )
+    has_ood = any("hessian_trace.ood" in trial.metrics for trial in trials)
+    score = specification.scored_by
+    scores = {trial.key: counted_scores(trial, score, classes) for trial in trials}
     return render_page(
         "trials.html",
         sweep=sweep,
         caller=caller,
         trials=trials,
         selected=selected,
+        scores=scores,
+        is_any_raised=any(
+            trial.metrics.get(name) != value
+            for trial in trials
+            for name, value in scores[trial.key].items()
+        ),
         is_filtered=selected != TrialFilter(),
         axes=axes,
         titles=axis_titles(axes, short=True),
-        score=specification.scored_by,
+        score=score,
         value_text=value_text,
         conditions={name: condition_text(name, value) for name, value in values.items()},
         statuses={status: status for status in get_args(Status)},
         optimizers={label: optimizer_title(label) for label in specification.labels},
         paging=Paging(page, _PAGE_SIZE, total),
-        order=order,
-        query=trials_query(selected, order),
+        sort=sort,
+        query=trials_query(selected, sort),
+        filters=trials_query(selected),
+        trace="hessian_trace.ood" if has_ood else "hessian_trace.validation",
     )
+
+
+def _order(
+    sort: str, axes: Mapping[str, Mapping[str, str]], specification: SweepSpec
+) -> TrialOrder | None:
+    """The order that a query describes; None if it names nothing to sort by."""
+    name = sort.removeprefix("-")
+    is_descending = sort.startswith("-")
+    if name in _COLUMNS:
+        return TrialOrder("column", name, is_descending)
+    if name.partition(".")[0] in METRICS:
+        return TrialOrder("metric", name, is_descending)
+    if name not in axes:
+        return None
+    found = [specification.axes(label).get(name, ()) for label in specification.labels]
+    values = [value for axis in found if not isinstance(axis, Range) for value in axis]
+    numeric = all(isinstance(value, int | float) for value in values)
+    return TrialOrder("number" if numeric else "text", name, is_descending)
 
 
 def _choices(specification: SweepSpec) -> dict[str, dict[str, str]]:
@@ -100,10 +138,10 @@ def _choices(specification: SweepSpec) -> dict[str, dict[str, str]]:
     return found
 
 
-def trials_query(selected: TrialFilter, order: str = "") -> str:
+def trials_query(selected: TrialFilter, sort: str = "") -> str:
     """The query string that selects trials in the list."""
     conditions = [condition_text(name, value) for name, value in selected.hyperparameters.items()]
-    given = {"status": selected.status, "optimizer": selected.optimizer, "order": order}
+    given = {"status": selected.status, "optimizer": selected.optimizer, "sort": sort}
     plain = [(name, value) for name, value in given.items() if value]
     return urlencode([*plain, *(("at", condition) for condition in conditions)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -16,6 +17,7 @@ from service.storage import SweepRow, TrialRow
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail
+from service.trials.scores import counted_scores
 from service.ui.dependencies import (
     Caller,
     DatabaseDep,
@@ -29,7 +31,7 @@ from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial_figure, figure_title, trial_records
 from service.unavailable import full_message
 from workers.hyperparameter_text import axis_titles, value_text
-from workers.metrics import SPLITS
+from workers.metrics import METRICS, SPLITS
 from workers.spec import read_stored
 
 __all__ = ["router"]
@@ -39,6 +41,14 @@ log = logging.getLogger(__name__)
 router = APIRouter(route_class=PageRoute, prefix="/sweeps/{sweep_id}/trials/{key}")
 
 _MAX_LOG_LINES = 500
+
+_TRAINING_CURVATURE = {
+    "critical_sharpness": "2 / smallest step along the last update that raises the loss",
+    "stability_ratio": "step size × (preconditioned) λmax over its limit; unstable above 1",
+    "worst_case_sharpness": "largest rise of the loss in a relative box around the weights",
+    "average_case_sharpness": "mean rise of the loss under relative Gaussian noise",
+    "gradient_noise_scale": "images; larger batches bring little beyond",
+}
 
 StoredTrial = tuple[SweepRow, TrialRow]
 
@@ -83,6 +93,7 @@ def show_page(
         trial=trial,
         score=specification.scored_by,
         caller=caller,
+        scores=counted_scores(trial, specification.scored_by, sweep.classes),
         is_live=trial.outcome is None and sweep.state not in TERMINAL,
         epochs=configuration.training.epochs,
         hyperparameters={
@@ -92,6 +103,12 @@ def show_page(
         configuration=_flatten(configuration.describe()),
         figures=_figure_titles(detail) if detail else {},
         matrix=_with_shades(matrix) if matrix else None,
+        training_curvature=[
+            (METRICS[name].title, trial.metrics[name], note)
+            for name, note in _TRAINING_CURVATURE.items()
+            if name in trial.metrics
+        ],
+        calibration=_calibration(trial.metrics),
         severities=specification.ood.severities if specification.ood else (),
         splits=SPLITS,
         traceback=detail.traceback if detail else None,
@@ -138,6 +155,27 @@ def _figure_titles(trial: TrialDetail) -> dict[str, str]:
     """The titles of the figures for which the trial has data, by name."""
     data = {name: trial_records(name, trial) for name in TRIAL_FIGURES}
     return {name: figure_title(name, records) for name, records in data.items() if records}
+
+
+def _calibration(
+    metrics: Mapping[str, float],
+) -> list[tuple[str, float | None, float | None, float | None]]:
+    """Loss, Brier score and calibration error by set of images; empty where not measured."""
+    rows = {"validation": ("val", ""), "OOD, mean": ("ood", "")}
+    for prefix in ("test", "ood"):
+        start = f"{prefix}_ece."
+        names = sorted(name.removeprefix(start) for name in metrics if name.startswith(start))
+        rows |= {name.replace("_", " "): (prefix, f".{name}") for name in names}
+    return [
+        (
+            images,
+            metrics.get(f"{prefix}_loss{suffix}"),
+            metrics.get(f"{prefix}_brier{suffix}"),
+            metrics[f"{prefix}_ece{suffix}"],
+        )
+        for images, (prefix, suffix) in rows.items()
+        if f"{prefix}_ece{suffix}" in metrics
+    ]
 
 
 def _flatten(fields: object, path: str = "") -> list[tuple[str, object]]:

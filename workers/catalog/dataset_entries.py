@@ -23,7 +23,12 @@ datasets = Catalog(
             "CIFAR-10",
             "workers.datasets:load_dataset",
             "60,000 colour images of 32x32 pixels in 10 classes.",
-            {"classes": 10, "train_images": 50_000, "image_size": 32},
+            {
+                "classes": 10,
+                "train_images": 50_000,
+                "image_size": 32,
+                "test_sets": ("cifar10.1-v4", "cifar10.1-v6"),
+            },
         ),
         CatalogEntry(
             "cifar100",

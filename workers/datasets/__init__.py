@@ -18,6 +18,7 @@ from workers.datasets.errors import (
 from workers.datasets.fetch import fetch
 from workers.datasets.generate import corrupt_dataset
 from workers.datasets.load import cache_folder, load_dataset
+from workers.datasets.published_test_sets import load_test_set
 from workers.datasets.splits import Splits, split, stratified_subset
 from workers.datasets.text_dataset import TextDataset, TokenSet
 from workers.datasets.text_shifts import ShiftedTexts, shifted_texts
@@ -41,6 +42,7 @@ __all__ = [
     "corrupted_test_set",
     "fetch",
     "load_dataset",
+    "load_test_set",
     "shifted_texts",
     "split",
     "stratified_subset",

@@ -1,7 +1,8 @@
 """Published archives of data sets: addresses, sizes, checksums and files.
 
 Sources: torchvision 0.29 (CIFAR); Zenodo record 2535967 (CIFAR-10-C), with the sums of its files
-taken from the extracted archive.
+taken from the extracted archive; Zenodo record 3555552 (CIFAR-100-C), with the sums of its files as
+the Responsible AI Toolbox has them (mit-ll-responsible-ai/responsible-ai-toolbox).
 """
 
 from __future__ import annotations
@@ -10,7 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["ARCHIVES", "CIFAR10", "CIFAR10_C", "CIFAR100", "Archive"]
+__all__ = [
+    "ARCHIVES",
+    "CIFAR10",
+    "CIFAR10_C",
+    "CIFAR100",
+    "CIFAR100_C",
+    "OFFICIAL_CORRUPTIONS",
+    "Archive",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,44 @@ CIFAR10_C = Archive(
     },
 )
 
-ARCHIVES: MappingProxyType[str, Archive] = MappingProxyType(
-    {archive.name: archive for archive in (CIFAR10, CIFAR100, CIFAR10_C)}
+CIFAR100_C = Archive(
+    name="cifar100-c",
+    url="https://zenodo.org/records/3555552/files/CIFAR-100-C.tar?download=1",
+    file_name="CIFAR-100-C.tar",
+    size_bytes=2_918_473_216,
+    md5="11f0ed0f1191edbf9fa23466ae6021d3",
+    sha256=None,
+    folder="CIFAR-100-C",
+    extracted_bytes=2_918_500_000,
+    files={
+        "gaussian_noise.npy": "ecc4d366eac432bdf25c024086f5e97d",
+        "shot_noise.npy": "b0a1fa6e1e465a747c1b204b1914048a",
+        "impulse_noise.npy": "3b3c210ddfa0b5cb918ff4537a429fef",
+        "defocus_blur.npy": "d923e3d9c585a27f0956e2f2ad832564",
+        "glass_blur.npy": "0bf384f38e5ccbf8dd479d9059b913e1",
+        "motion_blur.npy": "732a7e2e54152ff97c742d4c388c5516",
+        "zoom_blur.npy": "0204613400c034a81c4830d5df81cb82",
+        "snow.npy": "0237be164583af146b7b144e73b43465",
+        "frost.npy": "3a39c6823bdfaa0bf8b12fe7004b8117",
+        "fog.npy": "4efc7ebd5e82b028bdbe13048e3ea564",
+        "brightness.npy": "f22d7195aecd6abb541e27fca230c171",
+        "contrast.npy": "322bb385f1d05154ee197ca16535f71e",
+        "elastic_transform.npy": "a0792bd6581f6810878be71acedfc65a",
+        "pixelate.npy": "96c00c60f144539e14cffb02ddbd0640",
+        "jpeg_compression.npy": "c851b7f1324e1d2ffddeb76920576d11",
+        "speckle_noise.npy": "e3f215b1a0f9fd9fd6f0d1cf94a7ce99",
+        "gaussian_blur.npy": "5204ba0d557839772ef5a4196a052c3e",
+        "spatter.npy": "12ccf41d62564d36e1f6a6ada5022728",
+        "saturate.npy": "c0697e9fdd646916a61e9c312c77bf6b",
+        "labels.npy": "bb4026e9ce52996b95f439544568cdb2",
+    },
 )
+
+ARCHIVES: MappingProxyType[str, Archive] = MappingProxyType(
+    {archive.name: archive for archive in (CIFAR10, CIFAR100, CIFAR10_C, CIFAR100_C)}
+)
+
+OFFICIAL_CORRUPTIONS: MappingProxyType[str, Archive] = MappingProxyType(
+    {"cifar10": CIFAR10_C, "cifar100": CIFAR100_C}
+)
+"""Published corruptions of the test images, by data set."""

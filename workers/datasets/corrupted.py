@@ -1,4 +1,4 @@
-"""The corrupted test set: official files of CIFAR-10-C, or corruptions generated for any data set.
+"""The corrupted test set: official files of CIFAR-10-C or CIFAR-100-C, or generated images.
 
 Files are stored once per machine and mapped. The first process that needs missing files generates
 them, while others wait.
@@ -17,7 +17,7 @@ import numpy as np
 
 from workers.corruptions import corrupt
 from workers.corruptions.constants import GENERATOR_VERSION, MIN_SIDE_PIXELS
-from workers.datasets.archives import CIFAR10_C
+from workers.datasets.archives import OFFICIAL_CORRUPTIONS, Archive
 from workers.datasets.cache import locked, map_array
 from workers.datasets.corruption_cells import CorruptionCell, Progress, require_cells, write_cells
 from workers.datasets.dataset import ImageDataset, Images, ImageSet, Labels
@@ -117,9 +117,9 @@ def corrupted_test_set(
         images: Number of test images to corrupt, class-balanced; by default all.
         seed: Seed of that choice and of the corruptions.
         cache_dir: Folder of generated images.
-        data_dir: Folder that contains ``CIFAR-10-C`` with the official files.
+        data_dir: Folder that contains ``CIFAR-10-C`` or ``CIFAR-100-C`` with the official files.
         source: The official files, generated images, or the official files if they exist
-            (``cifar10`` only).
+            (``cifar10`` and ``cifar100`` only).
         workers: Number of threads; by default the number of processors.
         progress: Called with the images generated and their total.
 
@@ -134,13 +134,14 @@ def corrupted_test_set(
     labels = dataset.test_labels if chosen is None else dataset.test_labels[chosen]
     shape = (len(labels), *dataset.test_images.shape[1:])
 
-    if _use_official(source, dataset, data_dir):
-        official = _official_cells(dataset, cells, data_dir)
-        digest = _digest(chosen, *(CIFAR10_C.files[f"{cell.corruption}.npy"] for cell in cells))
+    archive = _official_archive(source, dataset, data_dir)
+    if archive is not None:
+        official = _official_cells(archive, dataset, cells, data_dir)
+        digest = _digest(chosen, *(archive.files[f"{cell.corruption}.npy"] for cell in cells))
         if chosen is None:
             return CorruptedSet(official, labels, "official", digest)
         part = chosen
-        folder = cache_dir / f"cifar10-c-{_digest(chosen)[:16]}"
+        folder = cache_dir / f"{archive.name}-{_digest(chosen)[:16]}"
         found = _cached(folder, cells, lambda c, s: official[c][part[s]], shape, workers, progress)
         return CorruptedSet(found, labels, "official", digest)
 
@@ -162,31 +163,43 @@ def corrupted_test_set(
     return CorruptedSet(found, labels, "generated", digest)
 
 
-def _use_official(source: str, dataset: ImageDataset, data_dir: Path | None) -> bool:
-    """Return whether to use the official files."""
-    if source == "official" and dataset.name != "cifar10":
+def _official_archive(source: str, dataset: ImageDataset, data_dir: Path | None) -> Archive | None:
+    """Return the official files to use; None to generate images."""
+    archive = OFFICIAL_CORRUPTIONS.get(dataset.name)
+    if source == "official" and archive is None:
         raise InvalidRequestError(
             "ood.source", f"{dataset.name} has no official files", "set auto or generated"
         )
-    there = data_dir is not None and (data_dir / CIFAR10_C.folder).is_dir()
-    return source == "official" or (source == "auto" and dataset.name == "cifar10" and there)
+    if archive is None or source == "generated":
+        return None
+    there = data_dir is not None and (data_dir / archive.folder).is_dir()
+    return archive if source == "official" or there else None
 
 
 def _official_cells(
-    dataset: ImageDataset, cells: list[CorruptionCell], data_dir: Path | None
+    archive: Archive, dataset: ImageDataset, cells: list[CorruptionCell], data_dir: Path | None
 ) -> dict[CorruptionCell, Images]:
     """Return the published images; severity s is rows [n (s - 1), n s) of a corruption's file."""
     names = dict.fromkeys(cell.corruption for cell in cells)
     files = [*(f"{name}.npy" for name in names), "labels.npy"]
-    folder = verify(CIFAR10_C, data_dir or Path(), key="ood.source", only=files)
+    folder = verify(archive, data_dir or Path(), key="ood.source", only=files)
     n = len(dataset.test_labels)
     if not np.array_equal(map_array(folder / "labels.npy"), np.tile(dataset.test_labels, 5)):
         raise DamagedDataError(
             "ood.source",
             f"the labels in {folder} are not those of the {n:,} test images",
-            "use the official CIFAR-10 test set, or set generated",
+            f"use the official test set of {dataset.name}, or set generated",
         )
     arrays = {name: map_array(folder / f"{name}.npy") for name in names}
+    for name, array in arrays.items():
+        expected = (5 * n, *dataset.test_images.shape[1:])
+        if array.dtype != np.uint8 or array.shape != expected:
+            raise DamagedDataError(
+                "ood.source",
+                f"{folder / name}.npy has {array.dtype} of shape {array.shape}, not uint8 "
+                f"of shape {expected}",
+                f"run `sasam data fetch {archive.name}`, or set generated",
+            )
     return {c: arrays[c.corruption][n * (c.severity - 1) : n * c.severity] for c in cells}
 
 

@@ -40,7 +40,7 @@ def fetch(name: str, data_dir: Path, progress: Progress | None = None) -> Path:
     download resumes from ``<file name>.part``, which is removed once its files are in place.
 
     Args:
-        name: ``cifar10``, ``cifar100`` or ``cifar10-c``.
+        name: ``cifar10``, ``cifar100``, ``cifar10-c`` or ``cifar100-c``.
         data_dir: Where its folder goes.
         progress: Called with the bytes downloaded and their total.
 

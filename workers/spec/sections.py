@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from workers.catalog import datasets, models
 from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS
@@ -23,6 +24,7 @@ from workers.spec.fields import (
     Seed,
     Unique,
     is_stored,
+    without_duplicates,
 )
 from workers.tasks import TEXT_SHIFTS
 
@@ -74,11 +76,25 @@ class DatasetSpec(_Named):
     """Keep the images on the accelerator, on the host, or on the accelerator if they fit."""
     kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of the data set, such as ``image_size`` of an image folder."""
+    test_sets: Annotated[
+        tuple[Name, ...], AfterValidator(without_duplicates), Field(exclude_if=not_)
+    ] = ()
+    """Further published test sets of its classes, each with a score of its own at the end."""
 
     @field_validator("name")
     @classmethod
     def _known(cls, value: str) -> str:
         return datasets.require(value)
+
+    @model_validator(mode="after")
+    def _known_test_sets(self, info: ValidationInfo) -> DatasetSpec:
+        for position, name in enumerate(() if is_stored(info) else self.test_sets):
+            allowed = datasets.facts(self.name).get("test_sets", ())
+            if name not in allowed:
+                known = ", ".join(allowed) or "none"
+                message = f"unknown test set of data set {self.name} (known: {known})"
+                raise PartError(("test_sets", position), message, name)
+        return self
 
 
 class OodSpec(Section):
@@ -175,13 +191,26 @@ class TrainingSpec(Section):
         return self
 
 
-class CurvatureSpec(Section):
-    """How the Hessian of the mean cross-entropy is measured."""
+CurvatureQuantity = Literal[
+    "trace",
+    "lambda_max",
+    "critical_sharpness",
+    "stability_ratio",
+    "worst_case_sharpness",
+    "average_case_sharpness",
+    "gradient_noise_scale",
+]
 
-    metrics: Unique[Literal["trace", "lambda_max"]] = ("trace", "lambda_max")
-    """The trace of the Hessian, its largest eigenvalue."""
+
+class CurvatureSpec(Section):
+    """How the curvature of the mean cross-entropy is measured."""
+
+    metrics: Unique[CurvatureQuantity] = ("trace", "lambda_max")
+    """The trace of the Hessian and its largest eigenvalue, on ``splits``; on training images also
+    the ratio of the step size to its stability limit, adaptive m-sharpness, the gradient noise
+    scale, and, after every epoch, the critical sharpness along the last update."""
     splits: Unique[Split] = ("validation", "ood")
-    """Images on which the loss is computed."""
+    """Images on which trace and eigenvalue are computed."""
     images: Count = 2048
     """Number of images per split, class-balanced and fixed."""
     every: Literal["end"] | Count = "end"
@@ -198,6 +227,17 @@ class CurvatureSpec(Section):
     """Stop at this relative error."""
     max_matvecs: Annotated[int, Field(ge=3, le=100_000, strict=True), KEPT_INTEGER] = 200
     """Maximum number of Hessian-vector products per quantity."""
+    sharpness_images: Annotated[Count, Field(exclude_if=lambda images: images == 1024)] = 1024
+    """Training images of m-sharpness, in batches of 128."""
+    worst_case_radius: Annotated[Positive, Field(exclude_if=lambda rho: rho == 0.002)] = 0.002
+    """Largest change of each weight relative to its magnitude, for ``worst_case_sharpness``."""
+    average_case_radius: Annotated[Positive, Field(exclude_if=lambda rho: rho == 0.1)] = 0.1
+    """Standard deviation of the change of each weight relative to its magnitude, for
+    ``average_case_sharpness``."""
+
+    def measures(self, *quantities: CurvatureQuantity) -> bool:
+        """Whether any of these quantities is measured."""
+        return not set(quantities).isdisjoint(self.metrics)
 
 
 class ResourcesSpec(Section):

@@ -84,6 +84,11 @@ class Stepper:
         """Whether the weights to evaluate are other ones than those that are trained."""
         return hasattr(self.optimizer, "eval")
 
+    @property
+    def step_size(self) -> float | None:
+        """Step size of the last step, of the first group; None if the optimizer has none."""
+        return _read(self.optimizer, "step_size", self.optimizer.param_groups[0].get("lr"))
+
     def train(self) -> None:
         """Switch to the weights that the optimizer trains."""
         if hasattr(self.optimizer, "train"):
@@ -143,9 +148,7 @@ class Stepper:
         record = {
             "train_loss": loss,
             "train_accuracy": correct,
-            "step_size": _read(
-                self.optimizer, "step_size", self.optimizer.param_groups[0].get("lr")
-            ),
+            "step_size": self.step_size,
             "gradient_evaluations": self.gradient_evaluations,
             "skipped_steps": _read(self.optimizer, "skipped_steps", int(self._skipped_steps)),
             "perturbation_radius": _read(self.optimizer, "perturbation_radius", None),

@@ -1,7 +1,7 @@
 """State of one trial: network, optimizer, progress.
 
-    for each epoch: train, validate, (curvature)
-    at the end: the corrupted test set, curvature
+    for each epoch: train, (curvature along the last update), validate, (curvature)
+    at the end: the corrupted and the further test sets, curvature
 
 Between epochs the network has the weights to evaluate: validation, curvature, the corrupted test
 set, the best weights and checkpoints all see those (see `Stepper.eval`).
@@ -102,7 +102,10 @@ class Trial:
         self._stepper.train()
         self._stepper.start_epoch()
         started = time.perf_counter()
+        before: list[Tensor] = []
         for step, (images, labels) in enumerate(self._batches()):
+            if step == steps - 1 and self._measures_updates:
+                before = [p.detach().clone() for p in self._trained]
             factor = learning_rate_factor(
                 training.schedule,
                 self.epoch - 1 + (step + 0.5) / steps,  # the middle of the step, never 0
@@ -110,12 +113,15 @@ class Trial:
                 warmup_epochs=training.warmup_epochs,
             )
             self._stepper.step(images, labels, factor=factor)
+        paused = time.perf_counter()
+        sharpness = self._measure_update(before)
+        started += time.perf_counter() - paused
         self._use_averaged_weights()
-        record: EpochRecord = {"epoch": self.epoch} | self._stepper.finish_epoch()
+        record: EpochRecord = {"epoch": self.epoch} | self._stepper.finish_epoch() | sharpness
         seconds = time.perf_counter() - started
         record["images_per_second"] = steps * training.batch_size / seconds
         scores = self._evaluator.validation(self._data.validation)
-        record |= {"val_loss": scores.loss, "val_accuracy": scores.accuracy}
+        record |= {f"val_{key}": value for key, value in scores._asdict().items()}
         self._keep_best(config.scored_by.oriented(record[config.scored_by.val_metric]))
         return record
 
@@ -141,18 +147,37 @@ class Trial:
             with self._autocast():
                 update_bn(islice(self._batches(), _STATISTICS_BATCHES), self.model)
 
+    @property
+    def _measures_updates(self) -> bool:
+        spec = self.config.curvature
+        return spec is not None and spec.measures("critical_sharpness")
+
+    @property
+    def _trained(self) -> list[Tensor]:
+        """The weights that are trained."""
+        return [p for p in self.model.parameters() if p.requires_grad]
+
+    def _measure_update(self, before: list[Tensor]) -> dict[str, float]:
+        """Curvature along the last update of an epoch; empty if not in the specification."""
+        spec = self.config.curvature
+        if spec is None or not before:
+            return {}
+        measurement = self._measurement(spec)
+        return measurement.critical_sharpness(self.model, before, step_size=self._stepper.step_size)
+
     def measure_curvature(self) -> dict[str, float]:
         """Curvature at the present weights; empty if not in the specification."""
         if self.config.curvature is None:
             return {}
-        return self._measurement(self.config.curvature).measure(self.model)
+        return self._measurement(self.config.curvature).measure(self.model, self._stepper.optimizer)
 
     def measure_end(self) -> EpochRecord:
-        """Corrupted test set and curvature of the trained network."""
+        """Corrupted and further test sets, and curvature of the trained network."""
         record: EpochRecord = {}
         if self.config.ood is not None:
             metrics, record["ood_matrix"] = self._evaluator.corruptions(self._data)
             record |= metrics
+        record |= self._evaluator.test_sets(self._data)
         record |= self.measure_curvature()
         spec = self.config.curvature
         if spec is not None and spec.at_best and self._best_weights is not None:

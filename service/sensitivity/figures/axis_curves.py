@@ -3,9 +3,8 @@
 from typing import Any
 
 import altair as alt
-import numpy as np
 
-from service.sensitivity import statistics
+from service.sensitivity.axis_summary import axis_curve
 from service.sensitivity.errors import NeedsGridError, NotAvailableError
 from service.sensitivity.figures.axes import (
     PANEL_HEIGHT,
@@ -24,9 +23,8 @@ from service.sensitivity.figures.figure_data import (
 )
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.hyperparameters import axis_named, ordered, value_datum
-from service.sensitivity.intervals import percentile_interval
+from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_summary import learning_rate_role
-from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import finite
 from service.sensitivity.score_values import oriented_range, score_interval
 from service.sensitivity.scores import Scores, score
@@ -133,29 +131,17 @@ def _points(scores: Scores, name: str, table: TrialTable) -> list[Datum]:
     index = trials.axis_index(name)
     if index is None or trials.shape is None:
         return []
-    curve = _curve(scores.val, scores.evaluation, trials.shape, index)
-    resamples = (
-        None
-        if scores.val_resamples is None or scores.evaluation_resamples is None
-        else _curve(scores.val_resamples, scores.evaluation_resamples, trials.shape, index)
-    )
-    counts = trials.finished.sum(axis=1).astype(np.float64)
-    by_value = statistics.along(np.where(counts > 0, counts, counts.max()), trials.shape, index)
+    shape = trials.shape
+    curve = axis_curve(scores.val, scores.evaluation, shape, index)
+    errors = [
+        repeated.errors(lambda by, values: {"": axis_curve(by, values, shape, index)})[""]
+        for repeated in scores.repeated
+    ]
     records: list[Datum] = []
-    for at, (value, n_seeds) in enumerate(
-        zip(trials.axes[index].values, by_value.min(axis=-1), strict=True)
-    ):
-        interval = (
-            None
-            if resamples is None
-            else percentile_interval(
-                float(curve[at]),
-                resamples[:, at],
-                int(n_seeds),
-                (table.chance, oriented_range(table.score)[1]),
-            )
-        )
-        interval = score_interval(table.score, interval)
+    limits = (table.chance, oriented_range(table.score)[1])
+    for at, value in enumerate(trials.axes[index].values):
+        oriented = interval(float(curve[at]), [error[:, at] for error in errors], limits)
+        made = score_interval(table.score, oriented)
         x = value_datum(value)
         records.append(
             {
@@ -164,17 +150,11 @@ def _points(scores: Scores, name: str, table: TrialTable) -> list[Datum]:
                 "x": x,
                 name: x,
                 "value": finite(table.score.oriented(float(curve[at]))),
-                "low": interval.low if interval else None,
-                "high": interval.high if interval else None,
+                "low": made.low if made else None,
+                "high": made.high if made else None,
             }
         )
     return records
-
-
-def _curve(val: Floats, evaluation: Floats, shape: tuple[int, ...], axis: int) -> Floats:
-    """The score at the validation-best choice of all others, by value of one hyperparameter."""
-    lines = (statistics.along(scores, shape, axis) for scores in (val, evaluation))
-    return statistics.selected(*lines)
 
 
 def _others(table: TrialTable, name: str) -> str:

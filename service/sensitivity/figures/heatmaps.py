@@ -16,7 +16,12 @@ from operator import attrgetter
 import numpy as np
 
 from service.sensitivity import flatness_correlation, statistics
-from service.sensitivity.errors import NeedsGridError, NotAvailableError, UnknownNameError
+from service.sensitivity.errors import (
+    InvalidOptionError,
+    NeedsGridError,
+    NotAvailableError,
+    UnknownNameError,
+)
 from service.sensitivity.figures.curvature_scale import (
     curvature_bounds,
     curvature_split,
@@ -30,9 +35,9 @@ from service.sensitivity.figures.heatmap_plane import (
     configurations_by_place,
 )
 from service.sensitivity.hyperparameters import configuration_label, value_datum
-from service.sensitivity.number_format import curvature_label, split_label
+from service.sensitivity.number_format import RAISED_MARK, curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
-from service.sensitivity.score_values import score_values
+from service.sensitivity.score_values import oriented_range, score_values
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
@@ -114,6 +119,7 @@ def heatmap(
     y: str | None = None,
     rest: str = "best",
     at: Sequence[str] = (),
+    span: str | None = None,
 ) -> FigureData:
     """One metric over two hyperparameters of every optimizer.
 
@@ -129,6 +135,8 @@ def heatmap(
         rest: What other hyperparameters are reduced to: "best", the choice that validation selects,
             or "mean" (of curvatures the median) over all choices.
         at: Fixed values of other hyperparameters, each as ``axis=value``.
+        span: Of scores: how much worse than the best the colours begin, in percentage points of
+            accuracy or nats of loss; by default they begin at chance.
 
     Returns:
         One record per cell: ``panel``, ``optimizer``, ``title``, ``x`` and ``y`` (also under the
@@ -163,18 +171,12 @@ def heatmap(
         values = _seed_means(table, scored, metric, split)
         panel = METRICS[metric].title
         shown = SCORES["loss" if metric.endswith("loss") else "accuracy"]
-        guess = shown.guess(table.chance_accuracy)
-        best = shown.oriented(
-            max(float(np.nanmax(shown.sign * of_optimizer)) for of_optimizer in values)
-        )
-        if shown.sign * (best - guess) < _LEAST_RANGE or not math.isfinite(guess):
-            guess = best - shown.sign * _LEAST_RANGE
-        scale = _ColourScale(guess, best, shown)
+        scale = _score_scale(values, shown, table.chance_accuracy, span)
     best_val = max(float(np.nanmax(scores.val)) for scores in scored)
     records = [
         {"panel": panel, **cell}
         for scores, of_optimizer in zip(scored, values, strict=True)
-        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale)
+        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale, metric)
     ]
     if all(record["state"] == "absent" for record in records):
         raise NotAvailableError(
@@ -205,6 +207,41 @@ def heatmap(
             },
         },
     )
+
+
+def _score_scale(
+    values: Sequence[Floats], shown: Score, chance_accuracy: float, span: str | None
+) -> "_ColourScale":
+    """The colours of accuracies or losses: from a uniform guess, or a span below the best."""
+    oriented = np.concatenate([shown.sign * of_optimizer for of_optimizer in values])
+    best, guess = float(np.nanmax(oriented)), shown.oriented(shown.guess(chance_accuracy))
+    low = guess if math.isfinite(guess) else float(np.nanmin(oriented))
+    high = max(best, low + _LEAST_RANGE)
+    if span is not None:
+        low = max(oriented_range(shown)[0], high - _difference(span, shown))
+    return _ColourScale(shown.oriented(low), shown.oriented(high), shown)
+
+
+def _difference(span: str, shown: Score) -> float:
+    """A difference of scores from its number as shown.
+
+    Raises:
+        InvalidOptionError: It is not a number in the range of differences, above 0.
+    """
+    try:
+        value = float(span) / shown.factor
+    except ValueError:
+        value = math.nan
+    most = shown.differences[1]
+    if not (0 < value <= most and math.isfinite(value)):
+        unit = shown.difference_unit
+        up_to = f", up to {shown.factor * most:g}" if math.isfinite(most) else ""
+        raise InvalidOptionError(
+            "invalid_span",
+            f"A colour range of {span[:20]!r} {unit} is not a number above 0{up_to}.",
+            (f"a number of {unit} above 0{up_to}",),
+        )
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +301,7 @@ def _cells(
     plane: Plane,
     best_val: float,
     scale: _ColourScale,
+    metric: str,
 ) -> list[Datum]:
     """The records of one optimizer."""
     trials = scores.trials
@@ -274,6 +312,7 @@ def _cells(
     finished, diverged = trials.finished.sum(axis=1), trials.diverged.sum(axis=1)
     has_learned = flatness_correlation.learned(scores.val, best_val, table.chance)
     reduced = plane.reduced(trials.axes)
+    raised = trials.raised(metric)
     records: list[Datum] = []
     for place, chosen in configurations_by_place(scores, plane).items():
         value = _reduce(values[chosen], scale)
@@ -283,6 +322,7 @@ def _cells(
         is_diverged = n_diverged > 0 and n_diverged == n_finished
         state = "diverged" if is_diverged else "value" if is_known else "missing"
         learned = bool(has_learned[chosen].any())
+        is_raised = state == "value" and not scale.is_curvature and bool(raised[chosen].any())
         results = [trial for at in chosen.tolist() for trial in trials.results[at]]
         configuration = trials.configuration(int(chosen[0]))
         others = [*plane.fixed, *(reduced if plane.rest == "best" else ())]
@@ -295,7 +335,8 @@ def _cells(
                 ),
                 "value": value if is_known else None,
                 "state": state,
-                "label": _label(state, value, learned, scale),
+                "label": _label(state, value, learned, scale) + RAISED_MARK * is_raised,
+                "raised": is_raised,
                 "note": _note(state, n_finished, n_diverged, n_seeds, results),
                 "shade": scale.shade(value) if is_known else None,
                 "negative": scale.is_curvature and state == "value" and value < 0,
@@ -325,6 +366,7 @@ def _absent(plane: Plane, reason: str) -> Datum:
         "note": "",
         "shade": None,
         "negative": False,
+        "raised": False,
         "learned": False,
         "n_finished": 0,
         "n_diverged": 0,
@@ -359,9 +401,17 @@ def _note(
     if state == "value" and n_diverged:
         return f"{n_diverged}/{n_seeds} div"
     if state == "value" and n_finished < n_seeds:
-        return f"{n_finished}/{n_seeds} seeds"
-    was_pruned = any(trial is not None and trial.outcome == Outcome.PRUNED for trial in results)
-    return "pruned" if state == "missing" and was_pruned else ""
+        failed = sum(trial is not None and trial.outcome == Outcome.FAILED for trial in results)
+        return f"{failed}/{n_seeds} failed" if failed else f"{n_finished}/{n_seeds} seeds"
+    if state != "missing":
+        return ""
+    ended = [trial for trial in results if trial is not None and trial.outcome is not None]
+    pruned = [trial for trial in ended if trial.outcome == Outcome.PRUNED]
+    if pruned:
+        epochs = [trial.epochs for trial in pruned if trial.epochs is not None]
+        reached = "–".join(map(str, sorted({min(epochs), max(epochs)}))) if epochs else ""
+        return f"pruned, epoch {reached}" if reached else "pruned"
+    return "failed" if any(trial.outcome == Outcome.FAILED for trial in ended) else ""
 
 
 def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: _ColourScale) -> list[str]:
@@ -385,6 +435,9 @@ def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
     if "diverged" in states or any(record["n_diverged"] for record in records):
         treatment = "no curvature" if scale.is_curvature else "counts as chance"
         notes.append(f"div: diverged ({treatment})")
+    if any(record["raised"] for record in records):
+        below = "" if scale.shown is None else scale.shown.below_guess
+        notes.append(f"{RAISED_MARK}: with a trial {below}, which counts as chance")
     if "missing" in states:
         notes.append("–: not measured" if scale.is_curvature else "–: not finished")
     if any(record["negative"] for record in records):
@@ -397,4 +450,10 @@ def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
         isinstance(record["value"], float) and record["value"] > scale.high for record in records
     ):
         notes.append(f"colours end at {curvature_label(scale.high)}")
+    shown = scale.shown
+    if shown is not None and any(
+        isinstance(record["value"], float) and shown.sign * (record["value"] - scale.low) < 0
+        for record in records
+    ):
+        notes.append(f"colours begin at {shown.text(scale.low)}")
     return ["; ".join(notes)] if notes else []

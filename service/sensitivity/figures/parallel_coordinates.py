@@ -228,7 +228,7 @@ def _tick_labels(axis: Axis, places: Mapping[Any, float]) -> dict[float, str]:
 
 def _tick_label(axis: Axis, value: Value) -> str:
     """A value as text; of a range, whose values have many digits, two of them."""
-    return f"{value:.2g}" if axis.is_range else value_text(value)
+    return value_text(float(f"{value:.2g}") if axis.is_range else value)
 
 
 def _scaled(axis: Axis, value: Any) -> float:

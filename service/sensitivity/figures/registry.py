@@ -25,7 +25,9 @@ from service.sensitivity.figures import (
     profiles,
     rank,
     scatter,
+    sensitivity_plane,
     side_by_side,
+    tuning_bands,
 )
 from service.sensitivity.figures.figure_data import FigureData
 from service.sensitivity.figures.rendering import MEDIA_TYPES, records_csv, render
@@ -34,6 +36,7 @@ from service.sensitivity.schemas import FigureView
 from service.sensitivity.sweep_comparison import SweepComparison
 from service.sensitivity.sweep_summary import Budget, at_budget
 from service.sensitivity.trial_table import Search, TrialTable
+from service.sensitivity.workloads import WorkloadsSummary
 
 __all__ = [
     "COMPARISON_FIGURES",
@@ -84,6 +87,9 @@ _FIGURES: Mapping[str, _Figure] = {
     "expected-max": _Figure(
         expected_max.expected_max, expected_max.draw_expected_max, "Tuning budget"
     ),
+    "tuning-bands": _Figure(
+        tuning_bands.tuning_bands, tuning_bands.draw_tuning_bands, "Tuning curves"
+    ),
     "rank": _Figure(rank.rank, rank.draw_rank, "Ranks"),
     "trace-heatmap": _Figure(heatmaps.trace_heatmap, heatmap_drawing.draw_heatmap, needs_grid=True),
     "accuracy-heatmap": _Figure(
@@ -107,6 +113,11 @@ FIGURES = tuple(_FIGURES)
 _DRAWN_ONLY = {
     "side-by-side": side_by_side.draw_side_by_side,
     "performance-profiles": profiles.draw_performance_profiles,
+    "sensitivity-plane": sensitivity_plane.draw_sensitivity_plane,
+}
+_OF_WORKLOADS: Mapping[str, Callable[[WorkloadsSummary], FigureData]] = {
+    "performance-profiles": profiles.performance_profiles,
+    "sensitivity-plane": sensitivity_plane.sensitivity_plane,
 }
 COMPARISON_FIGURES = tuple(_DRAWN_ONLY)
 
@@ -178,19 +189,19 @@ def compute_comparison_figure(name: str, comparison: SweepComparison) -> FigureD
 
     Raises:
         UnknownNameError: An unknown figure.
-        NotAvailableError: Profiles need two workloads.
+        NotAvailableError: Profiles and the plane need two workloads.
     """
     if name == "side-by-side":
         return side_by_side.side_by_side(comparison)
-    if name != "performance-profiles":
+    if name not in _OF_WORKLOADS:
         raise UnknownNameError("figure", name, COMPARISON_FIGURES)
     if comparison.workloads is None:
         raise NotAvailableError(
             "needs_two_workloads",
-            "Performance profiles need sweeps of at least two workloads; these have one.",
+            f"Figure {name!r} needs sweeps of at least two workloads; these have one.",
             ("side-by-side",),
         )
-    return profiles.performance_profiles(comparison.workloads)
+    return _OF_WORKLOADS[name](comparison.workloads)
 
 
 def draw(figure: FigureData, *, theme: str = "light") -> dict[str, Any]:

@@ -92,3 +92,35 @@ def test_corruptions_agree_with_each_cell_alone(evaluator, images_a_cell):
     assert metrics["ood_accuracy"] == pytest.approx(np.mean(list(matrix.values())))
     assert metrics["ood_accuracy.snow"] == pytest.approx(np.mean(matrix["snow"]))
     assert "ood_accuracy.benchmark" not in metrics
+
+
+def test_further_test_sets_have_scores_of_their_own(evaluator):
+    evaluate, _ = evaluator
+    images, further = image_set(30, seed=2), image_set(41, seed=3)
+    data = TrialData(images, images, None, 5, (0.5,) * 3, (0.2,) * 3, test_sets={"new-v1": further})
+    found = evaluate.test_sets(DeviceData(data, CPU))
+    scores = evaluate.validation(DeviceImages([further], CPU))
+    assert found == {
+        "test_loss.new-v1": scores.loss,
+        "test_accuracy.new-v1": scores.accuracy,
+        "test_brier.new-v1": scores.brier,
+        "test_ece.new-v1": scores.ece,
+    }
+
+
+def test_each_corruption_has_all_scores(evaluator):
+    evaluate, _ = evaluator
+    labels = image_set(50, seed=0).labels
+    cells = {cell: image_set(50, seed=k).images for k, cell in enumerate(CELLS)}
+    images = image_set(10, seed=1)
+    corrupted = CorruptedSet(cells, labels, "generated", "")
+    data = TrialData(images, images, corrupted, 5, (0.5,) * 3, (0.2,) * 3)
+    metrics, _ = evaluate.corruptions(DeviceData(data, CPU))
+    alone = [
+        evaluate.validation(DeviceImages([ImageSet(pixels, labels)], CPU))
+        for pixels in cells.values()
+    ]
+    for name in ("loss", "accuracy", "brier", "ece"):
+        values = [getattr(scores, name) for scores in alone]
+        assert metrics[f"ood_{name}"] == pytest.approx(np.mean(values), abs=1e-12)
+        assert metrics[f"ood_{name}.fog"] == pytest.approx(np.mean(values[:2]), abs=1e-12)

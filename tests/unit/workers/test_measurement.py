@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +10,8 @@ from torch.autograd.functional import hessian
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from workers.datasets import CorruptedSet, ImageSet
+from sasam.curvature import estimate_critical_sharpness
+from workers.datasets import CorruptedSet, ImageSet, stratified_subset
 from workers.datasets.corruption_cells import CorruptionCell
 from workers.example_inputs import ImageInputs
 from workers.measurement import CurvatureMeasurement
@@ -103,3 +107,49 @@ def test_measure_weights_that_are_not_finite_gives_no_finite_value(data, normali
     found = CurvatureMeasurement(spec, data, normalise, CPU).measure(model)
     assert not np.isfinite(found["hessian_trace.ood"])
     assert not np.isfinite(found["hessian_lambda_max.ood"])
+
+
+TRAINING = ("stability_ratio", "worst_case_sharpness", "average_case_sharpness")
+
+
+def test_training_quantities_agree_with_the_library(data, normalise, model):
+    data = replace(data, train=image_set(200, 4))
+    spec = CurvatureSpec(
+        metrics=(*TRAINING, "gradient_noise_scale"), images=64, sharpness_images=150
+    )
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    measurement = CurvatureMeasurement(spec, data, normalise, CPU)
+    before = copy.deepcopy(model.state_dict())
+    random = torch.get_rng_state()
+    found = measurement.measure(model, optimizer)
+    assert found.keys() == {*TRAINING, "gradient_noise_scale"}
+    assert found == measurement.measure(model, optimizer)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert model.training
+    assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+    chosen = stratified_subset(data.train, 64, seed=0)
+    inputs, labels = normalise(torch.from_numpy(chosen.images)), torch.from_numpy(chosen.labels)
+    largest = torch.linalg.eigvalsh(dense_hessian(model, inputs, labels))[-1].item()
+    assert found["stability_ratio"] == pytest.approx(0.1 * largest / 3.8, rel=2e-3)
+
+
+def test_critical_sharpness_is_that_of_the_last_update(data, normalise, model):
+    data = replace(data, train=image_set(64, 4))
+    spec = CurvatureSpec(metrics=("critical_sharpness",), images=64)
+    measurement = CurvatureMeasurement(spec, data, normalise, CPU)
+    inputs = normalise(torch.from_numpy(data.train.images))
+    labels = torch.from_numpy(data.train.labels)
+    model.eval()
+    before = [p.detach().clone() for p in model.parameters()]
+    start = copy.deepcopy(model)
+    gradient = torch.autograd.grad(F.cross_entropy(model(inputs), labels), [*model.parameters()])
+    with torch.no_grad():
+        for parameter, part in zip(model.parameters(), gradient, strict=True):
+            parameter.sub_(0.01 * part)
+    found = measurement.critical_sharpness(model, before, step_size=0.01)
+    expected = estimate_critical_sharpness(
+        start, F.cross_entropy, [(inputs, labels)], [-g for g in gradient], tolerance=1e-3
+    )
+    assert found["critical_sharpness"] == pytest.approx(expected.value, rel=0.15)
+    assert measurement.measure(model) == {}

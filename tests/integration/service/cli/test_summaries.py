@@ -36,6 +36,25 @@ def test_summary_for_programs(run: Any, completed: Sweep) -> None:
     assert "diverged_trials: 4" in run(*words, "yaml").stdout
 
 
+@pytest.mark.parametrize("columns", [80, 200])
+def test_summary_shows_published_measures(
+    run: Any, completed: Sweep, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    answer = run("summary", completed.sweep_id, "--published")
+    assert answer.exit_code == 0
+    assert max(map(len, answer.stdout.splitlines())) <= columns
+    assert "As published" in answer.stdout
+    assert "Wortsman et" in answer.stdout
+    assert "local optimum" in answer.stdout
+
+
+def test_summary_prints_the_cells_to_run_next(run: Any, completed: Sweep) -> None:
+    answer = run("summary", completed.sweep_id, "--next")
+    assert answer.exit_code == 0
+    assert " next " in load_spec(answer.stdout).labels[0]
+
+
 def test_summary_too_early_says_so(run: Any, sweep: Sweep) -> None:
     answer = run("summary", sweep.sweep_id)
     assert answer.exit_code == 1
@@ -67,6 +86,9 @@ def test_compare_puts_sweeps_side_by_side(
     shown = run("compare", *ids).stdout
     assert "SA-SAM" in shown
     assert "training.epochs: 2, 3" in shown
+    refused = run("compare", *ids, "--published")
+    assert refused.exit_code == 1
+    assert "at least two workloads" in refused.stderr
     rows = list(csv.DictReader(io.StringIO(run("compare", *ids, "-o", "csv").stdout)))
     assert [row["sweep_id"] for row in rows] == [ids[0], ids[0], ids[1], ids[1]]
     file = tmp_path / "side.svg"

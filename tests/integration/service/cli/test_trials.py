@@ -66,3 +66,20 @@ def test_trials_unknown_status_names_the_nearest_and_all_statuses(run: Any, swee
 
 def test_trial_statuses_are_those_of_the_service() -> None:
     assert set(trial_statuses("")) == set(get_args(Status))
+
+
+def test_trials_are_sorted_by_any_value(run: Any, completed: Any) -> None:
+    def column(sort: str, name: str) -> list[Any]:
+        listed = json.loads(run("trials", completed.sweep_id, "--sort", sort, "--json").stdout)
+        return [trial["metrics"].get(name, trial.get(name)) for trial in listed]
+
+    accuracies = column("-val_accuracy", "val_accuracy")
+    known = [value for value in accuracies if value is not None]
+    assert known == sorted(known, reverse=True)
+    assert len(known) > 1
+    assert accuracies[len(known) :] == [None] * (len(accuracies) - len(known))
+    rates = column("learning_rate", "learning_rate")
+    assert rates == sorted(rates)
+    refused = run("trials", completed.sweep_id, "--sort", "val_acuracy")
+    assert refused.exit_code == 2
+    assert "did you mean val_accuracy?" in refused.stderr

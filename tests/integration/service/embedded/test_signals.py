@@ -65,6 +65,22 @@ def test_running_signal_ends_the_block_and_handlers_return(
     assert signal.getsignal(number) is before
 
 
+def test_background_command_that_ignores_interrupts_is_ended_by_one_and_not_by_a_hangup(
+    stack: EmbeddedStack, events: list[StackEvent]
+) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    try:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        with pytest.raises(KeyboardInterrupt), stack.running(events.append):
+            list(map(signal.raise_signal, (signal.SIGHUP, signal.SIGINT)))
+        assert events[-1].kind == "stopped"
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def test_wait_returns_at_a_signal_and_later_ones_do_not_disturb_the_end(
     stack: EmbeddedStack, events: list[StackEvent]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from service.trials.repository import (
     BestConfiguration,
     BestScore,
     TrialFilter,
+    TrialOrder,
     TrialRepository,
 )
 from workers.scores import SCORES
@@ -163,7 +165,7 @@ def test_search_keeps_to_states(sweeps: SweepService, database: Database) -> Non
     assert ([sweep.sweep_id for sweep in found], total) == ([paused], 1)
 
 
-def test_best_is_the_mean_over_the_seeds_that_completed(
+def test_best_is_the_mean_score_with_chance_for_diverged_trials_and_those_below_it(
     sweeps: SweepService, database: Database
 ) -> None:
     sweep_id = submit(sweeps)
@@ -174,22 +176,49 @@ def test_best_is_the_mean_over_the_seeds_that_completed(
             is_best = (row.optimizer, row.weight_decay) == ("sam", 0.0)
             values = {"outcome": "completed", "metrics": {"val_accuracy": accuracy}}
             trials.record(sweep_id, row.key, values if is_best else values | {"metrics": {}})
-        diverged = next(row for row in trials.of_sweep(sweep_id) if row.optimizer == "msgd")
+        msgd = [row for row in trials.of_sweep(sweep_id) if row.optimizer == "msgd"]
+        diverged, below = (r for r in msgd if r.hyperparameters == msgd[0].hyperparameters)
         trials.record(sweep_id, diverged.key, {"outcome": "diverged"})
+        trials.record(sweep_id, below.key, {"metrics": {"val_accuracy": 0.0625}})
     with database.snapshot() as session:
         trials = TrialRepository(session)
         assert trials.best_scores([sweep_id, "none"], ACCURACY) == {
-            sweep_id: [BestScore("sam", ACCURACY, 0.8125)],
+            sweep_id: [BestScore("sam", ACCURACY, 0.8125), BestScore("msgd", ACCURACY, 0.1)],
             "none": [],
         }
         assert trials.best_configurations(sweep_id, 9, ACCURACY) == [
             BestConfiguration("sam", configuration(0.1, 0.0), 0.1, 0.0, 0.8125, 2),
             BestConfiguration("sam", configuration(0.01, 0.0), 0.01, 0.0, 0.5, 2),
+            BestConfiguration(
+                "msgd",
+                diverged.hyperparameters,
+                diverged.learning_rate,
+                diverged.weight_decay,
+                0.1,
+                2,
+            ),
         ]
         assert len(trials.best_configurations(sweep_id, 1, ACCURACY)) == 1
-        best, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=ACCURACY)
+        best, _ = trials.find(
+            sweep_id,
+            TrialFilter(),
+            offset=0,
+            limit=16,
+            order=TrialOrder("metric", "val_accuracy", is_descending=True),
+        )
         accuracies = [row.metrics.get("val_accuracy") for row in best]
-        assert accuracies == [0.875, 0.75, 0.5, 0.5, *[None] * 12]
+        assert accuracies == [0.875, 0.75, 0.5, 0.5, 0.0625, *[None] * 11]
+        for order, read in (
+            (TrialOrder("number", "weight_decay", is_descending=True), "weight_decay"),
+            (TrialOrder("text", "learning_rate"), "learning_rate"),
+        ):
+            listed, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, order=order)
+            found = [row.hyperparameters[read] for row in listed]
+            assert found == sorted(found, reverse=order.is_descending)
+        by_seed, _ = trials.find(
+            sweep_id, TrialFilter(), offset=0, limit=16, order=TrialOrder("column", "seed")
+        )
+        assert [row.seed for row in by_seed] == sorted(row.seed for row in by_seed)
 
 
 def test_trials_are_found_by_status_and_configuration(
@@ -242,20 +271,28 @@ def test_newest_events_leave_out_epochs_and_other_trials(
         assert numbers(before=4, limit=1) == [2]
 
 
-def test_best_loss_is_the_lowest(sweeps: SweepService, database: Database) -> None:
+def test_best_loss_is_the_lowest_with_that_of_a_guess_for_diverged_trials_and_those_above_it(
+    sweeps: SweepService, database: Database
+) -> None:
     sweep_id = submit(sweeps)
     with database.transaction() as session:
         trials = TrialRepository(session)
         for at, row in enumerate(trials.of_sweep(sweep_id)):
             metrics = {} if row.optimizer != "sam" else {"val_loss": 1.0 + at}
             trials.record(sweep_id, row.key, {"outcome": "completed", "metrics": metrics})
+        msgd = [row for row in trials.of_sweep(sweep_id) if row.optimizer == "msgd"]
+        for seed, outcome, metrics in (
+            (0, "diverged", {}),
+            (1, "completed", {"val_loss": 99.0}),
+        ):
+            row = next(r for r in msgd if r.seed == seed)
+            trials.record(sweep_id, row.key, {"outcome": outcome, "metrics": metrics})
     with database.snapshot() as session:
         trials = TrialRepository(session)
-        (best,) = trials.best_scores([sweep_id], LOSS)[sweep_id]
-        values = [found.value for found in trials.best_configurations(sweep_id, 9, LOSS)]
-        page, _ = trials.find(sweep_id, TrialFilter(), offset=0, limit=16, best_first=LOSS)
+        best, worst = trials.best_scores([sweep_id], LOSS)[sweep_id]
+        found = trials.best_configurations(sweep_id, 9, LOSS)
+    values = [one.value for one in found]
     assert values == sorted(values)
     assert best == BestScore("sam", LOSS, values[0])
-    losses = [row.metrics["val_loss"] for row in page if row.metrics]
-    assert losses == sorted(losses)
-    assert page[0].metrics
+    assert values[-1] <= math.log(10)
+    assert worst == BestScore("msgd", LOSS, math.log(10))

@@ -13,6 +13,7 @@ from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 
 NOWHERE = "http://127.0.0.1:9"
+PAGE = "http://sweeps.test/sweeps/{}"
 
 
 @pytest.fixture
@@ -77,13 +78,20 @@ def test_summary_service_without_mlflow_serves_requests_that_need_none(
 
 def test_publisher_stores_all_artifacts_in_mlflow(detailed: Any) -> None:
     results = MlflowGateway(detailed.uri)
-    publisher = Publisher(SummaryService(detailed.database, results), results)
+    publisher = Publisher(SummaryService(detailed.database, results), results, PAGE.format)
     publisher.start(detailed.sweep_id, detailed.run_id).join(120)
     top = {artifact.path for artifact in detailed.mlflow.list_artifacts(detailed.run_id)}
     assert {"summary.json", "summary.csv", "summary.tex", "report.html", "figures"} <= top
     pictures = {a.path for a in detailed.mlflow.list_artifacts(detailed.run_id, "figures")}
     assert {"figures/best.svg", "figures/best.png", "figures/learning-curves.svg"} <= pictures
     assert "figures/trace-heatmap.svg" not in pictures  # no curvature was measured
+    run = detailed.mlflow.get_run(detailed.run_id)
+    summary = SummaryService(detailed.database, results).summary(detailed.sweep_id)
+    for optimizer in summary.optimizers:
+        name = f"summary.{optimizer.optimizer}.val_accuracy"
+        assert run.data.metrics[name] == optimizer.best_config.val_accuracy
+        assert optimizer.sentence in run.data.tags["mlflow.note.content"]
+    assert PAGE.format(detailed.sweep_id) in run.data.tags["mlflow.note.content"]
 
 
 def test_publisher_resumes_what_a_crash_interrupted_once(
@@ -96,7 +104,7 @@ def test_publisher_resumes_what_a_crash_interrupted_once(
         stored = require_sweep(session, sweep_id)
         stored.mlflow_run_id, stored.ended_at = run_id, datetime.now(UTC)
     results = MlflowGateway(detailed.uri)
-    publisher = Publisher(SummaryService(detailed.database, results), results)
+    publisher = Publisher(SummaryService(detailed.database, results), results, PAGE.format)
     publisher.resume(detailed.database).join(120)
     names = {artifact.path for artifact in detailed.mlflow.list_artifacts(run_id)}
     assert {"summary.json", "report.html"} <= names
@@ -110,7 +118,7 @@ def test_publisher_without_mlflow_logs_one_line(
     detailed: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     summaries = SummaryService(detailed.database, MlflowGateway(detailed.uri))
-    publisher = Publisher(summaries, MlflowGateway(NOWHERE))
+    publisher = Publisher(summaries, MlflowGateway(NOWHERE), PAGE.format)
     publisher.start(detailed.sweep_id, 32 * "f").join(120)
     assert f"the figures of sweep {detailed.sweep_id} wait for the next start" in caplog.text
     assert "Traceback" not in caplog.text
@@ -122,7 +130,9 @@ def test_publisher_of_a_sweep_without_results_logs_so(
     caplog.set_level("INFO")
     sweep_id = make_sweep("empty", outcome=None)
     publisher = Publisher(
-        SummaryService(detailed.database, MlflowGateway(NOWHERE)), MlflowGateway(NOWHERE)
+        SummaryService(detailed.database, MlflowGateway(NOWHERE)),
+        MlflowGateway(NOWHERE),
+        PAGE.format,
     )
     publisher.start(sweep_id, "run").join(60)
     assert "has nothing to publish" in caplog.text

@@ -7,10 +7,12 @@ import pytest
 
 from service.sensitivity import FigureData, SweepComparison, SweepSummary
 from service.sensitivity.figures import FIGURES, MEDIA_TYPES
+from workers.spec import load_spec
 
 DRAWABLE = (
     *("accuracy-heatmap", "best", "corruptions", "expected-max"),
     *("importance", "learning-curves", "lr-curves", "overview", "parallel-coordinates", "rank"),
+    "tuning-bands",
 )
 
 
@@ -221,11 +223,22 @@ def test_compare_puts_sweeps_side_by_side(detailed: Any, make_sweep: Any) -> Non
     assert len(found.headlines) == 4
     text = detailed.client.get("/api/v1/compare", params={"sweeps": ids, "format": "csv"}).text
     assert len(text.splitlines()) == 5
-    for name in ("side-by-side", "performance-profiles"):
+    assert found.workloads.optimizers[0].published.plane is not None
+    for name in ("side-by-side", "performance-profiles", "sensitivity-plane"):
         drawn = detailed.client.get(
             f"/api/v1/compare/figures/{name}", params={"sweeps": ids, "format": "svg"}
         )
         assert drawn.content.startswith(b"<svg")
+
+
+def test_next_cells_are_a_specification_that_can_be_submitted(detailed: Any) -> None:
+    answer = detailed.client.get(f"/api/v1/sweeps/{detailed.sweep_id}/next-cells")
+    assert answer.headers["content-type"].startswith("application/yaml")
+    found = load_spec(answer.text)
+    assert found.dataset.name == "digits"
+    assert all(" next " in label for label in found.labels)
+    checked = detailed.client.post("/api/v1/sweeps", params={"dry_run": True}, content=answer.text)
+    assert checked.status_code == 200, checked.text
 
 
 @pytest.mark.parametrize(

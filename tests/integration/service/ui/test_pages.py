@@ -275,7 +275,7 @@ def test_trials_show_and_filter_by_the_values_of_their_axes(site: Any, http: htt
     sweep_id, specification = site.submit("axes", optimizers=optimizers, search=search)
     here = f"/sweeps/{sweep_id}"
     text = http.get(f"{here}/trials").text
-    heads = re.findall(r'<th scope="col">([^<]*)</th>', text)
+    heads = re.findall(r'<th scope="col">(?:<a [^>]*>)?([^<]*)<', text)
     assert heads[:5] == ["trial", "lr", "epochs", "betas", "seed"]
     assert '<option value="optimizer.betas=[0.9, 0.95]">[0.9, 0.95]</option>' in text
     chosen = [t for t in specification.trials if getattr(t.optimizer, "betas", 0) == (0.9, 0.95)]
@@ -384,3 +384,68 @@ def test_sweep_of_one_trial_has_no_plural(site: Any, http: httpx.Client) -> None
         text = http.get(page).text
         assert "1 of 1 trial" in text, page
         assert not re.search(r"\b1 trials", text), page
+
+
+def test_trials_are_sorted_by_their_headers(site: Any, http: httpx.Client) -> None:
+    sweep_id, _ = site.complete("sorted")
+
+    def column(sort: str) -> list[float]:
+        text = http.get(f"/sweeps/{sweep_id}/trials", params={"sort": sort}).text
+        rows = re.findall(r"<tr><td><a .*?</tr>", text, re.DOTALL)
+        return [float(re.findall(r"<td>([0-9.e-]+)</td>", row)[4]) for row in rows]
+
+    best_first = column("-val_accuracy")
+    assert best_first == sorted(best_first, reverse=True)
+    assert column("val_accuracy") == best_first[::-1]
+    text = http.get(f"/sweeps/{sweep_id}/trials?sort=-val_accuracy").text
+    assert 'aria-sort="descending"' in text
+    assert len(column("no such column")) == len(best_first) == 16
+
+
+def test_sweep_is_renamed_tagged_and_archived_from_its_page(site: Any, http: httpx.Client) -> None:
+    sweep_id, _ = site.complete("to-edit")
+    fields = {"name": "edited", "tags": "a=1\r\n\r\nb = 2 = 3", "description": "One.\r\nTwo."}
+    answer = http.post(f"/sweeps/{sweep_id}/annotate", data=fields)
+    assert answer.status_code == 303, answer.text
+    page = http.get(answer.headers["location"]).text
+    assert "<h1>edited" in page
+    assert "One.\nTwo." in page
+    assert ">b: 2 = 3</a>" in page
+    assert "to-edit" not in http.get("/", params={"tag": "a=1"}).text
+    http.post(f"/sweeps/{sweep_id}/annotate", data={"archived": "true"})
+    assert sweep_id not in http.get("/").text
+    assert sweep_id in http.get("/", params={"archived": "only", "q": "edit"}).text
+    for wrong in ({"tags": "no value"}, {"name": "a/b"}, {"tags": "sasam.x=1"}):
+        refused = http.post(f"/sweeps/{sweep_id}/annotate", data=wrong)
+        assert refused.status_code == 422, wrong
+        assert next(iter(wrong)) in refused.text.lower()
+
+
+def test_heatmap_of_many_columns_has_no_numbers_and_a_colour_range(
+    site: Any, http: httpx.Client
+) -> None:
+    rates = [10 ** (-4 + step / 5) for step in range(20)]
+    search = {"learning_rate": rates, "weight_decay": [0, 1e-4]}
+    sweep_id, _ = site.complete("many", search=search, seeds=[0], optimizers=["msgd"])
+    text = http.get(f"/sweeps/{sweep_id}?span=5").text
+    assert 'class="heatmap dense"' in text
+    assert "Colours begin at 85.0" in text
+    assert re.search(r'colour-bar">85.0 % .*90.0 %', text, re.DOTALL)
+    assert "figures/heatmap?metric=val_accuracy" in text
+    whole = http.get(f"/sweeps/{sweep_id}?span=nonsense").text
+    assert re.search(r'colour-bar">10.0 % .*90.0 %', whole, re.DOTALL)
+
+
+def test_pruned_and_failed_cells_say_so(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.submit("stopped", early_stopping={"type": "asha"})
+    site.run(sweep_id)
+    for trial in specification.trials:
+        if trial.optimizer_label == "sa-sam" and trial.learning_rate < 0.05:
+            site.end_trial(sweep_id, trial, 0.3, outcome="pruned", epoch=trial.seed + 1)
+        elif trial.optimizer_label == "sa-sam" and trial.seed:
+            site.end_trial(sweep_id, trial, 0.5, outcome="failed", metrics={})
+        else:
+            site.end_trial(sweep_id, trial, 0.9)
+    text = http.get(f"/sweeps/{sweep_id}").text
+    assert "pruned, epoch 1–2" in text
+    assert "1/2 failed" in text

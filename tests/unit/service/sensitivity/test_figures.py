@@ -134,7 +134,7 @@ def test_heatmap_says_which_cells_early_stopping_left_empty(make_result: MakeRes
     found = {
         record["learning_rate"]: (record["label"], record["note"]) for record in figure.records
     }
-    assert found == {1e-3: ("70.0", ""), 1e-2: ("–", "pruned"), 1e-1: ("–", "")}
+    assert found == {1e-3: ("70.0", ""), 1e-2: ("–", "pruned"), 1e-1: ("–", "failed")}
 
 
 def test_heatmap_wrong_requests_are_refused_with_what_is_possible(
@@ -308,9 +308,12 @@ def test_performance_profiles_rise_to_the_share_of_workloads_solved(make_table: 
     tables = {str(seed): make_table(random_seed=seed) for seed in range(3)}
     summary = compare_workloads(tables)
     figure = performance_profiles(summary)
+    assert len(figure.values("panel")) == 3  # trials, gradient evaluations, the fastest trial
     for optimizer in summary.optimizers:
-        shares = [record["share"] for record in figure.where(optimizer=optimizer.optimizer)]
-        assert shares == sorted(shares)  # type: ignore[type-var]
         solved = [n for n in optimizer.trials_to_target.values() if n is not None]
-        assert float(shares[-1] or 0) <= len(solved) / 3 + 1e-12
+        for panel in figure.values("panel"):
+            own = figure.where(optimizer=optimizer.optimizer, panel=panel)
+            shares = [record["share"] for record in own]
+            assert shares == sorted(shares)  # type: ignore[type-var]
+            assert float(shares[-1] or 0) <= len(solved) / 3 + 1e-12
     assert export_figure(figure, "svg").startswith(b"<svg")

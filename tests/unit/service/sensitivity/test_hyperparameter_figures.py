@@ -210,7 +210,7 @@ def test_parallel_coordinates_of_a_long_search_thin_the_lines() -> None:
     assert (lines[0]["score"], lines[-1]["score"]) == (0.001, 0.8)
     assert "MSGD: 500 configurations, evenly over their ranks" in figure.notes
     ticks = figure.where(kind="tick", axis=RATE)
-    assert [r["label"] for r in ticks] == ["0.0001", "0.00063", "0.004", "0.025", "0.16", "0.99"]
+    assert [r["label"] for r in ticks] == ["1e-4", "6.3e-4", "4e-3", "0.025", "0.16", "0.99"]
 
 
 def test_importance_has_a_bar_an_axis_with_its_interval(table: TrialTable) -> None:

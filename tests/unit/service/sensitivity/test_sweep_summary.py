@@ -72,7 +72,7 @@ def test_summarize_several_seeds_has_intervals_around_every_estimate(
 ) -> None:
     found = summarize(oracle_table)
     assert found.ci_method is not None
-    assert "sqrt(n/(n-1))" in found.ci_method
+    assert "seed noise pooled over configurations" in found.ci_method
     assert found.n_seeds == 3
     for optimizer in found.optimizers:
         for name in ("lr_sensitivity", "mean_regret", "selection_regret", "wd_sensitivity"):
@@ -142,8 +142,8 @@ def test_summarize_oracle_carries_its_caveats(oracle_table: TrialTable) -> None:
 def test_summarize_sentence_says_the_gist(oracle_table: TrialTable) -> None:
     assert summarize(oracle_table).optimizer("MSGD").sentence == (
         "MSGD: 72.6 % OOD accuracy at its selected configuration; within 1 point of the best on"
-        " 1 of 16 configurations; loses 10.1 points between its best and its mean learning rate;"
-        " 4 of 48 trials diverged."
+        " 1 of 16 configurations; loses 1.8 points if 2 times off and 6.1 points if 10 times off in"
+        " learning rate; 4 of 48 trials diverged."
     )
 
 

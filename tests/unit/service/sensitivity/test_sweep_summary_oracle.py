@@ -166,21 +166,6 @@ def test_score_oracle_gives_configuration_grids(
     )
 
 
-@pytest.mark.parametrize("label", OPTIMIZERS)
-def test_resampling_oracle_gives_seed_interval_of_the_mean(
-    oracle_table: TrialTable, oracle: Any, label: str
-) -> None:
-    (scores,) = (s for s in score(oracle_table) if s.trials.label == label)
-    expected = oracle["per_optimizer"][label]["ci95_mean_ood_seed_stratified_percentile"]
-    assert scores.evaluation_resamples is not None
-    means = scores.evaluation_resamples.mean(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    # The oracle's tolerance is for its own resamples; ours are as many, so both errors add.
-    assert low == pytest.approx(expected["low"], abs=expected["tolerance"] * 3)
-    assert high == pytest.approx(expected["high"], abs=expected["tolerance"] * 3)
-    assert means.std() == pytest.approx(expected["se_closed_form"], rel=0.06)
-
-
 def test_summarize_dropping_the_diverged_would_flatter_adam(
     summary: SweepSummary, oracle: Any
 ) -> None:

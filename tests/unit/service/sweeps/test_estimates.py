@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from service.storage import Database
+from service.sweeps.curvature_cost import curvature_costs
 from service.sweeps.estimates import Cost, costs
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository
@@ -115,3 +116,35 @@ def test_optimizer_that_never_ran_is_estimated_from_the_others(
     run(sweeps, database, specification(optimizers=["sam"]), 20)
     # One second an evaluation of 64 images, twenty of SAM and ten of momentum SGD.
     assert sweeps.estimate(specification()).device_seconds == pytest.approx(30)
+
+
+def test_curvature_costs_count_every_measurement_of_a_trial() -> None:
+    quantities = [
+        *("trace", "stability_ratio", "worst_case_sharpness"),
+        *("average_case_sharpness", "gradient_noise_scale", "critical_sharpness"),
+    ]
+    spec = specification(
+        training={"epochs": 10, "batch_size": 64},
+        curvature={
+            **{"metrics": quantities, "every": 3, "at_best": True},
+            **{"images": 512, "max_matvecs": 50},
+        },
+    )
+    found = {
+        cost.quantity: (
+            *(cost.measurements, cost.images, cost.gradient_evaluations, cost.forward_passes),
+        )
+        for cost in curvature_costs(spec)
+    }
+    assert found == {  # after epochs 3, 6, 9 and 10, and at the best
+        "trace": (5, 1024, 100, 0),
+        "stability_ratio": (4, 512, 100, 0),
+        "worst_case_sharpness": (5, 1024, 27, 2),
+        "average_case_sharpness": (5, 1024, 0, 21),
+        "gradient_noise_scale": (5, 512, 1, 0),
+        "critical_sharpness": (10, 512, 0, 6),
+    }
+
+
+def test_sweep_without_curvature_has_no_cost_of_it() -> None:
+    assert curvature_costs(specification(curvature=None)) == []

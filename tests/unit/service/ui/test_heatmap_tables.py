@@ -17,7 +17,7 @@ from service.ui.heatmap_tables import (
     metric_choices,
     shade_class,
 )
-from service.ui.heatmap_view import HeatmapView, choose_view_plane, selectors
+from service.ui.heatmap_view import HeatmapView, axis_selectors, choose_view_plane
 from workers.scores import SCORES
 from workers.spec import SweepSpec, load_spec
 
@@ -59,7 +59,7 @@ def test_heatmap_before_any_result_has_every_cell_of_the_grid() -> None:
     assert (tables.x_title, tables.y_title) == ("learning rate", "weight decay")
     assert list(tables.columns) == ["0.01", "0.1"]
     assert [panel.title for panel in tables.panels] == ["SA-SAM", "small"]
-    assert [label for label, _ in tables.panels[0].rows] == ["0.0001", "0"]
+    assert [label for label, _ in tables.panels[0].rows] == ["1e-4", "0"]
     cells = [cell for panel in tables.panels for _, row in panel.rows for cell in row]
     assert [cell.label for cell in cells].count("–") == 7
     (busy,) = [cell for cell in cells if "busy" in cell.css]
@@ -108,7 +108,7 @@ def test_selectors_offer_the_axes_and_the_values_of_the_others() -> None:
     view = HeatmapView(at=["optimizer.betas=[0.9,0.99]"])
     plane = choose_view_plane([AXES], view)
     assert plane is not None
-    found = selectors(AXES, plane)
+    found = axis_selectors(AXES, plane)
     assert [selector.label for selector in found] == [
         *("Horizontal", "Vertical", "Others"),
         *("Momentum", "Betas"),
@@ -122,7 +122,7 @@ def test_selectors_offer_the_axes_and_the_values_of_the_others() -> None:
     assert betas.selected == "optimizer.betas=[0.9, 0.99]"
     two = choose_view_plane([AXES[:2]], HeatmapView())
     assert two is not None
-    assert selectors(AXES[:2], two) == []
+    assert axis_selectors(AXES[:2], two) == []
 
 
 def test_view_query_keeps_the_axes_when_the_metric_changes() -> None:

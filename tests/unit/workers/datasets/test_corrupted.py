@@ -19,7 +19,7 @@ from workers.datasets import (
     corrupted,
     corrupted_test_set,
 )
-from workers.datasets.archives import CIFAR10_C
+from workers.datasets.archives import CIFAR10_C, CIFAR100_C
 from workers.datasets.verify import checksum
 
 NAMES = ("fog", "contrast")
@@ -196,8 +196,72 @@ def cifar(tiny: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     np.save(folder / "labels.npy", np.tile(tiny.test_labels, 5).astype(np.uint8))
     sums = {path.name: checksum(path, "md5") for path in folder.iterdir()}
     record = dataclasses.replace(CIFAR10_C, files={**CIFAR10_C.files, **sums})
-    monkeypatch.setattr(corrupted, "CIFAR10_C", record)
+    monkeypatch.setattr(corrupted, "OFFICIAL_CORRUPTIONS", {"cifar10": record})
     return dataclasses.replace(tiny, name="cifar10")
+
+
+@pytest.fixture
+def hundred() -> ImageDataset:
+    """A small data set with the name and the number of classes of CIFAR-100."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (100, 9, 8, 3), np.uint8)
+    labels, classes = np.arange(100), tuple(f"class {n}" for n in range(100))
+    return ImageDataset.from_arrays("cifar100", images, labels, images[::-1], labels, classes)
+
+
+def publish_cifar100_c(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, fog: np.ndarray, labels: np.ndarray
+) -> None:
+    """Write files in the published format, and make them the published ones."""
+    folder.mkdir()
+    np.save(folder / "fog.npy", fog)
+    np.save(folder / "labels.npy", labels)
+    sums = {path.name: checksum(path, "md5") for path in folder.iterdir()}
+    record = dataclasses.replace(CIFAR100_C, files=sums)
+    monkeypatch.setattr(corrupted, "OFFICIAL_CORRUPTIONS", {"cifar100": record})
+
+
+def test_official_files_of_cifar100_are_used(
+    hundred: ImageDataset, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fog = np.random.default_rng(2).integers(0, 256, (500, 9, 8, 3), np.uint8)
+    labels = np.tile(np.arange(100), 5).astype(np.uint8)
+    publish_cifar100_c(tmp_path / "CIFAR-100-C", monkeypatch, fog, labels)
+    found = corrupted_test_set(hundred, ["fog"], (3,), cache_dir=cache, data_dir=tmp_path)
+    assert found.source == "official"
+    assert np.array_equal(found.images("fog", 3), fog[200:300])
+    assert np.array_equal(found.labels, np.arange(100))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "labels", "message"),
+    [
+        (
+            (400, 9, 8, 3),
+            np.uint8,
+            np.tile(np.arange(100), 5),
+            r"fog\.npy has uint8 of shape \(400",
+        ),
+        ((500, 9, 8), np.uint8, np.tile(np.arange(100), 5), r"not uint8 of shape \(500, 9, 8, 3\)"),
+        ((500, 9, 8, 3), np.int64, np.tile(np.arange(100), 5), r"fog\.npy has int64"),
+        ((500, 9, 8, 3), np.uint8, np.tile(np.arange(100), 4), "are not those of the 100 test"),
+        ((500, 9, 8, 3), np.uint8, np.tile(np.arange(100) + 1, 5), "are not those of the 100"),
+    ],
+)
+def test_official_files_that_do_not_fit_are_refused(
+    shape: tuple[int, ...],
+    dtype: type,
+    labels: np.ndarray,
+    message: str,
+    hundred: ImageDataset,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fog = np.zeros(shape, dtype)
+    publish_cifar100_c(tmp_path / "CIFAR-100-C", monkeypatch, fog, labels.astype(np.uint8))
+    with pytest.raises(DamagedDataError, match=message):
+        corrupted_test_set(hundred, ["fog"], [1], cache_dir=cache, data_dir=tmp_path)
 
 
 def test_official_files_are_used_as_they_lie(

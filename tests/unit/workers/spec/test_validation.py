@@ -223,6 +223,13 @@ NAMES = [
         '"fogg"',
     ),
     (
+        ("dataset", "test_sets"),
+        ["cifar10.1-v5"],
+        "dataset.test_sets[0]",
+        "unknown test set of data set digits (known: none)",
+        '"cifar10.1-v5"',
+    ),
+    (
         ("ood", "corruptions"),
         "some",
         "ood.corruptions",

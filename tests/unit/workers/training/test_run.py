@@ -297,3 +297,55 @@ def test_run_alone_of_a_tpe_search_says_that_its_trials_are_found_later(spec_dic
     spec = validate_spec(spec_dict | {"search": {"type": "tpe", "trials": 3}})
     with pytest.raises(IndexError, match="the trials of a tpe search are not known before it runs"):
         next(run_alone(spec, 0, data_dir=data_dir))
+
+
+QUANTITIES = (
+    *("critical_sharpness", "stability_ratio", "worst_case_sharpness", "average_case_sharpness"),
+    "gradient_noise_scale",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", ["sa-sam", "msgd", "adam"])
+def test_run_trial_is_the_same_with_and_without_curvature_along_training(
+    optimizer, device_data, make_trial, tmp_path
+):
+    results = []
+    for name, curvature in (
+        ("without", {"metrics": ["trace"], "splits": ["validation"]}),
+        ("with", {"metrics": ["trace", *QUANTITIES], "splits": ["validation"], "every": 1}),
+    ):
+        path = tmp_path / f"{name}.pt"
+        config = make_trial(optimizer, curvature={**curvature, "images": 64})
+        records = list(run_trial(config, device_data, checkpoint=path))
+        results.append((records, checkpoints.load_checkpoint(path)["trial"]["model"]))
+    (plain, weights), (measured, same_weights) = results
+    assert all(torch.equal(value, same_weights[key]) for key, value in weights.items())
+    for one, other in zip(plain, measured, strict=True):
+        assert same([one], [{key: value for key, value in other.items() if key in one}])
+        assert other.keys() >= set(QUANTITIES) - {"critical_sharpness", "gradient_noise_scale"}
+        assert other["stability_ratio"] > 0
+        assert other["worst_case_sharpness"] >= 0
+    assert all(record["critical_sharpness"] > 0 for record in measured)
+
+
+def test_run_trial_without_a_known_stability_limit_says_why(device_data, make_trial, caplog):
+    config = make_trial(
+        "torch:RMSprop", curvature={"metrics": ["stability_ratio"]}, training={"epochs": 1}
+    )
+    last = list(run_trial(config, device_data))[-1]
+    assert last["outcome"] == "completed"
+    assert "stability_ratio" not in last
+    assert "no stability ratio: the stability limit of RMSprop is unknown" in caplog.text
+
+
+def test_run_trial_with_curvature_along_training_resumes_bit_for_bit(
+    device_data, make_trial, tmp_path
+):
+    config = make_trial(curvature={"metrics": ["critical_sharpness"], "images": 32})
+    whole = list(run_trial(config, device_data))
+    path = tmp_path / "checkpoint.pt"
+    partly = run_trial(config, device_data, checkpoint=path)
+    next(partly)
+    partly.close()
+    assert same(list(run_trial(config, device_data, checkpoint=path, recorded=1))[-2:], whole[-2:])
