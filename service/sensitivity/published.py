@@ -241,20 +241,28 @@ def _tuning_curve(scores: Scores, table: TrialTable) -> TuningCurve | Reason:
             message="The configurations of an adaptive search are no sample of one distribution.",
         )
     score = table.score
-    known = score_values(score, scores.val[~np.isnan(scores.val)])
+    known = scores.val[~np.isnan(scores.val)]
     budgets = measures.thinned_budgets(known.size, _CURVE_POINTS)
-    low, high = sorted((table.guess, score.best))
-    maximize = score.direction == "maximize"
-    found = measures.tuning_bands(known, budgets, (low, high), maximize=maximize)
+    found = measures.tuning_bands(known, budgets, (table.chance, score.oriented(score.best)))
+    # The lower end of a loss is the upper end of its opposite.
+    ends = ("low", "high") if score.sign > 0 else ("high", "low")
+    curves = {
+        name: getattr(found, source)
+        for curve in ("median", "mean")
+        for name, source in (
+            (curve, curve),
+            (f"{curve}_low", f"{curve}_{ends[0]}"),
+            (f"{curve}_high", f"{curve}_{ends[1]}"),
+        )
+    }
     return TuningCurve(
         method=found.method,
         confidence=found.confidence,
         is_random_sample=table.search == "random",
         configurations=budgets.tolist(),
         **{
-            name: [finite(value) for value in getattr(found, name)]
-            for curve in ("median", "mean")
-            for name in (curve, f"{curve}_low", f"{curve}_high")
+            name: [finite(value) for value in score_values(score, values)]
+            for name, values in curves.items()
         },
     )
 
