@@ -80,6 +80,28 @@ def test_validation_is_the_mean_over_all_tokens(folder):
     prepare = data.host.inputs.preparation(torch.device("cpu"), channels_last=True)
     found = Evaluator(network, network, prepare).validation(data.validation)
     assert found.loss == pytest.approx(sum(expected) / len(expected), rel=1e-5)
+    probabilities = torch.stack([logits[i, :, t].softmax(0) for i, t in places])
+    labels = torch.tensor([int(tokens[i, t + 1]) for i, t in places])
+    truth = F.one_hot(labels, probabilities.shape[1])
+    brier = (probabilities - truth).square().sum(1).mean().item()
+    assert found.brier == pytest.approx(brier, rel=1e-5)
+    confidences, predicted = probabilities.max(1)
+    gaps = (predicted == labels).double() - confidences
+    bins = (confidences * 15).ceil()
+    error = sum(abs(gaps[bins == m].sum().item()) for m in range(1, 16)) / len(places)
+    assert found.ece == pytest.approx(error, abs=1e-6)
+
+
+def test_run_trial_measures_every_curvature_and_calibration_of_texts(folder):
+    metrics = [
+        *("trace", "lambda_max", "critical_sharpness", "stability_ratio"),
+        *("worst_case_sharpness", "average_case_sharpness", "gradient_noise_scale"),
+    ]
+    curvature = {"images": 32, "sharpness_images": 32, "max_matvecs": 20, "metrics": metrics}
+    (trial,) = validate_spec(SPEC | {"optimizers": ["msgd"], "curvature": curvature}).trials
+    last = list(run_trial(trial, data_of(validate_spec(SPEC), folder)))[-1]
+    measured = {*metrics[2:], "val_brier", "val_ece", "ood_brier", "ood_ece.grammar"}
+    assert {name for name in measured if math.isfinite(last.get(name, math.nan))} == measured
 
 
 def test_preflight_states_facts_about_texts(folder):
