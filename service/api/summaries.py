@@ -55,7 +55,7 @@ def _selection(
         str | None,
         Query(
             description="Cut every trial at this budget: `equal` for the largest one that every"
-            " optimizer spent, or a number. Validation accuracy only.",
+            " optimizer spent, or a number. Validation scores only.",
             examples=["equal", "30000"],
         ),
     ] = None,
@@ -148,8 +148,8 @@ Rest = Annotated[
 Span = Annotated[
     str | None,
     Query(
-        description="Percentage points below the best at which the colours of a heatmap of an"
-        " accuracy begin; by default they begin at chance.",
+        description="How much worse than the best the colours of a heatmap of scores begin, in"
+        " percentage points of accuracy or nats of loss; by default they begin at chance.",
         max_length=20,
         examples=["5"],
     ),
@@ -179,8 +179,8 @@ def show_summary(
 ) -> Response:
     """How much each optimizer depends on tuning.
 
-    Per optimizer the configuration with the best validation accuracy (never selected by OOD), its
-    OOD accuracy and curvature, sensitivities, regrets, divergence, expected-best curves; all pairs
+    Per optimizer the configuration with the best validation score (never selected by OOD), its
+    OOD score and curvature, sensitivities, regrets, divergence, expected-best curves; all pairs
     compared; and caveats.
     """
     require_format(file_format, SUMMARY_FORMATS)

@@ -16,6 +16,9 @@ from service.sensitivity import (
     compare_sweeps,
     compute_figure,
     draw,
+    further_test_set_table,
+    gain_table,
+    published_table,
     render_table,
     summarize,
 )
@@ -157,7 +160,36 @@ def test_sentence_speaks_of_the_loss(accuracies):
     assert "its loss rises by" in summary.optimizers[0].sentence
     assert "accuracy" not in " ".join(summary.optimizers[0].sentence.split())
     table = render_table(summary)
-    assert {"val loss", "OOD loss", "mean OOD loss"} <= set(table.columns)
+    assert {"val loss", "OOD loss", "mean OOD loss", "lr 2x off"} <= set(table.columns)
+    assert table.legend.startswith("Losses and costs in nats")
+    published = published_table(summary)
+    assert any(
+        column.startswith("median best of") and "loss" in column for column in published.columns
+    )
+    assert "Nats of loss" in gain_table(summary).notes[0]
+
+
+def test_tables_of_further_test_sets_show_the_loss(accuracies):
+    results = [
+        replace(trial, val_loss=1.0, ood_loss=1.0, test_loss={"new-v1": 1.25}, test_accuracy={})
+        for trial in accuracies
+    ]
+    table = TrialTable.from_results(results, chance_accuracy=CHANCE, score=SCORES["loss"])
+    summary = summarize(table)
+    shown = further_test_set_table(summary)
+    for row, optimizer in zip(shown.rows, summary.optimizers, strict=True):
+        found = optimizer.test_sets["new-v1"]
+        assert 1.25 <= found.score < GUESS
+        assert row[1].startswith(f"{found.score:.3f} [{found.score_interval.low:.3f}, ")
+        assert found.accuracy is None
+    assert shown.notes == ("Loss in nats at the configuration that validation selects.",)
+
+
+def test_sentence_of_a_wrong_learning_rate_is_of_the_loss(accuracies):
+    completed = [trial for trial in accuracies if trial.outcome == Outcome.COMPLETED]
+    first = summarize(table_of(completed, "loss")).optimizers[0]
+    cost = first.lr_tolerance.off_by[0].loss_interval.estimate
+    assert f"its loss rises by {SCORES['loss'].points(cost)} if 2 times off" in first.sentence
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -171,6 +203,46 @@ def test_figure_of_losses_is_drawn(accuracies, name):
         assert figure.scales["low"] > figure.scales["high"]  # the bright end is the lower loss
         best = min(figure.records, key=lambda record: record["value"])
         assert best["shade"] == pytest.approx(1.0)
+
+
+def test_heatmap_of_losses_has_the_shades_and_marks_of_accuracies(accuracies):
+    """As the colours of accuracies, for a span below the best as well."""
+    plain, found = table_of(accuracies), table_of(accuracies, "loss")
+    for spans in ((None, None), ("20", f"{0.2 * SCALE}")):
+        accuracy = compute_figure("heatmap", plain, metric="ood_accuracy", span=spans[0])
+        loss = compute_figure("heatmap", found, metric="ood_loss", span=spans[1])
+        for ours, theirs in zip(accuracy.records, loss.records, strict=True):
+            assert theirs["shade"] == pytest.approx(ours["shade"], abs=1e-9)
+            assert theirs["raised"] == ours["raised"]
+        assert any(record["raised"] for record in loss.records)
+        assert loss.scales["low"] == pytest.approx(loss_of(accuracy.scales["low"]))
+    assert "‡: with a trial with a loss above chance, which counts as chance" in " ".join(
+        loss.notes
+    )
+    assert "colours begin at" in " ".join(loss.notes)
+    for span in ("0", "inf", "much"):
+        with pytest.raises(InvalidOptionError, match="nats is not a number above 0"):
+            compute_figure("heatmap", found, metric="ood_loss", span=span)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_network_that_only_guesses_has_not_learned(make_result, score):
+    """Where the score of a guess is no short decimal, 1 / 6 or ln 6."""
+    results = [
+        make_result(
+            learning_rate=rate,
+            outcome=Outcome.DIVERGED,
+            val_accuracy=0.1,
+            ood_accuracy=None,
+            val_loss=9.0,
+        )
+        for rate in (0.01, 0.1)
+    ]
+    table = TrialTable.from_results(results, chance_accuracy=1 / 6, score=SCORES[score])
+    (found,) = summarize(table).optimizers
+    assert not found.best_config.learned
+    assert found.published.score_profile is None
+    assert found.published.undefined["score_profile"].code == "nothing_learned"
 
 
 def test_heatmap_of_a_loss_that_is_not_the_score_is_of_completed_trials(accuracies):
