@@ -10,7 +10,8 @@ from service.api.dependencies import Caller, read_text, sweep_service
 from service.api.openapi import SPECIFICATION_BODY
 from service.problems import ConflictProblem, NotFoundProblem, TooLargeProblem, problems
 from service.states import Command, SweepState
-from service.sweeps.schemas import DryRunView, SweepChanges, SweepDetail, SweepPage
+from service.sweeps.annotations import SweepChanges
+from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.selection import ARCHIVED, SweepSelection, parse_tags
 from service.sweeps.service import SweepService
 from workers.spec import load_spec

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
+import yaml
 from fastapi import APIRouter, Depends, Query, Response
 
 from service.api.dependencies import database, mlflow_gateway, settings
@@ -23,6 +24,7 @@ from service.trials.scores import counted_scores
 from workers.metrics import CURVATURE_CURVES, METRICS
 from workers.mlflow_schema import Artifact
 from workers.spec import Value, read_stored, stored_score
+from workers.spec.narrowing import narrowed
 
 __all__ = ["router"]
 
@@ -97,6 +99,28 @@ def export_trials(
         writer.writerow([*values, row.status, *(row.metrics.get(name) for name in metrics)])
     name = f'attachment; filename="{sweep_id}-trials.csv"'
     return Response(text.getvalue(), media_type="text/csv", headers={"Content-Disposition": name})
+
+
+@router.get(
+    "/trials/{key}/specification",
+    response_class=Response,
+    responses={200: {"content": {"application/yaml": {}}}, **_KNOWN},
+)
+def show_trial_specification(
+    sweep_id: str, key: str, stored: Annotated[Database, Depends(database)]
+) -> Response:
+    """A specification whose only trial is this one, with the same key: to run it again."""
+    with stored.snapshot() as session:
+        sweep = require_sweep(session, sweep_id)
+        row = TrialRepository(session).get(sweep_id, key)
+    if row is None:
+        raise NotFoundProblem(f"sweep {sweep_id} has no trial {key[:40]!r}", code="unknown-trial")
+    specification = read_stored(sweep.specification)
+    plain = narrowed(specification, row.optimizer, row.hyperparameters, [row.seed])
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
+    code = f", run with {sweep.code_version}" if sweep.code_version else ""
+    head = f"# Trial {key} of sweep {sweep_id}{code}.\n"
+    return Response(head + text, media_type="application/yaml")
 
 
 @router.get("/trials/{key}", responses=_KNOWN | problems(UnavailableProblem))

@@ -108,8 +108,8 @@ _token = typer.Typer(help="Create, list and revoke tokens of the service.", no_a
 _register(_token, None, tokens.create, tokens.list_, tokens.revoke, tokens.waive)
 app.add_typer(_token, name="token", rich_help_panel="On this machine")
 
-_trial = typer.Typer(help="Run a trial without the service.", no_args_is_help=True)
-_register(_trial, None, trials.run)
+_trial = typer.Typer(help="Run one trial again, without the service.", no_args_is_help=True)
+_register(_trial, None, trials.spec, trials.run)
 app.add_typer(_trial, name="trial", rich_help_panel="Without the service")
 
 _optimizers = typer.Typer(

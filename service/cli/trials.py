@@ -13,13 +13,20 @@ import typer
 from service.cli.completion import trial_statuses
 from service.cli.connection import LATEST, connect, find_sweep
 from service.cli.errors import CliError
-from service.cli.options import Output, SweepOrLatest, Url, examples, require_known
-from service.cli.output import OutputFormat, write
+from service.cli.options import (
+    Output,
+    SweepArgument,
+    SweepOrLatest,
+    Url,
+    examples,
+    require_known,
+)
+from service.cli.output import OutputFormat, echo, write
 
 if TYPE_CHECKING:
     from service.trials.schemas import TrialView
 
-__all__ = ["run", "trials"]
+__all__ = ["run", "spec", "trials"]
 
 # Runs in a process of its own: the command line does not import torch.
 _PROGRAM = "workers.training"
@@ -103,6 +110,22 @@ def _fields(trial: TrialView) -> dict[str, Any]:
     """The fields of a trial to sort by."""
     names = ("key", "optimizer", "seed", "status", "epoch")
     return {name: getattr(trial, name) for name in names}
+
+
+@examples("sasam trial spec latest 8d1f0c2a9b77d4e0 > trial.yaml && sasam trial run trial.yaml")
+def spec(
+    sweep: SweepArgument,
+    trial: Annotated[str, typer.Argument(metavar="KEY", help="Key of a trial, or its beginning.")],
+    url: Url = None,
+) -> None:
+    """Print a specification whose only trial is the given one, to run it again."""
+    with connect(url) as client:
+        found = find_sweep(client, sweep)
+        keys = [one.key for one in found.trials() if one.key.startswith(trial)]
+        if len(keys) != 1:
+            count = "several trials" if keys else "no trial"
+            raise CliError(f"{count} of sweep {found.sweep_id} begin with {trial[:40]!r}")
+        echo(found.trial_specification(keys[0]), nl=False)
 
 
 @examples("sasam trial run sweep.yaml --index 3", "sasam trial run sweep.yaml -i 0 --device cpu")

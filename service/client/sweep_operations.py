@@ -167,6 +167,11 @@ class SweepOperations(Generic[S]):
         return self._get(f"/trials/{key}", TrialDetail.model_validate_json)
 
     @endpoint
+    def trial_specification(self, key: str) -> Operation[str]:
+        """A specification, as YAML, whose only trial is this one: to run it again."""
+        return self._get(f"/trials/{key}/specification", bytes.decode)
+
+    @endpoint
     def trials_csv(self) -> Operation[str]:
         """All trials as CSV, one row per trial, one column per hyperparameter and metric."""
         return self._get("/trials.csv", bytes.decode)

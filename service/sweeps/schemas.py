@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from service.states import Command, SweepState
 from workers.scores import SCORES, ScoreName
-from workers.spec.fields import Label, Tags, require_plain
 
 __all__ = [
     "CurvatureCostView",
@@ -17,22 +16,11 @@ __all__ = [
     "PrecisionView",
     "Progress",
     "RepairView",
-    "SweepChanges",
     "SweepDetail",
     "SweepLinks",
     "SweepPage",
     "SweepView",
 ]
-
-
-def _plain_lines(text: str) -> str:
-    """Text with its line breaks as line feeds; refuse other control characters."""
-    lines = text.replace("\r\n", "\n")
-    require_plain(lines.replace("\n", " ").replace("\t", " "))
-    return lines
-
-
-Description = Annotated[str, StringConstraints(max_length=10_000), AfterValidator(_plain_lines)]
 
 
 class _View(BaseModel):
@@ -114,21 +102,6 @@ class SweepDetail(SweepView):
     hessian_method: str | None = None
     """How curvature is measured: `exact`, or by `differences` of gradients; absent if it is not
     measured, or not known yet."""
-
-
-class SweepChanges(_View):
-    """What a user may change of a sweep at any time; what is absent stays."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    name: Label | None = None
-    """New name; the experiment in MLflow keeps the name of the specification."""
-    tags: Tags | None = None
-    """All its tags."""
-    description: Description | None = None
-    """What its users note about it."""
-    archived: bool | None = None
-    """Whether lists leave it out; only a sweep that has ended can be archived."""
 
 
 class SweepPage(_View):

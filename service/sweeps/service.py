@@ -19,6 +19,7 @@ from service.security.access import LOCAL, Principal
 from service.settings import Settings
 from service.states import COMMANDS, TERMINAL, Command, SweepState, allowed_commands
 from service.storage import Database, SweepRow
+from service.sweeps.annotations import SweepChanges
 from service.sweeps.code_changes import require_same_code
 from service.sweeps.code_permission import require_code_permission
 from service.sweeps.cursors import parse_cursor, write_cursor
@@ -27,7 +28,7 @@ from service.sweeps.estimates import costs, device_seconds
 from service.sweeps.lifecycle import transition
 from service.sweeps.precision import expected_precision
 from service.sweeps.repository import SweepRepository
-from service.sweeps.schemas import DryRunView, SweepChanges, SweepDetail, SweepPage
+from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.selection import SweepOrder, SweepSelection
 from service.sweeps.submitters import require_priority, require_room, scoped_key
 from service.sweeps.views import sweep_details, sweep_views

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from service.sensitivity import FigureData, SweepSummary, heatmap_layouts
 from service.sensitivity.figures import HeatmapCell
@@ -34,6 +35,7 @@ __all__ = [
     "shade_class",
 ]
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 _MAX_NUMBERED = 14
 """Columns of a heatmap whose cells have numbers."""
 N_SHADES = 24
@@ -151,6 +153,7 @@ def heatmap_tables(
     figure: FigureData | None,
     choice: MetricChoice,
     running: Iterable[TrialRow],
+    absences: Mapping[str, str] = _NONE,
 ) -> HeatmapTables:
     """The heatmap of every optimizer, filled with the trials that have ended.
 
@@ -160,6 +163,7 @@ def heatmap_tables(
         figure: Data of the figure "heatmap" in this plane; None before a trial has ended.
         choice: The metric it shows.
         running: Running trials; their cells are marked.
+        absences: Why an optimizer will have no results, by its label; empty while it may.
     """
     layout = heatmap_layouts(figure)[0] if figure else None
     scale = "c" if layout and layout.is_log else "v"
@@ -173,7 +177,7 @@ def heatmap_tables(
 
     def panel(label: str) -> TablePanel:
         axes = {axis.name: axis for axis in axes_of(specification, label)}
-        absence = plane.absence(list(axes.values()))
+        absence = absences.get(label) or plane.absence(list(axes.values()))
         if absence:
             return TablePanel(optimizer_title(label), [], absence)
         own = {

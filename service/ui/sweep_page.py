@@ -16,7 +16,7 @@ from service.sensitivity.figures import page_figures
 from service.sensitivity.hyperparameters import ordered
 from service.states import Command
 from service.summaries.loading import axes_of
-from service.sweeps.schemas import SweepChanges
+from service.sweeps.annotations import SweepChanges
 from service.sweeps.service import require_sweep
 from service.trials.repository import TrialRepository
 from service.ui import sweep_sections

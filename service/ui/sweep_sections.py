@@ -135,7 +135,11 @@ def results(
     if is_grid and plane is not None:
         options = _heatmap_options(choice, plane, view)
         figure = _heatmap(sweep.sweep_id, summaries, options)
-        heatmaps = heatmap_tables(specification, plane, figure, choice, running_trials)
+        absences = {
+            optimizer.optimizer: optimizer.reason
+            for optimizer in (summary.unscored_optimizers if summary and summary.ended else ())
+        }
+        heatmaps = heatmap_tables(specification, plane, figure, choice, running_trials, absences)
         files = query_string(**options)
         chosen = selectors(axes, plane, view, choice)
     return {

@@ -16,7 +16,7 @@ def test_plot_terminal_shows_every_cell(run: Any, completed: Sweep) -> None:
     assert max(map(len, lines)) <= 80
     heads = [line.split() for line in lines]
     assert ["SA-SAM", "MSGD"] in heads
-    assert ["0.0001", "div", "div", "0.0001", "55.0", "75.0"] in heads
+    assert ["1e-4", "div", "div", "1e-4", "55.0", "75.0"] in heads
     assert ["0", "div", "div", "0", "45.0", "65.0"] in heads
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from service.api.trials import Status
 from service.cli.completion import trial_statuses
 from service.client import Client, Sweep
+from workers.spec import load_spec
 
 
 def test_trials_filtered_and_as_csv(run: Any, completed: Sweep) -> None:
@@ -83,3 +84,15 @@ def test_trials_are_sorted_by_any_value(run: Any, completed: Any) -> None:
     refused = run("trials", completed.sweep_id, "--sort", "val_acuracy")
     assert refused.exit_code == 2
     assert "did you mean val_accuracy?" in refused.stderr
+
+
+def test_specification_of_a_trial_has_that_trial_alone(run: Any, completed: Any) -> None:
+    (first, *_) = completed.trials()
+    answer = run("trial", "spec", completed.sweep_id, first.key[:12])
+    (trial,) = load_spec(answer.stdout).trials
+    assert trial.key == first.key
+    assert answer.stdout.startswith(f"# Trial {first.key} of sweep {completed.sweep_id}")
+    for beginning, words in (("", "several trials"), ("x", "no trial")):
+        refused = run("trial", "spec", completed.sweep_id, beginning)
+        assert refused.exit_code == 1
+        assert words in refused.stderr

@@ -14,9 +14,9 @@ from service.security.access import Principal, Role
 from service.settings import Settings
 from service.states import SweepState
 from service.storage import Database
+from service.sweeps.annotations import SweepChanges
 from service.sweeps.lifecycle import transition
 from service.sweeps.repository import SweepRepository
-from service.sweeps.schemas import SweepChanges
 from service.sweeps.selection import SweepOrder, SweepSelection, parse_tags
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository

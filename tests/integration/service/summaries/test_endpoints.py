@@ -60,7 +60,7 @@ def test_summary_at_equal_compute_reads_the_histories(detailed: Any) -> None:
 def test_figures_are_listed_with_their_options(detailed: Any) -> None:
     found = {figure["name"]: figure for figure in detailed.get("/figures").json()}
     assert list(found) == list(FIGURES)
-    assert found["heatmap"]["options"] == ["metric", "split", "x", "y", "rest", "at"]
+    assert found["heatmap"]["options"] == ["metric", "split", "x", "y", "rest", "at", "span"]
     assert found["lr-curves"]["options"] == ["axis"]
     assert found["learning-curves"]["options"] == ["x"]
     assert all(figure["summary"].endswith(".") for figure in found.values())

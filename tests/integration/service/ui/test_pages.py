@@ -477,3 +477,16 @@ def test_pages_of_a_sweep_ranked_by_the_loss_show_losses(site: Any, http: httpx.
     scores = http.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["trials"][0]["scores"]
     assert scores == pytest.approx({"val_loss": 2.302585, "ood_loss": 1.5}, abs=1e-6)
     assert "SA-SAM\N{NO-BREAK SPACE}<b>0.620</b>" in unescape(http.get("/?q=by-loss").text)
+
+
+def test_optimizer_whose_trials_all_failed_says_so_instead_of_empty_cells(
+    site: Any, http: httpx.Client
+) -> None:
+    sweep_id, specification = site.submit("half-failed")
+    site.run(sweep_id)
+    reason = "all 8 trials failed</p></div>"
+    for trial in specification.trials:
+        assert reason not in http.get(f"/sweeps/{sweep_id}").text
+        failed = {"outcome": "failed", "metrics": {}} if trial.optimizer_label == "msgd" else {}
+        site.end_trial(sweep_id, trial, 0.9, **failed)
+    assert reason in http.get(f"/sweeps/{sweep_id}").text

@@ -86,7 +86,7 @@ def test_repeat_sweeps_missing_configurations_stay_missing() -> None:
 @pytest.mark.parametrize("n_seeds", [2, 3])
 @pytest.mark.parametrize("slope", [0.0, 0.03])
 def test_interval_of_max_minus_mean_covers_the_truth(n_seeds: int, slope: float) -> None:
-    """Flat, where a percentile bootstrap covers 0 to 4 %, and peaked."""
+    """Flat, where a percentile bootstrap covers 0 or 1 %, and peaked."""
     rng = np.random.default_rng(6)
     truth = 0.8 - slope * (np.arange(12) - 4) ** 2 / 10
     wanted = float(max_minus_mean(truth))

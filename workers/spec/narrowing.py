@@ -1,0 +1,35 @@
+"""A specification narrowed to one configuration, to run it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from workers.spec.sweep import SweepSpec
+
+__all__ = ["narrowed"]
+
+
+def narrowed(
+    specification: SweepSpec, label: str, values: Mapping[str, Any], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """The specification of one configuration alone, as plain data without defaults.
+
+    Its trials have the keys that they have in the sweep. It has no early stopping, so that they run
+    to their end.
+
+    Args:
+        specification: Of the sweep.
+        label: Label of the optimizer.
+        values: JSON value of each axis of the optimizer, by name.
+        seeds: Seeds to run.
+    """
+    plain: dict[str, Any] = specification.model_dump(mode="json", exclude_defaults=True)
+    sections = dict(zip(specification.labels, plain["optimizers"], strict=True))
+    section = {name: value for name, value in sections[label].items() if name != "search"}
+    plain.pop("early_stopping", None)
+    return plain | {
+        "optimizers": [section],
+        "search": {name: [value] for name, value in values.items()},
+        "seeds": list(seeds),
+    }
