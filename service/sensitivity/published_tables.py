@@ -102,8 +102,8 @@ def published_comparison_table(comparison: SweepComparison) -> SummaryTable | No
             " 1; Φ: what one configuration for all loses of it; d: hyperparameters to tune per"
             " workload for 95 % of it (Adkins et al. 2024).",
             "One for all: mean normalised score of the configuration best over all workloads; left"
-            " out: points of it lost on a workload that did not take part in choosing it (Kasimbeg et"
-            " al. 2025).",
+            " out: points of it lost on a workload that did not take part in choosing it"
+            " (Kasimbeg et al. 2025).",
             "IQM and gap: over the seeds of the selected configurations (Agarwal et al. 2021). B:"
             " area under the performance profile of gradient evaluations to the target (AlgoPerf).",
         ),
