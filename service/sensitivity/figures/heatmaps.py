@@ -10,18 +10,17 @@ log colours between bounds near its median, so that one 1e24 does not flatten th
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 
 import numpy as np
 
 from service.sensitivity import flatness_correlation, statistics
 from service.sensitivity.errors import (
-    InvalidOptionError,
     NeedsGridError,
     NotAvailableError,
     UnknownNameError,
 )
+from service.sensitivity.figures.colour_scale import ColourScale, score_scale
 from service.sensitivity.figures.curvature_scale import (
     curvature_bounds,
     curvature_split,
@@ -37,15 +36,12 @@ from service.sensitivity.figures.heatmap_plane import (
 from service.sensitivity.hyperparameters import configuration_label, value_datum
 from service.sensitivity.number_format import RAISED_MARK, curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
-from service.sensitivity.score_values import oriented_range, score_values
+from service.sensitivity.score_values import score_values
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS, SPLITS, Outcome
-from workers.scores import SCORES, Score
-
-_LEAST_RANGE = 0.01
-"""Of a colour scale of accuracies or losses."""
+from workers.scores import SCORES
 
 __all__ = ["HEATMAP_METRICS", "accuracy_heatmap", "heatmap", "overview", "trace_heatmap"]
 
@@ -166,12 +162,12 @@ def heatmap(
             for scores in scored
         ]
         panel = f"{METRICS[metric].title}, {split_label(split)}"
-        scale = _ColourScale(*curvature_bounds(values))
+        scale = ColourScale(*curvature_bounds(values))
     else:
         values = _seed_means(table, scored, metric, split)
         panel = METRICS[metric].title
         shown = SCORES["loss" if metric.endswith("loss") else "accuracy"]
-        scale = _score_scale(values, shown, table.chance_accuracy, span)
+        scale = score_scale(values, shown, table.chance_accuracy, span)
     best_val = max(float(np.nanmax(scores.val)) for scores in scored)
     records = [
         {"panel": panel, **cell}
@@ -209,70 +205,6 @@ def heatmap(
     )
 
 
-def _score_scale(
-    values: Sequence[Floats], shown: Score, chance_accuracy: float, span: str | None
-) -> "_ColourScale":
-    """The colours of accuracies or losses: from a uniform guess, or a span below the best."""
-    oriented = np.concatenate([shown.sign * of_optimizer for of_optimizer in values])
-    best, guess = float(np.nanmax(oriented)), shown.oriented(shown.guess(chance_accuracy))
-    low = guess if math.isfinite(guess) else float(np.nanmin(oriented))
-    high = max(best, low + _LEAST_RANGE)
-    if span is not None:
-        low = max(oriented_range(shown)[0], high - _difference(span, shown))
-    return _ColourScale(shown.oriented(low), shown.oriented(high), shown)
-
-
-def _difference(span: str, shown: Score) -> float:
-    """A difference of scores from its number as shown.
-
-    Raises:
-        InvalidOptionError: It is not a number in the range of differences, above 0.
-    """
-    try:
-        value = float(span) / shown.factor
-    except ValueError:
-        value = math.nan
-    most = shown.differences[1]
-    if not (0 < value <= most and math.isfinite(value)):
-        unit = shown.difference_unit
-        up_to = f", up to {shown.factor * most:g}" if math.isfinite(most) else ""
-        raise InvalidOptionError(
-            "invalid_span",
-            f"A colour range of {span[:20]!r} {unit} is not a number above 0{up_to}.",
-            (f"a number of {unit} above 0{up_to}",),
-        )
-    return value
-
-
-@dataclass(frozen=True, slots=True)
-class _ColourScale:
-    """Ends of a colour scale: logarithmic for curvature, linear for accuracy and loss.
-
-    Attributes:
-        low: The dark end, of accuracies and losses the worst.
-        high: The bright end.
-        shown: Whether accuracies or losses are shown; None for a curvature.
-    """
-
-    low: float
-    high: float
-    shown: Score | None = None
-
-    @property
-    def is_curvature(self) -> bool:
-        """Whether it is the scale of a curvature."""
-        return self.shown is None
-
-    def shade(self, value: float) -> float:
-        """Place on the scale, in [0, 1]."""
-        low, high = self.low, self.high
-        if self.is_curvature:
-            if value <= 0:
-                return 0.0
-            value, low, high = math.log(value), math.log(low), math.log(high)
-        return min(1.0, max(0.0, (value - low) / (high - low)))
-
-
 def _seed_means(
     table: TrialTable, scored: Sequence[Scores], metric: str, split: str | None
 ) -> list[Floats]:
@@ -300,7 +232,7 @@ def _cells(
     table: TrialTable,
     plane: Plane,
     best_val: float,
-    scale: _ColourScale,
+    scale: ColourScale,
     metric: str,
 ) -> list[Datum]:
     """The records of one optimizer."""
@@ -374,14 +306,14 @@ def _absent(plane: Plane, reason: str) -> Datum:
     }
 
 
-def _reduce(values: Floats, scale: _ColourScale) -> float:
+def _reduce(values: Floats, scale: ColourScale) -> float:
     """One value for a cell: the only one, the mean of accuracies, the median of curvatures."""
     if scale.is_curvature:
         return float(flatness_correlation.seed_median(values))
     return float(statistics.known_mean(values))
 
 
-def _label(state: str, value: float, has_learned: bool, scale: _ColourScale) -> str:
+def _label(state: str, value: float, has_learned: bool, scale: ColourScale) -> str:
     """The value of a cell as text."""
     if state != "value":
         return "div" if state == "diverged" else "–"
@@ -414,7 +346,7 @@ def _note(
     return "failed" if any(trial.outcome == Outcome.FAILED for trial in ended) else ""
 
 
-def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: _ColourScale) -> list[str]:
+def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: ColourScale) -> list[str]:
     """What became of the hyperparameters that are not shown."""
     notes = []
     if plane.fixed:
@@ -428,7 +360,7 @@ def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: _ColourScale) ->
     return ["; ".join(notes)] if notes else []
 
 
-def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
+def _notes(records: Sequence[Datum], scale: ColourScale) -> list[str]:
     """Explanations of the marks that occur in the cells."""
     states = {record["state"] for record in records}
     notes = []
