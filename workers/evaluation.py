@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from workers.calibration import Scores, mean_scores, score_examples
 from workers.corruptions import BENCHMARK_CORRUPTIONS
-from workers.trial_data import DeviceData, DeviceImages, Normalisation
+from workers.example_inputs import per_prediction
+from workers.trial_data import DeviceData, DeviceImages
 
 __all__ = ["Evaluator", "Scores"]
 
@@ -23,11 +24,14 @@ class Evaluator:
     Args:
         model: The network; its mode is restored.
         predict: Maps normalised images to logits: the network itself, compiled or under autocast.
-        normalise: Maps uint8 images to what ``predict`` takes.
+        normalise: Maps stored examples to what ``predict`` takes.
     """
 
     def __init__(
-        self, model: nn.Module, predict: Callable[[Tensor], Tensor], normalise: Normalisation
+        self,
+        model: nn.Module,
+        predict: Callable[[Tensor], Tensor],
+        normalise: Callable[[Tensor], Tensor],
     ) -> None:
         self._model = model
         self._predict = predict
@@ -75,14 +79,15 @@ class Evaluator:
         }
 
     def _examples(self, images: DeviceImages) -> Tensor:
-        """Scores of every image, shape (4, n), as `score_examples` returns them."""
+        """Scores of every prediction, shape (4, n), as `score_examples` returns them."""
         was_training = self._model.training
         self._model.eval()
         batch_size = _BATCH["cpu" if images.device.type == "cpu" else "accelerator"]
         results = []
         with torch.inference_mode():
             for batch, labels in images.in_order(self._normalise, batch_size=batch_size):
-                results.append(score_examples(self._predict(batch).float(), labels))
+                logits, labels = per_prediction(self._predict(batch).float(), labels)
+                results.append(score_examples(logits, labels))
         self._model.train(was_training)
         return torch.cat(results, dim=1)
 

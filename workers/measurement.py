@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +37,9 @@ from sasam.curvature import (
     estimate_trace,
     worst_case_sharpness,
 )
-from workers.datasets import ImageSet, stratified_subset
+from workers.datasets import ImageSet, TokenSet, stratified_subset
 from workers.spec import CurvatureSpec
-from workers.trial_data import Normalisation, TrialData
+from workers.trial_data import TrialData
 
 __all__ = ["CurvatureMeasurement"]
 
@@ -72,7 +72,7 @@ class CurvatureMeasurement:
         self,
         spec: CurvatureSpec,
         data: TrialData,
-        normalise: Normalisation,
+        normalise: Callable[[Tensor], Tensor],
         device: torch.device,
     ) -> None:
         self._spec = spec
@@ -206,7 +206,7 @@ class CurvatureMeasurement:
         return found
 
 
-def _choose(split: str, size: int, data: TrialData) -> ImageSet:
+def _choose(split: str, size: int, data: TrialData) -> ImageSet | TokenSet:
     if split == "validation":
         return stratified_subset(data.validation, size, seed=_SEED)
     if data.ood is None:
@@ -215,10 +215,10 @@ def _choose(split: str, size: int, data: TrialData) -> ImageSet:
 
 
 def _on_device(
-    images: ImageSet, normalise: Normalisation, device: torch.device
+    examples: ImageSet | TokenSet, normalise: Callable[[Tensor], Tensor], device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    inputs = normalise(torch.from_numpy(images.images).to(device))
-    return inputs, torch.from_numpy(images.labels).to(device)
+    inputs = normalise(torch.from_numpy(examples.inputs).to(device))
+    return inputs, torch.from_numpy(examples.labels).to(device).long()
 
 
 def _whole_batches(whole: _Batch, size: int, order: Tensor) -> list[_Batch]:

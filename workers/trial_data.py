@@ -1,13 +1,14 @@
-"""Images of a trial: loading, placement on the device that trains, batches, normalisation.
+"""Examples of a trial, images or texts: loading, placement on the device that trains, batches.
 
-Images stay uint8, one byte per value, and become normalised floats one chunk at a time, so that a
-whole data set fits into the memory of an accelerator. No other process handles them.
+They stay uint8, one byte per value or token, and become what a network takes one chunk at a time,
+so that a whole data set fits into the memory of an accelerator. No other process handles them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import singledispatch
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,16 +21,32 @@ from torch import Tensor
 from workers.augmentation import Augmentation, augment
 from workers.datasets import (
     CorruptedSet,
+    ImageDataset,
     ImageSet,
+    ShiftedTexts,
+    TextDataset,
+    TokenSet,
     corrupted_test_set,
     load_dataset,
     load_test_set,
+    shifted_texts,
     split,
 )
+from workers.example_inputs import ExampleInputs, ImageInputs, Normalisation, TokenInputs
 from workers.seeding import stream
 from workers.spec import DatasetSpec, OodSpec
 
-__all__ = ["DeviceData", "DeviceImages", "Normalisation", "TrialData", "load_trial_data"]
+__all__ = [
+    "DeviceData",
+    "DeviceImages",
+    "Normalisation",
+    "TrialData",
+    "example_inputs",
+    "load_trial_data",
+    "ood_sets",
+]
+
+Examples = ImageSet | TokenSet
 
 # Values augmented and normalised at once: few kernels on an accelerator, cache-sized on a CPU.
 _CHUNK_VALUES = {"cpu": 2**18, "accelerator": 2**24}
@@ -40,47 +57,41 @@ _CORRUPTED_IMAGES_AT_ONCE = 2_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrialData:
-    """All images of a trial, on the host.
+    """All examples of a trial, on the host.
 
     Args:
-        train: Training images.
-        validation: Validation images.
-        ood: The corrupted test set; None without one.
-        num_classes: Number of classes.
-        mean: Mean of each channel over the training images, pixels in [0, 1].
-        std: Standard deviation, likewise.
+        train: Training examples.
+        validation: Validation examples.
+        ood: The corrupted or shifted test sets; None without any.
+        inputs: What the examples are to a network.
         test_sets: Further test sets by name.
-        fingerprint: Digests of the data; empty for images without a source.
+        fingerprint: Digests of the data; empty for examples without a source.
         notes: Sentences about the data that a user should know.
     """
 
-    train: ImageSet
-    validation: ImageSet
-    ood: CorruptedSet | None
-    num_classes: int
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    test_sets: Mapping[str, ImageSet] = field(default_factory=dict)
+    train: Examples
+    validation: Examples
+    ood: CorruptedSet | ShiftedTexts | None
+    inputs: ExampleInputs
+    test_sets: Mapping[str, Examples] = field(default_factory=dict)
     fingerprint: str = ""
     notes: tuple[str, ...] = ()
 
     @property
-    def image_size(self) -> int:
-        """Height and width of the images."""
-        return int(self.train.images.shape[1])
+    def num_classes(self) -> int:
+        """Number of classes, or of tokens."""
+        return self.inputs.num_classes
 
     @property
-    def in_channels(self) -> int:
-        """Channels of the images."""
-        return int(self.train.images.shape[3])
+    def ood_sets(self) -> Sequence[Examples]:
+        """The examples of each OOD cell; as many in each."""
+        return () if self.ood is None else self.ood.sets
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all images."""
-        corrupted = [] if self.ood is None else [images for _, images in self.ood]
-        others = [images.images for images in self.test_sets.values()]
-        whole = (self.train.images, self.validation.images, *corrupted, *others)
-        return sum(images.nbytes for images in whole)
+        """Bytes of all examples."""
+        whole = (self.train, self.validation, *self.ood_sets, *self.test_sets.values())
+        return sum(examples.stored.nbytes for examples in whole)
 
     def with_training_images(self, other: TrialData) -> TrialData:
         """These data with other training images.
@@ -100,7 +111,7 @@ def load_trial_data(
     cache_dir: Path,
     files: Mapping[str, str] = MappingProxyType({}),
 ) -> TrialData:
-    """Load the images of a specification; generate missing corrupted images.
+    """Load the examples of a specification; generate missing corrupted images.
 
     Args:
         dataset: Data set and its split.
@@ -122,29 +133,98 @@ def load_trial_data(
         test_size=dataset.test_size,
         cache_dir=cache_dir,
     )
-    corrupted = None
+    shifted = None
     if ood is not None:
-        corrupted = corrupted_test_set(
-            whole,
-            ood.names,
-            ood.severities,
-            images=ood.images or dataset.test_size,
-            seed=dataset.seed,
-            cache_dir=cache_dir,
-            data_dir=data_dir,
-            source=ood.source,
-        )
+        count = ood.images or dataset.test_size
+        folders = {"data_dir": data_dir, "cache_dir": cache_dir}
+        shifted = ood_sets(whole, ood, count=count, seed=dataset.seed, **folders)
     return TrialData(
         train=parts.train,
         validation=parts.validation,
-        ood=corrupted,
-        num_classes=len(whole.classes),
-        mean=whole.mean,
-        std=whole.std,
+        ood=shifted,
+        inputs=example_inputs(whole),
         test_sets={name: load_test_set(name, whole, data_dir) for name in dataset.test_sets},
-        fingerprint=whole.fingerprint + (corrupted.fingerprint if corrupted is not None else ""),
+        fingerprint=whole.fingerprint + (shifted.fingerprint if shifted is not None else ""),
         notes=whole.notes,
     )
+
+
+@singledispatch
+def example_inputs(dataset: ImageDataset | TextDataset) -> ExampleInputs:
+    """What the examples of a data set are to a network."""
+    raise TypeError(f"unknown data set {type(dataset).__name__}")
+
+
+@example_inputs.register
+def _image_inputs(dataset: ImageDataset) -> ImageInputs:
+    _, size, _, channels = dataset.train_images.shape
+    return ImageInputs(len(dataset.classes), channels, size, dataset.mean, dataset.std)
+
+
+@example_inputs.register
+def _token_inputs(dataset: TextDataset) -> TokenInputs:
+    return TokenInputs(len(dataset.classes), dataset.context)
+
+
+@singledispatch
+def ood_sets(
+    dataset: ImageDataset | TextDataset,
+    ood: OodSpec,
+    *,
+    count: int | None,
+    seed: int,
+    data_dir: Path,
+    cache_dir: Path,
+) -> CorruptedSet | ShiftedTexts:
+    """The OOD sets of a data set.
+
+    Args:
+        dataset: The data set.
+        ood: Which sets.
+        count: Examples of each cell; None for all.
+        seed: Seed of their choice.
+        data_dir: Folder of the data sets.
+        cache_dir: Folder of generated images.
+
+    Raises:
+        DatasetError: There is no such set, or files are missing or damaged.
+    """
+    raise TypeError(f"unknown data set {type(dataset).__name__}")
+
+
+@ood_sets.register
+def _corrupted(
+    dataset: ImageDataset,
+    ood: OodSpec,
+    *,
+    count: int | None,
+    seed: int,
+    data_dir: Path,
+    cache_dir: Path,
+) -> CorruptedSet:
+    return corrupted_test_set(
+        dataset,
+        ood.names,
+        ood.severities,
+        images=count,
+        seed=seed,
+        cache_dir=cache_dir,
+        data_dir=data_dir,
+        source=ood.source,
+    )
+
+
+@ood_sets.register
+def _shifted(
+    dataset: TextDataset,
+    ood: OodSpec,
+    *,
+    count: int | None,
+    seed: int,
+    data_dir: Path,
+    cache_dir: Path,
+) -> ShiftedTexts:
+    return shifted_texts(dataset, ood.corruptions, ood.severities, sequences=count, seed=seed)
 
 
 class DeviceData:
@@ -164,10 +244,9 @@ class DeviceData:
         self.train = DeviceImages([data.train], device, resident=resident)
         self.validation = DeviceImages([data.validation], device, resident=resident)
         self.ood: list[DeviceImages] = []
-        """The corruption cells in order; small ones are joined."""
-        if data.ood is not None:
-            cells = [ImageSet(images, data.ood.labels) for _, images in data.ood]
-            together = max(1, _CORRUPTED_IMAGES_AT_ONCE // len(data.ood.labels))
+        """The OOD cells in order; small ones are joined."""
+        if cells := data.ood_sets:
+            together = max(1, _CORRUPTED_IMAGES_AT_ONCE // len(cells[0]))
             self.ood = [
                 DeviceImages(cells[start : start + together], device, resident=resident)
                 for start in range(0, len(cells), together)
@@ -186,19 +265,23 @@ class DeviceData:
 
 
 class DeviceImages:
-    """Labelled images that are read in batches on one device.
+    """Labelled examples, images or sequences, that are read in batches on one device.
 
     Args:
-        sources: The images.
+        sources: The examples.
         device: Device of the batches.
         resident: Keep all images on the device; otherwise each chunk is copied when it is read.
     """
 
     def __init__(
-        self, sources: Sequence[ImageSet], device: torch.device, *, resident: bool = True
+        self,
+        sources: Sequence[Examples],
+        device: torch.device,
+        *,
+        resident: bool = True,
     ) -> None:
         self.device = device
-        images = _joined([source.images for source in sources])
+        images = _joined([source.inputs for source in sources])
         kind = "cpu" if device.type == "cpu" else "accelerator"
         self._chunk = max(1, _CHUNK_VALUES[kind] // int(np.prod(images.shape[1:])))
         self._images = torch.from_numpy(images).to(device if resident else "cpu")
@@ -209,7 +292,7 @@ class DeviceImages:
 
     def epoch(
         self,
-        normalise: Normalisation,
+        normalise: Callable[[Tensor], Tensor],
         *,
         batch_size: int,
         augmentation: Augmentation,
@@ -228,48 +311,15 @@ class DeviceImages:
             chosen = self._images[numbers.to(self._images.device)]
             chosen = chosen.to(self.device, non_blocking=True)
             images = normalise(augment(chosen, augmentation, draws))
-            labels = self.labels[numbers.to(self.device)]
+            labels = self.labels[numbers.to(self.device)].long()
             yield from _batches(images, labels, batch_size)
 
     def in_order(
-        self, normalise: Normalisation, *, batch_size: int
+        self, normalise: Callable[[Tensor], Tensor], *, batch_size: int
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield all images in batches, in order and without augmentation."""
         for images, labels in _batches(self._images, self.labels, batch_size):
-            yield normalise(images.to(self.device, non_blocking=True)), labels
-
-
-class Normalisation:
-    """Normalises uint8 images for a network: (x / 255 - mean) / std.
-
-    Args:
-        mean: Mean of each channel, pixels in [0, 1].
-        std: Standard deviation, likewise.
-        device: Device of the images.
-        channels_last: Whether the result has the channels last in memory.
-    """
-
-    def __init__(
-        self,
-        mean: Sequence[float],
-        std: Sequence[float],
-        device: torch.device,
-        *,
-        channels_last: bool,
-    ) -> None:
-        deviation = torch.tensor(std, dtype=torch.float64)
-        shift = -torch.tensor(mean, dtype=torch.float64) / deviation
-        self._scale = (1.0 / (255.0 * deviation)).float().to(device)
-        self._shift = shift.float().to(device)
-        self._channels_last = channels_last
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """Map uint8 (n, height, width, channels) to float32 (n, channels, height, width)."""
-        normalised = torch.addcmul(self._shift, images, self._scale).permute(0, 3, 1, 2)
-        if self._channels_last:
-            return normalised
-        # `contiguous` would keep the strides of one channel, which is both first and last.
-        return normalised.clone(memory_format=torch.contiguous_format)
+            yield normalise(images.to(self.device, non_blocking=True)), labels.long()
 
 
 def _batches(images: Tensor, labels: Tensor, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from workers.journal import Journal, Suggestion
 from workers.metrics import Outcome
+from workers.scores import score_of_metric
 from workers.spec import Objective, SweepSpec, TpeSearch, TrialConfig
 from workers.tpe import TriedConfiguration, suggest_configuration
 
@@ -42,7 +43,7 @@ def remaining_trials(
     Args:
         specification: Specification of the sweep.
         journal: Journal of the sweep so far.
-        chance_accuracy: Accuracy of guessing, the score of a diverged trial.
+        chance_accuracy: Accuracy of guessing, which gives the score of a diverged trial.
     """
     if isinstance(specification.search, TpeSearch):
         return TpeTrials(specification, specification.search, journal, chance_accuracy)
@@ -69,8 +70,8 @@ class TpeTrials:
     """Trials of a TPE search, each configuration with every seed.
 
     A suggestion is written to the journal before any of its trials runs, and the search learns from
-    the journal alone: a diverged trial has the accuracy of chance or an infinite loss, a pruned one
-    its last values; a failed one is left out of the mean over seeds.
+    the journal alone: a diverged trial has the accuracy or the loss of a uniform guess, as in
+    summaries, a pruned one its last values; a failed one is left out of the mean over seeds.
 
     Args:
         specification: Specification of the sweep.
@@ -147,11 +148,12 @@ class TpeTrials:
 
     def _value(self, key: str, objective: Objective) -> float:
         """Value of an objective for a trial that has ended; the worst value if it is missing."""
-        is_accuracy = objective.metric.endswith("accuracy")
-        worst = self._chance_accuracy if is_accuracy else float("inf")
+        score = score_of_metric(objective.metric)
+        worst = float("inf") if score is None else score.guess(self._chance_accuracy)
         if self._journal.outcomes[key] is Outcome.DIVERGED:
             return worst
-        return self._journal.metrics.get(key, {}).get(objective.metric, worst)
+        value = self._journal.metrics.get(key, {}).get(objective.metric, worst)
+        return value if score is None else score.at_least_guess(value, self._chance_accuracy)
 
 
 def _is_left(trial: TrialConfig, journal: Journal) -> bool:

@@ -28,7 +28,7 @@ from service.sensitivity.export import require_format
 from service.sensitivity.figures import THEMES
 from service.sensitivity.figures.expected_max import BUDGET_UNITS
 from service.sensitivity.figures.heatmap_plane import REST
-from service.sensitivity.sweep_summary import EPSILON, Budget
+from service.sensitivity.sweep_summary import Budget
 from service.storage import Database
 from service.summaries.service import Selection, SummaryService
 from service.sweeps.service import require_sweep
@@ -55,7 +55,7 @@ def _selection(
         str | None,
         Query(
             description="Cut every trial at this budget: `equal` for the largest one that every"
-            " optimizer spent, or a number. Validation accuracy only.",
+            " optimizer spent, or a number. Validation scores only.",
             examples=["equal", "30000"],
         ),
     ] = None,
@@ -104,10 +104,17 @@ Summaries = Annotated[SummaryService, Depends(summary_service)]
 Selected = Annotated[Selection, Depends(_selection)]
 Target = Annotated[
     float | None,
-    Query(description="Accuracy in [0, 1] for `trials_to_target`; by default the best less eps."),
+    Query(
+        description="Score for `trials_to_target`, an accuracy in [0, 1] or a loss; by default"
+        " worse by eps than the best."
+    ),
 ]
 Epsilon = Annotated[
-    float, Query(description="Accuracy in [0, 1] within which a configuration is near-optimal.")
+    float | None,
+    Query(
+        description="Difference from the best score within which a configuration is near-optimal;"
+        " by default 0.01 of accuracy, 0.05 nats of loss."
+    ),
 ]
 SummaryFormat = Annotated[str, _choice(SUMMARY_FORMATS, alias="format")]
 ComparisonFormat = Annotated[str, _choice(COMPARISON_FORMATS, alias="format")]
@@ -141,8 +148,8 @@ Rest = Annotated[
 Span = Annotated[
     str | None,
     Query(
-        description="Percentage points below the best at which the colours of a heatmap of an"
-        " accuracy begin; by default they begin at chance.",
+        description="How much worse than the best the colours of a heatmap of scores begin, in"
+        " percentage points of accuracy or nats of loss; by default they begin at chance.",
         max_length=20,
         examples=["5"],
     ),
@@ -167,13 +174,13 @@ def show_summary(
     summaries: Summaries,
     selection: Selected,
     target: Target = None,
-    epsilon: Epsilon = EPSILON,
+    epsilon: Epsilon = None,
     file_format: SummaryFormat = "json",
 ) -> Response:
     """How much each optimizer depends on tuning.
 
-    Per optimizer the configuration with the best validation accuracy (never selected by OOD), its
-    OOD accuracy and curvature, sensitivities, regrets, divergence, expected-best curves; all pairs
+    Per optimizer the configuration with the best validation score (never selected by OOD), its
+    OOD score and curvature, sensitivities, regrets, divergence, expected-best curves; all pairs
     compared; and caveats.
     """
     require_format(file_format, SUMMARY_FORMATS)
@@ -279,7 +286,7 @@ def show_report(
 def compare(
     sweeps: Sweeps,
     summaries: Summaries,
-    epsilon: Epsilon = EPSILON,
+    epsilon: Epsilon = None,
     file_format: ComparisonFormat = "json",
 ) -> Response:
     """Sweeps side by side: the same grid on other models, data or code versions.
@@ -296,7 +303,7 @@ def show_comparison_figure(
     name: Annotated[str, Path(json_schema_extra={"enum": list(COMPARISON_FIGURES)})],
     sweeps: Sweeps,
     summaries: Summaries,
-    epsilon: Epsilon = EPSILON,
+    epsilon: Epsilon = None,
     file_format: FigureFormat = "json",
     theme: Theme = "light",
 ) -> Response:

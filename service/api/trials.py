@@ -20,10 +20,10 @@ from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
-from service.trials.scores import counted_accuracies
+from service.trials.scores import counted_scores
 from workers.metrics import CURVATURE_CURVES, METRICS
 from workers.mlflow_schema import Artifact
-from workers.spec import Value, read_stored
+from workers.spec import Value, read_stored, stored_score
 from workers.spec.narrowing import narrowed
 
 __all__ = ["router", "stored_trial"]
@@ -179,5 +179,5 @@ def _csv_value(value: object) -> object:
 
 def _fields(row: TrialRow, sweep: SweepRow, config: Settings) -> dict[str, object]:
     fields = {column: getattr(row, column) for column in (*_VIEWED, *_TIMES)}
-    fields["scores"] = counted_accuracies(row, sweep.classes)
+    fields["scores"] = counted_scores(row, stored_score(sweep.specification), sweep.classes)
     return fields | {"mlflow": config.mlflow_run_url(sweep.mlflow_experiment_id, row.mlflow_run_id)}

@@ -43,17 +43,12 @@ def fetch(
 
 @examples("sasam data check image-folder --option path=flowers --option image_size=64")
 def check(dataset: Name, option: Options = None, data_dir: Folder = None) -> None:
-    """Read a data set; print its size, the files left out, and doubts about its images."""
+    """Read a data set; print its size, the files left out, and doubts about its contents."""
     from workers.datasets import load_dataset
 
     with _data_folder(data_dir) as folder:
         found = load_dataset(dataset, options=_options(option or ()), data_dir=folder)
-    height, width, channels = found.train_images.shape[1:]
-    echo(
-        f"{len(found.train):,} training and {len(found.test):,} test images of {height} x {width} "
-        f"pixels, {channels} {'channel' if channels == 1 else 'channels'}, "
-        f"{len(found.classes)} classes"
-    )
+    echo(f"{len(found.train):,} training and {len(found.test):,} test {found.examples}")
     for note in found.notes:
         echo(note)
 

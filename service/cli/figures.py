@@ -60,7 +60,9 @@ def plot(
     ] = None,
     span: Annotated[
         str | None,
-        typer.Option(help="Begin the colours of a heatmap this many points below the best."),
+        typer.Option(
+            help="Begin the colours of a heatmap this many points, or nats, worse than the best."
+        ),
     ] = None,
     axis: Annotated[str | None, typer.Option(help="Hyperparameter of lr-curves.")] = None,
     theme: Theme = "light",

@@ -4,7 +4,7 @@
     trial        an ended trial of the sweep; its key is the user attribute ``sasam.trial``
     parameters   optimizer, and each axis of the trial's optimizer: choices or ranges; a list such
                  as betas is its JSON text
-    values       the objectives of the search; validation accuracy if it has none
+    values       the objectives of the search; the validation score if it has none
     state        COMPLETE; PRUNED; FAIL for failed, cancelled, and diverged, which has no value
 
 Times are UTC in the storage; Optuna shows them in the time zone of the machine that reads them.
@@ -128,7 +128,8 @@ def _objectives(specification: SweepSpec) -> list[tuple[str, Direction]]:
     search = specification.search
     if isinstance(search, TpeSearch):
         return [(objective.metric, objective.direction) for objective in search.objectives]
-    return [("val_accuracy", "maximize")]
+    score = specification.scored_by
+    return [(score.val_metric, score.direction)]
 
 
 def _parameter_name(specification: SweepSpec, label: str, axis: str) -> str:

@@ -20,6 +20,7 @@ from service.cli.tables import state_text, table
 from service.cli.wording import ended_trials, progress_words
 from service.states import SweepState
 from workers.moments import clock_text
+from workers.scores import SCORES, Score
 
 if TYPE_CHECKING:
     from service.client import Sweep
@@ -162,28 +163,29 @@ def _view(detail: SweepDetail, trials: Sequence[TrialView], columns: int) -> Ren
     )
     parts: list[RenderableType] = [head, bar, Text(progress_words(progress), style="dim")]
     if trials:
-        parts.append(_by_optimizer(trials, is_narrow=columns < _NARROW_COLUMNS))
+        score = SCORES[detail.score]
+        parts.append(_by_optimizer(trials, score, is_narrow=columns < _NARROW_COLUMNS))
     return Group(*parts)
 
 
-def _by_optimizer(trials: Sequence[TrialView], *, is_narrow: bool) -> Table:
-    """Lay out the progress of each optimizer and its best validation accuracy so far."""
+def _by_optimizer(trials: Sequence[TrialView], score: Score, *, is_narrow: bool) -> Table:
+    """Lay out the progress of each optimizer and its best validation score so far."""
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     best: dict[str, float] = {}
     for trial in trials:
         counts[trial.optimizer][trial.status] += 1
-        if trial.status == "completed":
-            accuracy = trial.scores.get("val_accuracy", 0.0)
-            best[trial.optimizer] = max(accuracy, best.get(trial.optimizer, 0.0))
+        value = trial.scores.get(score.val_metric)
+        if trial.status == "completed" and value is not None:
+            best[trial.optimizer] = max(value, best.get(trial.optimizer, value), key=score.oriented)
     statuses = () if is_narrow else ("running", "diverged", "failed")
-    made = table("optimizer", "done", *statuses, "best val %")
+    made = table("optimizer", "done", *statuses, f"best {score.heading('val')}")
     for name, count in counts.items():
         unended = count["running"] + count["pending"]
         made.add_row(
             name,
             f"{count.total() - unended}/{count.total()}",
             *(str(count[status]) for status in statuses),
-            f"{100 * best[name]:.1f}" if name in best else "",
+            score.text(best[name]) if name in best else "",
         )
     return made
 

@@ -42,10 +42,10 @@ class SummaryFormat(StrEnum):
 def summary(
     sweep: SweepOrLatest = LATEST,
     target: Annotated[
-        float | None, typer.Option(help="Accuracy in [0, 1] for 'trials to target'.")
+        float | None, typer.Option(help="Accuracy or loss for 'trials to target'.")
     ] = None,
     epsilon: Annotated[
-        float | None, typer.Option(help="Accuracy below the best that is near-optimal.")
+        float | None, typer.Option(help="Difference from the best score that is near-optimal.")
     ] = None,
     budget: Annotated[
         str | None,

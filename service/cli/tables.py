@@ -15,6 +15,7 @@ from rich.text import Text
 from service.cli.wording import command_name, duration, progress_words
 from workers.hyperparameter_text import axis_titles, value_text
 from workers.moments import moment_text
+from workers.scores import Score
 
 if TYPE_CHECKING:
     from service.client import CatalogView, PresetView
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from service.sweeps.schemas import (
         CurvatureCostView,
         DryRunView,
-        PrecisionView,
         SweepDetail,
         SweepView,
     )
@@ -130,7 +130,7 @@ def dry_run_table(estimate: DryRunView) -> Table:
             ("gradient evaluations", "unknown" if evaluations is None else f"{evaluations:,}"),
             ("device time", "unknown" if seconds is None else duration(seconds)),
             *((cost.quantity, _curvature_cost(cost)) for cost in estimate.curvature),
-            *([("precision", _precision(estimate.precision))] if estimate.precision else []),
+            *([("precision", estimate.precision.sentence)] if estimate.precision else []),
         ]
     )
 
@@ -148,17 +148,6 @@ def _curvature_cost(cost: CurvatureCostView) -> str:
     return f"{cost.measurements:,} x up to {', '.join(parts)} of {cost.images:,} images per trial"
 
 
-def _precision(precision: PrecisionView) -> str:
-    """Expected precision of a difference, and the seeds that more of it needs."""
-    half, deviation = precision.half_width, 100 * precision.seed_deviation
-    own = "no interval with one seed" if half is None else f"± {100 * half:.1f} points"
-    needed = ", ".join(
-        f"± {100 * float(wanted):g} needs {seeds} seeds"
-        for wanted, seeds in precision.seeds_for.items()
-    )
-    return f"{own} between two configurations (seed deviation {deviation:g}); {needed}"
-
-
 def _configurations(counts: Mapping[str, int]) -> str:
     """Number of configurations of each optimizer, or of all if they have as many."""
     if len(set(counts.values())) == 1:
@@ -167,18 +156,15 @@ def _configurations(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{label} {count:,}" for label, count in counts.items())
 
 
-_ACCURACIES = ("val_accuracy", "ood_accuracy")
-
-
-def trials_table(trials: Iterable[TrialView]) -> Table:
-    """Lay out trials, one row per trial; accuracies are in percent, ‡ raised to chance."""
+def trials_table(trials: Iterable[TrialView], score: Score) -> Table:
+    """Lay out trials, one row per trial; accuracies in percent, losses in nats, ‡ as a guess."""
     from service.sensitivity.number_format import score_label  # slow to import
 
     listed = list(trials)
     titles = axis_titles(
         dict.fromkeys(name for t in listed for name in t.hyperparameters), short=True
     )
-    heads = ("seed", "status", "epoch", "val %", "OOD %")
+    heads = ("seed", "status", "epoch", score.heading("val"), score.heading("OOD"))
     made = table("trial", "optimizer", *titles.values(), *heads)
     for trial in listed:
         values = trial.hyperparameters
@@ -189,7 +175,7 @@ def trials_table(trials: Iterable[TrialView]) -> Table:
             str(trial.seed),
             state_text(trial.status),
             str(trial.epoch),
-            *(score_label(trial.metrics.get(n), trial.scores.get(n)) for n in _ACCURACIES),
+            *(score_label(trial.metrics.get(n), trial.scores.get(n), score) for n in score.metrics),
         )
     return made
 

@@ -66,17 +66,19 @@ def trials(
     """List the trials of a sweep with their results."""
     from service.cli.console import console
     from service.cli.tables import trials_table
+    from workers.scores import SCORES
 
     if status is not None:
         require_known("status", status, trial_statuses(""))
     with connect(url) as client:
-        found = list(find_sweep(client, sweep).trials(status=status, at=at or ()))
+        chosen = find_sweep(client, sweep)
+        found = list(chosen.trials(status=status, at=at or ()))
     if sort is not None:
         found = _sorted(found, sort)
     if output is not OutputFormat.TABLE:
         write([trial.model_dump(mode="json") for trial in found], output)
     elif found:
-        console(is_wide=True).print(trials_table(found))
+        console(is_wide=True).print(trials_table(found, SCORES[chosen.detail.score]))
     else:
         kind = "trials" if status is None else f"{status} trials"
         console(stderr=True).print(f"no {kind}" + (f" at {', '.join(at)}" if at else ""))

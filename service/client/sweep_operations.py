@@ -211,8 +211,9 @@ class SweepOperations(Generic[S]):
         """Summary of how much each optimizer depends on tuning.
 
         Args:
-            target: Accuracy for ``trials_to_target``.
-            epsilon: Difference from the best accuracy up to which a trial counts as near-optimal.
+            target: Score for ``trials_to_target``.
+            epsilon: Difference from the best score up to which a trial counts as near-optimal; by
+                default 0.01 of accuracy, 0.05 nats of loss.
             gradient_evaluations: Cut every trial at this budget, or at the largest budget that
                 every optimizer spent (``"equal"``).
             optimizers: Only optimizers with these labels; empty for all.

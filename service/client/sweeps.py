@@ -143,8 +143,8 @@ class _SweepsOperations(Generic[S]):
 
         Args:
             sweep_ids: Ids of at least two sweeps.
-            epsilon: Difference from the best accuracy of a sweep up to which a trial counts as
-                near-optimal.
+            epsilon: Difference from the best score of a sweep up to which a trial counts as
+                near-optimal; by default 0.01 of accuracy, 0.05 nats of loss.
 
         Raises:
             ProblemError: There is no such sweep, or one of them has no finished trial yet.

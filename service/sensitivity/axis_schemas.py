@@ -82,7 +82,7 @@ class AxisSummary(Schema):
         description="Share that it explains only together with one other, by the other; on a grid."
     )
     tunability: float | None = Field(
-        description="Accuracy gained over the default configuration if only this is tuned."
+        description="Score gained over the default configuration if only this is tuned."
     )
     undefined: dict[str, str] = Field(
         description="Why a number is null, by its name.",

@@ -17,9 +17,11 @@ from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.importance import ImportanceShares
 from service.sensitivity.measures.tolerance import FACTORS, loss_off_by, width_within
 from service.sensitivity.optimizer_trials import Floats
+from service.sensitivity.score_values import score_values
 from service.sensitivity.scores import Scores
 from service.sensitivity.strict_schema import Interval, finite
 from workers.hyperparameter_text import axis_titles
+from workers.scores import Score
 from workers.spec.configuration import thaw_value
 
 __all__ = ["axis_curve", "axis_statistics", "summarize_axes"]
@@ -94,6 +96,7 @@ def summarize_axes(
     axes: Sequence[Axis],
     search: str,
     *,
+    score: Score,
     point: Mapping[str, Floats],
     point_val: Mapping[str, Floats],
     intervals: Mapping[str, Interval],
@@ -107,6 +110,7 @@ def summarize_axes(
         scores: Of the optimizer.
         axes: Those of all optimizers of the sweep.
         search: Kind of the search.
+        score: What ranks configurations.
         point: Statistics of :func:`axis_statistics`, and "tunability.<axis>" with a default.
         point_val: Likewise on validation scores.
         intervals: Of the statistics of ``point``, where they have one.
@@ -141,7 +145,7 @@ def summarize_axes(
         if trials.shape is not None:
             curve = axis_curve(scores.val, scores.evaluation, trials.shape, index)
             fields |= {
-                "curve": [finite(value) for value in curve],
+                "curve": [finite(value) for value in score_values(score, curve)],
                 **{one: finite(point.get(f"{name}.{one}")) for one in _VARYING},
                 "sensitivity_val": finite(point_val.get(f"{name}.sensitivity")),
                 "sensitivity_interval": intervals.get(f"{name}.sensitivity"),

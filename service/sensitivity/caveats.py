@@ -63,28 +63,29 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     if diverged := table.n_diverged:
         yield Caveat(
             code="diverged_at_chance",
-            message=f"{diverged} diverged trials count as chance ({table.chance_accuracy:.3g});"
-            " they have no curvature.",
+            message=f"{diverged} diverged trials count as chance ({_chance(table)}); they have no"
+            " curvature.",
             optimizers=[trials.label for trials in table.by_optimizer if trials.diverged.any()],
         )
     if below := sum(trials.n_below_chance for trials in table.by_optimizer):
         yield Caveat(
             code="below_chance_at_chance",
-            message=f"{below} trials ended below chance and count as chance.",
+            message=f"{below} trials ended {table.score.below_guess} and count as chance"
+            f" ({_chance(table)}).",
             optimizers=[trials.label for trials in table.by_optimizer if trials.n_below_chance],
         )
     if budget is not None:
         yield Caveat(
             code="cut_at_budget",
             message=f"Every trial is cut at {budget:.4g} gradient evaluations, in the middle of a"
-            " schedule made for its whole length; OOD accuracy and curvature are only measured at"
-            " the end, so everything is on validation accuracy.",
+            f" schedule made for its whole length; OOD {table.score.name} and curvature are only"
+            f" measured at the end, so everything is on validation {table.score.name}.",
         )
     elif not table.has_ood:
         yield Caveat(
             code="no_ood_accuracy",
-            message="No OOD accuracy was measured: regret, sensitivity, importance and"
-            " comparisons are on validation accuracy, which also selects.",
+            message=f"No OOD {table.score.name} was measured: regret, sensitivity, importance and"
+            f" comparisons are on validation {table.score.name}, which also selects.",
         )
     if table.search != "grid":
         yield Caveat(
@@ -96,10 +97,17 @@ def _about_trials(table: TrialTable, budget: float | None) -> Iterator[Caveat]:
     if table.search == "tpe":
         yield Caveat(
             code="adaptive_search",
-            message="The search tried most where accuracy was high: means over configurations,"
-            " regrets, near-optimal shares, importance and expected-best curves describe where it"
-            " went, not the ranges. Compare sensitivity by a grid or a random search.",
+            message=f"The search tried most where {table.score.name} was good: means over"
+            " configurations, regrets, near-optimal shares, importance and expected-best curves"
+            " describe where it went, not the ranges. Compare sensitivity by a grid or a random"
+            " search.",
         )
+
+
+def _chance(table: TrialTable) -> str:
+    """The score of a uniform guess."""
+    what = "" if table.score.name == "accuracy" else " nats"
+    return f"{table.guess:.3g}{what}"
 
 
 def _pruned(table: TrialTable) -> list[str]:
@@ -130,8 +138,8 @@ def _about_optimizers(table: TrialTable, summaries: Sequence[OptimizerSummary]) 
     yield from _about_weight_decay(summaries)
     yield from where(
         "unlearned_curvature",
-        "Accuracy at the selected configuration is near chance or far below the best: its"
-        " flatness means nothing and is not compared.",
+        f"The {table.score.name} at the selected configuration is near chance or far from the best:"
+        " its flatness means nothing and is not compared.",
         (s.optimizer for s in summaries if not s.best_config.learned),
     )
     yield from where(
@@ -205,7 +213,7 @@ def _about_method(table: TrialTable, summaries: Sequence[OptimizerSummary]) -> I
     if len(without_interval) < len(summaries):
         yield Caveat(
             code="intervals_of_maxima_lean_upward",
-            message="Noise lifts a maximum: observed sensitivities, regrets and best accuracies are"
+            message="Noise lifts a maximum: observed sensitivities, regrets and best scores are"
             " too high. Their intervals allow for it, and tables show sensitivities and regrets"
             " corrected for it.",
         )

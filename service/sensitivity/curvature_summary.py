@@ -1,4 +1,4 @@
-"""Curvature of one optimizer: at a configuration, and its correlation with accuracy."""
+"""Curvature of one optimizer: at a configuration, and its correlation with the score."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -43,12 +43,10 @@ def curvature_at(
 def correlations(
     scores: Scores, table: TrialTable, shared_best: float
 ) -> dict[str, dict[str, Correlation]]:
-    """Rank correlations of every curvature metric on every split with the evaluation accuracy."""
+    """Rank correlations of every curvature metric on every split with the evaluation score."""
     trials = scores.trials
     found: dict[str, dict[str, Correlation]] = {}
-    has_learned = flatness_correlation.learned(
-        scores.evaluation, shared_best, table.chance_accuracy
-    )
+    has_learned = flatness_correlation.learned(scores.evaluation, shared_best, table.chance)
     for metric in CURVATURE_METRICS:
         for split in table.curvature_splits:
             medians = flatness_correlation.seed_median(trials.curvature(metric, split))

@@ -77,9 +77,9 @@ def learned(scores: Floats, best: float, chance: float) -> NDArray[np.bool_]:
     """Whether each configuration made at least half of the best one's progress over chance.
 
     Args:
-        scores: [N] accuracies.
-        best: The best accuracy over all optimizers.
-        chance: Accuracy of guessing.
+        scores: [N] oriented scores.
+        best: The best oriented score over all optimizers.
+        chance: That of a uniform guess.
     """
     threshold = chance + LEARNED_FRACTION * (best - chance)
     reached: NDArray[np.bool_] = (scores >= threshold) & (scores > chance)

@@ -1,4 +1,4 @@
-"""Hyperparameter importance: the variance of accuracy that each explains (functional ANOVA).
+"""Hyperparameter importance: the variance of the score that each explains (functional ANOVA).
 
 On a full grid the shares are exact. Of a random or TPE search they are those of a random forest
 fitted to the configurations tried, averaged over the box they span (log or linear as the range;
@@ -113,7 +113,7 @@ def _exact(scores: Scores, shape: tuple[int, ...]) -> ImportanceShares:
 
     errors = [repeated.errors(alone) for repeated in scores.repeated]
     intervals = tuple(
-        interval(float(share), [error[str(axis)] for error in errors])
+        interval(float(share), [error[str(axis)] for error in errors], (0.0, 1.0))
         for axis, share in enumerate(shares.alone)
     )
     return ImportanceShares("exact", shares, intervals, _reason(shares))

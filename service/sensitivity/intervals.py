@@ -50,14 +50,15 @@ def wilson(successes: int, total: int) -> Interval:
 
 
 def interval(
-    estimate: float, errors: Sequence[Floats], limits: tuple[float, float] = (0.0, 1.0)
+    estimate: float, errors: Sequence[Floats], limits: tuple[float, float]
 ) -> Interval | None:
     """Interval of a statistic from its simulated errors.
 
     Args:
         estimate: The statistic on the trials themselves.
         errors: For each surface [R]; NaN where the statistic is undefined.
-        limits: Range of the statistic.
+        limits: Range of the statistic; of oriented levels `oriented_range`, of costs
+            ``score.differences``.
 
     Returns:
         The interval with the estimate corrected for the median error on the two likely surfaces

@@ -33,7 +33,7 @@ def local_optimality(trials: OptimizerTrials, selected: int) -> LocalOptimality 
         return Reason(code="one_configuration", message="The search varies no hyperparameter.")
     axes = trials.axes
     found = measures.certify(
-        trials.val_accuracy,
+        trials.val,
         trials.places[selected].tolist(),
         trials.shape,
         ordered=[axis.is_numeric for axis in axes],

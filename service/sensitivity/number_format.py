@@ -1,12 +1,13 @@
 """Number formats of cells, tables and sentences; one for the page, the terminal and figures."""
 
+from workers.scores import Score
+
 __all__ = [
     "RAISED_MARK",
     "accuracy_label",
     "curvature_label",
     "points_label",
     "score_label",
-    "signed_points_label",
     "split_label",
 ]
 
@@ -20,27 +21,23 @@ RAISED_MARK = "‡"
 """Marks a number of a trial below chance, or diverged, that counts as chance."""
 
 
-def score_label(measured: float | None, counted: float | None) -> str:
-    """An accuracy as summaries count it, in percent, marked where that is not what was measured.
+def score_label(measured: float | None, counted: float | None, score: Score) -> str:
+    """A score as summaries count it, without its unit, marked where that is not what was measured.
 
     Args:
-        measured: Measured accuracy; None if missing.
-        counted: Accuracy that counts; None for a trial that does not count.
+        measured: Measured score; None if missing.
+        counted: Score that counts; None for a trial that does not count.
+        score: Its kind.
     """
     if counted is None:
-        return accuracy_label(measured)
-    return accuracy_label(counted) + RAISED_MARK * (measured != counted)
+        return score.text(measured)
+    return score.text(counted) + RAISED_MARK * (measured != counted)
 
 
 def points_label(difference: float) -> str:
     """A difference of accuracies in percentage points."""
     points = f"{100 * difference:.1f}".removesuffix(".0")
     return f"{points} point{'' if points == '1' else 's'}"
-
-
-def signed_points_label(difference: float | None) -> str:
-    """A signed difference of accuracies in percentage points; a dash for None."""
-    return "–" if difference is None else f"{100 * difference:+.1f}"
 
 
 def curvature_label(value: float) -> str:

@@ -16,7 +16,6 @@ from service.sensitivity.intervals import interval, wilson
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
 from service.sensitivity.published_schemas import PublishedMeasures
 from service.sensitivity.schemas import (
-    AccuracyStatistics,
     BestConfig,
     Calibration,
     CumulativePerformance,
@@ -27,15 +26,18 @@ from service.sensitivity.schemas import (
     NearOptimalFraction,
     OnGridEdge,
     OptimizerSummary,
+    ScoreStatistics,
     TrialsToTarget,
     Tunability,
     finite,
 )
+from service.sensitivity.score_values import oriented_range, score_interval, score_values
 from service.sensitivity.scores import Scores
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers import catalog
 from workers.catalog import LearningRateRole
+from workers.scores import Score
 from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
@@ -50,13 +52,13 @@ _CURVE_POINTS = 200
 
 @dataclass(frozen=True, slots=True)
 class Yardsticks:
-    """Reference values that one optimizer is compared with.
+    """Reference values that one optimizer is compared with; scores are oriented.
 
     Attributes:
         shared_best: Best evaluation score of any optimizer.
         best_val: Best validation score of any optimizer.
-        target: Accuracy to reach.
-        epsilon: Accuracy within which a configuration is near-optimal.
+        target: Score to reach.
+        epsilon: Difference within which a configuration is near-optimal.
         replacement: Whether expected-best curves draw with replacement.
     """
 
@@ -90,18 +92,20 @@ def summarize_optimizer(
     default_at = None if at is None or np.isnan(evaluation[at]) else at
     measure = partial(_measure, trials=trials, default=default_at, epsilon=yardsticks.epsilon)
     point = measure(val, evaluation)
-    intervals = _intervals(point, [repeated.errors(measure) for repeated in scores.repeated])
+    errors = [repeated.errors(measure) for repeated in scores.repeated]
+    intervals = _intervals(point, errors, table.score)
     point_val, intervals_val = point, intervals
     if table.has_ood:
         measure_val = partial(measure, default=None)
         point_val = measure_val(val, val)
         on_val = [repeated.on_validation.errors(measure_val) for repeated in scores.repeated]
-        intervals_val = _intervals(point_val, on_val)
+        intervals_val = _intervals(point_val, on_val, table.score)
     shares = importance(scores)
     axes = summarize_axes(
         scores,
         table.axes,
         table.search,
+        score=table.score,
         point=point,
         point_val=point_val,
         intervals=intervals,
@@ -116,6 +120,13 @@ def summarize_optimizer(
     )
     n_hits = int((evaluation[known] >= yardsticks.target).sum())
     facts = table.facts.get(trials.label)
+    score = table.score
+    oracle = score.oriented(float(np.nanmax(evaluation))) if table.has_ood else None
+    val_score = _distribution(val, trials.val, score)
+    ood_score = _distribution(evaluation, trials.ood, score) if table.has_ood else None
+    expected = [_curve(score_values(score, curve), yardsticks.replacement) for curve in best_curves]
+    expected_ood = expected[1] if table.has_ood else None
+    is_accuracy = score.name == "accuracy"
     return OptimizerSummary(
         optimizer=trials.label,
         title=trials.title,
@@ -139,9 +150,12 @@ def summarize_optimizer(
             intervals.get("selected"),
             intervals_val.get("selected"),
         ),
-        oracle_ood_accuracy=float(np.nanmax(evaluation)) if table.has_ood else None,
-        ood_accuracy=_distribution(evaluation, trials.ood_accuracy) if table.has_ood else None,
-        val_accuracy=_distribution(val, trials.val_accuracy),
+        oracle_ood_score=oracle,
+        oracle_ood_accuracy=oracle if is_accuracy else None,
+        ood_score=ood_score,
+        val_score=val_score,
+        ood_accuracy=ood_score if is_accuracy else None,
+        val_accuracy=val_score if is_accuracy else None,
         selection_regret=float(point["selection_regret"]),
         mean_regret=finite(point.get("mean_regret")),
         mean_regret_val=finite(point_val.get("mean_regret")),
@@ -154,26 +168,28 @@ def summarize_optimizer(
         wd_curve=decay.curve if decay else None,
         axes=axes,
         near_optimal_fraction=_near_optimal(evaluation[known], yardsticks),
-        tunability=_tunability(point, scores, default_at),
-        expected_max_val_accuracy=_curve(best_curves[0], yardsticks.replacement),
-        expected_selected_ood_accuracy=(
-            _curve(best_curves[1], yardsticks.replacement) if table.has_ood else None
-        ),
+        tunability=_tunability(point, scores, default_at, score),
+        expected_best_val_score=expected[0],
+        expected_selected_ood_score=expected_ood,
+        expected_max_val_accuracy=expected[0] if is_accuracy else None,
+        expected_selected_ood_accuracy=expected_ood if is_accuracy else None,
         cumulative_performance=CumulativePerformance(
-            **selection_curves.cumulative_performance(best_curves[0])
+            **selection_curves.cumulative_performance(score_values(score, best_curves[0]))
         ),
         hyperparameter_importance=shares.view([axis.name for axis in trials.axes]),
         curvature_correlation=correlations(scores, table, yardsticks.shared_best),
         trials_to_target=TrialsToTarget(
-            target=yardsticks.target,
+            target=score.oriented(yardsticks.target),
             n_hits=n_hits,
             expected_trials=selection_curves.trials_to_target(
                 int(known.sum()), n_hits, replacement=yardsticks.replacement
             ),
         ),
         gradient_evaluations=_cost(trials),
-        test_sets=summarize_test_sets(scores, table.chance_accuracy),
-        intervals=_published(intervals, intervals_val, "ood" if table.has_ood else "val"),
+        test_sets=summarize_test_sets(scores, table.chance),
+        intervals=_published(
+            intervals, intervals_val, score.ood_metric if table.has_ood else score.val_metric
+        ),
         published=published,
     )
 
@@ -223,34 +239,42 @@ def _measure(
     return found
 
 
+_LEVELS = ("mean", "selected")
+_SIGNED = {"tunability", "off_by", "too_small", "too_large"}
+
+
 def _intervals(
-    point: Mapping[str, Floats], errors: Sequence[Mapping[str, Floats]]
+    point: Mapping[str, Floats], errors: Sequence[Mapping[str, Floats]], score: Score
 ) -> dict[str, Interval]:
-    """Seed intervals of the statistics of :func:`_measure`."""
+    """Seed intervals of the statistics of :func:`_measure`; those of levels as measured."""
     found = {}
     for name, value in point.items():
-        made = interval(float(value), [error[name] for error in errors], _limits(name))
+        made = interval(float(value), [error[name] for error in errors], _limits(name, score))
+        if name in _LEVELS:
+            made = score_interval(score, made)
         if made is not None:
             found[name] = made
     return found
 
 
-def _limits(name: str) -> tuple[float, float]:
+def _limits(name: str, score: Score) -> tuple[float, float]:
     """Range of a statistic: gains and losses may be negative, a width is in decades."""
     if name.endswith(".width"):
         return 0.0, math.inf
-    signed = ("tunability", "off_by", "too_small", "too_large")
-    return (-1.0, 1.0) if any(part in signed for part in name.split(".")) else (0.0, 1.0)
+    if name in _LEVELS:
+        return oriented_range(score)
+    is_signed = not _SIGNED.isdisjoint(name.split("."))
+    return score.signed_differences if is_signed else score.differences
 
 
 def _published(
-    intervals: Mapping[str, Interval], on_val: Mapping[str, Interval], split: str
+    intervals: Mapping[str, Interval], on_val: Mapping[str, Interval], metric: str
 ) -> dict[str, Interval]:
     """Intervals by the names of the summary; those of axes are with their numbers."""
     named = [
         (intervals, _NAMES),
         (on_val, _NAMES_VAL),
-        (intervals, {"mean": f"{split}_accuracy.mean"}),
+        (intervals, {"mean": f"{metric}.mean"}),
     ]
     found = {names[one]: of[one] for of, names in named for one in names if one in of}
     return found | {one: made for one, made in intervals.items() if one.startswith("tunability.")}
@@ -264,7 +288,7 @@ def _best_config(
     val_interval: Interval | None,
 ) -> BestConfig:
     """The selected configuration with all its measurements."""
-    trials, at = scores.trials, scores.selected
+    trials, at, score = scores.trials, scores.selected, table.score
     chosen = trials.configuration(at)
     n_seeds = int(trials.finished[at].sum())
 
@@ -287,6 +311,18 @@ def _best_config(
         "ood": calibration("ood", lambda trial: trial.ood_loss),
     }
     val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
+    val_score = score.oriented(val)
+    ood_score = score.oriented(evaluation) if table.has_ood else None
+    ood_interval = evaluation_interval if table.has_ood else None
+    is_accuracy = score.name == "accuracy"
+    accuracies = (
+        (val_score, ood_score)
+        if is_accuracy
+        else (
+            seed_mean(lambda trial: trial.val_accuracy),
+            seed_mean(lambda trial: trial.ood_accuracy),
+        )
+    )
     return BestConfig(
         hyperparameters={name: thaw_value(value) for name, value in chosen.items()},
         learning_rate=chosen.get("learning_rate"),
@@ -295,13 +331,15 @@ def _best_config(
             learning_rate=_on_edge("learning_rate", trials, chosen),
             weight_decay=_on_edge("weight_decay", trials, chosen),
         ),
-        val_accuracy=val,
-        val_accuracy_interval=val_interval,
-        raised_to_chance=[
-            metric for metric in ("val_accuracy", "ood_accuracy") if trials.raised(metric)[at].any()
-        ],
-        ood_accuracy=evaluation if table.has_ood else None,
-        ood_accuracy_interval=evaluation_interval if table.has_ood else None,
+        val_score=val_score,
+        val_score_interval=val_interval,
+        ood_score=ood_score,
+        ood_score_interval=ood_interval,
+        val_accuracy=accuracies[0],
+        val_accuracy_interval=val_interval if is_accuracy else None,
+        raised_to_chance=[metric for metric in score.metrics if trials.raised(metric)[at].any()],
+        ood_accuracy=accuracies[1],
+        ood_accuracy_interval=ood_interval if is_accuracy else None,
         val_loss=seed_mean(lambda trial: trial.val_loss),
         ood_loss=seed_mean(lambda trial: trial.ood_loss),
         calibration={
@@ -311,19 +349,19 @@ def _best_config(
         },
         hessian_trace=curvatures("hessian_trace"),
         hessian_lambda_max=curvatures("hessian_lambda_max"),
-        learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)[at]),
+        learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance)[at]),
         n_seeds=n_seeds,
     )
 
 
-def _distribution(scores: Floats, trials: Floats) -> AccuracyStatistics:
-    """Spread of accuracy over configurations."""
-    known = scores[~np.isnan(scores)]
+def _distribution(oriented: Floats, trials: Floats, score: Score) -> ScoreStatistics:
+    """Spread of a score over configurations."""
+    known = score_values(score, oriented[~np.isnan(oriented)])
     low, median, high = np.quantile(known, (0.25, 0.5, 0.75))
-    return AccuracyStatistics(
+    return ScoreStatistics(
         mean=float(known.mean()),
         median=float(median),
-        iqm=statistics.interquartile_mean(trials),
+        iqm=statistics.interquartile_mean(score_values(score, trials)),
         std=float(known.std(ddof=1)) if known.size > 1 else None,
         iqr=float(high - low),
         min=float(known.min()),
@@ -344,16 +382,18 @@ def _near_optimal(known: Floats, yardsticks: Yardsticks) -> NearOptimalFraction:
 
 
 def _tunability(
-    point: Mapping[str, Floats], scores: Scores, default: int | None
+    point: Mapping[str, Floats], scores: Scores, default: int | None, score: Score
 ) -> Tunability | None:
     """Gain over the default configuration; None where that was not tried."""
     if default is None:
         return None
     configuration = scores.trials.configuration(default)
+    at_default = score.oriented(float(scores.evaluation[default]))
     return Tunability(
         default_learning_rate=configuration.get("learning_rate"),
         default_weight_decay=configuration.get("weight_decay"),
-        default_accuracy=float(scores.evaluation[default]),
+        default_score=at_default,
+        default_accuracy=at_default if score.name == "accuracy" else None,
         overall=float(point["tunability.overall"]),
         learning_rate=finite(point.get("tunability.learning_rate")),
         weight_decay=finite(point.get("tunability.weight_decay")),

@@ -2,9 +2,11 @@
 
 Rules, applied only here:
 
-- A *diverged* trial, or one whose accuracy is below chance, counts as chance, before any mean over
-  seeds. It is never dropped: dropping rewards the optimizer that diverges most.
-- A *missing* trial (failed, cancelled, pruned, unfinished, or without one of the accuracies this
+- Scores are *oriented*: accuracy, or the loss with its sign changed, so that higher is better.
+- A *diverged* trial, or one whose score is worse than that of a uniform guess (chance), counts as
+  such a guess, before any mean over seeds. It is never dropped: dropping rewards the optimizer that
+  diverges most.
+- A *missing* trial (failed, cancelled, pruned, unfinished, or without one of the scores this
   sweep measures) is never imputed: it is NaN.
 - Curvature exists where it was measured: a diverged trial has none.
 
@@ -26,6 +28,7 @@ from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.trial_result import TrialResult
 from workers.hyperparameter_text import value_text
 from workers.metrics import Outcome
+from workers.scores import Score
 from workers.spec.configuration import Value, freeze_value
 
 __all__ = ["CURVATURE_METRICS", "Floats", "OptimizerTrials", "lay_out", "outside_plan"]
@@ -49,10 +52,11 @@ class OptimizerTrials:
         shape: Number of values of each axis of a grid, None for random and TPE searches.
         results: [C][S]; None where there is no trial.
         outcomes: [C, S] of missing, completed, diverged.
-        val_accuracy: [C, S], imputed; NaN where missing.
-        ood_accuracy: [C, S], imputed; NaN where missing, and everywhere in a sweep without OOD
-            data.
-        chance: Accuracy of guessing.
+        val: [C, S], oriented validation scores, imputed; NaN where missing.
+        ood: [C, S], oriented OOD scores, imputed; NaN where missing, and everywhere in a sweep
+            without OOD data.
+        score: What ranks configurations.
+        chance: Oriented score of a uniform guess.
         n_planned: Planned trials.
     """
 
@@ -64,8 +68,9 @@ class OptimizerTrials:
     shape: tuple[int, ...] | None
     results: tuple[tuple[TrialResult | None, ...], ...]
     outcomes: NDArray[np.int8]
-    val_accuracy: Floats
-    ood_accuracy: Floats
+    val: Floats
+    ood: Floats
+    score: Score
     chance: float
     n_planned: int
 
@@ -102,22 +107,22 @@ class OptimizerTrials:
 
     @property
     def n_below_chance(self) -> int:
-        """Number of completed trials with an accuracy that was raised to chance."""
-        return int((self.raised("val_accuracy") | self.raised("ood_accuracy")).sum())
+        """Number of completed trials with a score worse than that of a guess, raised to it."""
+        return int(np.logical_or(*map(self.raised, self.score.metrics)).sum())
 
     def raised(self, metric: str) -> NDArray[np.bool_]:
-        """[C, S], true where a completed trial's accuracy was raised to chance.
+        """[C, S], true where a completed trial's score was raised to chance.
 
         Args:
-            metric: "val_accuracy" or "ood_accuracy"; another metric is never raised.
+            metric: A metric of the score, such as "val_accuracy"; another metric is never raised.
         """
-        if metric == "val_accuracy":
-            measured = self.measured(lambda trial: trial.val_accuracy)
-        elif metric == "ood_accuracy" and not np.isnan(self.ood_accuracy).all():
-            measured = self.measured(lambda trial: trial.ood_accuracy)
+        if metric == self.score.val_metric:
+            measured = self.measured(lambda trial: trial.validation(self.score))
+        elif metric == self.score.ood_metric and not np.isnan(self.ood).all():
+            measured = self.measured(lambda trial: trial.ood(self.score))
         else:
             return np.zeros(self.outcomes.shape, dtype=np.bool_)
-        return np.less(measured, self.chance)
+        return np.less(self.score.sign * measured, self.chance)
 
     @property
     def all_diverged(self) -> NDArray[np.bool_]:
@@ -163,6 +168,7 @@ def lay_out(
     seeds: Sequence[int],
     *,
     is_grid: bool,
+    score: Score,
     chance: float,
     has_ood: bool,
     n_planned: int | None = None,
@@ -175,8 +181,9 @@ def lay_out(
         axes: The axes of the search, with all values of the results.
         seeds: Seeds in their order.
         is_grid: Whether every combination of values is planned; else those of the results.
-        chance: Accuracy of guessing.
-        has_ood: Whether the sweep measures OOD accuracy.
+        score: What ranks configurations.
+        chance: Oriented score of a uniform guess.
+        has_ood: Whether the sweep measures the score on OOD data.
         n_planned: Planned trials; by default one per configuration and seed.
 
     Raises:
@@ -203,19 +210,17 @@ def lay_out(
         laid[config][seed] = trial
         place = (config, seed)
         outcomes[place], val[place], ood[place] = _MISSING, math.nan, math.nan
-        if _diverged(trial):
+        scores = trial.validation(score), trial.ood(score)
+        if _diverged(trial.outcome, scores):
             outcomes[place] = _DIVERGED
             val[place] = ood[place] = chance
         elif (
             trial.outcome == Outcome.COMPLETED
-            and trial.val_accuracy is not None
-            and (trial.ood_accuracy is not None or not has_ood)
+            and scores[0] is not None
+            and (scores[1] is not None or not has_ood)
         ):
             outcomes[place] = _COMPLETED
-            measured = (
-                trial.val_accuracy,
-                math.nan if trial.ood_accuracy is None else trial.ood_accuracy,
-            )
+            measured = [math.nan if value is None else score.oriented(value) for value in scores]
             val[place], ood[place] = (max(value, chance) for value in measured)
     if not has_ood:
         ood[:] = math.nan
@@ -228,8 +233,9 @@ def lay_out(
         shape=tuple(map(len, axes)) if is_grid else None,
         results=tuple(map(tuple, laid)),
         outcomes=outcomes,
-        val_accuracy=val,
-        ood_accuracy=ood,
+        val=val,
+        ood=ood,
+        score=score,
         chance=chance,
         n_planned=outcomes.size if n_planned is None else n_planned,
     )
@@ -248,13 +254,12 @@ def _place(
     return tuple(place)
 
 
-def _diverged(trial: TrialResult) -> bool:
-    """Whether training diverged: by its outcome, or by an accuracy that is not finite."""
-    if trial.outcome == Outcome.DIVERGED:
+def _diverged(outcome: Outcome | None, scores: Iterable[float | None]) -> bool:
+    """Whether training diverged: by its outcome, or by a score that is not finite."""
+    if outcome == Outcome.DIVERGED:
         return True
-    accuracies = (trial.val_accuracy, trial.ood_accuracy)
-    return trial.outcome == Outcome.COMPLETED and any(
-        value is not None and not math.isfinite(value) for value in accuracies
+    return outcome == Outcome.COMPLETED and any(
+        value is not None and not math.isfinite(value) for value in scores
     )
 
 

@@ -17,15 +17,17 @@ from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Comparisons, Interval, PairComparison, finite
 from service.sensitivity.scores import Scores
 from service.sensitivity.statistics import SCORE_DECIMALS, known_mean, selected
+from workers.scores import Score
 
 __all__ = ["common_scores", "compare"]
 
 
-def compare(scored: Sequence[Scores]) -> Comparisons:
+def compare(scored: Sequence[Scores], score: Score) -> Comparisons:
     """Compare optimizers, on the configurations they share where they search the same space.
 
     Args:
         scored: At least two optimizers.
+        score: What ranks configurations.
     """
     labels = [scores.trials.label for scores in scored]
     together = common_scores(scored)
@@ -34,7 +36,7 @@ def compare(scored: Sequence[Scores]) -> Comparisons:
     ranks = rank_tests.mean_ranks(together) if blocks else None
     nemenyi = rank_tests.nemenyi(ranks, blocks) if enough and ranks is not None else None
     pairs = [
-        _pair(scored[a], scored[b], None if nemenyi is None else float(nemenyi[a, b]))
+        _pair(scored[a], scored[b], score, None if nemenyi is None else float(nemenyi[a, b]))
         for a, b in itertools.combinations(range(len(scored)), 2)
     ]
     chi2, p_value = (
@@ -78,7 +80,7 @@ def _common(scored: Sequence[Scores]) -> list[list[int]]:
     return [[index[place] for place in shared] for index in places]
 
 
-def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
+def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairComparison:
     """Compare one pair; its p-value is not adjusted yet."""
     of_a, of_b = _common((a, b))
     differences = np.round(a.evaluation[of_a] - b.evaluation[of_b], SCORE_DECIMALS)
@@ -97,10 +99,10 @@ def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
         same_space=same_space,
         n_blocks=differences.size,
         mean_difference=finite(mean),
-        mean_difference_interval=_mean_interval(mean, a, b, of_a, of_b),
+        mean_difference_interval=_mean_interval(mean, a, b, of_a, of_b, score),
         median_difference=float(np.median(differences)) if any_block else None,
         best_difference=best,
-        best_difference_interval=_selected_interval(best, a, b),
+        best_difference_interval=_selected_interval(best, a, b, score),
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),
@@ -114,19 +116,20 @@ def _pair(a: Scores, b: Scores, nemenyi_p: float | None) -> PairComparison:
 
 
 def _mean_interval(
-    estimate: float, a: Scores, b: Scores, of_a: list[int], of_b: list[int]
+    estimate: float, a: Scores, b: Scores, of_a: list[int], of_b: list[int], score: Score
 ) -> Interval | None:
     """Seed interval of the mean difference over common configurations."""
     return _difference_interval(
         estimate,
         _errors(a, lambda _, values: known_mean(values[:, of_a])),
         _errors(b, lambda _, values: known_mean(values[:, of_b])),
+        score,
     )
 
 
-def _selected_interval(estimate: float, a: Scores, b: Scores) -> Interval | None:
+def _selected_interval(estimate: float, a: Scores, b: Scores, score: Score) -> Interval | None:
     """Seed interval of the difference between the selected configurations."""
-    return _difference_interval(estimate, _errors(a, selected), _errors(b, selected))
+    return _difference_interval(estimate, _errors(a, selected), _errors(b, selected), score)
 
 
 def _errors(scores: Scores, statistic: Callable[[Floats, Floats], Floats]) -> list[Floats]:
@@ -138,12 +141,13 @@ def _errors(scores: Scores, statistic: Callable[[Floats, Floats], Floats]) -> li
 
 
 def _difference_interval(
-    estimate: float, of_a: list[Floats], of_b: list[Floats]
+    estimate: float, of_a: list[Floats], of_b: list[Floats], score: Score
 ) -> Interval | None:
     """Interval of a difference; the noise of the optimizers is taken to be independent."""
     if not (of_a and of_b):
         return None
-    return interval(estimate, [a - b for a, b in zip(of_a, of_b, strict=True)], (-1.0, 1.0))
+    errors = [a - b for a, b in zip(of_a, of_b, strict=True)]
+    return interval(estimate, errors, score.signed_differences)
 
 
 def _adjust(pairs: list[PairComparison]) -> list[PairComparison]:

@@ -1,7 +1,8 @@
 """Published measures of a sweep: reads trials and scores, calls ``measures``, explains nulls.
 
-Missing trials (failed, cancelled, pruned, unfinished) are left out; diverged ones count as chance
-accuracy, and as the loss of a uniform prediction. A missing neighbour prevents a certificate.
+Missing trials (failed, cancelled, pruned, unfinished) are left out; diverged ones count as a
+uniform guess, whatever the score. A missing neighbour prevents a certificate. Scores are oriented
+(higher is better) until a level is shown, as it was measured.
 """
 
 import math
@@ -23,9 +24,11 @@ from service.sensitivity.published_schemas import (
     ScoreProfile,
     TuningCurve,
 )
+from service.sensitivity.score_values import score_values
 from service.sensitivity.scores import Scores
 from service.sensitivity.strict_schema import finite
 from service.sensitivity.trial_table import TrialTable
+from workers.scores import Score
 
 __all__ = [
     "best_at_budget",
@@ -38,7 +41,6 @@ __all__ = [
 _CURVE_POINTS = 24
 _BUDGET_POINTS = 12
 _TAUS = np.linspace(0.0, 1.0, 21)
-_LIMITS = (0.0, 1.0)  # of accuracy
 _RATE = "learning_rate"
 
 
@@ -50,7 +52,7 @@ def published_measures(
     Args:
         scored: The optimizers with a finished trial.
         table: The sweep.
-        target: Evaluation score to reach.
+        target: Oriented evaluation score to reach.
         replacement: Whether random searches draw a configuration more than once.
     """
     none: list[None] = [None] * len(scored)
@@ -66,18 +68,21 @@ def published_of_sweep(
     scored: Sequence[Scores],
     untuned: Mapping[str, float],
     by_optimizer: Sequence[PublishedMeasures],
+    score: Score,
 ) -> PublishedOfSweep:
     """The published measures over all optimizers.
 
     Args:
         scored: The optimizers with a finished trial.
-        untuned: Evaluation score at the default configuration by label, where it was tried.
+        untuned: Evaluation score as measured at the default configuration by label, where it was
+            tried.
         by_optimizer: Result of :func:`published_measures`.
+        score: What ranks configurations.
     """
     caveats = list(_caveats(by_optimizer))
     labels = [scores.trials.label for scores in scored]
     rows = [untuned.get(label, math.nan) for label in labels]
-    tuned = [float(scores.evaluation[scores.selected]) for scores in scored]
+    tuned = [score.oriented(float(scores.evaluation[scores.selected])) for scores in scored]
     undefined = {
         f"gain_matrix.{label}": Reason(
             code="default_not_tried",
@@ -92,11 +97,12 @@ def published_of_sweep(
             message="The default configuration of no optimizer was tried.",
         )
         return PublishedOfSweep(gain_matrix=None, undefined=undefined, caveats=caveats)
-    gains = measures.gain_matrix(np.array(rows), np.array(tuned))
+    maximize = score.direction == "maximize"
+    gains = measures.gain_matrix(np.array(rows), np.array(tuned), maximize=maximize)
     return PublishedOfSweep(
         gain_matrix=GainMatrix(
             optimizers=labels,
-            untuned=[finite(score) for score in rows],
+            untuned=[finite(value) for value in rows],
             tuned=tuned,
             gains=[[finite(gain) for gain in row] for row in gains],
         ),
@@ -167,7 +173,7 @@ def _of_optimizer(
         "probability_of_best": probability
         or Reason(code="one_optimizer", message="The sweep has one optimizer only."),
         "tuning_curve": _tuning_curve(scores, table),
-        "score_profile": _score_profile(scores, table.chance_accuracy, shared_best),
+        "score_profile": _score_profile(scores, table.chance, shared_best),
         "local_optimality": needs_grid(table)
         if scores.trials.shape is None
         else local_optimality(scores.trials, scores.selected),
@@ -177,7 +183,7 @@ def _of_optimizer(
         {
             **found,
             **dict.fromkeys(undefined),
-            "cost_to_target": _cost_to_target(scores, target, replacement),
+            "cost_to_target": _cost_to_target(scores, target, replacement, table.score),
             "undefined": undefined,
         }
     )
@@ -225,35 +231,49 @@ def _loss_sensitivity(scores: Scores, table: TrialTable) -> LossSensitivityView 
 
 
 def _tuning_curve(scores: Scores, table: TrialTable) -> TuningCurve | Reason:
-    """Tuning curves of validation accuracy with simultaneous bands."""
+    """Tuning curves of the validation score with simultaneous bands.
+
+    No score that counts is worse than that of a guess, which bounds the bands on that side.
+    """
     if table.search == "tpe":
         return Reason(
             code="adaptive_search",
             message="The configurations of an adaptive search are no sample of one distribution.",
         )
+    score = table.score
     known = scores.val[~np.isnan(scores.val)]
     budgets = measures.thinned_budgets(known.size, _CURVE_POINTS)
-    found = measures.tuning_bands(known, budgets, _LIMITS)
+    found = measures.tuning_bands(known, budgets, (table.chance, score.oriented(score.best)))
+    # The lower end of a loss is the upper end of its opposite.
+    ends = ("low", "high") if score.sign > 0 else ("high", "low")
+    curves = {
+        name: getattr(found, source)
+        for curve in ("median", "mean")
+        for name, source in (
+            (curve, curve),
+            (f"{curve}_low", f"{curve}_{ends[0]}"),
+            (f"{curve}_high", f"{curve}_{ends[1]}"),
+        )
+    }
     return TuningCurve(
         method=found.method,
         confidence=found.confidence,
         is_random_sample=table.search == "random",
         configurations=budgets.tolist(),
         **{
-            name: [finite(value) for value in getattr(found, name)]
-            for curve in ("median", "mean")
-            for name in (curve, f"{curve}_low", f"{curve}_high")
+            name: [finite(value) for value in score_values(score, values)]
+            for name, values in curves.items()
         },
     )
 
 
-def _cost_to_target(scores: Scores, target: float, replacement: bool) -> CostToTarget:
+def _cost_to_target(scores: Scores, target: float, replacement: bool, score: Score) -> CostToTarget:
     """Trials and gradient evaluations until the target."""
     known = ~np.isnan(scores.evaluation)
     costs = statistics.known_mean(_costs(scores.trials))[known]
     found = measures.target_cost(scores.evaluation[known] >= target, costs, replacement=replacement)
     return CostToTarget(
-        target=target,
+        target=score.oriented(target),
         n_hits=found.n_hits,
         trials=found.trials,
         gradient_evaluations=found.gradient_evaluations,

@@ -97,7 +97,10 @@ class CostToTarget(Schema):
 
 
 class ScoreProfile(Schema):
-    """Distribution of the normalised scores of all trials, (x - chance) / (best - chance)."""
+    """Distribution of the normalised scores of all trials, (x - chance) / (best - chance).
+
+    Of losses as well: 0 is that of a uniform guess, 1 the lowest.
+    """
 
     n_runs: int
     taus: list[float]
@@ -122,7 +125,8 @@ class MeasuredNeighbour(Schema):
         "pruned",
     ] = Field(description="off_grid: the next value beyond the edge, which was not planned.")
     difference: float | None = Field(
-        description="Validation score less that of the selected configuration, positive if better."
+        description="Difference from the validation score of the selected configuration, positive"
+        " if better."
     )
     low: float | None = Field(description="Paired t interval over seeds; null below two.")
     high: float | None

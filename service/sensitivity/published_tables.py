@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
-from service.sensitivity.number_format import accuracy_label, points_label, signed_points_label
+from service.sensitivity.number_format import accuracy_label, points_label
 from service.sensitivity.published_schemas import LocalOptimality, PublishedMeasures
 from service.sensitivity.schemas import OptimizerSummary, SweepSummary
 from service.sensitivity.summary_tables import SummaryTable
 from service.sensitivity.sweep_comparison import SweepComparison
 from service.sensitivity.workloads import OptimizerAcrossWorkloads
 from workers.hyperparameter_text import axis_titles, value_text
+from workers.scores import SCORES, Score
 from workers.spec.configuration import freeze_value
 
 __all__ = ["gain_table", "published_comparison_table", "published_table"]
@@ -31,6 +32,7 @@ _NOTES = (
 
 def published_table(summary: SweepSummary) -> SummaryTable:
     """The published measures, one row per optimizer."""
+    score = SCORES[summary.score]
     some = next(
         (
             o.published.probability_of_best
@@ -50,34 +52,36 @@ def published_table(summary: SweepSummary) -> SummaryTable:
             "loss sensitivity",
             "range",
             *(f"P(best) at {n}" for n in shown),
-            f"median best of {draws} %",
+            score.heading(f"median best of {draws}"),
             "evaluations",
             "fastest",
             "IQM",
             "gap",
         ),
-        rows=tuple(tuple(_row(optimizer, shown, draws)) for optimizer in summary.optimizers),
+        rows=tuple(tuple(_row(optimizer, shown, draws, score)) for optimizer in summary.optimizers),
         notes=(*_NOTES, *(caveat.message for caveat in summary.published.caveats)),
     )
 
 
 def gain_table(summary: SweepSummary) -> SummaryTable | None:
-    """Gain of each tuned optimizer (column) over each untuned one (row), in points."""
+    """Gain of each tuned optimizer (column) over each untuned one (row), in points or nats."""
     matrix = summary.published.gain_matrix
     if matrix is None:
         return None
     titles = {optimizer.optimizer: optimizer.title for optimizer in summary.optimizers}
     names = [titles[label] for label in matrix.optimizers]
+    score = SCORES[summary.score]
     return SummaryTable(
         title="Gain of tuned over untuned optimizers",
         columns=("untuned \\ tuned", *names),
         rows=tuple(
-            (name, *map(signed_points_label, gains))
+            (name, *map(score.signed, gains))
             for name, gains in zip(names, matrix.gains, strict=True)
         ),
         notes=(
-            "Points of accuracy; untuned: the default learning rate and weight decay of the"
-            " catalog, a dash where they were not tried (Schmidt et al. 2021).",
+            f"{score.difference_unit.capitalize()} of {score.name}, positive where the tuned one is"
+            " better; untuned: the default learning rate and weight decay of the catalog, a dash"
+            " where they were not tried (Schmidt et al. 2021).",
         ),
     )
 
@@ -98,15 +102,17 @@ def published_comparison_table(comparison: SweepComparison) -> SummaryTable | No
             " 1; Φ: what one configuration for all loses of it; d: hyperparameters to tune per"
             " workload for 95 % of it (Adkins et al. 2024).",
             "One for all: mean normalised score of the configuration best over all workloads; left"
-            " out: points lost on a workload that did not take part in choosing it (Kasimbeg et al."
-            " 2025).",
+            " out: points of it lost on a workload that did not take part in choosing it"
+            " (Kasimbeg et al. 2025).",
             "IQM and gap: over the seeds of the selected configurations (Agarwal et al. 2021). B:"
             " area under the performance profile of gradient evaluations to the target (AlgoPerf).",
         ),
     )
 
 
-def _row(optimizer: OptimizerSummary, budgets: Iterable[int], draws: int) -> Iterator[str]:
+def _row(
+    optimizer: OptimizerSummary, budgets: Iterable[int], draws: int, score: Score
+) -> Iterator[str]:
     """The cells of one optimizer."""
     measures = optimizer.published
     loss, best = measures.loss_sensitivity, measures.probability_of_best
@@ -116,7 +122,7 @@ def _row(optimizer: OptimizerSummary, budgets: Iterable[int], draws: int) -> Ite
     yield ("–" if loss is None else f"{loss.learning_rate_low:g} … {loss.learning_rate_high:g}")
     for n in budgets:
         yield "–" if best is None else f"{best.probabilities[best.configurations.index(n)]:.2f}"
-    yield _median_label(measures, draws)
+    yield _median_label(measures, draws, score)
     cost = measures.cost_to_target
     for evaluations in (cost.gradient_evaluations, cost.fastest_gradient_evaluations):
         yield "never" if not cost.n_hits else _number(evaluations, ",.0f")
@@ -141,14 +147,14 @@ def _middle_budget(summary: SweepSummary) -> int:
     return max([n for n in shared if n <= limit], default=1)
 
 
-def _median_label(measures: PublishedMeasures, draws: int) -> str:
+def _median_label(measures: PublishedMeasures, draws: int, score: Score) -> str:
     """The median of the best of some draws with its band."""
     curve = measures.tuning_curve
     if curve is None or draws not in curve.configurations:
         return "–"
     at = curve.configurations.index(draws)
-    low, high = (accuracy_label(end[at]) for end in (curve.median_low, curve.median_high))
-    return f"{accuracy_label(curve.median[at])} [{low}, {high}]"
+    low, high = (score.text(end[at]) for end in (curve.median_low, curve.median_high))
+    return f"{score.text(curve.median[at])} [{low}, {high}]"
 
 
 def _certificate_label(found: LocalOptimality | None) -> str:

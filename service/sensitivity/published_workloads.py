@@ -104,10 +104,10 @@ def published_across_workloads(
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Normalisations of the scores of one workload.
+    """Normalisations of the oriented scores of one workload.
 
     Attributes:
-        chance: Accuracy of guessing.
+        chance: Score of a uniform guess.
         best: Best evaluation score of any optimizer.
         best_val: Best validation score of any optimizer.
         percentiles: Of the evaluation scores of all optimizers and configurations.
@@ -123,7 +123,7 @@ class _Scale:
         """The scale of one workload."""
         pooled = np.concatenate([scores.evaluation for scores in scored])
         return cls(
-            chance=table.chance_accuracy,
+            chance=table.chance,
             best=float(np.nanmax(pooled)),
             best_val=max(float(np.nanmax(scores.val)) for scores in scored),
             percentiles=measures.percentile_range(pooled),

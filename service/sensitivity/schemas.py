@@ -14,9 +14,9 @@ from service.sensitivity.published_schemas import PublishedMeasures, PublishedOf
 from service.sensitivity.strict_schema import Interval, Schema, finite
 from service.sensitivity.trial_table import Search
 from workers.catalog import LearningRateRole, WeightDecayKind
+from workers.scores import ScoreName
 
 __all__ = [
-    "AccuracyStatistics",
     "AxisSummary",
     "BestConfig",
     "Calibration",
@@ -36,6 +36,7 @@ __all__ = [
     "OptimizerSummary",
     "PairComparison",
     "Schema",
+    "ScoreStatistics",
     "SweepSummary",
     "TestSetSummary",
     "Tolerance",
@@ -92,11 +93,20 @@ class BestConfig(Schema):
         description="Null where the search does not vary it.", examples=[1e-4]
     )
     on_grid_edge: OnGridEdge
-    val_accuracy: float = Field(examples=[0.938])
+    val_score: float = Field(examples=[0.938])
+    val_score_interval: Interval | None
+    ood_score: float | None = Field(examples=[0.739])
+    ood_score_interval: Interval | None
+    val_accuracy: float | None = Field(
+        description="``val_score`` if the score is accuracy, else the mean over the completed"
+        " trials, without an interval.",
+        examples=[0.938],
+    )
     val_accuracy_interval: Interval | None
     raised_to_chance: list[str] = Field(
         default=[],
-        description="Accuracies to which a trial below chance contributes, which counts as chance.",
+        description="Metrics of the score to which a trial worse than a guess contributes, which"
+        " counts as chance.",
         examples=[["val_accuracy"]],
     )
     ood_accuracy: float | None = Field(examples=[0.739])
@@ -122,8 +132,8 @@ class BestConfig(Schema):
     )
 
 
-class AccuracyStatistics(Schema):
-    """Distribution of accuracy over configurations (seed means); ``iqm`` over all trials."""
+class ScoreStatistics(Schema):
+    """Distribution of a score over configurations (seed means); ``iqm`` over all trials."""
 
     mean: float
     median: float
@@ -144,11 +154,12 @@ class NearOptimalFraction(Schema):
 
 
 class Tunability(Schema):
-    """Accuracy gained by tuning over a default configuration; negative: validation misled."""
+    """Score gained by tuning over a default configuration; negative: validation misled."""
 
     default_learning_rate: float | None
     default_weight_decay: float | None
-    default_accuracy: float
+    default_score: float
+    default_accuracy: float | None = Field(description="Null where the score is not accuracy.")
     overall: float
     learning_rate: float | None = Field(description="Only the learning rate tuned.")
     weight_decay: float | None = Field(description="Only the weight decay tuned.")
@@ -188,7 +199,7 @@ class Importance(Schema):
 
 
 class Correlation(Schema):
-    """Rank correlation of a curvature metric with accuracy; negative: flatter is better."""
+    """Rank correlation of a curvature metric with the score; negative: flatter is better."""
 
     n: int
     kendall_tau: float | None
@@ -203,7 +214,7 @@ class Correlation(Schema):
 
 
 class FlatnessCorrelation(Schema):
-    """Rank correlation of curvature with accuracy within a sweep; negative: flatter is better.
+    """Rank correlation of curvature with the score within a sweep; negative: flatter is better.
 
     Means over the optimizers where it is defined, each over its own configurations.
     """
@@ -237,12 +248,17 @@ class TestSetSummary(Schema):
     A diverged trial counts as chance, as in all scores.
     """
 
-    accuracy: float = Field(description="Of the configuration that validation selects.")
+    score: float = Field(description="Of the configuration that validation selects.")
+    score_interval: Interval | None
+    accuracy: float | None = Field(
+        description="``score`` if it is accuracy, else the mean over the completed trials, without"
+        " an interval."
+    )
     accuracy_interval: Interval | None
-    mean: float = Field(description="Mean accuracy over configurations (seed means).")
+    mean: float = Field(description="Mean score over configurations (seed means).")
     importance: dict[str, float | None] = Field(
-        description="Share of the variance of this accuracy that each hyperparameter explains"
-        " alone (fANOVA)."
+        description="Share of the variance of this score that each hyperparameter explains alone"
+        " (fANOVA)."
     )
     importance_intervals: dict[str, Interval] = Field(description="Seed intervals of these.")
 
@@ -278,7 +294,9 @@ class OptimizerSummary(Schema):
     n_diverged: int
     n_missing: int = Field(description="Planned but failed, cancelled, pruned or unfinished.")
     n_raised_to_chance: int = Field(
-        default=0, description="Completed trials below chance, which count as chance."
+        default=0,
+        description="Completed trials worse than a guess (accuracy below chance, loss above that of"
+        " a guess), which count as chance.",
     )
     n_configs_any_diverged: int
     n_configs_all_diverged: int
@@ -286,10 +304,16 @@ class OptimizerSummary(Schema):
     divergence_rate_interval: Interval = Field(description="Wilson.")
 
     best_config: BestConfig
-    oracle_ood_accuracy: float | None = Field(description="Best OOD accuracy of any configuration.")
+    oracle_ood_score: float | None = Field(description="Best OOD score of any configuration.")
+    oracle_ood_accuracy: float | None = Field(
+        description="This and other keys of accuracy are null where the score is not accuracy;"
+        " those of the score are always there."
+    )
     selection_regret: float
-    ood_accuracy: AccuracyStatistics | None
-    val_accuracy: AccuracyStatistics
+    ood_score: ScoreStatistics | None
+    val_score: ScoreStatistics
+    ood_accuracy: ScoreStatistics | None
+    val_accuracy: ScoreStatistics | None
     mean_regret: float | None = Field(
         description="Null where one configuration was scored: nothing was varied.",
         examples=[0.0229],
@@ -315,7 +339,9 @@ class OptimizerSummary(Schema):
     )
     near_optimal_fraction: NearOptimalFraction
     tunability: Tunability | None = Field(description="Null where the default was not tried.")
-    expected_max_val_accuracy: ExpectedCurve
+    expected_best_val_score: ExpectedCurve
+    expected_selected_ood_score: ExpectedCurve | None
+    expected_max_val_accuracy: ExpectedCurve | None
     expected_selected_ood_accuracy: ExpectedCurve | None
     cumulative_performance: CumulativePerformance
     hyperparameter_importance: Importance | None = Field(
@@ -352,6 +378,8 @@ class UnscoredOptimizer(Schema):
 
 class PairComparison(Schema):
     """Optimizer ``a`` minus optimizer ``b`` on the configurations both were tried at.
+
+    A positive difference means that ``a`` is better: a higher accuracy, or a lower loss.
 
     Where they search different spaces, only their selected configurations are compared, over seeds.
     """
@@ -422,6 +450,16 @@ class SweepSummary(Schema):
         examples=[{"learning_rate": [1e-3, 1e-2], "optimizer.momentum": [0.0, 0.9]}],
     )
     n_seeds: int
+    score: ScoreName = Field(
+        default="accuracy",
+        description="What ranks configurations: accuracy (a fraction, higher is better) or loss (in"
+        " nats, lower is better). Regrets, sensitivities and differences are costs of it.",
+    )
+    chance_score: float = Field(
+        description="Score of a uniform guess over C classes, 1 / C or ln C; that of diverged"
+        " trials.",
+        examples=[0.1],
+    )
     chance_accuracy: float = Field(examples=[0.1])
     evaluation_split: Literal["ood", "validation"] = Field(
         description="What regret, sensitivity, tunability, importance and comparisons are"
@@ -439,7 +477,7 @@ class SweepSummary(Schema):
     ci_method: str | None = Field(description="Null with one seed: there is no interval.")
     flatness_correlation: dict[str, dict[str, FlatnessCorrelation]] = Field(
         default={},
-        description="How curvature and accuracy correlate, by metric and split: to be read with"
+        description="How curvature and the score correlate, by metric and split: to be read with"
         " ``flattest``.",
     )
     flattest: dict[str, dict[str, str | None]] = Field(

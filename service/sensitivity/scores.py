@@ -1,4 +1,4 @@
-"""Scores: seed means of accuracy per configuration, the input of every statistic."""
+"""Scores: oriented seed means per configuration, the input of every statistic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ __all__ = ["Scores", "score"]
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Seed means of one optimizer over C configurations.
+    """Oriented seed means of one optimizer over C configurations: higher is better.
 
     Attributes:
         trials: The trials behind them.
@@ -32,9 +32,9 @@ class Scores:
 
     @property
     def evaluation_trials(self) -> Floats:
-        """[C, S] accuracies behind ``evaluation``."""
-        ood = self.trials.ood_accuracy
-        return self.trials.val_accuracy if np.isnan(ood).all() else ood
+        """[C, S] oriented scores behind ``evaluation``."""
+        ood = self.trials.ood
+        return self.trials.val if np.isnan(ood).all() else ood
 
     @property
     def selected(self) -> int:
@@ -58,14 +58,14 @@ def score(table: TrialTable, *, resample: bool = True, seed: int = 0) -> Sequenc
     for index, trials in enumerate(table.by_optimizer):
         if not trials.finished.any():
             continue
-        measured = trials.ood_accuracy if table.has_ood else trials.val_accuracy
-        val, evaluation = map(statistics.seed_means, (trials.val_accuracy, measured))
+        measured = trials.ood if table.has_ood else trials.val
+        val, evaluation = map(statistics.seed_means, (trials.val, measured))
         repeated: tuple[RepeatedSweeps, ...] = ()
         if resample:
             repeated = repeat_sweeps(
-                trials.val_accuracy,
+                trials.val,
                 measured if table.has_ood else None,
-                silent=trials.all_diverged | (evaluation <= table.chance_accuracy),
+                silent=trials.all_diverged | (evaluation <= table.chance),
                 rng=np.random.default_rng((seed, index)),
             )
         scored.append(Scores(trials, val, evaluation, repeated))

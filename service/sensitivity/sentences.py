@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
-from service.sensitivity.number_format import accuracy_label, points_label, split_label
+from service.sensitivity.number_format import split_label
 from service.sensitivity.optimizer_trials import OptimizerTrials
 from service.sensitivity.schemas import FlatnessCorrelation, OptimizerSummary, UnscoredOptimizer
 from service.sensitivity.strict_schema import Interval
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS, Outcome
+from workers.scores import Score
 
 __all__ = ["sentence", "unscored"]
 
@@ -19,27 +20,29 @@ def sentence(
     summary: OptimizerSummary,
     flattest: Mapping[str, Mapping[str, str | None]],
     correlation: Mapping[str, Mapping[str, FlatnessCorrelation]],
+    score: Score,
 ) -> str:
     """The main findings on one optimizer in one sentence.
 
     Args:
         summary: Of the optimizer.
         flattest: Label of the flattest optimizer that learned, by metric and split.
-        correlation: How curvature and accuracy correlate within the sweep, likewise; always said
+        correlation: How curvature and the score correlate within the sweep, likewise; always said
             with the flattest one, because flat is not accurate.
+        score: What ranks configurations.
     """
     best, near = summary.best_config, summary.near_optimal_fraction
-    accuracy = best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy
-    split = "validation" if best.ood_accuracy is None else "OOD"
+    value = best.val_score if best.ood_score is None else best.ood_score
+    split = "validation" if best.ood_score is None else "OOD"
     parts = [
-        f"{accuracy_label(accuracy)} % {split} accuracy at its selected configuration",
+        f"{score.quantity(value)} {split} {score.name} at its selected configuration",
     ]
     if summary.n_configs > 1:
         parts.append(
-            f"within {points_label(near.epsilon)} of the best on {near.shared_best_count} of"
+            f"within {score.points(near.epsilon)} of the best on {near.shared_best_count} of"
             f" {summary.n_configs} configurations"
         )
-    parts.append(_off_by(summary))
+    parts.append(_off_by(summary, score))
     others = {
         axis.title: axis.sensitivity
         for name, axis in summary.axes.items()
@@ -47,13 +50,14 @@ def sentence(
     }
     most = max(others, key=others.__getitem__, default=None)
     if most is not None and _varies_more_than_usual(summary):
-        parts.append(f"{points_label(others[most])} between its best and its mean {most}")
+        parts.append(f"{score.points(others[most])} between its best and its mean {most}")
     if summary.n_raised_to_chance:
-        parts.append(f"{summary.n_raised_to_chance} trials below chance count as chance")
+        parts.append(f"{summary.n_raised_to_chance} trials {score.below_guess} count as chance")
     if summary.n_diverged:
         parts.append(f"{summary.n_diverged} of {summary.n_trials} trials diverged")
     flat = [
-        f"{METRICS[metric].title} {split_label(split)}: {_meaning(correlation[metric][split])}"
+        f"{METRICS[metric].title} {split_label(split)}:"
+        f" {_meaning(correlation[metric][split], score)}"
         for metric, splits in flattest.items()
         for split, label in splits.items()
         if label == summary.optimizer
@@ -65,17 +69,17 @@ def sentence(
     return f"{summary.title}: {'; '.join(parts)}."
 
 
-def _meaning(correlation: FlatnessCorrelation) -> str:
-    """What flatness says of accuracy within the sweep."""
+def _meaning(correlation: FlatnessCorrelation, score: Score) -> str:
+    """What flatness says of the score within the sweep."""
     name, value = "granulated Kendall", correlation.granulated_kendall
     if value is None:
         name, value = "Kendall's tau", correlation.kendall_tau
     if value is None:
-        return "no correlation with accuracy is known here"
+        return f"no correlation with {score.name} is known here"
     if abs(value) < _WEAK_CORRELATION:
-        meaning = "flatness hardly correlates with accuracy here"
+        meaning = f"flatness hardly correlates with {score.name} here"
     else:
-        meaning = f"flatter configurations are {'more' if value < 0 else 'less'} accurate here"
+        meaning = f"flatter configurations {score.ranked(better=value < 0)} here"
     return f"{meaning}, {name} {value:+.2f}, {correlation.n_configurations} configurations"
 
 
@@ -85,7 +89,7 @@ def _varies_more_than_usual(summary: OptimizerSummary) -> bool:
     return not own <= _USUAL_AXES
 
 
-def _off_by(summary: OptimizerSummary) -> str:
+def _off_by(summary: OptimizerSummary, score: Score) -> str:
     """What a wrong learning rate costs, or the nearest that these trials can answer."""
     if summary.n_configs == 1:
         return "one configuration has a result, so its dependence on tuning is unknown"
@@ -96,8 +100,8 @@ def _off_by(summary: OptimizerSummary) -> str:
     known = [(off, loss) for off, loss in losses if loss is not None]
     if known:
         shown = [known[0]] if len(known) == 1 else [known[0], known[-1]]
-        costs = [f"{points_label(loss)} if {off.factor:g} times off" for off, loss in shown]
-        return f"loses {' and '.join(costs)} in learning rate"
+        costs = [f"{score.points(loss)} if {off.factor:g} times off" for off, loss in shown]
+        return f"{score.cost_verb} {' and '.join(costs)} in learning rate"
     for off, _ in losses:
         for side, loss, interval in (
             ("small", off.too_small, off.too_small_interval),
@@ -106,19 +110,17 @@ def _off_by(summary: OptimizerSummary) -> str:
             corrected = _corrected(loss, interval)
             if corrected is not None:
                 return (
-                    f"loses {points_label(corrected)} with a learning rate {off.factor:g} times too"
+                    f"{score.cost(corrected)} with a learning rate {off.factor:g} times too"
                     f" {side}; the other side is unknown, since the best is on the edge of the grid"
                 )
     regret = _corrected(summary.mean_regret, summary.intervals.get("mean_regret"))
     if summary.lr_sensitivity is not None:
         sensitivity = _corrected(summary.lr_sensitivity, summary.intervals.get("lr_sensitivity"))
-        return (
-            f"loses {points_label(sensitivity or 0.0)} between its best and its mean learning rate"
-        )
+        return f"{score.cost(sensitivity or 0.0)} between its best and its mean learning rate"
     rate = summary.axes.get("learning_rate")
     one = rate is not None and rate.values is not None and len(rate.values) == 1
     unknown = "one learning rate was tried, so what a wrong one costs is unknown; " if one else ""
-    return f"{unknown}loses {points_label(regret or 0.0)} with a random configuration"
+    return f"{unknown}{score.cost(regret or 0.0)} with a random configuration"
 
 
 def _corrected(value: float | None, interval: Interval | None) -> float | None:
@@ -160,7 +162,7 @@ def _reason(outcomes: Mapping[str, int], n_planned: int, *, ended: bool) -> str:
         Outcome.FAILED: "failed",
         Outcome.CANCELLED: "were cancelled",
         Outcome.PRUNED: "were stopped early",
-        Outcome.COMPLETED: "completed without every accuracy that this sweep measures",
+        Outcome.COMPLETED: "completed without every score that this sweep measures",
         "unfinished": "never ran to the end" if ended else "have not ended yet",
     }
     if len(outcomes) == 1:

@@ -1,8 +1,9 @@
 """Point statistics of tuning sensitivity: pure functions on arrays of scores.
 
-Symbols: ``V`` validation and ``D`` evaluation scores (OOD accuracy where measured), one per
-configuration, the mean over seeds of the imputed accuracy; ``N`` configurations; ``c`` chance;
-``eps`` a tolerance in accuracy.
+Symbols: ``V`` validation and ``D`` evaluation scores (on OOD data where measured), one per
+configuration, the mean over seeds of the imputed score, oriented so that higher is better:
+accuracy, or the loss with its sign changed; ``N`` configurations; ``c`` chance; ``eps`` a
+tolerance.
 
 Every function broadcasts over leading dimensions, so that the seed bootstrap calls the very same
 code on ``[resamples, configurations]``. Functions of a grid take ``[..., N]`` with its ``shape``,

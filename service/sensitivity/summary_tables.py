@@ -10,8 +10,6 @@ from service.sensitivity.number_format import (
     RAISED_MARK,
     accuracy_label,
     curvature_label,
-    points_label,
-    signed_points_label,
     split_label,
 )
 from service.sensitivity.schemas import (
@@ -25,6 +23,7 @@ from service.sensitivity.schemas import (
 )
 from service.sensitivity.sweep_comparison import SweepComparison
 from workers.hyperparameter_text import axis_titles, value_text
+from workers.scores import SCORES, Score
 from workers.spec.configuration import freeze_value
 
 __all__ = [
@@ -41,12 +40,16 @@ __all__ = [
 _SHOWN_FACTORS = (2.0, 10.0)  # columns of S(k); the JSON has the others
 
 _LEGEND = (
-    "Accuracies in percent, losses in points. lr 2x off: expected loss with a learning rate 2 times"
-    " too small or too large, all else tuned for it. lr decades: decades of learning rate within {}"
-    " of the best, ≥ where the grid ends first. In brackets 95 % seed intervals; the losses"
-    " before them are corrected for seed noise. * on the edge of the grid. † hardly learned:"
-    " flatness means nothing. ‡ with a trial below chance, which counts as chance."
+    "{units}. lr 2x off: expected cost of a learning rate 2 times too small or too large, all else"
+    " tuned for it. lr decades: decades of learning rate within {epsilon} of the best, ≥ where the"
+    " grid ends first. In brackets 95 % seed intervals; the costs before them are corrected for"
+    " seed noise. * on the edge of the grid. † hardly learned: flatness means nothing. ‡ with a"
+    " trial {below}, which counts as chance."
 )
+
+
+_SHARE = SCORES["accuracy"]
+"""Shares, such as importance, are shown like accuracies, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +74,26 @@ class SummaryTable:
 
 
 def render_table(summary: SweepSummary) -> SummaryTable:
-    """The most important numbers, one row per optimizer, accuracies in percent.
+    """The most important numbers, one row per optimizer, accuracies in percent, losses in nats.
 
-    Sensitivity is always shown with the best accuracy, and curvature with a † where the network
+    Sensitivity is always shown with the best score, and curvature with a † where the network
     hardly learned.
     """
     split = "OOD" if summary.evaluation_split == "ood" else "val"
+    score = SCORES[summary.score]
     curvature = _curvature_column(summary)
     names = _columns_of(summary.axes)
     columns = (
         "optimizer",
         *names.values(),
-        "val %",
-        *(("OOD %",) if split == "OOD" else ()),
+        score.heading("val"),
+        *((score.heading("OOD"),) if split == "OOD" else ()),
         *(f"lr {factor:g}x off" for factor in _SHOWN_FACTORS),
         "lr decades",
-        f"mean {split} %",
+        f"mean {score.heading(split)}",
         "lr sensitivity",
         "mean regret",
-        f"within {100 * summary.epsilon:g}",
+        f"within {score.factor * summary.epsilon:g}",
         "trials to target",
         "diverged",
         *((f"Tr(H) {split_label(curvature)}",) if curvature else ()),
@@ -98,7 +102,7 @@ def render_table(summary: SweepSummary) -> SummaryTable:
         title=summary.workload or "Tuning sensitivity",
         columns=columns,
         rows=(
-            *(tuple(_row(optimizer, names, curvature)) for optimizer in summary.optimizers),
+            *(tuple(_row(optimizer, names, curvature, score)) for optimizer in summary.optimizers),
             *(
                 (missing.title, *["–"] * (len(columns) - 1))
                 for missing in summary.unscored_optimizers
@@ -109,20 +113,23 @@ def render_table(summary: SweepSummary) -> SummaryTable:
             *(optimizer.sentence for optimizer in summary.optimizers),
             *(missing.sentence for missing in summary.unscored_optimizers),
         ),
-        legend=_LEGEND.format(points_label(summary.epsilon)),
+        legend=_LEGEND.format(
+            units=score.units, epsilon=score.points(summary.epsilon), below=score.below_guess
+        ),
     )
 
 
 def axis_table(summary: SweepSummary) -> SummaryTable:
-    """Dependence on each hyperparameter, one row per optimizer and hyperparameter, in percent."""
+    """Dependence on each hyperparameter, one row per optimizer and hyperparameter."""
+    score = SCORES[summary.score]
     rows = (
         (
             optimizer.title,
             axis.title,
             value_text(freeze_value(axis.best)) + _edge_mark(axis),
-            _corrected(axis.sensitivity, axis.sensitivity_interval),
-            _corrected(axis.regret, axis.regret_interval),
-            _corrected(axis.importance, axis.importance_interval),
+            _corrected(axis.sensitivity, axis.sensitivity_interval, score),
+            _corrected(axis.regret, axis.regret_interval, score),
+            _corrected(axis.importance, axis.importance_interval, _SHARE),
         )
         for optimizer in summary.optimizers
         for axis in optimizer.axes.values()
@@ -135,14 +142,16 @@ def axis_table(summary: SweepSummary) -> SummaryTable:
         ),
         rows=tuple(rows),
         notes=(
-            "Sensitivity: points lost by a random value if all others are tuned; regret: while all"
-            " others stay where they are. Importance: share of the variance of accuracy.",
+            f"Sensitivity: {score.difference_unit} lost by a random value if all others are tuned;"
+            " regret: while all others stay where they are. Importance: share of the variance of"
+            f" {score.name}.",
         ),
     )
 
 
 def pairs_table(summary: SweepSummary) -> SummaryTable:
-    """The comparison of every pair of optimizers, one row per pair, differences in points."""
+    """The comparison of every pair of optimizers; positive differences: the first is better."""
+    score = SCORES[summary.score]
     titles = {optimizer.optimizer: optimizer.title for optimizer in summary.optimizers}
     pairs = summary.comparisons.pairs if summary.comparisons else ()
     return SummaryTable(
@@ -154,24 +163,25 @@ def pairs_table(summary: SweepSummary) -> SummaryTable:
         rows=tuple(
             (
                 f"{titles[pair.a]} − {titles[pair.b]}",
-                _difference(pair.mean_difference, pair.mean_difference_interval),
-                signed_points_label(pair.median_difference),
+                _difference(pair.mean_difference, pair.mean_difference_interval, score),
+                score.signed(pair.median_difference),
                 f"{pair.wins}, {pair.ties}, {pair.losses}" if pair.n_blocks else "–",
-                _difference(pair.best_difference, pair.best_difference_interval),
+                _difference(pair.best_difference, pair.best_difference_interval, score),
                 _number(pair.probability_of_improvement, ".2f"),
                 _number(pair.wilcoxon_p_holm, ".2g"),
             )
             for pair in pairs
         ),
         notes=(
-            "Points of accuracy over common configurations, and between the selected ones; p-values"
-            " hold within this sweep only.",
+            f"{score.difference_unit.capitalize()} of {score.name} over common configurations,"
+            " and between the selected ones; p-values hold within this sweep only.",
         ),
     )
 
 
 def comparison_table(comparison: SweepComparison) -> SummaryTable:
-    """The headline numbers, one row per sweep and optimizer, accuracies in percent."""
+    """The headline numbers, one row per sweep and optimizer, in percent or nats."""
+    score = SCORES[comparison.sweeps[0].score]
     titles = {sweep.sweep_id: sweep.title for sweep in comparison.sweeps}
     scores = {
         (sweep, optimizer.optimizer): optimizer.normalised_scores.get(title)
@@ -185,7 +195,14 @@ def comparison_table(comparison: SweepComparison) -> SummaryTable:
     return SummaryTable(
         title=f"{len(titles)} sweeps",
         columns=(
-            *("sweep", "optimizer", *names.values(), "best %", "mean %", "lr sensitivity"),
+            *(
+                "sweep",
+                "optimizer",
+                *names.values(),
+                score.heading("best"),
+                score.heading("mean"),
+                "lr sensitivity",
+            ),
             *("mean regret", "trials to target", "diverged %", *normalised),
         ),
         rows=tuple(
@@ -193,14 +210,14 @@ def comparison_table(comparison: SweepComparison) -> SummaryTable:
                 titles[headline.sweep_id],
                 headline.title,
                 *(_best_value(headline.hyperparameters, name) for name in names),
-                _with_error(headline.accuracy, headline.accuracy_interval),
-                _with_error(headline.mean_accuracy, headline.mean_accuracy_interval),
-                _corrected(headline.lr_sensitivity, headline.lr_sensitivity_interval),
-                _corrected(headline.mean_regret, headline.mean_regret_interval),
+                _with_error(headline.score, headline.score_interval, score),
+                _with_error(headline.mean_score, headline.mean_score_interval, score),
+                _corrected(headline.lr_sensitivity, headline.lr_sensitivity_interval, score),
+                _corrected(headline.mean_regret, headline.mean_regret_interval, score),
                 _trials(headline.trials_to_target),
                 accuracy_label(headline.divergence_rate),
                 *(
-                    (_with_error(scores.get((headline.sweep_id, headline.optimizer)), None),)
+                    (accuracy_label(scores.get((headline.sweep_id, headline.optimizer))),)
                     if scores
                     else ()
                 ),
@@ -249,22 +266,25 @@ def summary_latex(summary: SweepSummary) -> str:
     return "\n".join([*(f"% {note}" for note in table.notes), *lines, ""])
 
 
-def _row(optimizer: OptimizerSummary, names: Iterable[str], curvature: str | None) -> Iterator[str]:
+def _row(
+    optimizer: OptimizerSummary, names: Iterable[str], curvature: str | None, score: Score
+) -> Iterator[str]:
     """The cells of one optimizer, in the order of the columns."""
     best, intervals = optimizer.best_config, optimizer.intervals
     yield optimizer.title
     for name in names:
         yield _best_value(best.hyperparameters, name) + _edge_mark(optimizer.axes.get(name))
-    yield _with_error(best.val_accuracy, best.val_accuracy_interval) + _raised(best, "val_accuracy")
-    if best.ood_accuracy is not None:
-        shown = _with_error(best.ood_accuracy, best.ood_accuracy_interval)
-        yield shown + _raised(best, "ood_accuracy")
-    yield from _tolerance(optimizer.lr_tolerance)
-    spread = optimizer.ood_accuracy or optimizer.val_accuracy
-    mean = "ood_accuracy.mean" if optimizer.ood_accuracy else "val_accuracy.mean"
-    yield _with_error(spread.mean, intervals.get(mean))
-    yield _corrected(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"))
-    yield _corrected(optimizer.mean_regret, intervals.get("mean_regret"))
+    shown = _with_error(best.val_score, best.val_score_interval, score)
+    yield shown + _raised(best, score.val_metric)
+    if best.ood_score is not None:
+        shown = _with_error(best.ood_score, best.ood_score_interval, score)
+        yield shown + _raised(best, score.ood_metric)
+    yield from _tolerance(optimizer.lr_tolerance, score)
+    spread = optimizer.ood_score or optimizer.val_score
+    metric = score.ood_metric if optimizer.ood_score else score.val_metric
+    yield _with_error(spread.mean, intervals.get(f"{metric}.mean"), score)
+    yield _corrected(optimizer.lr_sensitivity, intervals.get("lr_sensitivity"), score)
+    yield _corrected(optimizer.mean_regret, intervals.get("mean_regret"), score)
     yield f"{optimizer.near_optimal_fraction.shared_best_count}/{optimizer.n_configs}"
     yield _trials(optimizer.trials_to_target.expected_trials)
     yield f"{optimizer.n_diverged}/{optimizer.n_trials}"
@@ -310,12 +330,11 @@ def _note(caveat: Caveat, summary: SweepSummary) -> str:
     return f"{', '.join(titles)}: {caveat.message}"
 
 
-def _difference(value: float | None, interval: Interval | None) -> str:
-    """A difference in points with its interval."""
+def _difference(value: float | None, interval: Interval | None, score: Score) -> str:
+    """A difference of scores with its interval."""
     if interval is None:
-        return signed_points_label(value)
-    ends = f"[{signed_points_label(interval.low)}, {signed_points_label(interval.high)}]"
-    return f"{signed_points_label(value)} {ends}"
+        return score.signed(value)
+    return f"{score.signed(value)} [{score.signed(interval.low)}, {score.signed(interval.high)}]"
 
 
 def _number(value: float | None, precision: str) -> str:
@@ -334,30 +353,30 @@ def _curvature_column(summary: SweepSummary) -> str | None:
     return "ood" if "ood" in splits else min(splits, default=None)
 
 
-def _with_error(value: float | None, interval: Interval | None) -> str:
-    """A number in percent, with the larger half-width of its interval."""
+def _with_error(value: float | None, interval: Interval | None, score: Score) -> str:
+    """A score or a cost as text, with the larger half-width of its interval."""
     if value is None or interval is None:
-        return accuracy_label(value)
+        return score.text(value)
     half = max(value - interval.low, interval.high - value)
-    return f"{accuracy_label(value)} ± {accuracy_label(half)}"
+    return f"{score.text(value)} ± {score.text(half)}"
 
 
-def _corrected(value: float | None, interval: Interval | None) -> str:
-    """A number in percent or points, corrected for seed noise, with its interval."""
+def _corrected(value: float | None, interval: Interval | None, score: Score) -> str:
+    """A cost or a share as text, corrected for seed noise, with its interval."""
     if interval is None or interval.estimate is None:
-        return accuracy_label(value)
-    ends = f"[{accuracy_label(interval.low)}, {accuracy_label(interval.high)}]"
-    return f"{accuracy_label(interval.estimate)} {ends}"
+        return score.text(value)
+    ends = f"[{score.text(interval.low)}, {score.text(interval.high)}]"
+    return f"{score.text(interval.estimate)} {ends}"
 
 
-def _tolerance(tolerance: Tolerance | None) -> Iterator[str]:
+def _tolerance(tolerance: Tolerance | None, score: Score) -> Iterator[str]:
     """Cells of what a wrong learning rate costs, and of how many decades are good."""
     if tolerance is None:
         yield from ("–",) * (len(_SHOWN_FACTORS) + 1)
         return
     for off in tolerance.off_by:
         if off.factor in _SHOWN_FACTORS:
-            yield _corrected(off.loss, off.loss_interval)
+            yield _corrected(off.loss, off.loss_interval, score)
     interval, bound = tolerance.width_interval, "≥ " * tolerance.width_is_lower_bound
     if interval is None or interval.estimate is None:
         yield f"{bound}{tolerance.width:.1f}"
@@ -366,7 +385,7 @@ def _tolerance(tolerance: Tolerance | None) -> Iterator[str]:
 
 
 def _raised(best: BestConfig, metric: str) -> str:
-    """The mark of an accuracy to which a trial below chance contributes."""
+    """The mark of a score to which a trial worse than a guess contributes."""
     return RAISED_MARK * (metric in best.raised_to_chance)
 
 

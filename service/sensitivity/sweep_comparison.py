@@ -10,9 +10,10 @@ from pydantic import Field, JsonValue
 from service.sensitivity.dotted import flatten
 from service.sensitivity.errors import InvalidOptionError
 from service.sensitivity.schemas import Caveat, Interval, OptimizerSummary, Schema, SweepSummary
-from service.sensitivity.sweep_summary import EPSILON, summarize
+from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
 from service.sensitivity.workloads import WorkloadsSummary, compare_workloads
+from workers.scores import Score, ScoreName
 
 __all__ = ["ComparedSweep", "Headline", "SweepComparison", "SweepToCompare", "compare_sweeps"]
 
@@ -54,6 +55,7 @@ class ComparedSweep(Schema):
     finished_trials: int
     planned_trials: int
     n_seeds: int
+    score: ScoreName = Field(default="accuracy", description="What ranks configurations.")
     chance_accuracy: float
     evaluation_split: str = Field(description="ood or validation.")
 
@@ -66,11 +68,17 @@ class Headline(Schema):
     title: str = Field(examples=["SA-SAM"])
     learning_rate: float | None = Field(description="Null where the search does not vary it.")
     weight_decay: float | None = Field(description="Null where the search does not vary it.")
-    accuracy: float = Field(
+    score: float = Field(
         description="At the configuration validation selects, on the sweep's evaluation split."
     )
+    score_interval: Interval | None
+    mean_score: float = Field(description="Over all configurations.")
+    mean_score_interval: Interval | None
+    accuracy: float | None = Field(
+        description="This and other keys of accuracy are null where the score is not accuracy."
+    )
     accuracy_interval: Interval | None
-    mean_accuracy: float = Field(description="Over all configurations.")
+    mean_accuracy: float | None
     mean_accuracy_interval: Interval | None
     lr_sensitivity: float | None
     lr_sensitivity_interval: Interval | None
@@ -100,16 +108,18 @@ class SweepComparison(Schema):
 
 
 def compare_sweeps(
-    sweeps: Sequence[SweepToCompare], *, epsilon: float = EPSILON
+    sweeps: Sequence[SweepToCompare], *, epsilon: float | None = None
 ) -> SweepComparison:
     """Compare sweeps.
 
     Args:
         sweeps: At least two, all different.
-        epsilon: A sweep's target is its best accuracy less this, in [0, 1].
+        epsilon: A sweep's target is worse than its best score by this; by default as in
+            :func:`summarize`.
 
     Raises:
-        InvalidOptionError: Fewer than two sweeps, one twice, or ``epsilon`` is out of range.
+        InvalidOptionError: Fewer than two sweeps, one twice, some ranked by accuracy and others by
+            loss, or ``epsilon`` is out of range.
         NotAvailableError: A sweep has no finished trial.
     """
     ids = [sweep.sweep_id for sweep in sweeps]
@@ -119,6 +129,7 @@ def compare_sweeps(
             f"Comparing needs at least two different sweeps; got {', '.join(ids) or 'none'}.",
             ("two or more ids of sweeps",),
         )
+    _require_one_score(sweeps)
     summaries = [summarize(sweep.table, epsilon=epsilon) for sweep in sweeps]
     titles = _titles(sweeps)
     workloads = {sweep.table.workload for sweep in sweeps}
@@ -131,13 +142,31 @@ def compare_sweeps(
         ],
         differing=differing,
         headlines=[
-            _headline(sweep.sweep_id, optimizer)
+            _headline(sweep.sweep_id, optimizer, sweep.table.score)
             for sweep, summary in zip(sweeps, summaries, strict=True)
             for optimizer in summary.optimizers
         ],
         workloads=compare_workloads(tables, epsilon=epsilon) if len(workloads) > 1 else None,
         caveats=list(_caveats(sweeps, summaries, len(workloads), differing)),
     )
+
+
+def _require_one_score(sweeps: Sequence[SweepToCompare]) -> None:
+    """Refuse sweeps with different scores: an accuracy and a loss have no common scale.
+
+    Raises:
+        InvalidOptionError: The scores differ.
+    """
+    names: dict[str, list[str]] = {}
+    for sweep in sweeps:
+        names.setdefault(sweep.table.score.name, []).append(sweep.name)
+    if len(names) > 1:
+        groups = [f"{', '.join(found)} by {name}" for name, found in names.items()]
+        raise InvalidOptionError(
+            "different_scores",
+            f"The sweeps are ranked by different scores ({'; '.join(groups)}).",
+            ("sweeps with the same score; set score in the specification to choose it",),
+        )
 
 
 def _titles(sweeps: Sequence[SweepToCompare]) -> list[str]:
@@ -165,27 +194,39 @@ def _compared(sweep: SweepToCompare, title: str, summary: SweepSummary) -> Compa
         finished_trials=summary.finished_trials,
         planned_trials=summary.planned_trials,
         n_seeds=summary.n_seeds,
+        score=summary.score,
         chance_accuracy=summary.chance_accuracy,
         evaluation_split=summary.evaluation_split,
     )
 
 
-def _headline(sweep_id: str, summary: OptimizerSummary) -> Headline:
+def _headline(sweep_id: str, summary: OptimizerSummary, ranked_by: Score) -> Headline:
     """The headline of one optimizer."""
     best, intervals = summary.best_config, summary.intervals
-    on_ood = best.ood_accuracy is not None and summary.ood_accuracy is not None
-    spread = summary.ood_accuracy or summary.val_accuracy
-    mean = "ood_accuracy.mean" if on_ood else "val_accuracy.mean"
+    if best.ood_score is not None and summary.ood_score is not None:
+        score, interval, spread = best.ood_score, best.ood_score_interval, summary.ood_score
+        metric = ranked_by.ood_metric
+    else:
+        score, interval, spread = best.val_score, best.val_score_interval, summary.val_score
+        metric = ranked_by.val_metric
+    scores: dict[str, Any] = {
+        "score": score,
+        "score_interval": interval,
+        "mean_score": spread.mean,
+        "mean_score_interval": intervals.get(f"{metric}.mean"),
+    }
+    is_accuracy = ranked_by.name == "accuracy"
     return Headline(
         sweep_id=sweep_id,
         optimizer=summary.optimizer,
         title=summary.title,
         learning_rate=best.learning_rate,
         weight_decay=best.weight_decay,
-        accuracy=best.val_accuracy if best.ood_accuracy is None else best.ood_accuracy,
-        accuracy_interval=best.ood_accuracy_interval if on_ood else best.val_accuracy_interval,
-        mean_accuracy=spread.mean,
-        mean_accuracy_interval=intervals.get(mean),
+        **scores,
+        **{
+            name.replace("score", "accuracy"): value if is_accuracy else None
+            for name, value in scores.items()
+        },
         lr_sensitivity=summary.lr_sensitivity,
         lr_sensitivity_interval=intervals.get("lr_sensitivity"),
         mean_regret=summary.mean_regret,
@@ -248,7 +289,7 @@ def _caveats(
     if len({summary.evaluation_split for summary in summaries}) > 1:
         yield Caveat(
             code="different_evaluation_splits",
-            message="Some sweeps measure OOD accuracy, others only validation accuracy.",
+            message="Some sweeps measure OOD scores, others only validation scores.",
         )
     if len({summary.n_seeds for summary in summaries}) > 1:
         yield Caveat(

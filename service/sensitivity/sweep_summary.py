@@ -15,16 +15,17 @@ from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTri
 from service.sensitivity.pairwise import compare
 from service.sensitivity.published import published_measures, published_of_sweep
 from service.sensitivity.schemas import OptimizerSummary, SweepSummary
+from service.sensitivity.score_values import oriented_range
 from service.sensitivity.scores import score
 from service.sensitivity.sentences import sentence, unscored
 from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_table import TrialTable
 from workers.catalog import optimizers
 from workers.metrics import Outcome
+from workers.scores import Score
 from workers.spec.configuration import Value, thaw_value
 
 __all__ = [
-    "EPSILON",
     "Budget",
     "at_budget",
     "common_budget",
@@ -33,14 +34,12 @@ __all__ = [
 
 Budget = float | Literal["equal"]
 
-EPSILON = 0.01
-
 
 def summarize(
     table: TrialTable,
     *,
     target: float | None = None,
-    epsilon: float = EPSILON,
+    epsilon: float | None = None,
     defaults: Mapping[str, Mapping[str, Value]] | None = None,
     replacement: bool | None = None,
     gradient_evaluations: Budget | None = None,
@@ -49,9 +48,10 @@ def summarize(
 
     Args:
         table: The trials.
-        target: Accuracy for ``trials_to_target``, in [0, 1]; by default the best of all optimizers
-            less ``epsilon``.
-        epsilon: Accuracy within which a configuration is near-optimal, in [0, 1].
+        target: Score for ``trials_to_target``, an accuracy in [0, 1] or a loss; by default worse by
+            ``epsilon`` than the best of all optimizers.
+        epsilon: Difference from the best within which a configuration is near-optimal; by default
+            that of the score: 0.01 of accuracy, 0.05 nats of loss.
         defaults: Configuration that ``tunability`` is relative to, by optimizer label or catalog
             name; by default PyTorch's learning rate 1e-3 and weight decay 0, for SA-SGD and SA-SAM
             an initial step size of 1e-4. Tunability is null where a hyperparameter has no default.
@@ -65,15 +65,19 @@ def summarize(
         NotAvailableError: No trial has finished (within the budget), or there are no histories.
         InvalidOptionError: ``target``, ``epsilon`` or the budget is out of range.
     """
-    _require_fraction("target", target)
-    _require_fraction("epsilon", epsilon)
+    ranked_by = table.score
+    _require_valid("target", target, ranked_by)
+    _require_valid("epsilon", epsilon, ranked_by)
+    epsilon = ranked_by.epsilon if epsilon is None else epsilon
     table, budget = at_budget(table, gradient_evaluations)
     scored = score(table)
     shared_best = max(float(np.nanmax(scores.evaluation)) for scores in scored)
     yardsticks = Yardsticks(
         shared_best=shared_best,
         best_val=max(float(np.nanmax(scores.val)) for scores in scored),
-        target=round(max(0.0, shared_best - epsilon), SCORE_DECIMALS) if target is None else target,
+        target=round(max(shared_best - epsilon, oriented_range(ranked_by)[0]), SCORE_DECIMALS)
+        if target is None
+        else ranked_by.oriented(target),
         epsilon=epsilon,
         replacement=table.search != "grid" if replacement is None else replacement,
     )
@@ -89,7 +93,7 @@ def summarize(
     flattest = _flattest(summaries, table.curvature_splits)
     correlation = sweep_correlations([summary.curvature_correlation for summary in summaries])
     summaries = [
-        summary.model_copy(update={"sentence": sentence(summary, flattest, correlation)})
+        summary.model_copy(update={"sentence": sentence(summary, flattest, correlation, ranked_by)})
         for summary in summaries
     ]
     return SweepSummary(
@@ -105,6 +109,8 @@ def summarize(
             for axis in table.axes
         },
         n_seeds=len(table.seeds),
+        score=ranked_by.name,
+        chance_score=table.guess,
         chance_accuracy=table.chance_accuracy,
         evaluation_split="ood" if table.has_ood else "validation",
         planned_trials=table.planned_trials,
@@ -112,22 +118,23 @@ def summarize(
         diverged_trials=table.n_diverged,
         missing_by_outcome=_missing(table),
         epsilon=epsilon,
-        target=yardsticks.target,
+        target=ranked_by.oriented(yardsticks.target),
         ci_level=CONFIDENCE,
         ci_method=CI_METHOD if any(summary.intervals for summary in summaries) else None,
         flatness_correlation=correlation,
         flattest=flattest,
         optimizers=summaries,
         unscored_optimizers=list(unscored(table)),
-        comparisons=compare(scored) if len(scored) > 1 else None,
+        comparisons=compare(scored, ranked_by) if len(scored) > 1 else None,
         published=published_of_sweep(
             scored,
             {
-                summary.optimizer: summary.tunability.default_accuracy
+                summary.optimizer: summary.tunability.default_score
                 for summary in summaries
                 if summary.tunability is not None
             },
             published,
+            ranked_by,
         ),
         caveats=caveats_of(table, summaries, budget),
     )
@@ -156,7 +163,7 @@ def at_budget(table: TrialTable, budget: Budget | None) -> tuple[TrialTable, flo
     common = common_budget(table)
     amount = common if budget == "equal" else budget
     cut = table.within_budget(amount)
-    if all(trial.val_accuracy is None for trial in cut.results()):
+    if all(trial.validation(table.score) is None for trial in cut.results()):
         raise NotAvailableError(
             "budget_too_small",
             f"No trial has finished an epoch within {amount:g} gradient evaluations.",
@@ -230,9 +237,11 @@ def _missing(table: TrialTable) -> dict[str, int]:
     return named | {"unfinished": max(0, left)}
 
 
-def _require_fraction(name: str, value: float | None) -> None:
-    """Check that an accuracy is in [0, 1]."""
-    if value is not None and not 0 <= value <= 1:
+def _require_valid(name: str, value: float | None, score: Score) -> None:
+    """Check that a score, or a difference of scores, is possible."""
+    if value is not None and not (math.isfinite(value) and score.is_valid(value)):
         raise InvalidOptionError(
-            f"invalid_{name}", f"{name} {value} is not in [0, 1].", ("a number in [0, 1]",)
+            f"invalid_{name}",
+            f"{name} {value} is not {score.allowed}, as the score is {score.name}.",
+            (score.allowed,),
         )

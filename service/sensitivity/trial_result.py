@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from workers.metrics import Outcome
+from workers.scores import Score
 from workers.spec.configuration import Value
 
 __all__ = ["History", "TrialResult"]
@@ -20,12 +21,14 @@ class History:
         gradient_evaluations: Gradient evaluations spent so far, rising.
         val_accuracy: Validation accuracy in [0, 1]; None where it is not finite.
         train_loss: Training loss; None where it is not finite.
+        val_loss: Validation loss; None where it is not finite. Empty where not recorded.
     """
 
     epoch: Sequence[int]
     gradient_evaluations: Sequence[float]
     val_accuracy: Sequence[float | None]
     train_loss: Sequence[float | None] = ()
+    val_loss: Sequence[float | None] = ()
 
     @property
     def spent(self) -> float:
@@ -40,7 +43,12 @@ class History:
             self.gradient_evaluations[:n],
             self.val_accuracy[:n],
             self.train_loss[:n],
+            self.val_loss[:n],
         )
+
+    def validation(self, score: Score) -> Sequence[float | None]:
+        """The validation score by epoch."""
+        return self.val_accuracy if score.name == "accuracy" else self.val_loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,7 @@ class TrialResult:
         gradient_evaluations: Gradient evaluations spent.
         ood_by_corruption: Accuracy by corruption, mean over severities.
         test_accuracy: Accuracy by further test set.
+        test_loss: Loss likewise.
         ood_by_severity: Accuracy by corruption and severity, where loaded.
         history: Learning curve, where loaded.
         optimizer_title: Display name of the optimizer in figures, tables and sentences ("SA-SAM");
@@ -93,7 +102,20 @@ class TrialResult:
     gradient_evaluations: float | None = None
     ood_by_corruption: Mapping[str, float] = field(default_factory=dict)
     test_accuracy: Mapping[str, float] = field(default_factory=dict)
+    test_loss: Mapping[str, float] = field(default_factory=dict)
     ood_by_severity: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     history: History | None = None
     optimizer_title: str | None = None
     epochs: int | None = None
+
+    def validation(self, score: Score) -> float | None:
+        """The validation score."""
+        return self.val_accuracy if score.name == "accuracy" else self.val_loss
+
+    def ood(self, score: Score) -> float | None:
+        """The score on OOD data."""
+        return self.ood_accuracy if score.name == "accuracy" else self.ood_loss
+
+    def test(self, score: Score) -> Mapping[str, float]:
+        """The score by further test set."""
+        return self.test_accuracy if score.name == "accuracy" else self.test_loss

@@ -13,8 +13,10 @@ from service.sensitivity.errors import (
 )
 from service.sensitivity.hyperparameters import Axis, merge_axes, ordered
 from service.sensitivity.optimizer_trials import OptimizerTrials, lay_out, outside_plan
+from service.sensitivity.statistics import SCORE_DECIMALS
 from service.sensitivity.trial_result import History, TrialResult
 from workers.metrics import Outcome
+from workers.scores import SCORES, Score
 from workers.spec.configuration import Value
 from workers.spec.optimizer_facts import OptimizerFacts
 
@@ -32,11 +34,12 @@ class TrialTable:
     Attributes:
         workload: Model and dataset ("VGG-19 on CIFAR-10").
         chance_accuracy: Accuracy of guessing, 1 / classes.
+        score: What ranks configurations.
         search: Kind of search ("grid", "random", "tpe").
         seeds: Planned seeds.
         planned_trials: Number of trials of the complete sweep.
         by_optimizer: One entry per optimizer, in the order of the specification.
-        has_ood: Whether any trial has an OOD accuracy.
+        has_ood: Whether any trial has the score on OOD data.
         curvature_splits: Splits on which any curvature was measured, validation first.
         outcomes: Number of trials by outcome; None counts the unfinished ones.
         facts: Facts about the optimizers by label; those of the catalog where missing.
@@ -45,6 +48,7 @@ class TrialTable:
 
     workload: str
     chance_accuracy: float
+    score: Score
     search: Search
     seeds: tuple[int, ...]
     planned_trials: int
@@ -61,6 +65,7 @@ class TrialTable:
         results: Iterable[TrialResult],
         *,
         chance_accuracy: float,
+        score: Score = SCORES["accuracy"],
         optimizers: Sequence[str] | None = None,
         axes: Mapping[str, Sequence[Axis]] | None = None,
         seeds: Sequence[int] | None = None,
@@ -75,6 +80,7 @@ class TrialTable:
         Args:
             results: In any order; of two at the same place the later counts.
             chance_accuracy: Accuracy of guessing, in [0, 1).
+            score: What ranks configurations.
             optimizers: Labels in display order; by default those of the results.
             axes: Planned axes of each optimizer by label, a range with any values; by default
                 those of its results. On a grid every combination of values is planned.
@@ -87,8 +93,9 @@ class TrialTable:
             ended: Whether the sweep has ended; it has in any case when every planned trial has.
 
         Raises:
-            InvalidTrialsError: A trial is outside the plan or an accuracy outside [0, 1].
-            InvalidOptionError: ``chance_accuracy`` is outside [0, 1).
+            InvalidTrialsError: A trial is outside the plan or a score out of range.
+            InvalidOptionError: ``chance_accuracy`` is outside [0, 1), or unknown (0) where the
+                score is the loss.
             UnknownNameError: An unknown search.
         """
         results = tuple(results)
@@ -98,10 +105,16 @@ class TrialTable:
             raise InvalidOptionError(
                 "invalid_chance_accuracy", f"Chance accuracy {chance_accuracy} is not in [0, 1)."
             )
-        _check_accuracies(results)
+        guess = score.oriented(score.guess(chance_accuracy))
+        if not isfinite(guess):
+            raise InvalidOptionError(
+                "invalid_chance_accuracy",
+                f"The {score.name} of a guess is unknown where the number of classes is.",
+            )
+        _check_scores(results)
         labels = tuple(dict.fromkeys(optimizers or (trial.optimizer for trial in results)))
         seeds = tuple(dict.fromkeys(seeds or sorted({trial.seed for trial in results})))
-        has_ood = any(trial.ood_accuracy is not None for trial in results)
+        has_ood = any(trial.ood(score) is not None for trial in results)
         by_label: dict[str, list[TrialResult]] = {label: [] for label in labels}
         outcomes: dict[Outcome | None, int] = {}
         for trial in results:
@@ -117,7 +130,8 @@ class TrialTable:
                 _axes(own, None if axes is None else axes.get(label), search),
                 seeds,
                 is_grid=is_grid,
-                chance=chance_accuracy,
+                score=score,
+                chance=guess,
                 has_ood=has_ood,
                 n_planned=None if is_grid else (planned_trials or len(results)) // len(labels),
             )
@@ -134,6 +148,7 @@ class TrialTable:
         return cls(
             workload=workload,
             chance_accuracy=chance_accuracy,
+            score=score,
             search=search,
             seeds=seeds,
             planned_trials=planned_trials or size,
@@ -146,6 +161,16 @@ class TrialTable:
             facts=facts or {},
             ended=ended or len(results) - outcomes.get(None, 0) >= (planned_trials or size),
         )
+
+    @property
+    def guess(self) -> float:
+        """Score of a uniform guess."""
+        return self.score.guess(self.chance_accuracy)
+
+    @property
+    def chance(self) -> float:
+        """Oriented score of a uniform guess, rounded as seed means are, to compare with them."""
+        return round(self.score.oriented(self.guess), SCORE_DECIMALS)
 
     @property
     def optimizers(self) -> tuple[str, ...]:
@@ -205,26 +230,29 @@ class TrialTable:
     def within_budget(self, gradient_evaluations: float) -> "TrialTable":
         """The table with every trial cut at a budget of gradient evaluations.
 
-        Validation accuracy is read from the histories; measurements of the end (OOD accuracy,
+        Validation scores are read from the histories; measurements of the end (OOD scores,
         curvature) are dropped. A trial that spent the budget counts as completed, whatever its
         later outcome; one that diverged before stays diverged.
         """
 
         def cut(trial: TrialResult) -> TrialResult:
-            outcome, reached, history = trial.outcome, None, trial.history
+            outcome, history = trial.outcome, trial.history
+            accuracy = loss = None
             if history is None:
                 outcome = None  # when it ended is unknown
             else:
                 spent, history = history.spent, history.within(gradient_evaluations)
-                reached = history.val_accuracy[-1] if history.val_accuracy else None
-                if reached is not None and spent >= gradient_evaluations:
+                accuracy = history.val_accuracy[-1] if history.val_accuracy else None
+                loss = history.val_loss[-1] if history.val_loss else None
+                scores = history.validation(self.score)
+                if scores and scores[-1] is not None and spent >= gradient_evaluations:
                     outcome = Outcome.COMPLETED
             return replace(
                 trial,
                 outcome=outcome,
-                val_accuracy=reached,
+                val_accuracy=accuracy,
+                val_loss=loss,
                 ood_accuracy=None,
-                val_loss=None,
                 ood_loss=None,
                 hessian_trace={},
                 hessian_trace_stderr={},
@@ -293,6 +321,7 @@ class TrialTable:
         return TrialTable.from_results(
             results,
             chance_accuracy=self.chance_accuracy,
+            score=self.score,
             optimizers=optimizers,
             axes={trials.label: trials.axes for trials in self.by_optimizer},
             seeds=self.seeds,
@@ -304,16 +333,17 @@ class TrialTable:
         )
 
 
-def _check_accuracies(results: Iterable[TrialResult]) -> None:
-    """Check that accuracies are fractions in [0, 1]."""
+def _check_scores(results: Iterable[TrialResult]) -> None:
+    """Check that accuracies are fractions in [0, 1], and that no loss is negative."""
     for trial in results:
-        for name, value in (("val", trial.val_accuracy), ("ood", trial.ood_accuracy)):
-            if value is not None and isfinite(value) and not 0 <= value <= 1:
-                raise InvalidTrialsError(
-                    "accuracy_out_of_range",
-                    f"Trial {trial.key!r} has {name}_accuracy {value}; a fraction in [0, 1] is"
-                    " needed.",
-                )
+        for score in SCORES.values():
+            values = {score.val_metric: trial.validation(score), score.ood_metric: trial.ood(score)}
+            for name, value in values.items():
+                if value is not None and isfinite(value) and not score.is_valid(value):
+                    raise InvalidTrialsError(
+                        f"{score.name}_out_of_range",
+                        f"Trial {trial.key!r} has {name} {value}; {score.allowed} is needed.",
+                    )
 
 
 def _axes(

@@ -29,8 +29,9 @@ from service.sensitivity.published_workloads import published_across_workloads
 from service.sensitivity.schemas import Schema, finite
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.statistics import SCORE_DECIMALS, known_mean
-from service.sensitivity.sweep_summary import EPSILON, summarize
+from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
+from workers.scores import ScoreName
 
 __all__ = [
     "OptimizerAcrossWorkloads",
@@ -74,8 +75,11 @@ class WorkloadsSummary(Schema):
     """Several sweeps side by side."""
 
     workloads: list[str]
+    score: ScoreName = Field(default="accuracy", description="What ranks configurations.")
     epsilon: float
-    targets: dict[str, float] = Field(description="Best accuracy less epsilon, by workload.")
+    targets: dict[str, float] = Field(
+        description="Score that is worse than the best by epsilon, by workload."
+    )
     taus: list[float]
     optimizers: list[OptimizerAcrossWorkloads]
     friedman_chi2: float | None = Field(description="Over workloads; null below 5 of them.")
@@ -85,13 +89,14 @@ class WorkloadsSummary(Schema):
 
 
 def compare_workloads(
-    tables: Mapping[str, TrialTable], *, epsilon: float = EPSILON
+    tables: Mapping[str, TrialTable], *, epsilon: float | None = None
 ) -> WorkloadsSummary:
     """Compare optimizers over workloads.
 
     Args:
         tables: One sweep per workload, by a distinct name.
-        epsilon: A workload's target is its best accuracy less this.
+        epsilon: A workload's target is worse than its best score by this; by default as in
+            :func:`summarize`.
 
     Raises:
         NotAvailableError: Fewer than two workloads, or one without a finished trial.
@@ -108,7 +113,7 @@ def compare_workloads(
         trials.label: trials.title for table in tables.values() for trials in table.by_optimizer
     }
     labels = list(titles)
-    normalised = {name: _normalised(scored[name], tables[name].chance_accuracy) for name in tables}
+    normalised = {name: _normalised(scored[name], tables[name].chance) for name in tables}
     expected = np.full((len(labels), len(tables)), math.nan)
     chosen = np.full((len(labels), len(tables)), math.nan)
     for column, name in enumerate(tables):
@@ -129,7 +134,8 @@ def compare_workloads(
     ]
     return WorkloadsSummary(
         workloads=list(tables),
-        epsilon=epsilon,
+        score=next(iter(summaries.values())).score,
+        epsilon=next(iter(summaries.values())).epsilon,
         targets={name: summary.target for name, summary in summaries.items()},
         taus=list(_TAUS),
         optimizers=[

@@ -20,7 +20,7 @@ from workers.mlflow_schema import Artifact
 
 __all__ = ["CurveStore"]
 
-_CURVES = ("gradient_evaluations", "val_accuracy", "train_loss")
+_CURVES = ("gradient_evaluations", "val_accuracy", "train_loss", "val_loss")
 _CONCURRENT_REQUESTS = 8
 _BATCH = 128
 

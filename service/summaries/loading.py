@@ -34,6 +34,7 @@ def trial_table(sweep: SweepRow, trials: Sequence[TrialRow]) -> TrialTable:
     titles = _titles(specification, facts)
     return TrialTable.from_results(
         [_result(trial, titles) for trial in trials],
+        score=specification.scored_by,
         chance_accuracy=1 / sweep.classes if sweep.classes else _UNKNOWN_CHANCE,
         optimizers=specification.labels,
         axes={label: axes_of(specification, label) for label in specification.labels},
@@ -95,6 +96,7 @@ def _result(trial: TrialRow, titles: Mapping[str, str]) -> TrialResult:
             if name != "benchmark"
         },
         test_accuracy=_by_suffix(metrics, "test_accuracy"),
+        test_loss=_by_suffix(metrics, "test_loss"),
     )
 
 

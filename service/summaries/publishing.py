@@ -16,6 +16,7 @@ from service.summaries.service import SummaryService
 from service.sweeps.repository import SweepRepository
 from service.unavailable import full_message
 from workers.mlflow_schema import Tag
+from workers.scores import SCORES
 
 __all__ = ["Publisher"]
 
@@ -124,11 +125,12 @@ class Publisher:
 
 def _metrics(summary: SweepSummary) -> Iterator[tuple[str, float]]:
     """The main numbers of each optimizer, as metrics of the sweep's run."""
+    score = SCORES[summary.score]
     for optimizer in summary.optimizers:
         best = optimizer.best_config
         values = {
-            "val_accuracy": best.val_accuracy,
-            "ood_accuracy": best.ood_accuracy,
+            score.val_metric: best.val_score,
+            score.ood_metric: best.ood_score,
             "mean_regret": optimizer.mean_regret,
             "lr_sensitivity": optimizer.lr_sensitivity,
             "wd_sensitivity": optimizer.wd_sensitivity,

@@ -28,7 +28,7 @@ from service.sensitivity import (
 from service.sensitivity.export import require_format
 from service.sensitivity.figures import DRAWN_FORMATS, MEDIA_TYPES, rasterize, theme_of
 from service.sensitivity.scores import score
-from service.sensitivity.sweep_summary import EPSILON, Budget
+from service.sensitivity.sweep_summary import Budget
 from service.storage import Database, SweepRow
 from service.summaries.cache import Cache
 from service.summaries.curve_store import CurveStore
@@ -101,7 +101,7 @@ class SummaryService:
         selection: Selection = Selection(),
         *,
         target: float | None = None,
-        epsilon: float = EPSILON,
+        epsilon: float | None = None,
     ) -> SweepSummary:
         """The summary of a sweep.
 
@@ -211,7 +211,7 @@ class SummaryService:
 
         return self._drawings.get((stored.version, "report", selection, theme), compute)
 
-    def compare(self, sweep_ids: Sequence[str], *, epsilon: float = EPSILON) -> SweepComparison:
+    def compare(self, sweep_ids: Sequence[str], *, epsilon: float | None = None) -> SweepComparison:
         """Compare several sweeps.
 
         Raises:
@@ -225,7 +225,7 @@ class SummaryService:
         sweep_ids: Sequence[str],
         name: str,
         *,
-        epsilon: float = EPSILON,
+        epsilon: float | None = None,
         file_format: str = "json",
         theme: str = "light",
     ) -> bytes:
@@ -262,7 +262,7 @@ class SummaryService:
             ),
         )
 
-    def _compare(self, stored: Sequence[_StoredSweep], epsilon: float) -> SweepComparison:
+    def _compare(self, stored: Sequence[_StoredSweep], epsilon: float | None) -> SweepComparison:
         """The comparison of several sweeps, from the cache."""
         code_versions = [self._code_version(one.sweep) for one in stored]
         return self._comparisons.get(

@@ -93,7 +93,9 @@ def _training_images(specification: SweepSpec, train_size: int | None) -> int | 
     dataset = specification.dataset
     if train_size is not None:
         return train_size
-    images: int | None = datasets.entry(dataset.name).facts.get("train_images")
+    facts = datasets.entry(dataset.name).facts
+    given = dataset.kwargs.get(facts.get("size_keyword", ""))
+    images: int | None = given if isinstance(given, int) else facts.get("train_images")
     if images is None or dataset.validation == "test":
         return images
     return math.floor(images * (1 - dataset.validation_fraction))

@@ -11,27 +11,29 @@ from __future__ import annotations
 import math
 
 from service.sweeps.schemas import PrecisionView
+from workers.scores import Score
 
-__all__ = ["ASSUMED_DEVIATION", "expected_precision", "half_width"]
+__all__ = ["expected_precision", "half_width"]
 
-ASSUMED_DEVIATION = 0.01
-"""Standard deviation of accuracy over seeds, 1 point: usual for small networks."""
-
-_WANTED = (0.005, 0.01)
 _MOST_SEEDS = 1000
 
 
 def expected_precision(
-    configurations: int, n_seeds: int, deviation: float = ASSUMED_DEVIATION
+    configurations: int, n_seeds: int, score: Score, deviation: float | None = None
 ) -> PrecisionView:
-    """The precision of a sweep, and the seeds that half a point and one point need.
+    """The precision of a sweep, and the seeds that its score's ``epsilon`` and half of it need.
 
     Args:
         configurations: C, of one optimizer.
         n_seeds: n.
-        deviation: s, as a fraction.
+        score: What ranks configurations.
+        deviation: s; by default as much as ``epsilon`` of the score, within which configurations
+            count as equally good: 1 point of accuracy, which is usual for small networks, or 0.05
+            nats.
     """
+    deviation = score.epsilon if deviation is None else deviation
     return PrecisionView(
+        score=score.name,
         seed_deviation=deviation,
         half_width=half_width(configurations, n_seeds, deviation) if n_seeds > 1 else None,
         seeds_for={
@@ -40,7 +42,7 @@ def expected_precision(
                 for n in range(2, _MOST_SEEDS)
                 if n == _MOST_SEEDS - 1 or half_width(configurations, n, deviation) <= wanted
             )
-            for wanted in _WANTED
+            for wanted in (score.epsilon / 2, score.epsilon)
         },
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from service.states import Command, SweepState
+from workers.scores import SCORES, ScoreName
 
 __all__ = [
     "CurvatureCostView",
@@ -68,6 +69,8 @@ class SweepView(_View):
     needs_force: bool = False
     """Whether it continues only by a command with ``force``: its code or its data have changed."""
     priority: int
+    score: ScoreName = "accuracy"
+    """What ranks configurations."""
     creator: str | None = None
     """Name of the token it was submitted with, `local` without one; absent if unknown."""
     attempt: int
@@ -127,12 +130,26 @@ class CurvatureCostView(_View):
 class PrecisionView(_View):
     """Expected precision of the difference of two configurations, half of its 95 % interval."""
 
+    score: ScoreName = "accuracy"
+    """What it is a precision of."""
     seed_deviation: float
-    """Assumed standard deviation of accuracy over seeds."""
+    """Assumed standard deviation of the score over seeds."""
     half_width: float | None
     """With the seeds of the sweep; absent with one seed, which gives no interval."""
     seeds_for: dict[str, int]
     """Seeds that a half-width needs, by half-width: ``0.005`` is half a point of accuracy."""
+
+    @property
+    def sentence(self) -> str:
+        """The precision in words, and the seeds that more of it needs."""
+        score, half = SCORES[self.score], self.half_width
+        own = "no interval with one seed" if half is None else f"± {score.points(half)}"
+        needed = ", ".join(
+            f"± {score.points(float(wanted))} needs {seeds} seeds"
+            for wanted, seeds in self.seeds_for.items()
+        )
+        deviation = score.points(self.seed_deviation)
+        return f"{own} between two configurations if seeds deviate by {deviation}; {needed}"
 
 
 class DryRunView(_View):

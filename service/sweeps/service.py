@@ -147,7 +147,9 @@ class SweepService:
             device_seconds=seconds,
             curvature=curvature_costs(specification),
             precision=expected_precision(
-                min(cost.configurations for cost in by_label.values()), len(specification.seeds)
+                min(cost.configurations for cost in by_label.values()),
+                len(specification.seeds),
+                specification.scored_by,
             ),
             specification=specification.model_dump(mode="json"),
         )

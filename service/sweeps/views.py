@@ -16,6 +16,7 @@ from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import Progress, SweepDetail, SweepLinks, SweepView
 from service.trials.repository import TrialRepository
 from workers.job import FORCE_HINT
+from workers.spec import stored_score
 
 __all__ = ["sweep_details", "sweep_views"]
 
@@ -77,6 +78,7 @@ def _view(row: SweepRow, progress: Progress, settings: Settings) -> dict[str, An
         "reason": row.reason,
         "needs_force": FORCE_HINT in (row.reason or ""),
         "priority": row.priority,
+        "score": stored_score(row.specification).name,
         "creator": row.creator,
         "attempt": row.attempt,
         "progress": progress,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,8 @@ from sqlalchemy import (
     cast,
     func,
     insert,
+    literal,
+    null,
     or_,
     select,
     update,
@@ -27,10 +30,11 @@ from sqlalchemy.orm import Session
 from service.storage.tables import SweepRow, TrialRow
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialIdentity
+from workers.scores import Score
 from workers.spec import SweepSpec, Value
 from workers.spec.configuration import thaw_value
 
-__all__ = ["BestAccuracy", "BestConfiguration", "TrialFilter", "TrialOrder", "TrialRepository"]
+__all__ = ["BestConfiguration", "BestScore", "TrialFilter", "TrialOrder", "TrialRepository"]
 
 
 class TrialRepository:
@@ -121,38 +125,60 @@ class TrialRepository:
         order = (TrialRow.started_at, TrialRow.position)
         return self._session.scalars(query.order_by(*order).limit(limit)).all()
 
-    def best_accuracies(self, sweep_ids: Sequence[str]) -> dict[str, list[BestAccuracy]]:
-        """The best validation accuracy of each optimizer of each sweep, best first."""
+    def best_scores(self, sweep_ids: Sequence[str], score: Score) -> dict[str, list[BestScore]]:
+        """The best validation score of each optimizer of each sweep, best first.
+
+        Args:
+            sweep_ids: Sweeps with this score.
+            score: What ranks their configurations.
+        """
         place = (TrialRow.sweep_id, TrialRow.optimizer)
+        mean = score.sign * _mean(score, self._guess(sweep_ids, score))
         means = (
-            select(*place, _VAL_ACCURACY.label("accuracy"))
+            select(*place, mean.label("oriented"))
             .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
-            .where(TrialRow.sweep_id.in_(sweep_ids), _COUNTS)
+            .where(TrialRow.sweep_id.in_(sweep_ids), _counts(score))
             .group_by(*place, _HYPERPARAMETERS)
-            .having(_VAL_ACCURACY.is_not(None))
+            .having(mean.is_not(None))
             .subquery()
         )
-        best = func.max(means.c.accuracy)
+        best = func.max(means.c.oriented)
         query = (
             select(means.c.sweep_id, means.c.optimizer, best)
             .group_by(means.c.sweep_id, means.c.optimizer)
             .order_by(best.desc())
         )
-        found: dict[str, list[BestAccuracy]] = {sweep_id: [] for sweep_id in sweep_ids}
-        for sweep_id, optimizer, accuracy in self._session.execute(query):
-            found[sweep_id].append(BestAccuracy(optimizer, accuracy))
+        found: dict[str, list[BestScore]] = {sweep_id: [] for sweep_id in sweep_ids}
+        for sweep_id, optimizer, oriented in self._session.execute(query):
+            found[sweep_id].append(BestScore(optimizer, score, score.oriented(oriented)))
         return found
 
-    def best_configurations(self, sweep_id: str, limit: int) -> list[BestConfiguration]:
-        """The configurations with the best validation accuracy, best first."""
+    def _guess(self, sweep_ids: Sequence[str], score: Score) -> ColumnElement[float]:
+        """The score of a uniform guess in the sweep of a row; null if unknown.
+
+        It is computed here because not every database has a logarithm.
+        """
+        query = select(SweepRow.classes).where(SweepRow.sweep_id.in_(sweep_ids)).distinct()
+        known = [classes for classes in self._session.scalars(query) if classes]
+        unknown = score.guess(0.0)
+        other: ColumnElement[Any] = literal(unknown) if math.isfinite(unknown) else null()
+        if not known:
+            return other
+        return case(*((SweepRow.classes == n, score.guess(1 / n)) for n in known), else_=other)
+
+    def best_configurations(
+        self, sweep_id: str, limit: int, score: Score
+    ) -> list[BestConfiguration]:
+        """The configurations with the best validation score, best first."""
+        mean = _mean(score, self._guess([sweep_id], score))
         place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
         query = (
-            select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], _VAL_ACCURACY, func.count())
+            select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], mean, func.count())
             .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
-            .where(TrialRow.sweep_id == sweep_id, _COUNTS)
+            .where(TrialRow.sweep_id == sweep_id, _counts(score))
             .group_by(*place, _HYPERPARAMETERS)
-            .having(_VAL_ACCURACY.is_not(None))
-            .order_by(_VAL_ACCURACY.desc(), *place, _HYPERPARAMETERS)
+            .having(mean.is_not(None))
+            .order_by((score.sign * mean).desc(), *place, _HYPERPARAMETERS)
             .limit(limit)
         )
         return [
@@ -270,19 +296,24 @@ class TrialOrder:
         return (value.desc() if self.is_descending else value.asc()).nulls_last()
 
 
-_CHANCE = func.coalesce(1.0 / SweepRow.classes, 0.0)
-_MEASURED = TrialRow.metrics["val_accuracy"].as_float()
-_COUNTS = or_(
-    TrialRow.outcome == Outcome.DIVERGED,
-    and_(TrialRow.outcome == Outcome.COMPLETED, _MEASURED.is_not(None)),
-)
-_VAL_ACCURACY = func.avg(
-    case(
-        (or_(TrialRow.outcome == Outcome.DIVERGED, _MEASURED < _CHANCE), _CHANCE),
-        else_=_MEASURED,
-    )
-)
-"""Mean score of a configuration over its seeds, as in summaries: never below chance."""
+def _measured(score: Score) -> ColumnElement[float]:
+    """Validation score of a trial."""
+    measured: ColumnElement[float] = TrialRow.metrics[score.val_metric].as_float()
+    return measured
+
+
+def _counts(score: Score) -> ColumnElement[bool]:
+    """Whether a trial counts."""
+    completed = and_(TrialRow.outcome == Outcome.COMPLETED, _measured(score).is_not(None))
+    return or_(TrialRow.outcome == Outcome.DIVERGED, completed)
+
+
+def _mean(score: Score, guess: ColumnElement[float]) -> ColumnElement[float]:
+    """Mean score of a configuration over its seeds, as in summaries: never worse than a guess."""
+    measured = _measured(score)
+    is_worse = score.sign * measured < score.sign * guess
+    is_raised = or_(TrialRow.outcome == Outcome.DIVERGED, is_worse)
+    return func.avg(case((is_raised, guess), else_=measured))
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,20 +359,21 @@ def _has(axis: str, value: Value) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True, slots=True)
-class BestAccuracy:
-    """An optimizer's best validation accuracy: the mean over seeds of its best configuration."""
+class BestScore:
+    """An optimizer's best validation score: the mean over seeds of its best configuration."""
 
     optimizer: str
-    accuracy: float
+    score: Score
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
 class BestConfiguration:
-    """A configuration with its mean validation accuracy over the seeds that completed."""
+    """A configuration with its mean validation score over the seeds that completed."""
 
     optimizer: str
     hyperparameters: Mapping[str, Any]
     learning_rate: float | None
     weight_decay: float | None
-    accuracy: float
+    value: float
     seeds: int

@@ -33,7 +33,8 @@ class TrialView(BaseModel):
     metrics: dict[str, float]
     """Latest value of every metric."""
     scores: dict[str, float] = {}
-    """Accuracies as summaries count them: chance where a trial diverged or ended below chance."""
+    """The score as summaries count it, by metric: of a diverged trial, or one worse than a guess,
+    that of a guess."""
     error: str | None
     started_at: datetime | None
     ended_at: datetime | None

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from service.sensitivity import FigureData, SweepSummary, heatmap_layouts
-from service.sensitivity.figures import HeatmapCell, HeatmapLayout
+from service.sensitivity.figures import HeatmapCell
 from service.sensitivity.figures.figure_data import Scalar
 from service.sensitivity.figures.heatmap_plane import Plane
 from service.sensitivity.hyperparameters import value_datum
-from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
+from service.sensitivity.number_format import curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.storage import TrialRow
 from service.summaries.loading import axes_of
@@ -20,6 +20,7 @@ from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
 from workers.hyperparameter_text import value_text
 from workers.metrics import METRICS, SPLITS
+from workers.scores import Score, score_of_metric
 from workers.spec import SweepSpec
 from workers.spec.configuration import freeze_value, thaw_value
 
@@ -47,7 +48,7 @@ class MetricChoice:
 
     Attributes:
         metric: Name of the metric.
-        split: Split of a curvature; None for an accuracy.
+        split: Split of a curvature; None for a score.
         title: Display name.
     """
 
@@ -122,22 +123,23 @@ class HeatmapTables:
         return len(self.columns) > _MAX_NUMBERED
 
 
-def metric_choices(summary: SweepSummary | None) -> list[MetricChoice]:
-    """The metrics that were measured; validation accuracy comes first and is always there.
+def metric_choices(summary: SweepSummary | None, score: Score) -> list[MetricChoice]:
+    """The metrics that were measured; the validation score comes first and is always there.
 
     Args:
         summary: Summary of the sweep; None before a trial has ended.
+        score: What ranks configurations.
     """
-    accuracies = ["val_accuracy"]
+    scores = [score.val_metric]
     if summary is not None and summary.evaluation_split == "ood":
-        accuracies.append("ood_accuracy")
+        scores.append(score.ood_metric)
     measured = {
         (metric, split)
         for optimizer in (summary.optimizers if summary else ())
         for metric in CURVATURE_METRICS
         for split in getattr(optimizer.best_config, metric)
     }
-    return [MetricChoice(name, None, METRICS[name].title) for name in accuracies] + [
+    return [MetricChoice(name, None, METRICS[name].title) for name in scores] + [
         MetricChoice(metric, split, f"{METRICS[metric].title}, {split_label(split)}")
         for metric in CURVATURE_METRICS
         for split in SPLITS
@@ -198,23 +200,24 @@ def heatmap_tables(
         y_title=plane.titles[plane.y.name],
         columns=list(map(value_text, columns)),
         colours=[f"{scale}{step}" for step in range(N_SHADES)] if layout else (),
-        low=_end(layout, layout.low) if layout else "",
-        high=_end(layout, layout.high) if layout else "",
+        low=_end(choice, layout.low) if layout else "",
+        high=_end(choice, layout.high) if layout else "",
         panels=list(map(panel, specification.labels)),
         notes=figure.notes if figure else [],
     )
 
 
-def _end(layout: HeatmapLayout, value: float) -> str:
+def _end(choice: MetricChoice, value: float) -> str:
     """Label of an end of the colour scale."""
-    return curvature_label(value) if layout.is_log else f"{accuracy_label(value)} %"
+    score = score_of_metric(choice.metric)
+    return curvature_label(value) if score is None else score.quantity(value)
 
 
 def shade_class(scale: str, shade: float) -> str:
     """The CSS class of a place on a colour scale.
 
     Args:
-        scale: "v" (viridis, accuracies) or "c" (cividis, curvatures).
+        scale: "v" (viridis, scores) or "c" (cividis, curvatures).
         shade: Place in [0, 1].
     """
     return f"{scale}{min(int(shade * N_SHADES), N_SHADES - 1)}"

@@ -14,6 +14,7 @@ from service.sensitivity.hyperparameters import merge_axes
 from service.ui.heatmap_tables import MetricChoice
 from service.ui.links import condition_text, query_string
 from workers.hyperparameter_text import axis_titles, value_text
+from workers.scores import SCORES, score_of_metric
 
 __all__ = [
     "HeatmapView",
@@ -22,12 +23,12 @@ __all__ = [
     "axis_selectors",
     "choose_metric",
     "choose_view_plane",
+    "colour_span",
     "selectors",
 ]
 
 _REST_TITLES = {"best": "best by validation", "mean": "mean"}
-
-_SPANS = {"": "from chance", "20": "best 20 points", "5": "best 5 points", "1": "best point"}
+_ALL_SPANS = {f"{span:g}" for score in SCORES.values() for span in score.spans}
 
 Name = Annotated[str | None, Query(max_length=200)]
 
@@ -44,11 +45,6 @@ class HeatmapView:
     at: Annotated[list[str] | None, Query(max_length=50)] = None
     span: Name = None
 
-    @property
-    def colour_span(self) -> str | None:
-        """The offered width of the colour range, in percentage points; None for the whole."""
-        return self.span if self.span in _SPANS else None
-
     def query(self, choice: MetricChoice | None = None) -> str:
         """The query string of this view, with another metric if given."""
         metric, split = (choice.metric, choice.split) if choice else (self.metric, self.split)
@@ -59,7 +55,7 @@ class HeatmapView:
             y=self.y,
             rest=self.rest,
             at=self.at,
-            span=self.colour_span,
+            span=self.span if self.span in _ALL_SPANS else None,
         )
 
 
@@ -81,7 +77,7 @@ class Selector:
 
 
 def choose_metric(choices: Sequence[MetricChoice], view: HeatmapView) -> MetricChoice:
-    """The requested metric if it was measured, else the first choice, validation accuracy."""
+    """The requested metric if it was measured, else the first choice, the validation score."""
     for choice in choices:
         if choice.metric == view.metric and view.split in (None, choice.split):
             return choice
@@ -112,8 +108,21 @@ def selectors(
     axes: Sequence[Axis], plane: Plane, view: HeatmapView, choice: MetricChoice
 ) -> list[Selector]:
     """The choices of axes, of what becomes of the others, and of the colour range of a heatmap."""
-    colours = Selector("span", "Colours", _SPANS, view.colour_span or "")
-    return [*axis_selectors(axes, plane), *([colours] if choice.split is None else [])]
+    score = score_of_metric(choice.metric)
+    if score is None:
+        return axis_selectors(axes, plane)
+    spans = {"": "from chance"} | {
+        f"{span:g}": f"best {score.points(span / score.factor)}" for span in score.spans
+    }
+    colours = Selector("span", "Colours", spans, colour_span(view, choice) or "")
+    return [*axis_selectors(axes, plane), colours]
+
+
+def colour_span(view: HeatmapView, choice: MetricChoice) -> str | None:
+    """The requested width of the colour range if it is offered for the metric; None for all."""
+    score = score_of_metric(choice.metric)
+    offered = () if score is None else (f"{span:g}" for span in score.spans)
+    return view.span if view.span in offered else None
 
 
 def axis_selectors(axes: Sequence[Axis], plane: Plane) -> list[Selector]:

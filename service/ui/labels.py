@@ -8,13 +8,13 @@ from datetime import datetime
 from service.sensitivity.number_format import (
     accuracy_label,
     curvature_label,
-    points_label,
     split_label,
 )
 from service.sensitivity.schemas import PairComparison
 from workers.catalog import optimizers
 from workers.metrics import METRICS
 from workers.moments import moment_text
+from workers.scores import Score
 
 __all__ = [
     "comparison_sentence",
@@ -87,21 +87,26 @@ def optimizer_title(label: str) -> str:
     return optimizers.title(label) if label in optimizers.entries() else label
 
 
-def comparison_sentence(pair: PairComparison) -> str:
-    """A comparison of two optimizers in one sentence, from the side of the better one."""
+def comparison_sentence(pair: PairComparison, score: Score) -> str:
+    """A comparison of two optimizers in one sentence, from the side of the better one.
+
+    Args:
+        pair: Differences of their scores; a positive one means that the first is better.
+        score: What ranks configurations.
+    """
     sides = [(optimizer_title(pair.a), pair.wins), (optimizer_title(pair.b), pair.losses)]
     if not pair.same_space:
-        return _selected_sentence(pair, sides[0][0], sides[1][0])
+        return _selected_sentence(pair, sides[0][0], sides[1][0], score)
     mean = pair.mean_difference
     if mean is None:
         return f"{sides[0][0]} and {sides[1][0]} share no configuration."
     if mean < 0:
         sides.reverse()
     (better, ahead), (worse, behind) = sides
-    if points_label(abs(mean)) == points_label(0):
+    if score.points(abs(mean)) == score.points(0):
         result = f"{better} and {worse} are level on average"
     else:
-        result = f"{better} is {points_label(abs(mean))} better than {worse} on average"
+        result = f"{better} is {score.points(abs(mean))} better than {worse} on average"
     ties = f", level on {pair.ties}" if pair.ties else ""
     shared = counted(pair.n_blocks, "shared configuration")
     wins = f"{better} ahead on {ahead}, {worse} on {behind}{ties} of {shared}"
@@ -115,15 +120,15 @@ def comparison_sentence(pair: PairComparison) -> str:
     return f"{result}: {wins}; {verdict}."
 
 
-def _selected_sentence(pair: PairComparison, a: str, b: str) -> str:
+def _selected_sentence(pair: PairComparison, a: str, b: str, score: Score) -> str:
     """A comparison of two optimizers that search different spaces."""
     difference, interval = pair.best_difference, pair.best_difference_interval
     better, worse = (a, b) if difference >= 0 else (b, a)
-    if points_label(abs(difference)) == points_label(0):
+    if score.points(abs(difference)) == score.points(0):
         result = f"{a} and {b} are level at their selected configurations"
     else:
         result = (
-            f"{better} is {points_label(abs(difference))} better than {worse} at the selected"
+            f"{better} is {score.points(abs(difference))} better than {worse} at the selected"
             " configurations"
         )
     if interval is None:

@@ -1,4 +1,4 @@
-"""Scatter plot of a random or TPE search: accuracy over two hyperparameters."""
+"""Scatter plot of a random or TPE search: the score over two hyperparameters."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from service.sensitivity.hyperparameters import Axis, configuration_label, value
 from service.trials.repository import BestConfiguration
 from service.ui.labels import optimizer_title
 from service.ui.links import configuration_query
+from workers.scores import SCORES, Score
 from workers.spec.configuration import freeze_value
 
 __all__ = ["MAX_CONFIGURATIONS", "draw_search_scatter", "search_records"]
@@ -42,7 +43,7 @@ def search_records(
             "x": value_datum(freeze_value(best.hyperparameters[plane.x.name])),
             "y": value_datum(freeze_value(best.hyperparameters[plane.y.name])),
             "configuration": configuration_label(best.hyperparameters),
-            "accuracy": best.accuracy,
+            "value": best.value,
             "trials": f"{trials_path}?" + configuration_query(best.optimizer, best.hyperparameters),
         }
         for best in reversed(configurations)
@@ -51,21 +52,27 @@ def search_records(
 
 
 def draw_search_scatter(
-    records: list[Datum], plane: Plane, titles: list[str], theme: str = "light"
+    records: list[Datum],
+    plane: Plane,
+    titles: list[str],
+    score: Score = SCORES["accuracy"],
+    theme: str = "light",
 ) -> dict[str, Any]:
     """Draw one panel per optimizer over two hyperparameters.
 
-    The colour of a point is its validation accuracy; a point links to its trials.
+    The colour of a point is its validation score, brighter is better; a point links to its trials.
 
     Args:
         records: Result of :func:`search_records`.
         plane: The two axes.
         titles: Display names of the optimizers, in the order of the panels.
+        score: What ranks configurations.
         theme: "light" or "dark".
 
     Returns:
         The Vega-Lite specification.
     """
+    title = f"validation {score.name}"
     points = (
         alt.Chart(RECORDS)
         .mark_circle(size=90, opacity=1, stroke="#888", strokeWidth=0.5)
@@ -73,15 +80,15 @@ def draw_search_scatter(
             x=alt.X("x", **_channel(plane.x, plane.titles)),
             y=alt.Y("y", **_channel(plane.y, plane.titles)),
             color=alt.Color(
-                "accuracy:Q",
-                title="validation accuracy",
-                scale=alt.Scale(scheme="viridis"),
-                legend=alt.Legend(format="~%", orient="bottom", gradientLength=200),
+                "value:Q",
+                title=title,
+                scale=alt.Scale(scheme="viridis", reverse=score.direction == "minimize"),
+                legend=alt.Legend(format=score.axis_format, orient="bottom", gradientLength=200),
             ),
             href="trials:N",
             tooltip=[
                 alt.Tooltip("configuration:N", title="configuration"),
-                alt.Tooltip("accuracy:Q", title="validation accuracy", format=".1%"),
+                alt.Tooltip("value:Q", title=title, format=score.tooltip_format),
             ],
         )
         .properties(width=_SIZE, height=_SIZE)

@@ -1,4 +1,4 @@
-"""Sparklines of running trials: their validation accuracy so far, in a row of a table."""
+"""Sparklines of running trials: their validation score so far, in a row of a table."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from service.external.mlflow_gateway import MlflowGateway, MlflowUnavailableError
-from service.sensitivity.number_format import accuracy_label
 from service.storage import TrialRow
 from service.unavailable import full_message
+from workers.scores import Score
 
 __all__ = ["HEIGHT", "WIDTH", "Sparkline", "draw_sparklines", "load_sparklines"]
 
@@ -38,28 +38,31 @@ class Sparkline:
 
 
 def load_sparklines(
-    mlflow: MlflowGateway, trials: Sequence[TrialRow], epochs: int
+    mlflow: MlflowGateway, trials: Sequence[TrialRow], epochs: int, score: Score
 ) -> dict[str, Sparkline]:
     """Read histories from MLflow and draw them, by trial key; empty if MLflow does not answer."""
     run_ids = {trial.key: trial.mlflow_run_id for trial in trials if trial.mlflow_run_id}
     with ThreadPoolExecutor(_MAX_CONCURRENT_REQUESTS, "sparklines") as pool:
         try:
             histories = list(
-                pool.map(lambda run_id: mlflow.history(run_id, "val_accuracy"), run_ids.values())
+                pool.map(lambda run_id: mlflow.history(run_id, score.val_metric), run_ids.values())
             )
         except MlflowUnavailableError as error:
             log.warning("no sparklines of running trials: %s", full_message(error))
             pool.shutdown(cancel_futures=True)
             return {}
-    return draw_sparklines(dict(zip(run_ids, histories, strict=True)), epochs)
+    return draw_sparklines(dict(zip(run_ids, histories, strict=True)), epochs, score)
 
 
-def draw_sparklines(histories: dict[str, History], epochs: int) -> dict[str, Sparkline]:
+def draw_sparklines(
+    histories: dict[str, History], epochs: int, score: Score
+) -> dict[str, Sparkline]:
     """Draw histories on common axes: all epochs to the right, values up.
 
     Args:
         histories: By trial key; those without values are left out.
         epochs: Epochs of a whole trial.
+        score: What is drawn.
     """
     values = [value for history in histories.values() for _, value in history]
     if not values:
@@ -77,12 +80,13 @@ def draw_sparklines(histories: dict[str, History], epochs: int) -> dict[str, Spa
         return " ".join(points if len(points) > 1 else points * 2)  # one point alone draws nothing
 
     return {
-        key: Sparkline(line(history), _description(history))
+        key: Sparkline(line(history), _description(history, score))
         for key, history in histories.items()
         if history
     }
 
 
-def _description(history: History) -> str:
-    first, last = accuracy_label(history[0][1]), accuracy_label(history[-1][1])
-    return f"validation accuracy from {first} to {last} percent in epoch {history[-1][0]}"
+def _description(history: History, score: Score) -> str:
+    first, last = score.text(history[0][1]), score.text(history[-1][1])
+    unit = "percent" if score.unit == "%" else score.unit
+    return f"validation {score.name} from {first} to {last} {unit} in epoch {history[-1][0]}"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 
 from service.states import SweepState
 from service.sweeps.repository import SweepRepository
+from service.sweeps.schemas import SweepView
 from service.sweeps.selection import ARCHIVED, SweepOrder, SweepSelection, parse_tags
-from service.trials.repository import TrialRepository
+from service.trials.repository import BestScore, TrialRepository
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.links import query_string
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
+from workers.scores import SCORES, ScoreName
 
 __all__ = ["router"]
 
@@ -80,7 +83,7 @@ def show_sweeps(
     }
     with database.snapshot() as session:
         choices = SweepRepository(session).choices()
-        best = TrialRepository(session).best_accuracies([sweep.sweep_id for sweep in found])
+        best = _best_scores(TrialRepository(session), found)
     return render_page(
         "sweeps.html",
         sweeps=found,
@@ -93,3 +96,16 @@ def show_sweeps(
         query=query_string(**filters),
         paging=Paging(page, _PAGE_SIZE, total),
     )
+
+
+def _best_scores(
+    trials: TrialRepository, sweeps: Iterable[SweepView]
+) -> dict[str, list[BestScore]]:
+    """The best score of each optimizer, by sweep; one query per kind of score."""
+    ids: dict[ScoreName, list[str]] = {}
+    for sweep in sweeps:
+        ids.setdefault(sweep.score, []).append(sweep.sweep_id)
+    found: dict[str, list[BestScore]] = {}
+    for name, of_score in ids.items():
+        found |= trials.best_scores(of_score, SCORES[name])
+    return found

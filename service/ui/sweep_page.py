@@ -162,7 +162,8 @@ def show_search(
     """Draw the configurations of a random or TPE search."""
     with database.snapshot() as session:
         specification = read_stored(require_sweep(session, sweep_id).specification)
-        best = TrialRepository(session).best_configurations(sweep_id, MAX_CONFIGURATIONS)
+        score = specification.scored_by
+        best = TrialRepository(session).best_configurations(sweep_id, MAX_CONFIGURATIONS, score)
     plane = choose_view_plane(
         [axes_of(specification, label) for label in specification.labels], view
     )
@@ -170,7 +171,7 @@ def show_search(
     if plane is None or not records:
         raise NotFoundProblem("no trial has completed yet", code="unknown-figure")
     titles = [optimizer_title(label) for label in specification.labels]
-    return figure_response(draw_search_scatter(records, plane, titles, theme), file_format)
+    return figure_response(draw_search_scatter(records, plane, titles, score, theme), file_format)
 
 
 @router.get("/log")

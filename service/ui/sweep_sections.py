@@ -42,13 +42,14 @@ from service.ui.heatmap_view import (
     axis_selectors,
     choose_metric,
     choose_view_plane,
+    colour_span,
     selectors,
 )
 from service.ui.links import condition_text, query_string
 from service.ui.sparklines import load_sparklines
 from service.ui.timeline import timeline
 from workers.hyperparameter_text import axis_titles, value_text
-from workers.spec import read_stored
+from workers.spec import read_stored, stored_score
 
 __all__ = ["history", "results", "results_to_load", "running", "status"]
 
@@ -84,6 +85,7 @@ def running(
     whole = sweep.specification["training"]["epochs"]
     epochs = {trial.key: trial.hyperparameters.get("training.epochs", whole) for trial in trials}
     longest = max(epochs.values(), default=whole)
+    score = stored_score(sweep.specification)
     return {
         "sweep": sweep,
         "running": trials,
@@ -92,7 +94,8 @@ def running(
         ),
         "value_text": value_text,
         "epochs": epochs,
-        "sparklines": load_sparklines(mlflow, trials, longest) if mlflow else {},
+        "score": score,
+        "sparklines": load_sparklines(mlflow, trials, longest, score) if mlflow else {},
         "has_sparklines": mlflow is not None,
     }
 
@@ -115,9 +118,10 @@ def results(
         summary = summaries.summary(sweep.sweep_id)
     except NotAvailableError:  # no trial has ended yet
         summary = None
-    choices = metric_choices(summary)
-    choice = choose_metric(choices, view)
     specification = read_stored(sweep.specification)
+    score = specification.scored_by
+    choices = metric_choices(summary, score)
+    choice = choose_metric(choices, view)
     is_grid = specification.search.type == "grid"
     by_optimizer = [axes_of(specification, label) for label in specification.labels]
     axes = merge_axes(axis for own in by_optimizer for axis in own)
@@ -125,7 +129,7 @@ def results(
     with database.snapshot() as session:
         trials = TrialRepository(session)
         running_trials = trials.running(sweep.sweep_id) if is_grid else ()
-        best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST)
+        best = () if is_grid else trials.best_configurations(sweep.sweep_id, _MAX_BEST, score)
     heatmaps, files = None, ""
     chosen = axis_selectors(axes, plane) if plane else []
     if is_grid and plane is not None:
@@ -140,6 +144,7 @@ def results(
         chosen = selectors(axes, plane, view, choice)
     return {
         "sweep": sweep,
+        "score": score,
         "view": view,
         "choices": choices,
         "choice": choice,
@@ -170,7 +175,7 @@ def _heatmap_options(choice: MetricChoice, plane: Plane, view: HeatmapView) -> F
         **{"metric": choice.metric, "split": choice.split},
         **{"x": plane.x.name, "y": plane.y.name, "rest": plane.rest},
         "at": [condition_text(name, value) for name, value in plane.fixed.items()],
-        "span": view.colour_span if choice.split is None else None,
+        "span": colour_span(view, choice),
     }
 
 

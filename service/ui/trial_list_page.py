@@ -12,7 +12,7 @@ from service.api.trials import Status
 from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialFilter, TrialOrder, TrialRepository
-from service.trials.scores import counted_accuracies
+from service.trials.scores import counted_scores
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import optimizer_title
 from service.ui.links import condition_text
@@ -79,7 +79,8 @@ def show_trials(
             order=_order(sort, axes, specification),
         )
     has_ood = any("hessian_trace.ood" in trial.metrics for trial in trials)
-    scores = {trial.key: counted_accuracies(trial, classes) for trial in trials}
+    score = specification.scored_by
+    scores = {trial.key: counted_scores(trial, score, classes) for trial in trials}
     return render_page(
         "trials.html",
         sweep=sweep,
@@ -88,13 +89,14 @@ def show_trials(
         selected=selected,
         scores=scores,
         is_any_raised=any(
-            trial.metrics.get(name) != score
+            trial.metrics.get(name) != value
             for trial in trials
-            for name, score in scores[trial.key].items()
+            for name, value in scores[trial.key].items()
         ),
         is_filtered=selected != TrialFilter(),
         axes=axes,
         titles=axis_titles(axes, short=True),
+        score=score,
         value_text=value_text,
         conditions={name: condition_text(name, value) for name, value in values.items()},
         statuses={status: status for status in get_args(Status)},

@@ -15,7 +15,7 @@ from service.problems import NotFoundProblem
 from service.states import TERMINAL
 from service.storage import SweepRow, TrialRow
 from service.trials.schemas import TrialDetail
-from service.trials.scores import counted_accuracies
+from service.trials.scores import counted_scores
 from service.ui.dependencies import (
     Caller,
     DatabaseDep,
@@ -84,8 +84,9 @@ def show_page(
         "trial.html",
         sweep=sweep,
         trial=trial,
+        score=specification.scored_by,
         caller=caller,
-        scores=counted_accuracies(trial, sweep.classes),
+        scores=counted_scores(trial, specification.scored_by, sweep.classes),
         is_live=trial.outcome is None and sweep.state not in TERMINAL,
         epochs=configuration.training.epochs,
         hyperparameters={

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from workers.datasets import ImageSet
+from workers.example_inputs import ImageInputs
 from workers.models import build_model
 from workers.spec import ModelSpec, validate_spec
 from workers.training import Trial
@@ -105,7 +106,9 @@ def own_epoch(
     )
     one = ImageSet(images.images[:1], images.labels[:1])
     channels = images.images.shape[-1]
-    data = TrialData(images, one, None, 10, (0.5,) * channels, (0.25,) * channels)
+    size = images.images.shape[1]
+    inputs = ImageInputs(10, channels, size, (0.5,) * channels, (0.25,) * channels)
+    data = TrialData(images, one, None, inputs)
     return Trial(spec.trials[0], DeviceData(data, device)).train_epoch
 
 

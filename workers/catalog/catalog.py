@@ -12,6 +12,8 @@ from types import MappingProxyType
 from typing import Any
 
 from workers.own_code.names import FORMS, CodeName, parse_code_name
+from workers.scores import ScoreName
+from workers.tasks import TASKS, TaskName
 
 __all__ = ["Catalog", "CatalogEntry"]
 
@@ -89,6 +91,18 @@ class Catalog:
         facts = dict(self.entry(name).facts)
         members = facts.pop("members", {})
         return facts | dict(members.get(name.partition(":")[2], {}))
+
+    def default_score(self, name: str) -> ScoreName:
+        """What ranks configurations on the data set ``name`` unless a specification names it."""
+        task = self.task(name)
+        return "accuracy" if task is None else TASKS[task].score
+
+    def task(self, name: str) -> TaskName | None:
+        """What a model or a data set is for; None for a user's own code, which may be for any."""
+        if self.code_name(name) is not None:
+            return None
+        task: TaskName = self.known_facts(name).get("task", "images")
+        return task
 
     def known_facts(self, name: str) -> Mapping[str, Any]:
         """Facts of ``name``; none if it is unknown, such as of a package not installed here."""

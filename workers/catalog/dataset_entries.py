@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from workers.tasks import TEXT_SHIFTS
+
 from .catalog import Catalog, CatalogEntry
 
 __all__ = ["datasets"]
@@ -41,6 +43,25 @@ datasets = Catalog(
             "workers.datasets:load_dataset",
             "Any folder with train/ and test/, one folder of images per class in each.",
             {},
+        ),
+        CatalogEntry(
+            "zipf-grammar",
+            "Zipf grammar",
+            "workers.datasets:load_dataset",
+            "Sentences of a random grammar with Zipf-distributed words, made from a seed.",
+            {
+                "task": "text",
+                "ood_sets": TEXT_SHIFTS,
+                "train_images": 2048,
+                "size_keyword": "train",
+            },
+        ),
+        CatalogEntry(
+            "text-file",
+            "Text file",
+            "workers.datasets:load_dataset",
+            "Any file, as bytes.",
+            {"task": "text", "classes": 256},
         ),
     ],
 )

@@ -38,6 +38,13 @@ models = Catalog(
             {"kwargs": ("patch_size", "dim", "depth", "heads", "mlp_dim", "dropout")},
         ),
         CatalogEntry(
+            "gpt",
+            "GPT",
+            "workers.models.gpt:gpt",
+            "Decoder-only transformer with tied embeddings, for text; 0.1 M weights.",
+            {"task": "text", "kwargs": ("width", "depth", "heads", "dropout")},
+        ),
+        CatalogEntry(
             "timm:",
             "timm",
             "workers.models.timm_models:build",

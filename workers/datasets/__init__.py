@@ -1,4 +1,4 @@
-"""Labelled images: data sets by name, splits, corrupted test sets.
+"""Labelled images and texts: data sets by name, splits, corrupted test sets.
 
 Arrays are NumPy's, stored once per machine and mapped into every process that reads them.
 """
@@ -20,6 +20,8 @@ from workers.datasets.generate import corrupt_dataset
 from workers.datasets.load import cache_folder, load_dataset
 from workers.datasets.published_test_sets import load_test_set
 from workers.datasets.splits import Splits, split, stratified_subset
+from workers.datasets.text_dataset import TextDataset, TokenSet
+from workers.datasets.text_shifts import ShiftedTexts, shifted_texts
 
 __all__ = [
     "CorruptedSet",
@@ -31,13 +33,17 @@ __all__ = [
     "InsufficientSpaceError",
     "InvalidRequestError",
     "MissingDataError",
+    "ShiftedTexts",
     "Splits",
+    "TextDataset",
+    "TokenSet",
     "cache_folder",
     "corrupt_dataset",
     "corrupted_test_set",
     "fetch",
     "load_dataset",
     "load_test_set",
+    "shifted_texts",
     "split",
     "stratified_subset",
 ]

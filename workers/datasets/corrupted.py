@@ -49,6 +49,11 @@ class CorruptedSet:
         """Return the images of one cell."""
         return self.cells[CorruptionCell(corruption, severity)]
 
+    @property
+    def sets(self) -> list[ImageSet]:
+        """The images of each cell with their labels."""
+        return [ImageSet(images, self.labels) for images in self.cells.values()]
+
     def __iter__(self) -> Iterator[tuple[CorruptionCell, Images]]:
         return iter(self.cells.items())
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,26 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def inputs(self) -> Images:
+        """What the network sees."""
+        return self.images
+
+    @property
+    def strata(self) -> Labels:
+        """The groups that subsets keep the shares of: the classes."""
+        return self.labels
+
+    @property
+    def stored(self) -> Images:
+        """The array that is shared between processes."""
+        return self.images
+
+    def take(self, indices: npt.NDArray[np.int64], stored: Images | None = None) -> ImageSet:
+        """The images at some indices; ``stored`` is their array if it exists already."""
+        images = self.images[indices] if stored is None else stored
+        return ImageSet(images, self.labels[indices])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageDataset:
@@ -66,6 +86,9 @@ class ImageDataset:
     std: tuple[float, ...]
     fingerprint: str
     notes: tuple[str, ...] = ()
+
+    is_consecutive: ClassVar[bool] = False
+    """Images do not follow each other like passages of a text."""
 
     @classmethod
     def from_arrays(
@@ -115,6 +138,15 @@ class ImageDataset:
     def test(self) -> ImageSet:
         """All test images."""
         return ImageSet(self.test_images, self.test_labels)
+
+    @property
+    def examples(self) -> str:
+        """What its examples are, in words."""
+        height, width, channels = self.train_images.shape[1:]
+        return (
+            f"images of {height} x {width} pixels, {channels} "
+            f"{'channel' if channels == 1 else 'channels'}, {len(self.classes)} classes"
+        )
 
     def save(self, folder: Path) -> None:
         """Write the data set to an existing folder, for `open`."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from workers.datasets.dataset import ImageDataset
 from workers.datasets.errors import InvalidRequestError
+from workers.datasets.text_dataset import TextDataset
 
 __all__ = ["DatasetSource", "require_known_options"]
 
@@ -20,11 +22,13 @@ class DatasetSource:
         key: Identifies the content without reading all of it; equal keys mean equal data.
         build: Reads and decodes the data; called once per machine.
         notes: Sentences for the user about files that are left out.
+        open: Maps what ``save`` of the data set wrote.
     """
 
     key: str
-    build: Callable[[], ImageDataset]
+    build: Callable[[], ImageDataset | TextDataset]
     notes: tuple[str, ...] = ()
+    open: Callable[[Path], ImageDataset | TextDataset] = ImageDataset.open
 
 
 def require_known_options(name: str, options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

@@ -20,6 +20,7 @@ from workers.datasets.corruption_cells import (
 )
 from workers.datasets.dataset import ImageDataset, Images
 from workers.datasets.errors import InvalidRequestError, system_errors
+from workers.datasets.text_dataset import TextDataset
 
 __all__ = ["corrupt_dataset"]
 
@@ -28,7 +29,7 @@ _MANIFEST = "corruptions.json"
 
 @system_errors("output", "the corrupted images")
 def corrupt_dataset(
-    dataset: ImageDataset,
+    dataset: ImageDataset | TextDataset,
     folder: Path,
     *,
     corruptions: Sequence[str] = CORRUPTIONS,
@@ -51,9 +52,12 @@ def corrupt_dataset(
         progress: Called with the images generated in this call and their total.
 
     Raises:
-        InvalidRequestError: A corruption is unknown, or the folder holds corruptions of other data.
+        InvalidRequestError: The data set has no images, a corruption is unknown, or the folder
+            holds corruptions of other data.
         InsufficientSpaceError: The disk is too small.
     """
+    if not isinstance(dataset, ImageDataset):
+        raise InvalidRequestError("dataset", f"{dataset.name} has no images", "name another one")
     require_cells(corruptions, SEVERITIES)
     images = dataset.test_images
     unfinished = folder / ".unfinished"

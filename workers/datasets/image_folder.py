@@ -18,13 +18,13 @@ from workers.datasets.decoding import DecodedImage, UnusableImageError, decode_i
 from workers.datasets.errors import DamagedDataError, InvalidRequestError
 from workers.datasets.image_files import ImageFile, list_images, printable
 from workers.datasets.notes import counted_of
+from workers.datasets.options import allowed_path, fraction_option, whole_option
 from workers.datasets.splits import hold_out
 
 __all__ = ["image_folder"]
 
 _KEY = "dataset.kwargs.path"
 _OPTIONS = ("path", "image_size", "channels", "value_range", "test_fraction", "seed")
-_ROOTS_VARIABLE = "SASAM_DATA_ROOTS"
 _DECODING_VERSION = 2  # increased when the same files give other pixels
 _DARK_PEAK = 1 / 8  # brighter pictures use 5 of their 8 bits, or more
 
@@ -103,52 +103,18 @@ def _checked(options: Mapping[str, Any], data_dir: Path) -> _Options:
     path = options.get("path")
     if not isinstance(path, str):
         raise InvalidRequestError(_KEY, "image-folder has no folder to read", "name one")
-    channels = _whole(options, "channels", 3, 1, 3)
+    channels = whole_option(options, "channels", 3, 1, 3)
     if channels == 2:
         raise InvalidRequestError("dataset.kwargs.channels", "2 channels", "give 1 or 3")
-    fraction = options.get("test_fraction", 0.2)
-    if not isinstance(fraction, float) or not 0 < fraction < 1:
-        raise InvalidRequestError(
-            "dataset.kwargs.test_fraction", f"{fraction!r}", "give a number between 0 and 1"
-        )
     return _Options(
         shown=printable(path[:200]).rstrip("/"),
-        root=_allowed(data_dir, path),
-        size=_whole(options, "image_size", 32, 8, 1024),
+        root=allowed_path(data_dir, path, key=_KEY, what="the images"),
+        size=whole_option(options, "image_size", 32, 8, 1024),
         channels=channels,
         value_range=_value_range(options.get("value_range")),
-        fraction=fraction,
-        seed=_whole(options, "seed", 0, 0, 2**32 - 1),
+        fraction=fraction_option(options, "test_fraction", 0.2),
+        seed=whole_option(options, "seed", 0, 0, 2**32 - 1),
     )
-
-
-def _allowed(data_dir: Path, path: str) -> Path:
-    """Return a folder that may be read, without ``..``: what is checked is what is opened."""
-    listed = os.environ.get(_ROOTS_VARIABLE, "").split(os.pathsep)
-    roots = [_plain(data_dir), *(_plain(Path(root)) for root in listed if root)]
-    folder = _plain(roots[0] / path)
-    if not any(folder.is_relative_to(root) for root in roots):
-        raise InvalidRequestError(
-            _KEY,
-            f"{path[:200]!r} is not below the data folder or a folder of {_ROOTS_VARIABLE}",
-            f"put the images there, or let the operator list their folder in {_ROOTS_VARIABLE}",
-        )
-    return folder
-
-
-def _plain(path: Path) -> Path:
-    """Return a path from the root without ``..``, its links as they are."""
-    return Path(os.path.normpath(path.absolute()))
-
-
-def _whole(options: Mapping[str, Any], name: str, default: int, low: int, high: int) -> int:
-    """Return an option that is a whole number in [low, high]."""
-    value = options.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidRequestError(
-            f"dataset.kwargs.{name}", f"{value!r}", f"give a whole number from {low} to {high}"
-        )
-    return value
 
 
 def _value_range(given: object) -> tuple[float, float] | None:

@@ -25,6 +25,9 @@ from workers.datasets.errors import (
     system_errors,
 )
 from workers.datasets.image_folder import image_folder
+from workers.datasets.text_dataset import TextDataset
+from workers.datasets.text_file import text_file
+from workers.datasets.zipf_grammar import zipf_grammar
 from workers.own_code.errors import CodeError
 
 __all__ = ["cache_folder", "load_dataset"]
@@ -38,6 +41,8 @@ _BUILT_IN: MappingProxyType[str, Callable[[Mapping[str, Any], Path], DatasetSour
             "cifar10": cifar10,
             "cifar100": cifar100,
             "image-folder": image_folder,
+            "zipf-grammar": zipf_grammar,
+            "text-file": text_file,
         }
     )
 )
@@ -49,11 +54,12 @@ def load_dataset(
     options: Mapping[str, Any],
     data_dir: Path,
     files: Mapping[str, str] = MappingProxyType({}),
-) -> ImageDataset:
+) -> ImageDataset | TextDataset:
     """Return a data set; it is built once per machine and then mapped from ``data_dir/cache``.
 
     Args:
-        name: ``digits``, ``cifar10``, ``cifar100``, ``image-folder``, the name of an entry point
+        name: ``digits``, ``cifar10``, ``cifar100``, ``image-folder``, ``zipf-grammar``,
+            ``text-file``, the name of an entry point
             in the group ``sasam.datasets``, a callable that takes ``options`` and ``data_dir`` by
             keyword, or that of a user's own code, see `workers.own_code.factories`. Both return
             `ImageDataset.from_arrays`, or arrays (train images, train labels, test images, test
@@ -75,7 +81,7 @@ def load_dataset(
         digest = hashlib.sha256(source.key.encode()).hexdigest()
         folder = cache_folder(data_dir) / f"{name.replace('/', '-')}-{digest[:16]}"
         dataset = open_or_rebuild(
-            folder, lambda unfinished: source.build().save(unfinished), ImageDataset.open
+            folder, lambda unfinished: source.build().save(unfinished), source.open
         )
         return replace(dataset, notes=(*source.notes, *dataset.notes))
 

@@ -27,6 +27,7 @@ from workers.datasets.errors import (
     MissingDataError,
     system_errors,
 )
+from workers.datasets.text_dataset import TextDataset
 
 __all__ = ["PUBLISHED_TEST_SETS", "PublishedTestSet", "load_test_set"]
 
@@ -85,7 +86,7 @@ PUBLISHED_TEST_SETS: MappingProxyType[str, PublishedTestSet] = MappingProxyType(
 
 
 @system_errors(_KEY, "the test set")
-def load_test_set(name: str, dataset: ImageDataset, data_dir: Path) -> ImageSet:
+def load_test_set(name: str, dataset: ImageDataset | TextDataset, data_dir: Path) -> ImageSet:
     """Return a published test set of a data set.
 
     Args:
@@ -99,7 +100,7 @@ def load_test_set(name: str, dataset: ImageDataset, data_dir: Path) -> ImageSet:
         DamagedDataError: A file is not the published one, or its content does not fit.
     """
     files = PUBLISHED_TEST_SETS.get(name)
-    if files is None or files.dataset != dataset.name:
+    if files is None or files.dataset != dataset.name or not isinstance(dataset, ImageDataset):
         fitting = [k for k, v in PUBLISHED_TEST_SETS.items() if v.dataset == dataset.name]
         raise InvalidRequestError(
             _KEY,

@@ -1,7 +1,8 @@
 """Seeded, class-balanced splits and subsets.
 
-Every choice is stratified: a class keeps its share to within one image (largest remainders), so
-parts of a balanced data set are balanced. Indices are sorted and depend only on the seed.
+Every choice of images is stratified: a class keeps its share to within one image (largest
+remainders), so parts of a balanced data set are balanced. Indices are sorted and depend only on the
+seed. Of a consecutive text, what is held out is the end.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import numpy.typing as npt
 from workers.datasets.cache import map_array, open_or_rebuild, require_space, save_array
 from workers.datasets.dataset import ImageDataset, ImageSet, Labels
 from workers.datasets.errors import InvalidRequestError, system_errors
+from workers.datasets.text_dataset import TextDataset, TokenSet
 
 __all__ = [
     "Indices",
     "Splits",
     "hold_out",
+    "hold_out_end",
     "quotas",
     "split",
     "stratified_indices",
@@ -31,17 +34,20 @@ __all__ = [
 Indices = npt.NDArray[np.int64]
 
 
+Examples = ImageSet | TokenSet
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Splits:
-    """Training, validation and test images."""
+    """Training, validation and test images, or sequences."""
 
-    train: ImageSet
-    validation: ImageSet
-    test: ImageSet
+    train: Examples
+    validation: Examples
+    test: Examples
 
 
 def split(
-    dataset: ImageDataset,
+    dataset: ImageDataset | TextDataset,
     validation: Literal["test", "split"] = "test",
     fraction: float = 0.2,
     *,
@@ -71,14 +77,17 @@ def split(
     if validation == "split":
         size = round(fraction * len(rest))
         key = "dataset.validation_fraction"
-        rest, held_out = hold_out(dataset.train_labels, size, seed=seed, key=key)
+        if dataset.is_consecutive:
+            rest, held_out = hold_out_end(len(rest), size, key=key)
+        else:
+            rest, held_out = hold_out(dataset.train.strata, size, seed=seed, key=key)
     if train_size is not None:
-        labels = dataset.train_labels[rest]
+        labels = dataset.train.strata[rest]
         rest = rest[stratified_indices(labels, train_size, seed=seed, key="dataset.train_size")]
     train = _take(dataset, "train", rest, cache_dir)
     test = dataset.test
     if test_size is not None:
-        labels = dataset.test_labels
+        labels = dataset.test.strata
         chosen = stratified_indices(labels, test_size, seed=seed, key="dataset.test_size")
         test = _take(dataset, "test", chosen, cache_dir)
     if held_out is None:
@@ -87,11 +96,24 @@ def split(
 
 
 def stratified_subset(
-    images: ImageSet, size: int, *, seed: int, key: str = "curvature.images"
-) -> ImageSet:
+    images: Examples, size: int, *, seed: int, key: str = "curvature.images"
+) -> Examples:
     """Return a fixed, class-balanced subset; all images if ``size`` exceeds their number."""
-    chosen = stratified_indices(images.labels, min(size, len(images)), seed=seed, key=key)
-    return ImageSet(images.images[chosen], images.labels[chosen])
+    chosen = stratified_indices(images.strata, min(size, len(images)), seed=seed, key=key)
+    return images.take(chosen)
+
+
+def hold_out_end(count: int, size: int, *, key: str) -> tuple[Indices, Indices]:
+    """Return the indices of the beginning of a text, and of the ``size`` last sequences.
+
+    Raises:
+        InvalidRequestError: One of the two would be empty.
+    """
+    if not 0 < size < count:
+        raise InvalidRequestError(
+            key, f"{size} of {count} sequences would be held out", f"hold out 1 to {count - 1}"
+        )
+    return np.arange(count - size), np.arange(count - size, count)
 
 
 def hold_out(labels: Labels, size: int, *, seed: int, key: str) -> tuple[Indices, Indices]:
@@ -140,23 +162,25 @@ def quotas(counts: Indices, size: int, generator: np.random.Generator) -> Indice
 
 
 def _take(
-    dataset: ImageDataset, part: Literal["train", "test"], indices: Indices, cache_dir: Path | None
-) -> ImageSet:
+    dataset: ImageDataset | TextDataset,
+    part: Literal["train", "test"],
+    indices: Indices,
+    cache_dir: Path | None,
+) -> Examples:
     """Return the images at sorted ``indices``: a view of all, else a shared or private copy."""
     whole = dataset.train if part == "train" else dataset.test
     if len(indices) == len(whole):
         return whole
-    labels = whole.labels[indices]
     if cache_dir is None:
-        return ImageSet(whole.images[indices], labels)
+        return whole.take(indices)
 
     def fill(folder: Path) -> None:
-        size = len(indices) * whole.images[0].nbytes
+        size = len(indices) * whole.stored[0].nbytes
         require_space(folder, size, key="dataset.name")
-        save_array(folder / "images.npy", whole.images[indices])
+        save_array(folder / "images.npy", whole.stored[indices])
 
     digest = hashlib.sha256(f"{dataset.fingerprint} {part}".encode() + indices.tobytes())
     folder = cache_dir / f"subset-{digest.hexdigest()[:16]}"
     with system_errors("dataset.name", f"a part of {dataset.name}"):
-        images = open_or_rebuild(folder, fill, lambda entry: map_array(entry / "images.npy"))
-    return ImageSet(images, labels)
+        stored = open_or_rebuild(folder, fill, lambda entry: map_array(entry / "images.npy"))
+    return whole.take(indices, stored)

@@ -20,23 +20,19 @@ _REFUSALS = (ArithmeticError, AssertionError, AttributeError, LookupError, Runti
 def build_model(
     spec: ModelSpec,
     *,
-    num_classes: int,
-    in_channels: int,
-    image_size: int,
     files: Mapping[str, str] = MappingProxyType({}),
+    **inputs: int,
 ) -> nn.Module:
     """Build a network with fresh weights, drawn from PyTorch's global generator.
 
-    The factory of a name is called with ``num_classes``, ``in_channels``, ``image_size`` and the
-    ``kwargs`` of the specification; that of a family such as ``timm:`` gets the rest of the name
-    first.
+    The factory of a name is called with ``inputs`` and the ``kwargs`` of the specification; that of
+    a family such as ``timm:`` gets the rest of the name first.
 
     Args:
         spec: Name and keyword arguments.
-        num_classes: Length of the output.
-        in_channels: Channels of the images: 1 or 3.
-        image_size: Height and width of the images, in pixels.
         files: Sources of the specification, for a model of the user's own.
+        **inputs: What depends on the data, see `workers.example_inputs`: ``num_classes``, and
+            ``in_channels`` and ``image_size`` for images, ``context`` for text.
 
     Raises:
         ValueError: The model does not exist, or does not accept a keyword, its value, or the size
@@ -47,9 +43,7 @@ def build_model(
     try:
         model: nn.Module = factory(
             *([spec.name.partition(":")[2]] if is_member else []),
-            num_classes=num_classes,
-            in_channels=in_channels,
-            image_size=image_size,
+            **inputs,
             **spec.kwargs,
         )
     except _REFUSALS as error:

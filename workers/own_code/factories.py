@@ -58,21 +58,24 @@ def optimizer_factory(name: CodeName, files: Mapping[str, str]) -> Callable[...,
     return build
 
 
+_FACTS = ("num_classes", "in_channels", "image_size", "context")
+"""Arguments of a model that depend on the data."""
+
+
 def model_factory(name: CodeName, files: Mapping[str, str]) -> Callable[..., nn.Module]:
-    """A factory that takes ``num_classes``, ``in_channels``, ``image_size`` and the options.
+    """A factory that takes what depends on the data, and the options.
+
+    That is ``num_classes``, ``in_channels`` and ``image_size`` for images, ``num_classes`` and
+    ``context`` for text.
 
     Raises:
         CodeError: The code cannot be imported, or is no class or function.
     """
     code = _callable(name, files, "(num_classes, in_channels, image_size)")
 
-    def build(*, num_classes: int, in_channels: int, image_size: int, **options: Any) -> nn.Module:
-        facts = {
-            "num_classes": num_classes,
-            "in_channels": in_channels,
-            "image_size": image_size,
-        }
-        return _require(_call(code, **_accepted(code, facts, options)), nn.Module, name)
+    def build(**given: Any) -> nn.Module:
+        facts = {fact: given.pop(fact) for fact in _FACTS if fact in given}
+        return _require(_call(code, **_accepted(code, facts, given)), nn.Module, name)
 
     return build
 

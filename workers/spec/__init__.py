@@ -8,7 +8,7 @@ from workers.spec.code import code_names, describe_location, with_files
 from workers.spec.configuration import Configuration, Value
 from workers.spec.errors import SpecError, SpecProblem
 from workers.spec.fields import duration_seconds
-from workers.spec.loading import load_spec, read_stored, validate_spec
+from workers.spec.loading import load_spec, read_stored, stored_score, validate_spec
 from workers.spec.parsing import parse_spec
 from workers.spec.ranges import Range
 from workers.spec.search import (
@@ -61,6 +61,7 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "read_stored",
+    "stored_score",
     "validate_spec",
     "with_files",
 ]

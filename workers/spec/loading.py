@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import Tag, ValidationError
 
+from workers.catalog import datasets
 from workers.characters import escape_controls
+from workers.scores import SCORES, Score
 from workers.spec.axes import AxisFields, nearest
 from workers.spec.errors import SpecError, SpecProblem, cut, shorten
 from workers.spec.fields import STORED, PartError, PartsError, Section
@@ -18,7 +20,7 @@ from workers.spec.plain import find_flaws
 from workers.spec.ranges import Range
 from workers.spec.sweep import SweepSpec
 
-__all__ = ["load_spec", "path_text", "read_stored", "validate_spec"]
+__all__ = ["load_spec", "path_text", "read_stored", "stored_score", "validate_spec"]
 
 _MAX_JSON_CHARACTERS = 100_000
 """Characters of a specification with its defaults, quoted as JSON text: it reaches the driver in an
@@ -59,6 +61,12 @@ def validate_spec(data: Any) -> SweepSpec:
         raise SpecError(_counted(problems))
     _require_size(specification)
     return specification
+
+
+def stored_score(specification: Mapping[str, Any]) -> Score:
+    """What ranks the configurations of a stored specification, without reading all of it."""
+    dataset = specification["dataset"]["name"]
+    return SCORES[specification.get("score") or datasets.default_score(dataset)]
 
 
 def read_stored(data: dict[str, Any]) -> SweepSpec:

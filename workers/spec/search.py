@@ -30,6 +30,7 @@ from pydantic import (
 )
 
 from workers.metrics import METRICS
+from workers.scores import Direction
 from workers.spec.axes import NO_RANGE, AxisFields, name_flaw, plain_axis
 from workers.spec.fields import (
     Count,
@@ -54,8 +55,6 @@ __all__ = [
     "SearchSpec",
     "TpeSearch",
 ]
-
-Direction = Literal["maximize", "minimize"]
 
 _DIRECTIONS: dict[str | None, Direction] = {"higher": "maximize", "lower": "minimize"}
 _MAX_CONFIGURATIONS = 100_000
@@ -202,7 +201,7 @@ class TpeSearch(_SampledSearch):
 
     type: Literal["tpe"]
     objectives: Annotated[Unique[Objective], Field(max_length=2)] = (Objective(),)
-    """One metric, or two for trade-offs between them."""
+    """One metric, or two for trade-offs between them; absent, the score on validation data."""
 
 
 class AshaSpec(Section):
@@ -215,6 +214,7 @@ class AshaSpec(Section):
 
     type: Literal["asha"] = "asha"
     metric: Literal["val_accuracy", "val_loss", "train_accuracy", "train_loss"] = "val_accuracy"
+    """What is compared; absent, the score on validation data."""
     grace_epochs: Count = 1
     """Minimum number of epochs of every trial."""
     reduction_factor: Annotated[int, Field(ge=2, le=100, strict=True)] = 4

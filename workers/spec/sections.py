@@ -26,6 +26,7 @@ from workers.spec.fields import (
     is_stored,
     without_duplicates,
 )
+from workers.tasks import TEXT_SHIFTS
 
 __all__ = [
     "CurvatureSpec",
@@ -97,14 +98,15 @@ class DatasetSpec(_Named):
 
 
 class OodSpec(Section):
-    """The corrupted test set."""
+    """The test sets out of distribution: corrupted images, or texts of another distribution."""
 
     corruptions: Literal["all", "benchmark"] | Unique[str] = "all"
-    """All 19 corruptions, the 15 of the benchmark, or some by name."""
+    """All 19 corruptions, the 15 of the benchmark, or some by name; of a text data set all its OOD
+    sets, or some by name."""
     severities: Unique[Annotated[int, Field(ge=1, le=5, strict=True)]] = (1, 2, 3, 4, 5)
     """Severities of each corruption; 1 is the mildest."""
     images: Count | None = None
-    """Number of corrupted test images, class-balanced; all if absent."""
+    """Number of test images, class-balanced, or sequences, of each; all if absent."""
     source: Literal["auto", "official", "generated"] = "auto"
     """Official files, generated images, or the official files if available."""
 
@@ -112,8 +114,8 @@ class OodSpec(Section):
     @classmethod
     def _known(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
         for position, name in enumerate(value if isinstance(value, tuple) else ()):
-            if name not in CORRUPTIONS:
-                known = ", ".join(CORRUPTIONS)
+            if name not in (*CORRUPTIONS, *TEXT_SHIFTS):
+                known = ", ".join((*CORRUPTIONS, *TEXT_SHIFTS))
                 message = f"unknown corruption {name!r} (known: {known})"
                 raise PartError((position,), message, name)
         return value
@@ -214,7 +216,7 @@ class CurvatureSpec(Section):
     every: Literal["end"] | Count = "end"
     """Measure at the end, or also every so many epochs."""
     at_best: Flag = False
-    """Also measure at the epoch with the best validation accuracy."""
+    """Also measure at the epoch with the best validation score."""
     trace_method: Literal["hutchpp", "xtrace", "hutchinson"] = "hutchpp"
     """Estimator of the trace; ``hutchinson`` is the paper's."""
     trace_tolerance: Annotated[float, Field(gt=0, lt=1, strict=True)] = 0.02

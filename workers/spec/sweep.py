@@ -16,6 +16,9 @@ from pydantic import (
     model_validator,
 )
 
+from workers.catalog import datasets, models
+from workers.corruptions.names import CORRUPTIONS
+from workers.scores import SCORES, Score, ScoreName
 from workers.spec.axes import Axis, read_axis, set_options
 from workers.spec.code import Sources, check_code, code_names, files_of
 from workers.spec.configuration import Configuration, Value
@@ -33,7 +36,14 @@ from workers.spec.optimizer_facts import check_declared_facts
 from workers.spec.optimizers import OptimizerSpec
 from workers.spec.ranges import Range
 from workers.spec.resolution import resolve_spaces
-from workers.spec.search import AshaSpec, GridSearch, RandomSearch, SearchSpec, TpeSearch
+from workers.spec.search import (
+    AshaSpec,
+    GridSearch,
+    Objective,
+    RandomSearch,
+    SearchSpec,
+    TpeSearch,
+)
 from workers.spec.sections import (
     CurvatureSpec,
     DatasetSpec,
@@ -47,6 +57,7 @@ from workers.spec.spaces import Space
 from workers.spec.stepping_optimizers import SASAM, SASGD
 from workers.spec.trial import TrialConfig
 from workers.spec.variants import Variant, could_share_trials
+from workers.tasks import TASKS
 
 __all__ = ["SweepSpec"]
 
@@ -80,6 +91,9 @@ class SweepSpec(Section):
     """How one trial trains."""
     curvature: CurvatureSpec | None = CurvatureSpec()
     """Measurement of the Hessian; null measures nothing."""
+    score: Annotated[ScoreName | None, Field(exclude_if=not_)] = None
+    """What ranks configurations, ``accuracy`` or ``loss``; absent, that of the data set: the loss
+    for text, the accuracy for images."""
     early_stopping: AshaSpec | None = None
     """Stop trials that fall behind; absent, every trial runs to its end."""
     resources: ResourcesSpec = ResourcesSpec()
@@ -111,6 +125,59 @@ class SweepSpec(Section):
                 message = f"must differ from {other} in more than its label"
                 raise PartError((position,), message, label)
         return value
+
+    @model_validator(mode="after")
+    def _of_one_task(self, info: ValidationInfo) -> SweepSpec:
+        """Require a model for the data, and settings that make sense for them."""
+        if is_stored(info):
+            return self
+        task, own = datasets.task(self.dataset.name), models.task(self.model.name)
+        if task is not None and own is not None and task != own:
+            fitting = [name for name in models.entries() if models.task(name) == task]
+            message = (
+                f"must be a model for {task}, as {self.dataset.name} is (such as "
+                f"{', '.join(fitting)}); {self.model.name} is for {own}"
+            )
+            raise PartError(("model", "name"), message, self.model.name)
+        if task is not None and not TASKS[task].is_augmented:
+            self._without_augmentation(task)
+        known = datasets.known_facts(self.dataset.name).get("ood_sets")
+        chosen = self.ood.corruptions if self.ood is not None else ()
+        for position, name in enumerate(chosen if isinstance(chosen, tuple) else ()):
+            allowed = known if known is not None else None if task == "text" else CORRUPTIONS
+            if allowed is not None and name not in allowed:
+                message = f"unknown OOD set {name!r} of {self.dataset.name} (known: "
+                message += f"{', '.join(allowed)})"
+                raise PartError(("ood", "corruptions", position), message, name)
+        return self
+
+    def _without_augmentation(self, task: str) -> None:
+        """Train on unchanged examples; refuse an augmentation that was asked for.
+
+        Raises:
+            PartError: There is one.
+        """
+        setting, allowed = "training.augmentation", "none"
+        if "augmentation" not in self.training.model_fields_set:
+            plain = self.training.model_copy(update={"augmentation": allowed})
+            self.__dict__["training"] = plain
+        for label in self.labels:
+            for value in self._possible(label, setting):
+                if value != allowed:
+                    message = f"must be {allowed}: {task} is not augmented"
+                    raise PartError(self.place(label, setting, value), message, value)
+
+    @model_validator(mode="after")
+    def _guided_by_score(self) -> SweepSpec:
+        """Let a search and early stopping that name no metric use the score."""
+        metric = self.scored_by.val_metric
+        search, stopping = self.search, self.early_stopping
+        if isinstance(search, TpeSearch) and "objectives" not in search.model_fields_set:
+            objectives = (Objective.model_validate(metric),)
+            self.__dict__["search"] = search.model_copy(update={"objectives": objectives})
+        if stopping is not None and "metric" not in stopping.model_fields_set:
+            self.__dict__["early_stopping"] = stopping.model_copy(update={"metric": metric})
+        return self
 
     @model_validator(mode="after")
     def _resolved(self, info: ValidationInfo) -> SweepSpec:
@@ -222,6 +289,11 @@ class SweepSpec(Section):
         return self
 
     @property
+    def scored_by(self) -> Score:
+        """What ranks configurations."""
+        return SCORES[self.score or datasets.default_score(self.dataset.name)]
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Labels of the optimizers in tables and figures, in order."""
         return tuple(self._by_label)
@@ -321,6 +393,7 @@ class SweepSpec(Section):
             "model": self._with_settings("model", label, settings),
             "training": self._with_settings("training", label, settings),
             "curvature": self.curvature,
+            "score": self._score_of_trials,
             "files": self._files[label],
         }
         return TrialConfig.of_accepted_sweep(parts)
@@ -344,6 +417,13 @@ class SweepSpec(Section):
     def configuration_at(self, position: int) -> tuple[str, int]:
         """Label of the optimizer, and number of the configuration, of the trial at a position."""
         return self._order[position % len(self._order)]
+
+    @property
+    def _score_of_trials(self) -> ScoreName | None:
+        """The score if trials depend on it and it is not the data set's own, else None."""
+        is_used = self.curvature is not None and self.curvature.at_best
+        is_usual = self.scored_by.name == datasets.default_score(self.dataset.name)
+        return self.scored_by.name if is_used and not is_usual else None
 
     def place(self, label: str, axis: str, value: Value) -> tuple[int | str, ...]:
         """Location of a value of a setting in the specification.

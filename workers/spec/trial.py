@@ -10,7 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from workers.catalog import datasets
 from workers.own_code.sources import digest
+from workers.scores import SCORES, Score, ScoreName
 from workers.spec.axes import read_axis
 from workers.spec.code import Sources
 from workers.spec.configuration import Configuration
@@ -38,6 +40,8 @@ class TrialConfig(Section):
     model: ModelSpec
     training: TrainingSpec
     curvature: CurvatureSpec | None
+    score: Annotated[ScoreName | None, Field(exclude_if=not_)] = None
+    """What selects the best epoch, if curvature is measured there; None: that of the data set."""
     files: Annotated[Sources, Field(exclude_if=not_)] = Field(default_factory=dict)
     """Sources of the user's own code that the trial runs; part of the key."""
 
@@ -64,6 +68,11 @@ class TrialConfig(Section):
         )
         text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def scored_by(self) -> Score:
+        """What selects the best epoch."""
+        return SCORES[self.score or datasets.default_score(self.dataset.name)]
 
     def values_of(self, axes: Iterable[str]) -> Configuration:
         """The trial's value of each axis, by the names of the axes."""

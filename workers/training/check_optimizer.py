@@ -14,7 +14,7 @@ from workers.models import build_model, uses_channels_last
 from workers.optimizer_families import constructor_of_section, default_configuration
 from workers.spec import SpecError, SweepSpec, validate_spec
 from workers.training.conformance import Conformance, check_conformance
-from workers.trial_data import Normalisation, load_trial_data
+from workers.trial_data import load_trial_data
 
 __all__ = ["check_on_digits", "main"]
 
@@ -80,16 +80,11 @@ def _problem(spec: SweepSpec, folder: Path) -> tuple[torch.nn.Module, torch.Tens
     """The network of a sweep, and a mini-batch of its data."""
     data = load_trial_data(spec.dataset, None, data_dir=folder, cache_dir=folder)
     torch.manual_seed(0)
-    network = build_model(
-        spec.model,
-        num_classes=data.num_classes,
-        in_channels=data.in_channels,
-        image_size=data.image_size,
-    )
+    network = build_model(spec.model, files=spec.files, **data.inputs.network_arguments)
     device = torch.device("cpu")
     channels_last = uses_channels_last(spec.training, network, device)
-    normalise = Normalisation(data.mean, data.std, device, channels_last=channels_last)
-    images = normalise(torch.from_numpy(data.train.images[:32].copy()))
+    normalise = data.inputs.preparation(device, channels_last=channels_last)
+    images = normalise(torch.from_numpy(data.train.inputs[:32].copy()))
     labels = torch.from_numpy(data.train.labels[:32].copy())
     if channels_last:
         network = network.to(memory_format=torch.channels_last)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from workers.example_inputs import ExampleInputs
 from workers.models import build_model
 from workers.spec import ResourcesSpec, TrialConfig
 from workers.spec.optimizers import OptimizerSpec
@@ -116,19 +117,15 @@ class TooLargeError(ValueError):
 
 def estimate_memory(
     trials: Sequence[TrialConfig],
+    inputs: ExampleInputs,
     *,
-    num_classes: int,
-    in_channels: int,
-    image_size: int,
     value_bytes: Callable[[TrialConfig], int] = _full_precision,
 ) -> TrialMemory | None:
     """Estimate the memory of trials of one network without allocating it.
 
     Args:
         trials: The trials; the one that needs the most memory counts.
-        num_classes: Number of outputs.
-        in_channels: Channels of the images: 1 or 3.
-        image_size: Height and width of the images, in pixels.
+        inputs: What the examples are to the network.
         value_bytes: Returns the bytes of one value of a trial's activations: 4, or 2 in half
             precision.
 
@@ -138,13 +135,12 @@ def estimate_memory(
     Raises:
         TooLargeError: The network has too many or too large tensors to be built.
     """
-    shape = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
     try:
         with _WithoutMemory():
-            model = build_model(trials[0].model, **shape, files=trials[0].files)
+            model = build_model(trials[0].model, files=trials[0].files, **inputs.network_arguments)
         model = model.to("meta").train()
         batch_size = max(trial.training.batch_size for trial in trials)
-        images = torch.zeros((batch_size, in_channels, image_size, image_size), device="meta")
+        images = inputs.zeros(batch_size, device="meta")
         return measure_memory(trials, model, images, value_bytes=value_bytes)
     except TooLargeError:
         raise
@@ -166,7 +162,7 @@ def measure_memory(
     Args:
         trials: The trials; the one that needs the most memory counts.
         model: Their network, on any device.
-        images: Images on the same device, shape (n, channels, height, width).
+        images: A batch on the same device, as the network takes it.
         value_bytes: Returns the bytes of one value of a trial's activations: 4, or 2 in half
             precision.
     """

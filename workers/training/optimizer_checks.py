@@ -18,7 +18,7 @@ from workers.training.conformance import (
     stated_conformance,
 )
 from workers.training.trial import autocast_dtype
-from workers.trial_data import Normalisation, TrialData
+from workers.trial_data import TrialData
 
 __all__ = ["check_optimizers"]
 
@@ -73,13 +73,13 @@ def _check(trial: TrialConfig, model: nn.Module, data: TrialData) -> Conformance
     training = trial.training
     device = torch.device("cpu")
     channels_last = uses_channels_last(training, model, device)
-    normalise = Normalisation(data.mean, data.std, device, channels_last=channels_last)
+    normalise = data.inputs.preparation(device, channels_last=channels_last)
     count = min(training.batch_size, len(data.train), _IMAGES)
     return check_conformance(
         trial.optimizer,
         model,
-        normalise(torch.from_numpy(data.train.images[:count].copy())),
-        torch.from_numpy(data.train.labels[:count].copy()),
+        normalise(torch.from_numpy(data.train.inputs[:count].copy())),
+        torch.from_numpy(data.train.labels[:count].copy()).long(),
         lr=trial.learning_rate,
         weight_decay=trial.weight_decay,
         files=trial.files,

@@ -85,7 +85,7 @@ def preflight(
         parameters=max(network.parameters for network in networks),
         train_images=len(most.train),
         validation_images=len(most.validation),
-        ood_images=0 if most.ood is None else len(most.ood) * len(most.ood.labels),
+        ood_images=sum(map(len, most.ood_sets)),
         classes=most.num_classes,
         data_fingerprint=most.fingerprint,
         data_notes=most.notes,
@@ -198,7 +198,7 @@ def _check_network(
         SpecError: The network cannot be built, trained or measured.
     """
     try:
-        estimate = estimate_memory(trials, **_shape(data), value_bytes=_activation_bytes)
+        estimate = estimate_memory(trials, data.inputs, value_bytes=_activation_bytes)
     except TooLargeError as error:
         problem = _model_problem(spec, trials[0], f"the network is too large: {error}")
         raise SpecError([*problems, problem]) from error
@@ -224,18 +224,9 @@ def _check_network(
     return _Network(count_parameters(model), hessian_method, memory)
 
 
-def _shape(data: TrialData) -> dict[str, int]:
-    """The arguments of a network that depend on the data."""
-    return {
-        "num_classes": data.num_classes,
-        "in_channels": data.in_channels,
-        "image_size": data.image_size,
-    }
-
-
 def _build(trial: TrialConfig, data: TrialData) -> nn.Module:
     """Build the network of a trial."""
-    return build_model(trial.model, **_shape(data), files=trial.files)
+    return build_model(trial.model, files=trial.files, **data.inputs.network_arguments)
 
 
 def _model_problem(spec: SweepSpec, trial: TrialConfig, message: str) -> SpecProblem:
@@ -295,26 +286,27 @@ def _activation_bytes(trial: TrialConfig) -> int:
 
 
 def _measure(trials: Sequence[TrialConfig], model: nn.Module, data: TrialData) -> TrialMemory:
-    """Measure the memory of trials with a forward pass over two images of zeros.
+    """Measure the memory of trials with a forward pass over two examples of zeros.
 
     Raises:
         ValueError: The network cannot take the images, or does not have one output per class.
     """
-    shape = (2, data.in_channels, data.image_size, data.image_size)
+    inputs = data.inputs
     outputs: list[Any] = []
     hook = model.register_forward_hook(lambda _module, _args, output: outputs.append(output))
     try:
-        zeros = torch.zeros(shape)
+        zeros = inputs.zeros(2)
         memory = measure_memory(trials, model.train(), zeros, value_bytes=_activation_bytes)
     except Exception as error:  # the network may be of any library
-        size = f"{shape[1]} x {shape[2]} x {shape[3]}"
-        raise ValueError(f"the network cannot take images of {size}: {error}") from error
+        what = f"{inputs.noun} of {inputs.size}"
+        raise ValueError(f"the network cannot take {what}: {error}") from error
     finally:
         hook.remove()
     logits = outputs[-1]
-    if not isinstance(logits, Tensor) or logits.shape != (2, data.num_classes):
+    if not isinstance(logits, Tensor) or logits.shape != inputs.logits_shape(2):
         got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
         raise ValueError(
-            f"the network returns {got} in training for 2 images of {data.num_classes} classes"
+            f"the network returns {got} in training for 2 {inputs.noun} of"
+            f" {inputs.num_classes} classes"
         )
     return memory

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sasam.curvature import HessianMethod, choose_hessian_method
+from workers.example_inputs import ExampleInputs
 from workers.trial_data import TrialData
 
 __all__ = ["rehearse"]
@@ -32,26 +33,24 @@ def rehearse(
     Raises:
         ValueError: The network fails; the message names which of the three steps.
     """
-    generator = torch.Generator().manual_seed(0)
-    shape = (2, data.in_channels, data.image_size, data.image_size)
-    images, labels = torch.randn(shape, generator=generator), torch.arange(2) % data.num_classes
+    inputs = data.inputs
+    images, labels = inputs.random_batch(2, channels_last=channels_last)
     if channels_last:
         model = model.to(memory_format=torch.channels_last)
-        images = images.to(memory_format=torch.channels_last)
     doing = "be trained"
     try:
         trained = _differentiated(model.train(), images, labels)
         doing = "be evaluated"
         with torch.inference_mode():
-            _check_logits(model.eval()(images), data.num_classes)
+            _check_logits(model.eval()(images), inputs)
         if not measures_curvature:
             return None
         doing = "have its curvature measured (with curvature: null it can be trained)"
         _check_gradients(trained - _differentiated(model.eval(), images, labels))
         return choose_hessian_method(model, F.cross_entropy, images, labels)
     except Exception as error:  # the network may be of any library
-        size = " x ".join(map(str, shape[1:]))
-        raise ValueError(f"the network cannot {doing} on images of {size}: {error}") from error
+        what = f"{inputs.noun} of {inputs.size}"
+        raise ValueError(f"the network cannot {doing} on {what}: {error}") from error
 
 
 def _differentiated(model: nn.Module, images: Tensor, labels: Tensor) -> set[str]:
@@ -62,11 +61,11 @@ def _differentiated(model: nn.Module, images: Tensor, labels: Tensor) -> set[str
     return {name for name, p in model.named_parameters() if p.grad is not None}
 
 
-def _check_logits(logits: object, num_classes: int) -> None:
+def _check_logits(logits: object, inputs: ExampleInputs) -> None:
     """Refuse logits of the wrong shape."""
     got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-    if got != (2, num_classes):
-        raise ValueError(f"it returns {got} for 2 images of {num_classes} classes")
+    if got != inputs.logits_shape(2):
+        raise ValueError(f"it returns {got} for 2 {inputs.noun} of {inputs.num_classes} classes")
 
 
 def _check_gradients(lost: set[str]) -> None:

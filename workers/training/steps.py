@@ -72,12 +72,12 @@ class Stepper:
         if self._scaler is not None and not self._unscales_gradients:
             optimizer.register_step_pre_hook(self._count_step)
         self._sums = torch.zeros(2, dtype=torch.float64, device=device)
-        self._images = 0
+        self._predictions = 0
 
     def start_epoch(self) -> None:
         """Reset the sums of the previous epoch."""
         self._sums.zero_()
-        self._images = 0
+        self._predictions = 0
 
     @property
     def averages_weights(self) -> bool:
@@ -103,14 +103,14 @@ class Stepper:
         """Make one step on a mini-batch.
 
         Args:
-            images: The images, shape (n, channels, height, width).
-            labels: Their classes, shape (n,).
+            images: Images, shape (n, channels, height, width), or tokens, shape (n, context).
+            labels: Classes, shape (n,), or next tokens, shape (n, context).
             factor: Factor of the schedule, which multiplies every group's initial learning rate.
         """
         for group, rate in zip(self.optimizer.param_groups, self._initial_rates, strict=True):
             if rate is not None:
                 group["lr"] = factor * rate
-        self._images += len(labels)
+        self._predictions += labels.numel()
         is_first_call = True
 
         def closure(scale: float | None = None) -> Tensor:
@@ -144,7 +144,7 @@ class Stepper:
 
     def finish_epoch(self) -> dict[str, float]:
         """Return the epoch's means and the optimizer's quantities; synchronize with the device."""
-        loss, correct = (self._sums / self._images).tolist()
+        loss, correct = (self._sums / self._predictions).tolist()
         record = {
             "train_loss": loss,
             "train_accuracy": correct,
@@ -228,7 +228,7 @@ class Stepper:
     def _add(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Add a mini-batch to the sums of the epoch."""
         correct = (logits.argmax(1) == labels).sum()
-        self._sums += torch.stack([loss * len(labels), correct])
+        self._sums += torch.stack([loss * labels.numel(), correct])
 
 
 class _WithClosure:

@@ -32,7 +32,7 @@ from workers.seeding import derive_seed
 from workers.spec import CurvatureSpec, TrialConfig
 from workers.training.schedule import learning_rate_factor
 from workers.training.steps import Stepper
-from workers.trial_data import DeviceData, Normalisation
+from workers.trial_data import DeviceData
 
 __all__ = ["EpochRecord", "Trial", "autocast_dtype"]
 
@@ -59,20 +59,12 @@ class Trial:
         self._device = data.device
         training = config.training
         torch.manual_seed(derive_seed(config.seed, "initialisation"))
-        model = build_model(
-            config.model,
-            num_classes=data.host.num_classes,
-            in_channels=data.host.in_channels,
-            image_size=data.host.image_size,
-            files=config.files,
-        )
+        model = build_model(config.model, files=config.files, **data.host.inputs.network_arguments)
         self.model = model.to(self._device)
         channels_last = uses_channels_last(training, self.model, self._device)
         if channels_last:
             self.model.to(memory_format=torch.channels_last)
-        self._normalise = Normalisation(
-            data.host.mean, data.host.std, self._device, channels_last=channels_last
-        )
+        self._normalise = data.host.inputs.preparation(self._device, channels_last=channels_last)
         network = torch.compile(self.model) if training.compile else self.model
         self._autocast_dtype = autocast_dtype(training.precision, self._device)
 
@@ -91,7 +83,7 @@ class Trial:
         )
         self._evaluator = Evaluator(self.model, predict, self._normalise)
         self._curvature: CurvatureMeasurement | None = None
-        self._best_accuracy = -math.inf
+        self._best = -math.inf
         self._best_weights: dict[str, Tensor] | None = None
 
     @property
@@ -130,7 +122,7 @@ class Trial:
         record["images_per_second"] = steps * training.batch_size / seconds
         scores = self._evaluator.validation(self._data.validation)
         record |= {f"val_{key}": value for key, value in scores._asdict().items()}
-        self._keep_best(scores.accuracy)
+        self._keep_best(config.scored_by.oriented(record[config.scored_by.val_metric]))
         return record
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -202,7 +194,7 @@ class Trial:
             "epoch": self.epoch,
             "model": self.model.state_dict(),
             "steps": self._stepper.state_dict(),
-            "best_accuracy": self._best_accuracy,
+            "best_score": self._best,
             "best_weights": self._best_weights,
         }
 
@@ -223,13 +215,18 @@ class Trial:
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
         self._stepper.load_state_dict(state["steps"])
-        self._best_accuracy = state["best_accuracy"]
+        # Checkpoints of earlier releases call it accuracy, which it was.
+        self._best = state["best_score"] if "best_score" in state else state["best_accuracy"]
         self._best_weights = state["best_weights"]
 
-    def _keep_best(self, accuracy: float) -> None:
-        """Keep a copy of the weights with the best validation accuracy; the first of equals."""
-        if accuracy > self._best_accuracy:
-            self._best_accuracy = accuracy
+    def _keep_best(self, score: float) -> None:
+        """Keep a copy of the weights with the best validation score; the first of equals.
+
+        Args:
+            score: So that higher is better.
+        """
+        if score > self._best:
+            self._best = score
             if self.config.curvature is not None and self.config.curvature.at_best:
                 self._best_weights = copy.deepcopy(self.model.state_dict())
 

@@ -5,17 +5,17 @@ from typing import Any
 
 import altair as alt
 
-from service.sensitivity.figures.figure_data import Datum, FigureData
+from service.sensitivity.figures.figure_data import Datum, FigureData, score_of
 from service.sensitivity.figures.theme import RECORDS, Theme
 
 __all__ = [
     "PANEL_HEIGHT",
     "PANEL_WIDTH",
     "SHORT_LABEL",
-    "accuracy_axis",
     "chance_line",
     "has_intervals",
     "panel_title",
+    "score_axis",
 ]
 
 PANEL_WIDTH, PANEL_HEIGHT = 300, 220
@@ -28,13 +28,14 @@ SHORT_LABEL = (
 """Label of a tick: 1e-3 and 0.01, not 0.00000001 or 1e-2; text as it is."""
 
 
-def accuracy_axis(field: str, *, title: str | None = None) -> alt.Y:
-    """A vertical axis of accuracies in percent that need not begin at 0."""
-    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(format="~%"))
+def score_axis(figure: FigureData, field: str, *, title: str | None = None) -> alt.Y:
+    """A vertical axis of the score of a figure that need not begin at 0: percent, or nats."""
+    axis = alt.Axis(format=score_of(figure).axis_format)
+    return alt.Y(f"{field}:Q", title=title, scale=alt.Scale(zero=False), axis=axis)
 
 
 def chance_line(figure: FigureData, theme: Theme, scale: Any = alt.Undefined) -> Any:
-    """A dashed line at chance accuracy, on the given scale of the vertical axis."""
+    """A dashed line at the score of a uniform guess, on the given scale of the vertical axis."""
     line = alt.Chart(RECORDS).mark_rule(strokeDash=[4, 3], color=theme.faint)
     return line.encode(y=alt.YDatum(figure.scale("chance"), scale=scale))
 

@@ -1,4 +1,4 @@
-"""Accuracy along one hyperparameter, with seed intervals."""
+"""The score along one hyperparameter, with seed intervals."""
 
 from typing import Any
 
@@ -10,16 +10,23 @@ from service.sensitivity.figures.axes import (
     PANEL_HEIGHT,
     PANEL_WIDTH,
     SHORT_LABEL,
-    accuracy_axis,
     chance_line,
     has_intervals,
+    score_axis,
 )
-from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.figure_data import (
+    Datum,
+    FigureData,
+    metric_of,
+    of_workload,
+    score_scales,
+)
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.hyperparameters import axis_named, ordered, value_datum
 from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_summary import learning_rate_role
 from service.sensitivity.schemas import finite
+from service.sensitivity.score_values import oriented_range, score_interval
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles
@@ -31,7 +38,7 @@ _INSTEAD = ("expected-max", "curvature-scatter")
 
 
 def axis_curves(table: TrialTable, axis: str | None = None) -> FigureData:
-    """Accuracy along one hyperparameter, at the validation-best choice of all others.
+    """The score along one hyperparameter, at the validation-best choice of all others.
 
     Args:
         table: The trials of a grid search.
@@ -61,10 +68,8 @@ def axis_curves(table: TrialTable, axis: str | None = None) -> FigureData:
             _INSTEAD,
         )
     scored = score(table)
-    records = [
-        record for scores in scored for record in _points(scores, shown.name, table.chance_accuracy)
-    ]
-    metric = METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title
+    records = [record for scores in scored for record in _points(scores, shown.name, table)]
+    metric = METRICS[metric_of(table)].title
     adaptive = [
         trials.title
         for trials in table.by_optimizer
@@ -86,7 +91,7 @@ def axis_curves(table: TrialTable, axis: str | None = None) -> FigureData:
         ],
         records=records,
         scales={
-            "chance": table.chance_accuracy,
+            **score_scales(table),
             "axis": shown.name,
             "x_title": title,
             "x_scale": shown.scale,
@@ -105,13 +110,13 @@ def draw_axis_curves(figure: FigureData, theme: Theme) -> Any:
     bands = (
         known.transform_filter("isValid(datum.low)")
         .mark_area(opacity=0.18)
-        .encode(x=x, y=accuracy_axis("low"), y2="high:Q", color=colour)
+        .encode(x=x, y=score_axis(figure, "low"), y2="high:Q", color=colour)
     )
     return (
         alt.layer(
             *([bands] if has_intervals(figure.records) else []),
             known.mark_line(point={"size": 36}, strokeWidth=2).encode(
-                x=x, y=accuracy_axis("value"), color=colour
+                x=x, y=score_axis(figure, "value"), color=colour
             ),
             chance_line(figure, theme),
         )
@@ -120,7 +125,7 @@ def draw_axis_curves(figure: FigureData, theme: Theme) -> Any:
     )
 
 
-def _points(scores: Scores, name: str, chance: float) -> list[Datum]:
+def _points(scores: Scores, name: str, table: TrialTable) -> list[Datum]:
     """The records of one optimizer; none without the hyperparameter."""
     trials = scores.trials
     index = trials.axis_index(name)
@@ -133,8 +138,10 @@ def _points(scores: Scores, name: str, chance: float) -> list[Datum]:
         for repeated in scores.repeated
     ]
     records: list[Datum] = []
+    limits = (table.chance, oriented_range(table.score)[1])
     for at, value in enumerate(trials.axes[index].values):
-        made = interval(float(curve[at]), [error[:, at] for error in errors], (chance, 1.0))
+        oriented = interval(float(curve[at]), [error[:, at] for error in errors], limits)
+        made = score_interval(table.score, oriented)
         x = value_datum(value)
         records.append(
             {
@@ -142,7 +149,7 @@ def _points(scores: Scores, name: str, chance: float) -> list[Datum]:
                 "title": trials.title,
                 "x": x,
                 name: x,
-                "value": finite(curve[at]),
+                "value": finite(table.score.oriented(float(curve[at]))),
                 "low": made.low if made else None,
                 "high": made.high if made else None,
             }

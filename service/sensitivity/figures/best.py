@@ -1,6 +1,6 @@
 """The configuration validation selects, one bar per optimizer (the paper's Figs. 1 and 4).
 
-Accuracy with its seed interval; Tr(H) and lambda_max on a log axis with their range over seeds. A
+The score with its seed interval; Tr(H) and lambda_max on a log axis with their range over seeds. A
 bar on a log axis begins at the axis' end and a negative value has no bar: it is printed in red.
 """
 
@@ -11,10 +11,16 @@ import altair as alt
 
 from service.sensitivity.errors import NotAvailableError, UnknownNameError
 from service.sensitivity.figures.axes import chance_line, panel_title
-from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.figure_data import (
+    Datum,
+    FigureData,
+    of_workload,
+    score_of,
+    score_scales,
+)
 from service.sensitivity.figures.theme import RECORDS, Theme, decades, optimizer_colour, titled
 from service.sensitivity.hyperparameters import configuration_label
-from service.sensitivity.number_format import accuracy_label, curvature_label, split_label
+from service.sensitivity.number_format import curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS
 from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
@@ -26,7 +32,7 @@ _BAR_STEP = 46
 
 
 def best(table: TrialTable, split: str | None = None) -> FigureData:
-    """Accuracy and curvature at the selected configuration of every optimizer.
+    """Score and curvature at the selected configuration of every optimizer.
 
     Args:
         table: The trials.
@@ -41,7 +47,9 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
     if split not in SPLITS:
         raise UnknownNameError("split", split, SPLITS)
     if split == "ood" and not table.has_ood:
-        raise NotAvailableError("not_measured", "No OOD accuracy was measured.", ("validation",))
+        raise NotAvailableError(
+            "not_measured", f"No OOD {table.score.name} was measured.", ("validation",)
+        )
     records: list[Datum] = []
     for summary in summarize(table).optimizers:
         chosen = summary.best_config
@@ -54,13 +62,13 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
             "configuration": configuration_label(chosen.hyperparameters),
         }
         ood = split == "ood"
-        accuracy = chosen.ood_accuracy if ood else chosen.val_accuracy
-        interval = chosen.ood_accuracy_interval if ood else chosen.val_accuracy_interval
+        value = chosen.ood_score if ood else chosen.val_score
+        interval = chosen.ood_score_interval if ood else chosen.val_score_interval
         bar: Datum = {
-            "panel": METRICS["ood_accuracy" if ood else "val_accuracy"].title,
+            "panel": METRICS[table.score.ood_metric if ood else table.score.val_metric].title,
             "log": False,
-            "label": accuracy_label(accuracy or 0),
-            "value": accuracy,
+            "label": table.score.text(value),
+            "value": value,
             "low": interval.low if interval else None,
             "high": interval.high if interval else None,
         }
@@ -83,7 +91,9 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
             )
     panels = list(dict.fromkeys(str(record["panel"]) for record in records))
     records.sort(key=lambda record: panels.index(str(record["panel"])))
-    notes = ["lines: 95 % seed interval of the accuracy, range over seeds of the curvature"]
+    notes = [
+        f"lines: 95 % seed interval of the {table.score.name}, range over seeds of the curvature"
+    ]
     if all(record["low"] is None for record in records):
         notes = ["one seed: no intervals"]
     if not all(record["learned"] for record in records):
@@ -93,7 +103,7 @@ def best(table: TrialTable, split: str | None = None) -> FigureData:
         title=f"Validation-selected configurations{of_workload(table)}",
         notes=["; ".join(notes)],
         records=records,
-        scales={"chance": table.chance_accuracy},
+        scales=score_scales(table),
     )
 
 
@@ -104,7 +114,7 @@ def draw_best(figure: FigureData, theme: Theme) -> Any:
     for panel in figure.values("panel"):
         records = figure.where(panel=panel)
         log = bool(records[0]["log"])
-        low, high = _domain(records) if log else (0.0, 1.0)
+        low, high = _domain(records) if log else _score_domain(figure, records)
         scale = alt.Scale(type="log" if log else "linear", domain=[low, high], clamp=True)
         y = alt.Y(
             "value:Q",
@@ -112,7 +122,7 @@ def draw_best(figure: FigureData, theme: Theme) -> Any:
             scale=scale,
             axis=alt.Axis(format=".0e", values=decades(low, high))
             if log
-            else alt.Axis(format=".0%"),
+            else alt.Axis(format=score_of(figure).axis_format),
         )
         x = alt.X(
             "title:N", sort=optimizers, title=None, axis=alt.Axis(labelAngle=-30, ticks=False)
@@ -152,6 +162,16 @@ def draw_best(figure: FigureData, theme: Theme) -> Any:
             )
         )
     return alt.hconcat(*panels, spacing=28).properties(title=titled(figure.title, figure.notes))
+
+
+def _score_domain(figure: FigureData, records: list[Datum]) -> tuple[float, float]:
+    """From 0 to the best accuracy, 1; of losses to that of a guess, with room for the labels."""
+    best = score_of(figure).best
+    if best > 0:
+        return 0.0, best
+    numbers = [record[name] for record in records for name in ("value", "high")]
+    largest = max(number for number in numbers if isinstance(number, float))
+    return 0.0, 1.1 * max(largest, figure.scale("chance"))
 
 
 def _domain(records: list[Datum]) -> tuple[float, float]:

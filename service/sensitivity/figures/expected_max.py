@@ -1,4 +1,4 @@
-"""Expected accuracy along the tuning budget."""
+"""Expected score along the tuning budget."""
 
 from typing import Any, Literal, get_args
 
@@ -8,14 +8,15 @@ from service.sensitivity.errors import NotAvailableError
 from service.sensitivity.figures.axes import (
     PANEL_HEIGHT,
     PANEL_WIDTH,
-    accuracy_axis,
     panel_title,
+    score_axis,
 )
 from service.sensitivity.figures.figure_data import (
     Datum,
     FigureData,
     of_workload,
     require_option,
+    score_scales,
 )
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.schemas import ExpectedCurve
@@ -29,7 +30,7 @@ BUDGET_UNITS: tuple[str, ...] = get_args(BudgetUnit)
 
 
 def expected_max(table: TrialTable, budget: BudgetUnit = "configurations") -> FigureData:
-    """Expected best validation accuracy, and the OOD accuracy it selects, by tuning budget.
+    """Expected best validation score, and the OOD score it selects, by tuning budget.
 
     Args:
         table: The trials.
@@ -43,7 +44,7 @@ def expected_max(table: TrialTable, budget: BudgetUnit = "configurations") -> Fi
         NotAvailableError: No gradient evaluations were recorded.
     """
     require_option("budget", budget, BUDGET_UNITS)
-    summary = summarize(table)
+    summary, name = summarize(table), table.score.name
     records: list[Datum] = []
     for optimizer in summary.optimizers:
         cost = 1.0
@@ -56,8 +57,8 @@ def expected_max(table: TrialTable, budget: BudgetUnit = "configurations") -> Fi
                 )
             cost = optimizer.gradient_evaluations.per_trial
         curves: dict[str, ExpectedCurve | None] = {
-            "Expected best validation accuracy": optimizer.expected_max_val_accuracy,
-            "OOD accuracy selected by it": optimizer.expected_selected_ood_accuracy,
+            f"Expected best validation {name}": optimizer.expected_best_val_score,
+            f"OOD {name} selected by it": optimizer.expected_selected_ood_score,
         }
         for panel, curve in curves.items():
             if curve is not None:
@@ -72,14 +73,14 @@ def expected_max(table: TrialTable, budget: BudgetUnit = "configurations") -> Fi
                     }
                     for n, value in zip(curve.configurations, curve.values, strict=True)
                 ]
-    method = summary.optimizers[0].expected_max_val_accuracy.method.replace("_", " ")
+    method = summary.optimizers[0].expected_best_val_score.method.replace("_", " ")
     return FigureData(
         name="expected-max",
         title=f"What a tuning budget buys{of_workload(table)}",
         notes=[f"the best by validation of n random configurations, {method}"],
         records=records,
         scales={
-            "chance": table.chance_accuracy,
+            **score_scales(table),
             "x_title": budget.replace("_", " ")
             + ("" if budget == "configurations" else " (all trials)"),
         },
@@ -87,7 +88,7 @@ def expected_max(table: TrialTable, budget: BudgetUnit = "configurations") -> Fi
 
 
 def draw_expected_max(figure: FigureData, theme: Theme) -> Any:
-    """Draw validation accuracy, and beside it the OOD accuracy that it selects."""
+    """Draw the validation score, and beside it the OOD score that it selects."""
     optimizers = [str(label) for label in figure.values("title")]
     panels = [
         alt.Chart(RECORDS)
@@ -95,7 +96,7 @@ def draw_expected_max(figure: FigureData, theme: Theme) -> Any:
         .mark_line(strokeWidth=2, point={"size": 18})
         .encode(
             x=alt.X("budget:Q", title=str(figure.scales["x_title"]), axis=alt.Axis(tickMinStep=1)),
-            y=accuracy_axis("value"),
+            y=score_axis(figure, "value"),
             color=optimizer_colour(optimizers),
         )
         .properties(title=panel_title(str(panel)), width=PANEL_WIDTH, height=PANEL_HEIGHT)

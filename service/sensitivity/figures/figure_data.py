@@ -7,9 +7,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.sensitivity.errors import InvalidOptionError
 from service.sensitivity.hyperparameters import value_datum
 from service.sensitivity.trial_table import TrialTable
+from workers.scores import SCORES, Score
 from workers.spec.configuration import Value
 
-__all__ = ["Datum", "FigureData", "Scalar", "of_workload", "rate_and_decay", "require_option"]
+__all__ = [
+    "Datum",
+    "FigureData",
+    "Scalar",
+    "metric_of",
+    "of_workload",
+    "rate_and_decay",
+    "require_option",
+    "score_of",
+    "score_scales",
+]
 
 Scalar = str | bool | int | float | None
 Datum = dict[str, Scalar]
@@ -55,9 +66,25 @@ class FigureData(BaseModel):
         ]
 
 
+def metric_of(table: TrialTable, split: str | None = None) -> str:
+    """Name of the metric of the score on a split, by default that of the evaluation."""
+    on_ood = table.has_ood if split is None else split == "ood"
+    return table.score.ood_metric if on_ood else table.score.val_metric
+
+
 def of_workload(table: TrialTable) -> str:
     """The workload as the end of a title."""
     return f", {table.workload}" if table.workload else ""
+
+
+def score_scales(table: TrialTable) -> dict[str, Scalar | list[Scalar]]:
+    """What figures of scores share: the name of the score, and its value of a uniform guess."""
+    return {"score": table.score.name, "chance": table.guess}
+
+
+def score_of(figure: FigureData) -> Score:
+    """The score that a figure shows."""
+    return SCORES["loss" if figure.scales.get("score") == "loss" else "accuracy"]
 
 
 def rate_and_decay(configuration: Mapping[str, Value]) -> Datum:

@@ -133,7 +133,7 @@ def _colour(layout: HeatmapLayout) -> alt.Color:
             clamp=True,
             scheme="cividis" if layout.is_log else "viridis",
         ),
-        legend=alt.Legend(format=".0e", values=decades(*bounds), gradientLength=110)
+        legend=alt.Legend(format=layout.tick_format, values=decades(*bounds), gradientLength=110)
         if layout.is_log
-        else alt.Legend(format=".0%", tickCount=5, gradientLength=110),
+        else alt.Legend(format=layout.tick_format, tickCount=5, gradientLength=110),
     )

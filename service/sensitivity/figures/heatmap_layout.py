@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.sensitivity.figures.figure_data import Datum, FigureData, Scalar
+from workers.scores import SCORES
 
 __all__ = ["DARK_INK_ABOVE", "HeatmapCell", "HeatmapLayout", "HeatmapPanel", "heatmap_layouts"]
 
@@ -73,9 +74,10 @@ class HeatmapLayout:
 
     Attributes:
         title: The metric and its split ("Tr(H), OOD").
-        low: Lower end of the colour scale.
-        high: Upper end of the colour scale.
+        low: Dark end of the colour scale; of losses the larger one.
+        high: Bright end of the colour scale.
         is_log: Whether the colour scale is logarithmic.
+        tick_format: Format of its ticks, in the notation of d3-format.
         x_title: Display name of the horizontal axis.
         y_title: Display name of the vertical axis.
         x_axis: Name of the horizontal axis.
@@ -89,6 +91,7 @@ class HeatmapLayout:
     low: float
     high: float
     is_log: bool
+    tick_format: str
     x_title: str
     y_title: str
     x_axis: str
@@ -139,6 +142,9 @@ def _layout(figure: FigureData, metric: str) -> HeatmapLayout:
         low=float(scales["low"]),
         high=float(scales["high"]),
         is_log=bool(scales["log"]),
+        tick_format=".0e"
+        if scales["log"]
+        else SCORES["loss" if scales.get("score") == "loss" else "accuracy"].axis_format,
         x_title=str(scales["x_title"]),
         y_title=str(scales["y_title"]),
         x_axis=str(scales["x_axis"]),

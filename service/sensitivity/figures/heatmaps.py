@@ -10,23 +10,23 @@ log colours between bounds near its median, so that one 1e24 does not flatten th
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 
 from service.sensitivity import flatness_correlation, statistics
 from service.sensitivity.errors import (
-    InvalidOptionError,
     NeedsGridError,
     NotAvailableError,
     UnknownNameError,
 )
+from service.sensitivity.figures.colour_scale import ColourScale, score_scale
 from service.sensitivity.figures.curvature_scale import (
     curvature_bounds,
     curvature_split,
     is_measured,
 )
-from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.figure_data import Datum, FigureData, metric_of, of_workload
 from service.sensitivity.figures.heatmap_plane import (
     Place,
     Plane,
@@ -34,21 +34,18 @@ from service.sensitivity.figures.heatmap_plane import (
     configurations_by_place,
 )
 from service.sensitivity.hyperparameters import configuration_label, value_datum
-from service.sensitivity.number_format import (
-    RAISED_MARK,
-    accuracy_label,
-    curvature_label,
-    split_label,
-)
+from service.sensitivity.number_format import RAISED_MARK, curvature_label, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
+from service.sensitivity.score_values import score_values
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS, SPLITS, Outcome
+from workers.scores import SCORES
 
 __all__ = ["HEATMAP_METRICS", "accuracy_heatmap", "heatmap", "overview", "trace_heatmap"]
 
-HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", *CURVATURE_METRICS)
+HEATMAP_METRICS = ("ood_accuracy", "val_accuracy", "ood_loss", "val_loss", *CURVATURE_METRICS)
 
 
 def accuracy_heatmap(
@@ -59,12 +56,10 @@ def accuracy_heatmap(
     rest: str = "best",
     at: Sequence[str] = (),
 ) -> FigureData:
-    """Fig. 3: accuracy; of the OOD sets unless ``split`` is "validation" or there are none."""
-    split = split or ("ood" if table.has_ood else "validation")
-    metric = {"ood": "ood_accuracy", "validation": "val_accuracy"}.get(split)
-    if metric is None:
+    """Fig. 3: the score; of the OOD sets unless ``split`` is "validation" or there are none."""
+    if split not in (None, *SPLITS):
         raise UnknownNameError("split", split, SPLITS)
-    found = heatmap(table, metric, x=x, y=y, rest=rest, at=at)
+    found = heatmap(table, metric_of(table, split), x=x, y=y, rest=rest, at=at)
     return found.model_copy(update={"name": "accuracy-heatmap"})
 
 
@@ -88,10 +83,10 @@ def overview(
     rest: str = "best",
     at: Sequence[str] = (),
 ) -> FigureData:
-    """Fig. 5: accuracy, Tr(H), lambda_max on validation and OOD data, as far as measured."""
-    metrics: list[tuple[str, str | None]] = [("val_accuracy", None)]
+    """Fig. 5: the score, Tr(H), lambda_max on validation and OOD data, as far as measured."""
+    metrics: list[tuple[str, str | None]] = [(table.score.val_metric, None)]
     if table.has_ood:
-        metrics.append(("ood_accuracy", None))
+        metrics.append((table.score.ood_metric, None))
     metrics += [
         (metric, split)
         for metric in CURVATURE_METRICS
@@ -101,7 +96,7 @@ def overview(
     figures = [heatmap(table, metric, split, x, y, rest, at) for metric, split in metrics]
     return FigureData(
         name="overview",
-        title=f"Accuracy and curvature{of_workload(table)}",
+        title=f"{table.score.name.capitalize()} and curvature{of_workload(table)}",
         notes=list(dict.fromkeys(note for figure in figures for note in figure.notes)),
         records=[record for figure in figures for record in figure.records],
         scales={
@@ -124,8 +119,8 @@ def heatmap(
 ) -> FigureData:
     """One metric over two hyperparameters of every optimizer.
 
-    Accuracies are seed means with diverged trials at chance, curvatures medians over the surviving
-    seeds.
+    The score is a seed mean with diverged trials at chance; a loss or accuracy that is not the
+    score is the mean over the completed seeds, a curvature the median over them.
 
     Args:
         table: The trials of a grid search.
@@ -136,8 +131,8 @@ def heatmap(
         rest: What other hyperparameters are reduced to: "best", the choice that validation selects,
             or "mean" (of curvatures the median) over all choices.
         at: Fixed values of other hyperparameters, each as ``axis=value``.
-        span: Of accuracies: percentage points below the best at which the colours begin; by default
-            they begin at chance.
+        span: Of scores: how much worse than the best the colours begin, in percentage points of
+            accuracy or nats of loss; by default they begin at chance.
 
     Returns:
         One record per cell: ``panel``, ``optimizer``, ``title``, ``x`` and ``y`` (also under the
@@ -167,15 +162,12 @@ def heatmap(
             for scores in scored
         ]
         panel = f"{METRICS[metric].title}, {split_label(split)}"
-        scale = _ColourScale(*curvature_bounds(values), is_curvature=True)
+        scale = ColourScale(*curvature_bounds(values))
     else:
-        values = _accuracies(table, scored, metric, split)
+        values = _seed_means(table, scored, metric, split)
         panel = METRICS[metric].title
-        best = max(float(np.nanmax(of_optimizer)) for of_optimizer in values)
-        chance = table.chance_accuracy
-        high = max(best, chance + 0.01)
-        low = chance if span is None else max(0.0, high - _fraction(span))
-        scale = _ColourScale(low, high, is_curvature=False)
+        shown = SCORES["loss" if metric.endswith("loss") else "accuracy"]
+        scale = score_scale(values, shown, table.chance_accuracy, span)
     best_val = max(float(np.nanmax(scores.val)) for scores in scored)
     records = [
         {"panel": panel, **cell}
@@ -196,6 +188,7 @@ def heatmap(
         scales={
             "low": scale.low,
             "high": scale.high,
+            **({} if scale.shown is None else {"score": scale.shown.name}),
             "log": scale.is_curvature,
             "x_axis": plane.x.name,
             "y_axis": plane.y.name,
@@ -212,53 +205,25 @@ def heatmap(
     )
 
 
-def _fraction(points: str) -> float:
-    """Percentage points as a fraction.
-
-    Raises:
-        InvalidOptionError: They are not a number above 0, up to 100.
-    """
-    try:
-        value = float(points)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 100:
-        raise InvalidOptionError(
-            "invalid_span",
-            f"A colour range of {points[:20]!r} points is not a number above 0, up to 100.",
-            ("a number of percentage points above 0, up to 100",),
-        )
-    return value / 100
-
-
-@dataclass(frozen=True, slots=True)
-class _ColourScale:
-    """Ends of a colour scale: logarithmic for curvature, linear for accuracy."""
-
-    low: float
-    high: float
-    is_curvature: bool
-
-    def shade(self, value: float) -> float:
-        """Place on the scale, in [0, 1]."""
-        low, high = self.low, self.high
-        if self.is_curvature:
-            if value <= 0:
-                return 0.0
-            value, low, high = math.log(value), math.log(low), math.log(high)
-        return min(1.0, max(0.0, (value - low) / (high - low)))
-
-
-def _accuracies(
+def _seed_means(
     table: TrialTable, scored: Sequence[Scores], metric: str, split: str | None
 ) -> list[Floats]:
-    """Seed means of an accuracy, [C] per optimizer."""
-    own = "ood" if metric == "ood_accuracy" else "validation"
+    """Seed means of an accuracy or a loss, [C] per optimizer."""
+    own = "ood" if metric.startswith("ood") else "validation"
     if split not in (None, own):
         raise UnknownNameError("split", split, (own,))
-    if own == "ood" and not table.has_ood:
-        raise NotAvailableError("not_measured", "No OOD accuracy was measured.", ("val_accuracy",))
-    return [scores.evaluation if own == "ood" else scores.val for scores in scored]
+    if metric == table.score.val_metric:
+        return [score_values(table.score, scores.val) for scores in scored]
+    if metric == table.score.ood_metric and table.has_ood:
+        return [score_values(table.score, scores.evaluation) for scores in scored]
+    read = attrgetter(metric)
+    found = [statistics.seed_means(scores.trials.measured(read)) for scores in scored]
+    if all(np.isnan(of_optimizer).all() for of_optimizer in found):
+        what = METRICS[metric].title.replace("Validation", "validation")
+        raise NotAvailableError(
+            "not_measured", f"No {what} was measured.", (table.score.val_metric,)
+        )
+    return found
 
 
 def _cells(
@@ -267,7 +232,7 @@ def _cells(
     table: TrialTable,
     plane: Plane,
     best_val: float,
-    scale: _ColourScale,
+    scale: ColourScale,
     metric: str,
 ) -> list[Datum]:
     """The records of one optimizer."""
@@ -277,7 +242,7 @@ def _cells(
     if absence:
         return [common | _absent(plane, absence)]
     finished, diverged = trials.finished.sum(axis=1), trials.diverged.sum(axis=1)
-    has_learned = flatness_correlation.learned(scores.val, best_val, table.chance_accuracy)
+    has_learned = flatness_correlation.learned(scores.val, best_val, table.chance)
     reduced = plane.reduced(trials.axes)
     raised = trials.raised(metric)
     records: list[Datum] = []
@@ -306,7 +271,7 @@ def _cells(
                 "raised": is_raised,
                 "note": _note(state, n_finished, n_diverged, n_seeds, results),
                 "shade": scale.shade(value) if is_known else None,
-                "negative": state == "value" and value < 0,
+                "negative": scale.is_curvature and state == "value" and value < 0,
                 "learned": learned,
                 "n_finished": n_finished,
                 "n_diverged": n_diverged,
@@ -341,19 +306,19 @@ def _absent(plane: Plane, reason: str) -> Datum:
     }
 
 
-def _reduce(values: Floats, scale: _ColourScale) -> float:
+def _reduce(values: Floats, scale: ColourScale) -> float:
     """One value for a cell: the only one, the mean of accuracies, the median of curvatures."""
     if scale.is_curvature:
         return float(flatness_correlation.seed_median(values))
     return float(statistics.known_mean(values))
 
 
-def _label(state: str, value: float, has_learned: bool, scale: _ColourScale) -> str:
+def _label(state: str, value: float, has_learned: bool, scale: ColourScale) -> str:
     """The value of a cell as text."""
     if state != "value":
         return "div" if state == "diverged" else "–"
-    if not scale.is_curvature:
-        return accuracy_label(value)
+    if scale.shown is not None:
+        return scale.shown.text(value)
     return curvature_label(value) + ("" if has_learned else "†")
 
 
@@ -381,7 +346,7 @@ def _note(
     return "failed" if any(trial.outcome == Outcome.FAILED for trial in ended) else ""
 
 
-def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: _ColourScale) -> list[str]:
+def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: ColourScale) -> list[str]:
     """What became of the hyperparameters that are not shown."""
     notes = []
     if plane.fixed:
@@ -395,7 +360,7 @@ def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: _ColourScale) ->
     return ["; ".join(notes)] if notes else []
 
 
-def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
+def _notes(records: Sequence[Datum], scale: ColourScale) -> list[str]:
     """Explanations of the marks that occur in the cells."""
     states = {record["state"] for record in records}
     notes = []
@@ -403,7 +368,8 @@ def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
         treatment = "no curvature" if scale.is_curvature else "counts as chance"
         notes.append(f"div: diverged ({treatment})")
     if any(record["raised"] for record in records):
-        notes.append(f"{RAISED_MARK}: with a trial below chance, which counts as chance")
+        below = "" if scale.shown is None else scale.shown.below_guess
+        notes.append(f"{RAISED_MARK}: with a trial {below}, which counts as chance")
     if "missing" in states:
         notes.append("–: not measured" if scale.is_curvature else "–: not finished")
     if any(record["negative"] for record in records):
@@ -412,12 +378,14 @@ def _notes(records: Sequence[Datum], scale: _ColourScale) -> list[str]:
         record["state"] == "value" and not record["learned"] for record in records
     ):
         notes.append("†: hardly learned, flatness means nothing")
-    if any(
+    if scale.is_curvature and any(
         isinstance(record["value"], float) and record["value"] > scale.high for record in records
     ):
         notes.append(f"colours end at {curvature_label(scale.high)}")
-    if not scale.is_curvature and any(
-        isinstance(record["value"], float) and record["value"] < scale.low for record in records
+    shown = scale.shown
+    if shown is not None and any(
+        isinstance(record["value"], float) and shown.sign * (record["value"] - scale.low) < 0
+        for record in records
     ):
-        notes.append(f"colours begin at {accuracy_label(scale.low)}")
+        notes.append(f"colours begin at {shown.text(scale.low)}")
     return ["; ".join(notes)] if notes else []

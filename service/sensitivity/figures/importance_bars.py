@@ -1,4 +1,4 @@
-"""Importance of each hyperparameter: the share of the variance of accuracy that it explains."""
+"""Importance of each hyperparameter: the share of the variance of the score that it explains."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _PANELS_PER_ROW = 3
 
 
 def importance_bars(table: TrialTable) -> FigureData:
-    """Share of the variance of accuracy that each hyperparameter explains (fANOVA).
+    """Share of the variance of the score that each hyperparameter explains (fANOVA).
 
     Returns:
         One record per optimizer and hyperparameter of the sweep, and one for what none explains
@@ -54,7 +54,7 @@ def importance_bars(table: TrialTable) -> FigureData:
         name="importance",
         title=f"Importance of hyperparameters{of_workload(table)}",
         notes=[
-            f"share of the variance of accuracy over configurations; {method}{intervals}",
+            f"share of the variance of {table.score.name} over configurations; {method}{intervals}",
             *(f"{title}: {reason}" for title, reason in reasons.items()),
         ],
         records=records,

@@ -1,4 +1,4 @@
-"""Accuracy and loss along the epochs, at the selected configurations."""
+"""The score and the training loss along the epochs, at the selected configurations."""
 
 from typing import Any, Literal, get_args
 
@@ -8,9 +8,9 @@ from service.sensitivity.errors import NotAvailableError
 from service.sensitivity.figures.axes import (
     PANEL_HEIGHT,
     PANEL_WIDTH,
-    accuracy_axis,
     chance_line,
     panel_title,
+    score_axis,
 )
 from service.sensitivity.figures.figure_data import (
     Datum,
@@ -18,6 +18,8 @@ from service.sensitivity.figures.figure_data import (
     of_workload,
     rate_and_decay,
     require_option,
+    score_of,
+    score_scales,
 )
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.schemas import finite
@@ -32,7 +34,7 @@ PROGRESS: tuple[str, ...] = get_args(Progress)
 
 
 def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
-    """Validation accuracy and training loss at the selected configuration, one line per seed.
+    """Validation score and training loss at the selected configuration, one line per seed.
 
     Args:
         table: The trials, with histories.
@@ -41,26 +43,27 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
     Returns:
         One record per epoch and trial: ``optimizer``, ``title``, ``seed``, ``learning_rate`` and
         ``weight_decay`` (null where not varied), ``epoch``, ``gradient_evaluations``,
-        ``val_accuracy``, ``train_loss``. A line that ends early belongs to a trial that diverged or
-        is still running.
+        ``val_accuracy`` (``val_loss`` if that is the score), ``train_loss``. A line that ends early
+        belongs to a trial that diverged or is still running.
 
     Raises:
         NotAvailableError: No trial of a selected configuration has a history.
     """
     require_option("x", x, PROGRESS)
     records: list[Datum] = []
+    metric = table.score.val_metric
     for scores in score(table, resample=False):
         configuration = scores.trials.configuration(scores.selected)
         for trial in scores.trials.results[scores.selected]:
             if trial is None or trial.history is None:
                 continue
             history = trial.history
-            losses = history.train_loss or [None] * len(history.epoch)
-            for epoch, spent, accuracy, loss in zip(
+            unknown = [None] * len(history.epoch)
+            for epoch, spent, value, loss in zip(
                 history.epoch,
                 history.gradient_evaluations,
-                history.val_accuracy,
-                losses,
+                history.validation(table.score) or unknown,
+                history.train_loss or unknown,
                 strict=True,
             ):
                 records.append(
@@ -71,7 +74,7 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
                         **rate_and_decay(configuration),
                         "epoch": int(epoch),
                         "gradient_evaluations": float(spent),
-                        "val_accuracy": finite(accuracy),
+                        metric: finite(value),
                         "train_loss": finite(loss),
                     }
                 )
@@ -84,18 +87,19 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
         title=f"Learning curves of the selected configurations{of_workload(table)}",
         notes=["one line per seed"],
         records=records,
-        scales={"chance": table.chance_accuracy, "x": x},
+        scales=score_scales(table) | {"x": x},
     )
 
 
 def draw_learning_curves(figure: FigureData, theme: Theme) -> Any:
-    """Draw validation accuracy beside training loss."""
+    """Draw the validation score beside the training loss."""
     optimizers = [str(label) for label in figure.values("title")]
     field = str(figure.scales["x"])
     x = alt.X(f"{field}:Q", title=METRICS[field].title.lower(), axis=alt.Axis(tickMinStep=1))
     panels = []
+    val_metric = score_of(figure).val_metric
     for metric, y in (
-        ("val_accuracy", accuracy_axis("val_accuracy")),
+        (val_metric, score_axis(figure, val_metric)),
         ("train_loss", alt.Y("train_loss:Q", title=None, scale=alt.Scale(zero=False))),
     ):
         if all(record[metric] is None for record in figure.records):

@@ -9,15 +9,22 @@ import numpy as np
 
 from service.sensitivity.errors import NotAvailableError
 from service.sensitivity.figures.axes import panel_title
-from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.figure_data import (
+    Datum,
+    FigureData,
+    metric_of,
+    of_workload,
+    score_of,
+    score_scales,
+)
 from service.sensitivity.figures.theme import RECORDS, Theme, titled
 from service.sensitivity.hyperparameters import Axis
-from service.sensitivity.number_format import accuracy_label
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles, value_text
 from workers.metrics import METRICS
+from workers.scores import Score
 from workers.spec.configuration import Value
 
 __all__ = ["draw_parallel_coordinates", "parallel_coordinates"]
@@ -48,11 +55,13 @@ def parallel_coordinates(table: TrialTable) -> FigureData:
     if not axes:
         raise NotAvailableError("needs_an_axis", "The search varies no hyperparameter.", ("best",))
     scored = score(table, resample=False)
+    ranked_by = table.score
     values = np.concatenate([scores.evaluation for scores in scored])
-    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    worst, best = float(np.nanmin(values)), float(np.nanmax(values))
     pale = float(np.nanquantile(values, _COLOURS_FROM))
-    metric = METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title
-    titles = axis_titles(axes) | {_SCORE_AXIS: "OOD %" if table.has_ood else "val %"}
+    metric = METRICS[metric_of(table)].title
+    heading = ranked_by.heading("OOD" if table.has_ood else "val")
+    titles = axis_titles(axes) | {_SCORE_AXIS: heading}
     places = {name: _places(axis) for name, axis in axes.items()}
     records: list[Datum] = []
     cut: list[str] = []
@@ -60,20 +69,26 @@ def parallel_coordinates(table: TrialTable) -> FigureData:
         shown = _chosen(scores.evaluation)
         if len(shown) < np.count_nonzero(~np.isnan(scores.evaluation)):
             cut.append(scores.trials.title)
-        records += _lines(scores, shown, places, titles, (low, high))
-        records += _ticks(scores, places, titles, (low, high))
+        records += _lines(scores, shown, places, titles, (worst, best), ranked_by)
+        records += _ticks(scores, places, titles, (worst, best), ranked_by)
     notes = [
-        f"one line per configuration, mean over seeds; colours from {accuracy_label(pale)} %, which"
-        " nine in ten reach"
+        "one line per configuration, mean over seeds; colours from"
+        f" {ranked_by.quantity(ranked_by.oriented(pale))}, which nine in ten reach"
     ]
     if cut:
         notes.append(f"{', '.join(cut)}: {_MAX_LINES} configurations, evenly over their ranks")
     return FigureData(
         name="parallel-coordinates",
-        title=f"Configurations and their accuracy{of_workload(table)}",
+        title=f"Configurations and their {ranked_by.name}{of_workload(table)}",
         notes=notes,
         records=records,
-        scales={"low": low, "high": high, "colours_from": pale, "score_title": metric},
+        scales=score_scales(table)
+        | {
+            "low": ranked_by.oriented(worst),
+            "high": ranked_by.oriented(best),
+            "colours_from": ranked_by.oriented(pale),
+            "score_title": metric,
+        },
     )
 
 
@@ -85,9 +100,13 @@ def draw_parallel_coordinates(figure: FigureData, theme: Theme) -> Any:
         "score:Q",
         title=str(figure.scales["score_title"]),
         scale=alt.Scale(
-            domain=[pale, high if high > pale else pale + 0.01], clamp=True, scheme="viridis"
+            domain=[pale, high if high != pale else pale + 0.01 * score_of(figure).sign],
+            clamp=True,
+            scheme="viridis",
         ),
-        legend=alt.Legend(format="~%", tickCount=5, orient="bottom", gradientLength=200),
+        legend=alt.Legend(
+            format=score_of(figure).axis_format, tickCount=5, orient="bottom", gradientLength=200
+        ),
     )
     for title in figure.values("title"):
         names = list(dict.fromkeys(record["axis_title"] for record in figure.where(title=title)))
@@ -132,10 +151,12 @@ def _lines(
     places: Mapping[str, Mapping[Any, float]],
     titles: Mapping[str, str],
     bounds: tuple[float, float],
+    ranked_by: Score,
 ) -> Iterator[Datum]:
-    """The records of the lines of one optimizer."""
+    """The records of the lines of one optimizer; the axis of the score ends at the best one."""
     for at in shown:
-        value = float(scores.evaluation[at])
+        oriented = float(scores.evaluation[at])
+        value = ranked_by.oriented(oriented)
         common: Datum = {
             "kind": "line",
             "optimizer": scores.trials.label,
@@ -147,7 +168,7 @@ def _lines(
             name: (places[name][chosen], value_text(chosen))
             for name, chosen in scores.trials.configuration(at).items()
         }
-        points[_SCORE_AXIS] = _share(value, *bounds), accuracy_label(value)
+        points[_SCORE_AXIS] = _share(oriented, *bounds), ranked_by.text(value)
         for name, (place, label) in points.items():
             point: Datum = {
                 "axis": name,
@@ -163,12 +184,15 @@ def _ticks(
     places: Mapping[str, Mapping[Any, float]],
     titles: Mapping[str, str],
     bounds: tuple[float, float],
+    ranked_by: Score,
 ) -> Iterator[Datum]:
     """The records of the ticks of one optimizer's axes."""
     low, high = bounds
     ends = {0.0: low, 0.5: (low + high) / 2, 1.0: high} if high > low else {0.5: low}
     ticks = {axis.name: _tick_labels(axis, places[axis.name]) for axis in scores.trials.axes}
-    ticks[_SCORE_AXIS] = {place: accuracy_label(value) for place, value in ends.items()}
+    ticks[_SCORE_AXIS] = {
+        place: ranked_by.text(ranked_by.oriented(value)) for place, value in ends.items()
+    }
     for name, labels in ticks.items():
         for place, label in labels.items():
             yield {

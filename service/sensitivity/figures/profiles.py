@@ -7,8 +7,8 @@ import altair as alt
 from service.sensitivity.figures.axes import panel_title
 from service.sensitivity.figures.figure_data import Datum, FigureData
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
-from service.sensitivity.number_format import points_label
 from service.sensitivity.workloads import OptimizerAcrossWorkloads, WorkloadsSummary
+from workers.scores import SCORES
 
 __all__ = ["draw_performance_profiles", "performance_profiles"]
 
@@ -24,6 +24,7 @@ def performance_profiles(summary: WorkloadsSummary) -> FigureData:
     Returns:
         One record per point: ``panel`` (the cost), ``optimizer``, ``title``, ``tau``, ``share``.
     """
+    score = SCORES[summary.score]
     records: list[Datum] = [
         {
             "panel": panel,
@@ -40,7 +41,7 @@ def performance_profiles(summary: WorkloadsSummary) -> FigureData:
         name="performance-profiles",
         title=f"Cost to target over {len(summary.workloads)} workloads",
         notes=[
-            f"target: a workload's best accuracy less {points_label(summary.epsilon)};"
+            f"target: within {score.points(summary.epsilon)} of a workload's best {score.name};"
             " higher is better",
             "fastest trial: gradient evaluations of the cheapest trial that reaches it",
             "workloads: " + ", ".join(summary.workloads),

@@ -1,4 +1,4 @@
-"""Scatter plot of curvature against accuracy, one point per configuration."""
+"""Scatter plot of curvature against the score, one point per configuration."""
 
 import math
 from typing import Any
@@ -8,13 +8,15 @@ import numpy as np
 
 from service.sensitivity import flatness_correlation
 from service.sensitivity.errors import UnknownNameError
-from service.sensitivity.figures.axes import accuracy_axis, chance_line
+from service.sensitivity.figures.axes import chance_line, score_axis
 from service.sensitivity.figures.curvature_scale import curvature_bounds, curvature_split
 from service.sensitivity.figures.figure_data import (
     Datum,
     FigureData,
+    metric_of,
     of_workload,
     rate_and_decay,
+    score_scales,
 )
 from service.sensitivity.figures.theme import RECORDS, Theme, decades, optimizer_colour, titled
 from service.sensitivity.hyperparameters import configuration_label
@@ -30,7 +32,7 @@ __all__ = ["curvature_scatter", "draw_curvature_scatter"]
 def curvature_scatter(
     table: TrialTable, metric: str = "hessian_trace", split: str | None = None
 ) -> FigureData:
-    """Seed-median curvature against the seed-mean accuracy of every configuration.
+    """Seed-median curvature against the seed-mean score of every configuration.
 
     Args:
         table: The trials.
@@ -40,9 +42,9 @@ def curvature_scatter(
     Returns:
         One record per configuration with curvature: ``optimizer``, ``title``, ``learning_rate`` and
         ``weight_decay`` (null where not varied), ``configuration`` (as text), ``curvature``,
-        ``shown`` (within the axis), ``place`` ("within", "below", "above"), ``accuracy``,
-        ``learned``, ``efficient`` (no configuration that learned is both as accurate and as flat,
-        and better in one: the Pareto front).
+        ``shown`` (within the axis), ``place`` ("within", "below", "above"), ``score`` (also
+        as ``accuracy`` if it is one), ``learned``, ``efficient`` (no configuration that learned has
+        both as good a score and as little curvature, and is better in one: the Pareto front).
     """
     if metric not in CURVATURE_METRICS:
         raise UnknownNameError("metric", metric, CURVATURE_METRICS)
@@ -57,7 +59,7 @@ def curvature_scatter(
     records: list[Datum] = []
     hidden = 0
     for scores, of_optimizer in zip(scored, values, strict=True):
-        learned = flatness_correlation.learned(scores.val, best, table.chance_accuracy)
+        learned = flatness_correlation.learned(scores.val, best, table.chance)
         hidden += int(scores.trials.all_diverged.sum())
         for at, value in enumerate(of_optimizer.tolist()):
             if math.isnan(value) or math.isnan(scores.evaluation[at]):
@@ -72,14 +74,14 @@ def curvature_scatter(
                     "curvature": value,
                     "shown": min(max(value, low), high),
                     "place": "below" if value < low else "above" if value > high else "within",
-                    "accuracy": float(scores.evaluation[at]),
+                    **_score(table, float(scores.evaluation[at])),
                     "learned": bool(learned[at]),
                     "efficient": False,
                 }
             )
-    _mark_front([record for record in records if record["learned"]])
+    _mark_front([record for record in records if record["learned"]], table.score.sign)
     title = METRICS[metric].title
-    notes = ["line: no configuration is both more accurate and flatter"]
+    notes = [f"line: no configuration has both a better {table.score.name} and less curvature"]
     if not all(record["learned"] for record in records):
         notes.append("hollow: hardly learned, flatness means nothing")
     if any(record["place"] != "within" for record in records):
@@ -88,27 +90,36 @@ def curvature_scatter(
         notes.append(f"{hidden} configurations diverged and have no curvature")
     return FigureData(
         name="curvature-scatter",
-        title=f"{title} against accuracy{of_workload(table)}",
+        title=f"{title} against {table.score.name}{of_workload(table)}",
         notes=notes,
         records=records,
         scales={
             "low": low,
             "high": high,
-            "chance": table.chance_accuracy,
+            **score_scales(table),
             "x_title": f"{title}, {split_label(split)}",
-            "y_title": METRICS["ood_accuracy" if table.has_ood else "val_accuracy"].title,
+            "y_title": METRICS[metric_of(table)].title,
             "optimizers": [scores.trials.title for scores in scored],
         },
     )
 
 
-def _mark_front(records: list[Datum]) -> None:
+def _score(table: TrialTable, oriented: float) -> Datum:
+    """The score of a configuration; records of accuracies have it under that name, too."""
+    value = table.score.oriented(oriented)
+    found: Datum = {"score": value}
+    if table.score.name == "accuracy":
+        found["accuracy"] = value
+    return found
+
+
+def _mark_front(records: list[Datum], sign: float) -> None:
     """Mark the Pareto front: records that no other dominates; one of several equal ones."""
     flatness = np.array([record["curvature"] for record in records], dtype=float)
-    accuracy = np.array([record["accuracy"] for record in records], dtype=float)
-    order = np.lexsort((-accuracy, flatness))
-    before = np.maximum.accumulate(np.append(-np.inf, accuracy[order]))[:-1]
-    for at in order[accuracy[order] > before]:
+    score = sign * np.array([record["score"] for record in records], dtype=float)
+    order = np.lexsort((-score, flatness))
+    before = np.maximum.accumulate(np.append(-np.inf, score[order]))[:-1]
+    for at in order[score[order] > before]:
         records[at]["efficient"] = True
 
 
@@ -122,7 +133,7 @@ def draw_curvature_scatter(figure: FigureData, theme: Theme) -> Any:
         scale=alt.Scale(type="log", domain=[low, high], padding=10),
         axis=alt.Axis(format=".0e", values=decades(low, high)),
     )
-    y = accuracy_axis("accuracy", title=str(figure.scales["y_title"]))
+    y = score_axis(figure, "score", title=str(figure.scales["y_title"]))
     colour = optimizer_colour(optimizers)
     shape = alt.Shape(
         "place:N",

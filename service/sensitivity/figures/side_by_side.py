@@ -5,23 +5,24 @@ from typing import Any
 import altair as alt
 
 from service.sensitivity.figures.axes import has_intervals, panel_title
-from service.sensitivity.figures.figure_data import Datum, FigureData
+from service.sensitivity.figures.figure_data import Datum, FigureData, score_of
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.sweep_comparison import Headline, SweepComparison
 
 __all__ = ["draw_side_by_side", "side_by_side"]
 
 _PANELS = {
-    "accuracy": "Selected configuration",
-    "mean_accuracy": "Mean over configurations",
+    "score": "Selected configuration",
+    "mean_score": "Mean over configurations",
     "lr_sensitivity": "Learning-rate sensitivity",
     "divergence_rate": "Diverged trials",
 }
+_SHARE = "divergence_rate"
 _WIDTH, _STEP = 190, 13
 
 
 def side_by_side(comparison: SweepComparison) -> FigureData:
-    """Accuracy, sensitivity and divergence of every optimizer in every sweep.
+    """Score, sensitivity and divergence of every optimizer in every sweep.
 
     Args:
         comparison: Result of :func:`service.sensitivity.compare_sweeps`.
@@ -37,7 +38,8 @@ def side_by_side(comparison: SweepComparison) -> FigureData:
         for headline in comparison.headlines
         if getattr(headline, field) is not None
     ]
-    notes = ["accuracy on the evaluation split; lower sensitivity is flatter"]
+    ranked_by = comparison.sweeps[0].score
+    notes = [f"{ranked_by} on the evaluation split; lower sensitivity is flatter"]
     if has_intervals(records):
         notes.append("lines: 95 % seed intervals")
     return FigureData(
@@ -45,7 +47,10 @@ def side_by_side(comparison: SweepComparison) -> FigureData:
         title=f"{len(sweeps)} sweeps side by side",
         notes=["; ".join(notes)],
         records=records,
-        scales={"n_optimizers": len({record["optimizer"] for record in records})},
+        scales={
+            "score": ranked_by,
+            "n_optimizers": len({record["optimizer"] for record in records}),
+        },
     )
 
 
@@ -70,7 +75,8 @@ def draw_side_by_side(figure: FigureData, theme: Theme) -> Any:
                 color=optimizer_colour(optimizers),
             )
         )
-        axis = alt.Axis(format="~%", tickCount=5)
+        is_share = panel == _PANELS[_SHARE]
+        axis = alt.Axis(format="~%" if is_share else score_of(figure).axis_format, tickCount=5)
         scale = alt.Scale(zero=False, nice=True)
         lines = (
             own.transform_filter("isValid(datum.low)")

@@ -5,8 +5,14 @@ from typing import Any
 import altair as alt
 
 from service.sensitivity.errors import NotAvailableError
-from service.sensitivity.figures.axes import accuracy_axis, panel_title
-from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
+from service.sensitivity.figures.axes import panel_title, score_axis
+from service.sensitivity.figures.figure_data import (
+    Datum,
+    FigureData,
+    of_workload,
+    score_of,
+    score_scales,
+)
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
@@ -17,15 +23,15 @@ _WIDTH, _HEIGHT, _COLUMNS = 240, 180, 3
 
 
 def tuning_bands(table: TrialTable) -> FigureData:
-    """Median validation accuracy of the best of n random configurations, with its band.
+    """Median validation score of the best of n random configurations, with its band.
 
     Args:
         table: The trials.
 
     Returns:
         One record per point: ``optimizer``, ``title``, ``configurations``, ``value``, ``low``,
-        ``high`` (a bound of accuracy where the trials say nothing), ``mean``, ``mean_low``,
-        ``mean_high``.
+        ``high`` (the best score or that of a guess where the trials say nothing), ``mean``,
+        ``mean_low``, ``mean_high``.
 
     Raises:
         NotAvailableError: The search is adaptive.
@@ -64,6 +70,7 @@ def tuning_bands(table: TrialTable) -> FigureData:
         title=f"Tuning curves{of_workload(table)}",
         notes=notes,
         records=records,
+        scales=score_scales(table),
     )
 
 
@@ -84,14 +91,14 @@ def draw_tuning_bands(figure: FigureData, theme: Theme) -> Any:
             .transform_filter(alt.datum.title == title)
             .encode(x=budget, color=optimizer_colour(optimizers, legend=False))
         )
-        axis_title = None if position % _COLUMNS else "validation accuracy"
+        axis_title = None if position % _COLUMNS else f"validation {score_of(figure).name}"
         panels.append(
             alt.layer(
                 own.mark_area(interpolate="step-after", opacity=0.2).encode(
-                    y=accuracy_axis("low", title=axis_title), y2="high:Q"
+                    y=score_axis(figure, "low", title=axis_title), y2="high:Q"
                 ),
                 own.mark_line(interpolate="step-after", strokeWidth=2, point={"size": 16}).encode(
-                    y=accuracy_axis("value", title=axis_title)
+                    y=score_axis(figure, "value", title=axis_title)
                 ),
             ).properties(title=panel_title(title), width=_WIDTH, height=_HEIGHT)
         )

@@ -31,6 +31,19 @@ SPEC = validate_spec(
     }
 )
 
+TEXT = validate_spec(
+    {
+        "name": "text",
+        "dataset": {"name": "zipf-grammar", "kwargs": {"context": 8, "train": 256, "test": 40}},
+        "ood": {"severities": [3], "images": 20},
+        "model": {"name": "gpt", "kwargs": {"width": 16, "depth": 1, "heads": 2, "dropout": 0.1}},
+        "optimizers": ["sa-sam", "adam"],
+        "search": {"learning_rate": [0.01], "weight_decay": [1e-4]},
+        "training": {"epochs": EPOCHS, "batch_size": 32},
+        "curvature": {"images": 10, "max_matvecs": 5, "at_best": True},
+    }
+)
+
 
 def train(config: TrialConfig, folder: Path, checkpoint: Path, results: Connection) -> None:
     """What a trial's process does: a fresh one each time, that knows the checkpoint alone."""
@@ -70,7 +83,11 @@ def context():
     return context
 
 
-@pytest.mark.parametrize("config", SPEC.trials, ids=lambda config: config.optimizer.name)
+@pytest.mark.parametrize(
+    "config",
+    [*SPEC.trials, *TEXT.trials],
+    ids=lambda config: f"{config.dataset.name}-{config.optimizer.name}",
+)
 def test_killed_at_random_trial_ends_bit_identical(context, tmp_path, config):
     whole = run(context, config, tmp_path, tmp_path / "whole.pt", None)
     assert [record["epoch"] for record in whole] == list(range(1, EPOCHS + 1))

@@ -41,7 +41,9 @@ def test_load_every_entry(kind):
 def test_require_unknown_name_lists_what_there_is():
     with pytest.raises(ValueError, match=r"unknown optimizer 'smgd'; did you mean msgd\?"):
         optimizers.require("smgd")
-    with pytest.raises(ValueError, match=r"unknown model 'zzz' \(known: cnn-tiny, timm:<name>, "):
+    with pytest.raises(
+        ValueError, match=r"unknown model 'zzz' \(known: cnn-tiny, gpt, timm:<name>, "
+    ):
         models.require("zzz")
 
 

@@ -11,9 +11,11 @@ from torch.nn import functional as F
 from workers.datasets import CorruptedSet, ImageSet
 from workers.datasets.corruption_cells import CorruptionCell
 from workers.evaluation import Evaluator
+from workers.example_inputs import ImageInputs
 from workers.trial_data import DeviceData, DeviceImages, Normalisation, TrialData
 
 CPU = torch.device("cpu")
+INPUTS = ImageInputs(5, 3, 4, (0.5,) * 3, (0.2,) * 3)
 CELLS = [CorruptionCell(name, severity) for name in ("fog", "snow", "frost") for severity in (2, 5)]
 
 
@@ -79,7 +81,7 @@ def test_corruptions_agree_with_each_cell_alone(evaluator, images_a_cell):
     cells = {cell: image_set(images_a_cell, seed=k).images for k, cell in enumerate(CELLS)}
     corrupted = CorruptedSet(cells, labels, "generated", "")
     clean = image_set(2, seed=0)
-    data = TrialData(clean, clean, corrupted, 5, (0.0,) * 3, (1.0,) * 3)
+    data = TrialData(clean, clean, corrupted, ImageInputs(5, 3, 8, (0.0,) * 3, (1.0,) * 3))
     metrics, matrix = evaluate.corruptions(DeviceData(data, CPU))
     losses = {}
     for cell, images in cells.items():
@@ -96,7 +98,7 @@ def test_corruptions_agree_with_each_cell_alone(evaluator, images_a_cell):
 def test_further_test_sets_have_scores_of_their_own(evaluator):
     evaluate, _ = evaluator
     images, further = image_set(30, seed=2), image_set(41, seed=3)
-    data = TrialData(images, images, None, 5, (0.5,) * 3, (0.2,) * 3, test_sets={"new-v1": further})
+    data = TrialData(images, images, None, INPUTS, test_sets={"new-v1": further})
     found = evaluate.test_sets(DeviceData(data, CPU))
     scores = evaluate.validation(DeviceImages([further], CPU))
     assert found == {
@@ -113,7 +115,7 @@ def test_each_corruption_has_all_scores(evaluator):
     cells = {cell: image_set(50, seed=k).images for k, cell in enumerate(CELLS)}
     images = image_set(10, seed=1)
     corrupted = CorruptedSet(cells, labels, "generated", "")
-    data = TrialData(images, images, corrupted, 5, (0.5,) * 3, (0.2,) * 3)
+    data = TrialData(images, images, corrupted, INPUTS)
     metrics, _ = evaluate.corruptions(DeviceData(data, CPU))
     alone = [
         evaluate.validation(DeviceImages([ImageSet(pixels, labels)], CPU))

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from sasam.curvature import estimate_critical_sharpness
 from workers.datasets import CorruptedSet, ImageSet, stratified_subset
 from workers.datasets.corruption_cells import CorruptionCell
+from workers.example_inputs import ImageInputs
 from workers.measurement import CurvatureMeasurement
 from workers.models.cnn import cnn_tiny
 from workers.spec import CurvatureSpec
@@ -34,7 +35,9 @@ def data():
         for s in (1, 5)
     }
     corrupted = CorruptedSet(cells, image_set(20, 0).labels, "generated", "")
-    return TrialData(image_set(2, 0), image_set(40, 1), corrupted, 10, (0.5,), (0.3,))
+    return TrialData(
+        image_set(2, 0), image_set(40, 1), corrupted, ImageInputs(10, 1, 8, (0.5,), (0.3,))
+    )
 
 
 @pytest.fixture

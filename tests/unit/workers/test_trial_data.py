@@ -91,7 +91,7 @@ def test_load_data_honours_sizes_and_split(folder):
     assert len(data.validation) == round(0.2 * 1297)
     assert data.ood is not None
     assert len(data.ood.labels) == 60
-    assert (data.num_classes, data.in_channels, data.image_size) == (10, 1, 8)
+    assert data.inputs.network_arguments == {"num_classes": 10, "in_channels": 1, "image_size": 8}
 
 
 def test_device_data_ood_holds_all_cells_in_order(folder):

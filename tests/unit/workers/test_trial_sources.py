@@ -211,10 +211,31 @@ def test_tpe_has_nothing_to_learn_when_all_failed(journal):
     assert found.values is None
 
 
-def test_tpe_takes_a_diverged_loss_for_infinite(journal):
-    spec = spec_of(search={"type": "tpe", "trials": 6, "objectives": ["val_loss"]}, seeds=[0])
+@pytest.mark.parametrize(
+    ("settings", "value"),
+    [
+        ({}, CHANCE),
+        ({"score": "loss"}, -math.log(CHANCE)),
+        ({"search": {"type": "tpe", "trials": 6, "objectives": ["val_loss"]}}, -math.log(CHANCE)),
+        (
+            {"search": {"type": "tpe", "trials": 6, "objectives": ["hessian_trace.validation"]}},
+            math.inf,
+        ),
+    ],
+)
+def test_tpe_takes_a_diverged_trial_for_a_uniform_guess(journal, settings, value):
+    spec = spec_of(**settings, seeds=[0])
     finish(journal, remaining_trials(spec, journal, CHANCE).take(), Outcome.DIVERGED)
-    assert tried(spec, journal).values == [math.inf]
+    assert tried(spec, journal).values == [value]
+
+
+def test_tpe_caps_a_loss_at_that_of_a_uniform_guess(journal):
+    spec = spec_of(score="loss", seeds=[0])
+    trial = remaining_trials(spec, journal, CHANCE).take()
+    journal.append("trial_started", trial.key, attempt=1)
+    journal.append("epoch", trial.key, epoch=1, metrics={"val_loss": 1e6, "val_accuracy": 0.5})
+    journal.append("trial_ended", trial.key, outcome=Outcome.COMPLETED, epoch=1)
+    assert tried(spec, journal).values == [-math.log(CHANCE)]
 
 
 class Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,16 @@ from service.sweeps.selection import SweepSelection
 from service.sweeps.service import SweepService
 from service.trials.conditions import parse_conditions
 from service.trials.repository import (
-    BestAccuracy,
     BestConfiguration,
+    BestScore,
     TrialFilter,
     TrialOrder,
     TrialRepository,
 )
+from workers.scores import SCORES
 from workers.spec import Configuration, SweepSpec, validate_spec
+
+ACCURACY, LOSS = SCORES["accuracy"], SCORES["loss"]
 
 
 @pytest.fixture
@@ -112,12 +116,15 @@ def test_best_configurations_differ_in_any_axis(sweeps: SweepService, database: 
             values = {"outcome": "completed", "metrics": {"val_accuracy": accuracy + row.seed / 4}}
             trials.record(sweep.sweep_id, row.key, values)
     with database.snapshot() as session:
-        best = TrialRepository(session).best_configurations(sweep.sweep_id, 99)
-        accuracies = TrialRepository(session).best_accuracies([sweep.sweep_id])
+        best = TrialRepository(session).best_configurations(sweep.sweep_id, 99, ACCURACY)
+        accuracies = TrialRepository(session).best_scores([sweep.sweep_id], ACCURACY)
     assert len({Configuration(found.hyperparameters) for found in best}) == len(best) == 32
     assert {found.seeds for found in best} == {2}
-    assert [found.accuracy for found in best] == [0.875] * 8 + [0.375] * 24
-    assert accuracies[sweep.sweep_id] == [BestAccuracy("adam", 0.875), BestAccuracy("sam", 0.375)]
+    assert [found.value for found in best] == [0.875] * 8 + [0.375] * 24
+    assert accuracies[sweep.sweep_id] == [
+        BestScore("adam", ACCURACY, 0.875),
+        BestScore("sam", ACCURACY, 0.375),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -175,11 +182,11 @@ def test_best_is_the_mean_score_with_chance_for_diverged_trials_and_those_below_
         trials.record(sweep_id, below.key, {"metrics": {"val_accuracy": 0.0625}})
     with database.snapshot() as session:
         trials = TrialRepository(session)
-        assert trials.best_accuracies([sweep_id, "none"]) == {
-            sweep_id: [BestAccuracy("sam", 0.8125), BestAccuracy("msgd", 0.1)],
+        assert trials.best_scores([sweep_id, "none"], ACCURACY) == {
+            sweep_id: [BestScore("sam", ACCURACY, 0.8125), BestScore("msgd", ACCURACY, 0.1)],
             "none": [],
         }
-        assert trials.best_configurations(sweep_id, 9) == [
+        assert trials.best_configurations(sweep_id, 9, ACCURACY) == [
             BestConfiguration("sam", configuration(0.1, 0.0), 0.1, 0.0, 0.8125, 2),
             BestConfiguration("sam", configuration(0.01, 0.0), 0.01, 0.0, 0.5, 2),
             BestConfiguration(
@@ -191,7 +198,7 @@ def test_best_is_the_mean_score_with_chance_for_diverged_trials_and_those_below_
                 2,
             ),
         ]
-        assert len(trials.best_configurations(sweep_id, 1)) == 1
+        assert len(trials.best_configurations(sweep_id, 1, ACCURACY)) == 1
         best, _ = trials.find(
             sweep_id,
             TrialFilter(),
@@ -262,3 +269,30 @@ def test_newest_events_leave_out_epochs_and_other_trials(
         assert numbers() == [5, 4, 2, 1]
         assert numbers(all_trials=False) == [5, 4, 1]
         assert numbers(before=4, limit=1) == [2]
+
+
+def test_best_loss_is_the_lowest_with_that_of_a_guess_for_diverged_trials_and_those_above_it(
+    sweeps: SweepService, database: Database
+) -> None:
+    sweep_id = submit(sweeps)
+    with database.transaction() as session:
+        trials = TrialRepository(session)
+        for at, row in enumerate(trials.of_sweep(sweep_id)):
+            metrics = {} if row.optimizer != "sam" else {"val_loss": 1.0 + at}
+            trials.record(sweep_id, row.key, {"outcome": "completed", "metrics": metrics})
+        msgd = [row for row in trials.of_sweep(sweep_id) if row.optimizer == "msgd"]
+        for seed, outcome, metrics in (
+            (0, "diverged", {}),
+            (1, "completed", {"val_loss": 99.0}),
+        ):
+            row = next(r for r in msgd if r.seed == seed)
+            trials.record(sweep_id, row.key, {"outcome": outcome, "metrics": metrics})
+    with database.snapshot() as session:
+        trials = TrialRepository(session)
+        best, worst = trials.best_scores([sweep_id], LOSS)[sweep_id]
+        found = trials.best_configurations(sweep_id, 9, LOSS)
+    values = [one.value for one in found]
+    assert values == sorted(values)
+    assert best == BestScore("sam", LOSS, values[0])
+    assert values[-1] <= math.log(10)
+    assert worst == BestScore("msgd", LOSS, LOSS.guess(0.1))

@@ -35,7 +35,7 @@ def test_histories_are_fetched_once_and_stored(
     assert set(found) == set(keys)
     assert found[keys[0]].gradient_evaluations == [300, 600, 900]
     assert found[keys[0]].train_loss == [2.0, 1.5, 1.0]
-    assert found[keys[-1]] == History([], [], [], [])  # diverged in its first epoch
+    assert found[keys[-1]] == History([], [], [], [], [])  # diverged in its first epoch
     stored = CurveStore(detailed.database, MlflowGateway(NOWHERE)).histories(sweep, keys)
     assert stored == found
 

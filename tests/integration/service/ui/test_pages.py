@@ -451,6 +451,34 @@ def test_pruned_and_failed_cells_say_so(site: Any, http: httpx.Client) -> None:
     assert "1/2 failed" in text
 
 
+def test_pages_of_a_sweep_ranked_by_the_loss_show_losses(site: Any, http: httpx.Client) -> None:
+    sweep_id, specification = site.submit("by-loss", score="loss")
+    site.run(sweep_id)
+    for position, trial in enumerate(specification.trials):
+        loss = 9.0 if position == 0 else 0.5 + 0.02 * position
+        metrics = {"val_loss": loss, "val_accuracy": 0.5, "ood_loss": 1.5, "ood_accuracy": 0.4}
+        site.end_trial(sweep_id, trial, 0.5, metrics=metrics)
+    site.move(sweep_id, SweepState.RUNNING, SweepState.COMPLETED)
+    page = unescape(http.get(f"/sweeps/{sweep_id}?span=0.3").text)
+    assert "nats OOD loss at its selected configuration" in page
+    assert "Losses and costs in nats, the lower the better" in page
+    assert '<option value="0.3" selected>best 0.3 nats</option>' in page
+    assert re.search(r'colour-bar">0\.\d{3} nats .*0\.\d{3} nats', page, re.DOTALL)
+    assert "best 20 points" not in page
+    whole = unescape(http.get(f"/sweeps/{sweep_id}?span=20").text)
+    assert 'colour-bar">2.303 nats' in whole  # from ln(10)
+    listed = unescape(http.get(f"/sweeps/{sweep_id}/trials?sort=val_loss").text)
+    assert "2.303‡" in listed
+    assert "‡ with a loss above chance or diverged: counts as chance" in listed
+    assert re.search(r'aria-sort="ascending"><a href="[^"]*">val loss', listed)
+    assert f'href="/sweeps/{sweep_id}/trials?sort=ood_loss"' in listed  # the best first
+    trial = unescape(http.get(f"/sweeps/{sweep_id}/trials/{specification.trials[0].key}").text)
+    assert "9.000 nats <small>(counts as 2.303 nats, chance)</small>" in trial
+    scores = http.get(f"/api/v1/sweeps/{sweep_id}/trials").json()["trials"][0]["scores"]
+    assert scores == pytest.approx({"val_loss": 2.302585, "ood_loss": 1.5}, abs=1e-6)
+    assert "SA-SAM\N{NO-BREAK SPACE}<b>0.620</b>" in unescape(http.get("/?q=by-loss").text)
+
+
 def test_optimizer_whose_trials_all_failed_says_so_instead_of_empty_cells(
     site: Any, http: httpx.Client
 ) -> None:

@@ -9,6 +9,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from service.sensitivity.intervals import interval, quantiles, wilson
 
+UNIT = (0.0, 1.0)
+
 
 @pytest.mark.parametrize(("successes", "total"), [(0, 48), (10, 48), (5, 5), (1, 1), (3, 1000)])
 def test_wilson_matches_statsmodels(successes: int, total: int) -> None:
@@ -24,12 +26,12 @@ def test_wilson_oracle(oracle: Any) -> None:
 
 
 def test_interval_without_simulated_sweeps_is_none() -> None:
-    assert interval(0.5, []) is None
+    assert interval(0.5, [], UNIT) is None
 
 
 def test_interval_is_the_widest_over_the_surfaces_and_respects_limits() -> None:
     rising, level = np.linspace(0.0, 0.4, 401), np.linspace(-0.2, 0.2, 401)
-    found = interval(0.3, [rising, level, level])
+    found = interval(0.3, [rising, level, level], UNIT)
     assert found is not None
     assert found.low == 0.0  # 0.3 - 0.39
     assert found.high == pytest.approx(0.3 + 0.19)
@@ -38,7 +40,7 @@ def test_interval_is_the_widest_over_the_surfaces_and_respects_limits() -> None:
 
 def test_interval_of_a_statistic_undefined_without_noise_is_none() -> None:
     """Shares of variance, where no difference between configurations exceeds noise."""
-    assert interval(0.5, [np.full(100, np.nan), np.zeros(100), np.zeros(100)]) is None
+    assert interval(0.5, [np.full(100, np.nan), np.zeros(100), np.zeros(100)], UNIT) is None
 
 
 @settings(deadline=None, max_examples=100)

@@ -33,7 +33,7 @@ def test_repeat_sweeps_one_configuration_has_the_t_interval() -> None:
     """Of a single configuration the noise is that of its seed mean, with n - 1 degrees."""
     val = np.array([[0.70, 0.72, 0.73, 0.71]])
     errors = [r.errors(lambda by, values: {"": selected(by, values)})[""] for r in repeat(val)]
-    found = interval(float(val.mean()), errors)
+    found = interval(float(val.mean()), errors, (0.0, 1.0))
     low, high = stats.t.interval(0.95, 3, val.mean(), stats.sem(val[0]))
     assert found is not None
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.002)
@@ -101,7 +101,7 @@ def test_interval_of_max_minus_mean_covers_the_truth(n_seeds: int, slope: float)
             n_resamples=400,
         )
         errors = [r.errors(lambda _, values: {"": max_minus_mean(values)})[""] for r in sweeps]
-        found = interval(float(max_minus_mean(val.mean(axis=1))), errors)
+        found = interval(float(max_minus_mean(val.mean(axis=1))), errors, (0.0, 1.0))
         assert found is not None
         hits += found.low - 1e-12 <= wanted <= found.high
     assert hits / 150 >= 0.90

@@ -78,6 +78,7 @@ def test_summarize_oracle_gives_grouped_statistics(
         {
             "default_learning_rate": default["learning_rate"],
             "default_weight_decay": default["weight_decay"],
+            "default_score": gains["default_ood_accuracy"],
             "default_accuracy": gains["default_ood_accuracy"],
             "overall": gains["overall"],
             "learning_rate": gains["learning_rate"],

@@ -25,8 +25,8 @@ def table(*rows: TrialResult, **options: Any) -> TrialTable:
 def test_from_results_diverged_trial_counts_as_chance(make_result: MakeResult) -> None:
     lost = make_result(outcome=Outcome.DIVERGED, val_accuracy=0.4, ood_accuracy=None)
     (trials,) = table(make_result(seed=1), lost).by_optimizer
-    np.testing.assert_array_equal(trials.val_accuracy, [[0.1, 0.9]])
-    np.testing.assert_array_equal(trials.ood_accuracy, [[0.1, 0.7]])
+    np.testing.assert_array_equal(trials.val, [[0.1, 0.9]])
+    np.testing.assert_array_equal(trials.ood, [[0.1, 0.7]])
     np.testing.assert_array_equal(trials.diverged, [[True, False]])
 
 
@@ -36,12 +36,12 @@ def test_from_results_completed_but_not_finite_counts_as_diverged(
 ) -> None:
     (trials,) = table(make_result(val_accuracy=accuracy)).by_optimizer
     assert trials.diverged.all()
-    assert trials.ood_accuracy.item() == 0.1
+    assert trials.ood.item() == 0.1
 
 
 def test_from_results_below_chance_is_raised_and_counted(make_result: MakeResult) -> None:
     (trials,) = table(make_result(val_accuracy=0.05, ood_accuracy=0.2)).by_optimizer
-    assert (trials.val_accuracy.item(), trials.ood_accuracy.item()) == (0.1, 0.2)
+    assert (trials.val.item(), trials.ood.item()) == (0.1, 0.2)
     assert trials.n_below_chance == 1
     assert not trials.diverged.any()
 
@@ -52,7 +52,7 @@ def test_from_results_missing_trial_is_a_hole(
 ) -> None:
     found = table(make_result(), make_result(seed=1, outcome=outcome))
     (trials,) = found.by_optimizer
-    assert np.isnan(trials.val_accuracy[0, 1])
+    assert np.isnan(trials.val[0, 1])
     assert not found.complete
     assert found.n_finished == 1
 
@@ -72,7 +72,7 @@ def test_from_results_without_any_ood_accuracy_keeps_all_trials(make_result: Mak
 
 def test_from_results_later_row_replaces_earlier(make_result: MakeResult) -> None:
     (trials,) = table(make_result(outcome=Outcome.DIVERGED), make_result()).by_optimizer
-    assert trials.val_accuracy.item() == 0.9
+    assert trials.val.item() == 0.9
     assert not trials.diverged.any()
 
 
@@ -112,7 +112,7 @@ def test_from_results_outside_the_plan_is_refused(
 
 
 def test_from_results_percentages_are_refused(make_result: MakeResult) -> None:
-    with pytest.raises(InvalidTrialsError, match=r"ood_accuracy 73\.2; a fraction in \[0, 1\]"):
+    with pytest.raises(InvalidTrialsError, match=r"ood_accuracy 73\.2; a number in \[0, 1\]"):
         table(make_result(ood_accuracy=73.2))
 
 
@@ -154,7 +154,7 @@ def test_within_budget_reads_what_the_budget_had_reached(
     make_result: MakeResult, outcome: Outcome | None, budget: float, expected: float | None
 ) -> None:
     found = table(make_result(outcome=outcome, history=HISTORY)).within_budget(budget)
-    value = found.by_optimizer[0].val_accuracy.item()
+    value = found.by_optimizer[0].val.item()
     assert value == pytest.approx(expected) if expected is not None else np.isnan(value)
     assert not found.has_ood
 

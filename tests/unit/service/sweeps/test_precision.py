@@ -3,6 +3,9 @@ import pytest
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from service.sweeps.precision import expected_precision, half_width
+from workers.scores import SCORES
+
+ACCURACY, LOSS = SCORES["accuracy"], SCORES["loss"]
 
 
 @pytest.mark.parametrize("n_seeds", [2, 3, 10])
@@ -14,10 +17,27 @@ def test_half_width_of_two_configurations_is_the_two_sample_t_interval(n_seeds: 
 
 
 def test_expected_precision_needs_more_seeds_for_half_a_point() -> None:
-    found = expected_precision(15, 3)
+    found = expected_precision(15, 3, ACCURACY)
     assert found.half_width == pytest.approx(0.0167, abs=1e-4)
     assert found.seeds_for == {"0.005": 31, "0.01": 8}
 
 
 def test_expected_precision_one_seed_has_no_interval() -> None:
-    assert expected_precision(15, 1).half_width is None
+    assert expected_precision(15, 1, ACCURACY).half_width is None
+
+
+def test_expected_precision_of_a_loss_is_in_nats() -> None:
+    found = expected_precision(15, 3, LOSS)
+    assert found.half_width == pytest.approx(5 * 0.016675, abs=1e-4)
+    assert found.seeds_for == {"0.025": 31, "0.05": 8}
+    assert found.sentence == (
+        "± 0.083 nats between two configurations if seeds deviate by 0.05 nats; ± 0.025 nats needs"
+        " 31 seeds, ± 0.05 nats needs 8 seeds"
+    )
+
+
+def test_expected_precision_of_accuracy_is_in_points() -> None:
+    assert expected_precision(15, 3, ACCURACY).sentence == (
+        "± 1.7 points between two configurations if seeds deviate by 1 point; ± 0.5 points needs"
+        " 31 seeds, ± 1 point needs 8 seeds"
+    )

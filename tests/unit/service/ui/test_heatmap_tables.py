@@ -18,6 +18,7 @@ from service.ui.heatmap_tables import (
     shade_class,
 )
 from service.ui.heatmap_view import HeatmapView, axis_selectors, choose_view_plane
+from workers.scores import SCORES
 from workers.spec import SweepSpec, load_spec
 
 SPECIFICATION = """
@@ -52,7 +53,7 @@ def test_heatmap_before_any_result_has_every_cell_of_the_grid() -> None:
         )
         for seed in (0, 1)
     ]
-    (choice,) = metric_choices(None)
+    (choice,) = metric_choices(None, SCORES["accuracy"])
     specification = load_spec(SPECIFICATION)
     tables = heatmap_tables(specification, plane_of(specification), None, choice, running)
     assert (tables.x_title, tables.y_title) == ("learning rate", "weight decay")

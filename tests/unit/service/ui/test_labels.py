@@ -8,6 +8,7 @@ import pytest
 
 from service.sensitivity.schemas import Interval, PairComparison
 from service.ui.labels import comparison_sentence, counted, duration, percentage
+from workers.scores import SCORES
 
 
 def pair(mean: float | None, wins: int = 0, ties: int = 0, losses: int = 0, **more: Any) -> Any:
@@ -59,7 +60,7 @@ def pair(mean: float | None, wins: int = 0, ties: int = 0, losses: int = 0, **mo
     ],
 )
 def test_comparison_starts_with_the_better_optimizer(comparison: Any, sentence: str) -> None:
-    assert comparison_sentence(comparison) == sentence
+    assert comparison_sentence(comparison, SCORES["accuracy"]) == sentence
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_search_scatter_draws_the_best_on_top_with_links(decays: Axis, kind: str
         best("a b", 0.5, 1, learning_rate=1, weight_decay=1e-4),
     ]
     records = search_records(configurations, plane(decays), "/trials")
-    assert [record["accuracy"] for record in records] == [0.5, 0.9]
+    assert [record["value"] for record in records] == [0.5, 0.9]
     assert records[0]["trials"] == "/trials?optimizer=a+b&learning_rate=1&weight_decay=0.0001"
     assert records[1]["configuration"] == "learning rate 0.1, weight decay 0"
     spec = draw_search_scatter(records, plane(decays), ["SAM", "a b"])

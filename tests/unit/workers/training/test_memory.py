@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from workers.example_inputs import ImageInputs
 from workers.models import build_model
 from workers.optimizers import build_optimizer
 from workers.spec import validate_spec
@@ -44,6 +45,10 @@ OPTIMIZERS = [
 ]
 
 
+def inputs_of(**shape: int) -> ImageInputs:
+    return ImageInputs(**shape, mean=(), std=())
+
+
 def specification(**changes: Any) -> Any:
     plain = {"name": "m", "dataset": "digits", "model": "cnn-tiny", "optimizers": ["sam"]}
     return validate_spec(plain | changes)
@@ -57,7 +62,7 @@ def test_estimate_is_what_a_real_pass_keeps(model: str, size: int, most: float) 
     """Attention on the meta device keeps its matrix, which the fused kernel of a CPU does not."""
     spec = specification(model=model, training={"batch_size": 8})
     shape = {"num_classes": 10, "in_channels": 3, "image_size": size}
-    estimate = estimate_memory(spec.trials, **shape)
+    estimate = estimate_memory(spec.trials, inputs_of(**shape))
     network = build_model(spec.model, **shape).train()
     real = measure_memory(spec.trials, network, torch.zeros(8, 3, size, size))
     assert estimate is not None
@@ -100,11 +105,12 @@ def test_optimizer_copies_are_those_alive_in_a_pass(optimizer: Any) -> None:
 
 def test_best_weights_and_the_largest_optimizer_count() -> None:
     shape = {"num_classes": 10, "in_channels": 1, "image_size": 8}
-    plain = estimate_memory(specification().trials, **shape)
+    plain = estimate_memory(specification().trials, inputs_of(**shape))
     more = estimate_memory(
-        specification(optimizers=["msgd", "adam"], curvature={"at_best": True}).trials, **shape
+        specification(optimizers=["msgd", "adam"], curvature={"at_best": True}).trials,
+        inputs_of(**shape),
     )
-    half = estimate_memory(specification().trials, **shape, value_bytes=lambda _: 2)
+    half = estimate_memory(specification().trials, inputs_of(**shape), value_bytes=lambda _: 2)
     assert plain is not None
     assert more is not None
     assert half is not None
@@ -117,11 +123,11 @@ def test_best_weights_and_the_largest_optimizer_count() -> None:
 def test_largest_batch_counts() -> None:
     shape = {"num_classes": 10, "in_channels": 1, "image_size": 8}
     search = {"training.batch_size": [8, 64, 16]}
-    largest = estimate_memory(specification(search=search).trials, **shape)
+    largest = estimate_memory(specification(search=search).trials, inputs_of(**shape))
     (trial, *_) = specification(training={"batch_size": 64}).trials
     assert largest is not None
     assert largest.trial.training.batch_size == 64
-    assert largest.total == estimate_memory([trial], **shape).total
+    assert largest.total == estimate_memory([trial], inputs_of(**shape)).total
 
 
 def test_memory_says_its_parts() -> None:

@@ -8,6 +8,7 @@ import torch
 from workers import checkpoints
 from workers.corruptions import BENCHMARK_CORRUPTIONS
 from workers.metrics import is_metric
+from workers.scores import SCORES
 from workers.spec import validate_spec
 from workers.spec.optimizers import VARIANTS
 from workers.training import run_trial
@@ -95,6 +96,35 @@ def test_run_trial_curvature_every_second_epoch_and_at_best(device_data, make_tr
             records[best]["hessian_trace.validation"], rel=1e-5
         )
     assert "hessian_trace.validation.best" in records[-1]
+
+
+@pytest.mark.parametrize("score", ["accuracy", "loss"])
+def test_trial_keeps_the_weights_with_the_best_score(device_data, make_trial, score):
+    """A learning rate so large that the loss rises, while the accuracy still varies."""
+    curvature = {"at_best": True, "splits": ["validation"], "metrics": ["trace"]}
+    config = make_trial("msgd", learning_rate=1.0, curvature=curvature)
+    config = config.model_copy(update={"score": score})
+    trial = Trial(config, device_data)
+    values = []
+    for _ in range(3):
+        record = trial.train_epoch()
+        values.append(record[f"val_{score}"])
+    best = max(values) if score == "accuracy" else min(values)
+    state = trial.state_dict()
+    assert state["best_score"] == SCORES[score].oriented(best)
+    again = Trial(config, device_data)
+    again.load_state_dict(state)
+    assert again.state_dict()["best_score"] == state["best_score"]
+
+
+def test_trial_continues_from_a_checkpoint_of_an_earlier_release(device_data, make_trial):
+    trial = Trial(make_trial("msgd"), device_data)
+    trial.train_epoch()
+    state = trial.state_dict()
+    state["best_accuracy"] = state.pop("best_score")
+    again = Trial(make_trial("msgd"), device_data)
+    again.load_state_dict(state)
+    assert again.state_dict()["best_score"] == state["best_accuracy"]
 
 
 def test_run_trial_that_diverges_ends_there_as_a_result(device_data, make_trial, tmp_path):
