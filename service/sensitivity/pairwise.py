@@ -7,11 +7,14 @@ over seeds.
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from service.sensitivity import rank_tests
+from service.sensitivity.axis_schemas import AxisDifference
+from service.sensitivity.axis_summary import axis_statistics
 from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Comparisons, Interval, PairComparison, finite
@@ -22,12 +25,13 @@ from workers.scores import Score
 __all__ = ["common_scores", "compare"]
 
 
-def compare(scored: Sequence[Scores], score: Score) -> Comparisons:
+def compare(scored: Sequence[Scores], score: Score, epsilon: float) -> Comparisons:
     """Compare optimizers, on the configurations they share where they search the same space.
 
     Args:
         scored: At least two optimizers.
         score: What ranks configurations.
+        epsilon: Of W(eps).
     """
     labels = [scores.trials.label for scores in scored]
     together = common_scores(scored)
@@ -35,8 +39,15 @@ def compare(scored: Sequence[Scores], score: Score) -> Comparisons:
     enough = blocks >= rank_tests.MIN_BLOCKS
     ranks = rank_tests.mean_ranks(together) if blocks else None
     nemenyi = rank_tests.nemenyi(ranks, blocks) if enough and ranks is not None else None
+    dependences = [_Dependence.of(scores, epsilon) for scores in scored]
     pairs = [
-        _pair(scored[a], scored[b], score, None if nemenyi is None else float(nemenyi[a, b]))
+        _pair(
+            scored[a],
+            scored[b],
+            score,
+            _axis_differences(scored[a], scored[b], dependences[a], dependences[b]),
+            None if nemenyi is None else float(nemenyi[a, b]),
+        )
         for a, b in itertools.combinations(range(len(scored)), 2)
     ]
     chi2, p_value = (
@@ -80,7 +91,55 @@ def _common(scored: Sequence[Scores]) -> list[list[int]]:
     return [[index[place] for place in shared] for index in places]
 
 
-def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairComparison:
+@dataclass(frozen=True, slots=True)
+class _Dependence:
+    """How one optimizer depends on each hyperparameter, and the errors of that on each surface."""
+
+    numbers: Mapping[str, Floats]
+    errors: Sequence[Mapping[str, Floats]]
+
+    @staticmethod
+    def of(scores: Scores, epsilon: float) -> "_Dependence":
+        """That of an optimizer; empty off a grid."""
+
+        def measure(by: Floats, values: Floats) -> dict[str, Floats]:
+            if scores.trials.shape is None:
+                return {}
+            return dict(axis_statistics(by, values, scores.trials.axes, epsilon))
+
+        return _Dependence(
+            measure(scores.val, scores.evaluation),
+            [repeated.errors(measure) for repeated in scores.repeated],
+        )
+
+
+def _axis_differences(
+    a: Scores, b: Scores, of_a: _Dependence, of_b: _Dependence
+) -> dict[str, AxisDifference]:
+    """Differences of the dependence on each hyperparameter, where both search the same space."""
+    if not a.trials.has_space_of(b.trials):
+        return {}
+    found = {}
+    for name, number in of_a.numbers.items():
+        value = float(number - of_b.numbers[name])
+        errors = [
+            one[name] - other[name] for one, other in zip(of_a.errors, of_b.errors, strict=False)
+        ]
+        known = bool(of_a.errors and of_b.errors)
+        found[name] = AxisDifference(
+            value=finite(value),
+            interval=interval(value, errors, (-math.inf, math.inf)) if known else None,
+        )
+    return found
+
+
+def _pair(
+    a: Scores,
+    b: Scores,
+    score: Score,
+    axis_differences: dict[str, AxisDifference],
+    nemenyi_p: float | None,
+) -> PairComparison:
     """Compare one pair; its p-value is not adjusted yet."""
     of_a, of_b = _common((a, b))
     differences = np.round(a.evaluation[of_a] - b.evaluation[of_b], SCORE_DECIMALS)
@@ -103,6 +162,7 @@ def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairCo
         median_difference=float(np.median(differences)) if any_block else None,
         best_difference=best,
         best_difference_interval=_selected_interval(best, a, b, score),
+        axis_differences=axis_differences,
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),

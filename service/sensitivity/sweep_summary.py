@@ -125,7 +125,7 @@ def summarize(
         flattest=flattest,
         optimizers=summaries,
         unscored_optimizers=list(unscored(table)),
-        comparisons=compare(scored, ranked_by) if len(scored) > 1 else None,
+        comparisons=compare(scored, ranked_by, epsilon) if len(scored) > 1 else None,
         published=published_of_sweep(
             scored,
             {

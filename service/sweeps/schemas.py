@@ -99,6 +99,9 @@ class SweepDetail(SweepView):
     notes: list[str] = []
     """What a reader should know about its data and its curvature, as its driver found; empty before
     the driver has recorded it."""
+    code_version: str | None = None
+    """Release and commit of the code of its first trials; absent before its driver has recorded
+    it."""
     hessian_method: str | None = None
     """How curvature is measured: `exact`, or by `differences` of gradients; absent if it is not
     measured, or not known yet."""
