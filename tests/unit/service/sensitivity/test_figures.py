@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pytest
 
 from service.sensitivity import (
@@ -218,6 +219,40 @@ def test_lr_curves_have_bands_with_seeds_and_none_without(
     alone = compute_figure("lr-curves", make_table())
     assert all(record["low"] is None for record in alone.records)
     assert "datum.low" not in json.dumps(draw(alone))  # an empty layer has no bounds of its axis
+
+
+def test_tolerance_interpolates_between_learning_rates(make_result: MakeResult) -> None:
+    curve = {1e-3: 0.5, 1e-2: 0.9, 1e-1: 0.8, 1.0: 0.2}
+    rows = [
+        make_result(learning_rate=rate, val_accuracy=value, ood_accuracy=value)
+        for rate, value in curve.items()
+    ]
+    figure = compute_figure("tolerance", TrialTable.from_results(rows, chance_accuracy=0.1))
+    found = {record["factor"]: record["value"] for record in figure.records}
+    assert list(found) == [0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0]
+    places = np.log10(list(curve)), list(curve.values())
+    for factor, cost in found.items():
+        assert isinstance(factor, float)
+        assert cost == pytest.approx(0.9 - np.interp(np.log10(1e-2 * factor), *places))
+    assert all(record["low"] is None for record in figure.records)
+
+
+def test_tolerance_ends_with_the_grid_and_names_optimizers_without_one(
+    make_result: MakeResult,
+) -> None:
+    rows = [
+        make_result(optimizer, learning_rate=rate, seed=seed, ood_accuracy=0.5 + rate + 0.01 * seed)
+        for optimizer, rates in (("MSGD", (1e-3, 1e-2, 1e-1)), ("Adam", (1e-3, 1e-2)))
+        for rate in rates
+        for seed in (0, 1, 2)
+    ]
+    figure = compute_figure("tolerance", TrialTable.from_results(rows, chance_accuracy=0.1))
+    assert figure.values("title") == ["MSGD"]
+    assert any("Adam" in note for note in figure.notes)
+    known = [record for record in figure.records if record["low"] is not None]
+    assert known
+    for record in known:
+        assert record["low"] <= record["value"] <= record["high"]  # type: ignore[operator]
 
 
 def test_curvature_scatter_keeps_what_lies_beyond_the_axis(oracle_table: TrialTable) -> None:
