@@ -238,8 +238,9 @@ def test_tpe_over_betas_continues_with_what_it_has_learned(
 
     entries = entries_of(job)
     made = [entry.data for entry in entries if entry.kind == "suggestion"]
-    assert [data["number"] for data in made] == [*range(6)]
-    configurations = [Configuration(data["configuration"]) for data in made]
+    by_number = sorted(made, key=lambda data: data["number"])
+    assert [data["number"] for data in by_number] == [*range(6)]
+    configurations = [Configuration(data["configuration"]) for data in by_number]
     assert len(set(configurations)) == 6
     assert all(isinstance(found["training.batch_size"], int) for found in configurations)
     if is_lost:
