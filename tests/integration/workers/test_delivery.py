@@ -287,7 +287,7 @@ def failing_store(monkeypatch):
     return state
 
 
-def test_deliver_waits_for_a_store_of_artifacts_that_is_away(
+def test_deliver_waits_for_an_unavailable_artifact_store(
     client, make_job, open_journal, failing_store, tmp_path
 ):
     job = make_job()
@@ -300,7 +300,7 @@ def test_deliver_waits_for_a_store_of_artifacts_that_is_away(
     assert not failing_store["failures"]
 
 
-def test_deliver_goes_on_without_a_store_of_artifacts_in_the_end(
+def test_deliver_continues_without_an_unavailable_artifact_store(
     client, make_job, open_journal, failing_store, monkeypatch, caplog
 ):
     monkeypatch.setattr(mlflow_runs, "_ARTIFACT_TIMEOUT_SECONDS", 0.3)

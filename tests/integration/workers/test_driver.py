@@ -53,7 +53,7 @@ def await_ends(job, count, process):
         pause.wait(0.02)
 
 
-def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job, tmp_path):
+def test_tpe_sweep_continues_after_its_driver_was_killed(cluster, client, make_job, tmp_path):
     changes = {
         "search": {"type": "tpe", "trials": 5},
         "early_stopping": {"grace_epochs": 1, "reduction_factor": 2},
@@ -109,7 +109,7 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     }
 
 
-def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job, tmp_path):
+def test_tpe_sweep_continues_after_its_storage_was_lost(cluster, client, make_job, tmp_path):
     job = make_job(
         search={"type": "tpe", "trials": 5},
         early_stopping={"grace_epochs": 1, "reduction_factor": 2},
