@@ -86,13 +86,13 @@ UNMEASURED = {"corruptions", "learning-curves"}  # by the oracle's trials
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in UNMEASURED])
-def test_draw_ugly_table_has_no_broken_marks(ugly: TrialTable, name: str) -> None:
+def test_draw_table_with_holes_has_no_broken_marks(ugly: TrialTable, name: str) -> None:
     svg = export_figure(compute_figure(name, ugly, **OPTIONS.get(name, {})), "svg")
     assert b"NaN" not in svg
     assert b"undefined" not in svg
 
 
-def test_heatmap_curvature_tells_every_state_apart(ugly: TrialTable) -> None:
+def test_heatmap_of_curvature_distinguishes_every_state(ugly: TrialTable) -> None:
     figure = heatmap(ugly, "hessian_trace")
     negative = cell(figure, "SA-SAM", 0.01, 0.0001)
     assert (negative["state"], negative["label"], negative["negative"]) == ("value", "-6", True)
@@ -201,7 +201,7 @@ def test_rank_needs_two_optimizers_and_five_blocks(make_table: MakeTable) -> Non
     assert few.value.code == "needs_blocks"
 
 
-def test_rank_joins_what_the_critical_difference_cannot_tell_apart(
+def test_rank_groups_optimizers_within_the_critical_difference(
     oracle_table: TrialTable,
 ) -> None:
     figure = compute_figure("rank", oracle_table)
