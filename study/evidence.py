@@ -24,6 +24,7 @@ __all__ = [
     "accuracy_at_largest_rate",
     "curvature_log_ratio",
     "flatness_tau",
+    "loss_at_largest_rate",
     "lowest_share",
     "over_seeds",
     "selected_curvature",
@@ -112,23 +113,28 @@ def selected_curvature(record: PartRecord, label: str, metric: Curvature) -> flo
     return _cell_medians(record, label, metric).get(_selected(record, label))
 
 
-def accuracy_at_largest_rate(record: PartRecord, label: str) -> tuple[Estimate, Estimate]:
-    """OOD accuracy at the largest learning rate, and its loss from the selected learning rate.
+def accuracy_at_largest_rate(
+    record: PartRecord, label: str, *, less_than: str | None = None
+) -> Estimate:
+    """OOD accuracy at the largest learning rate, mean over weight decays, over seeds.
 
-    Both are means over weight decays. Diverged trials count as chance.
+    Args:
+        record: The part.
+        label: Of the optimizer. Its diverged trials count as chance.
+        less_than: What it lacks to another optimizer there, instead of the accuracy itself.
     """
-    largest, chosen = max(record.learning_rates), record.optimizer(label).best.learning_rate
-    by_seed: dict[int, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for trial in _trials(record, label):
-        if trial.ood_accuracy is not None:
-            by_seed[trial.seed][trial.learning_rate].append(trial.ood_accuracy)
-    at_largest = [mean(rates[largest]) for rates in by_seed.values() if rates[largest]]
-    lost = [
-        mean(rates[chosen]) - mean(rates[largest])
-        for rates in by_seed.values()
-        if rates[largest] and rates[chosen]
-    ]
-    return over_seeds(at_largest), over_seeds(lost)
+    own = _accuracy_by_seed(record, label, max(record.learning_rates))
+    if less_than is None:
+        return over_seeds(own.values())
+    other = _accuracy_by_seed(record, less_than, max(record.learning_rates))
+    return over_seeds(other[seed] - own[seed] for seed in sorted(own.keys() & other.keys()))
+
+
+def loss_at_largest_rate(record: PartRecord, label: str) -> Estimate:
+    """OOD accuracy at the selected learning rate less that at the largest, over seeds."""
+    chosen = _accuracy_by_seed(record, label, record.optimizer(label).best.learning_rate)
+    there = _accuracy_by_seed(record, label, max(record.learning_rates))
+    return over_seeds(chosen[seed] - there[seed] for seed in sorted(chosen.keys() & there.keys()))
 
 
 def flatness_tau(record: PartRecord, label: str | None, metric: Curvature) -> Estimate:
@@ -162,6 +168,15 @@ def flatness_tau(record: PartRecord, label: str | None, metric: Curvature) -> Es
 
 def _trials(record: PartRecord, label: str) -> Iterable[TrialRecord]:
     return (trial for trial in record.trials if trial.optimizer == label)
+
+
+def _accuracy_by_seed(record: PartRecord, label: str, rate: float) -> Mapping[int, float]:
+    """OOD accuracy at a learning rate by seed, mean over weight decays."""
+    found: dict[int, list[float]] = defaultdict(list)
+    for trial in _trials(record, label):
+        if trial.learning_rate == rate and trial.ood_accuracy is not None:
+            found[trial.seed].append(trial.ood_accuracy)
+    return {seed: mean(values) for seed, values in found.items()}
 
 
 def _cells(

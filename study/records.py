@@ -47,6 +47,11 @@ class Estimate(_Record):
         flipped = [None if end is None else -end for end in (self.value, self.high, self.low)]
         return Estimate(value=flipped[0], low=flipped[1], high=flipped[2])
 
+    def shifted(self, by: float) -> Estimate:
+        """The number and its interval with a constant added."""
+        moved = [None if end is None else end + by for end in (self.value, self.low, self.high)]
+        return Estimate(value=moved[0], low=moved[1], high=moved[2])
+
 
 class TrialRecord(_Record):
     """One trial; scores as summaries count them, curvature on OOD images."""

@@ -8,6 +8,7 @@ from study.evidence import (
     accuracy_at_largest_rate,
     curvature_log_ratio,
     flatness_tau,
+    loss_at_largest_rate,
     lowest_share,
     over_seeds,
     selected_curvature,
@@ -77,10 +78,14 @@ def test_lowest_share_counts_configurations(make_record: MakeRecord) -> None:
 
 
 def test_accuracy_at_the_largest_rate(make_record: MakeRecord) -> None:
-    made = make_record(accuracy_at=lambda label, rate, seed: 0.3 if rate == 1e-1 else 0.8)
-    reached, lost = accuracy_at_largest_rate(made, "sa-sgd")
-    assert reached.value == pytest.approx(0.3)
-    assert lost.value == pytest.approx(0.5)
+    lowered = {"sa-sgd": 0.3, "sa-sam": 0.6}
+    made = make_record(
+        accuracy_at=lambda label, rate, seed: lowered.get(label, 0.8) if rate == 1e-1 else 0.8
+    )
+    assert accuracy_at_largest_rate(made, "sa-sgd").value == pytest.approx(0.3)
+    assert loss_at_largest_rate(made, "sa-sgd").value == pytest.approx(0.5)
+    lacking = accuracy_at_largest_rate(made, "sa-sgd", less_than="sa-sam")
+    assert lacking.value == pytest.approx(0.3)
 
 
 def test_threshold_of_learning_is_half_of_the_gain(make_record: MakeRecord) -> None:
