@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["IMAGES_VARIABLE", "PARTS", "RECORDS", "REPORT", "Part"]
+__all__ = ["FIGURES", "IMAGES_VARIABLE", "PARTS", "RECORDS", "REPORT", "Part"]
 
 _ROOT = Path(__file__).parents[1]
 _SPECIFICATIONS = Path(__file__).with_name("specifications")
 
 RECORDS = _ROOT / "docs" / "reproduction"
 """Folder of the records."""
+FIGURES = _ROOT / "docs" / "images"
+"""Folder of the figures."""
 REPORT = _ROOT / "docs" / "reproduction.md"
 IMAGES_VARIABLE = "SASAM_STUDY_DATA"
 """Names an ``.npz`` with ``train_x``, ``train_y``, ``test_x``, ``test_y`` of CIFAR-10."""
@@ -41,6 +43,11 @@ class Part:
     def specification(self) -> Path:
         """The file of its specification."""
         return self.folder / f"{self.name}.yaml"
+
+    @property
+    def figure_files(self) -> dict[str, str]:
+        """Name of the file of each figure."""
+        return {figure: f"study-{self.name}-{figure}.svg" for figure in self.figures}
 
 
 PARTS = (

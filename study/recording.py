@@ -78,8 +78,9 @@ def record_part(client: Client, sweep: Sweep, part: Part, conditions: str) -> Pa
 
 def export_figures(sweep: Sweep, part: Part, folder: Path) -> None:
     """Write the figures of a part that the report shows, as SVG, into a folder."""
-    for name in part.figures:
-        (folder / f"{part.name}-{name}.svg").write_bytes(sweep.figure_file(name, "svg"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, file in part.figure_files.items():
+        (folder / file).write_bytes(sweep.figure_file(name, "svg"))
 
 
 def _optimizer(summary: OptimizerSummary, evaluations_per_step: float) -> OptimizerRecord:

@@ -61,8 +61,8 @@ def result_sections(claimed: Sequence[tuple[Part, PartRecord]]) -> Iterator[str]
             [_result_row(one, record) for one in record.optimizers],
         )
         yield ""
-        for figure in part.figures:
-            yield f"![{_FIGURES[figure]}: {part.title}](reproduction/{part.name}-{figure}.svg)\n"
+        for figure, file in part.figure_files.items():
+            yield f"![{_FIGURES[figure]}: {part.title}](images/{file})\n"
 
 
 def _run_row(part: Part, record: PartRecord | None) -> list[str]:

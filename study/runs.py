@@ -21,7 +21,7 @@ from service.client import Client, ProblemError, Sweep
 from service.embedded import EmbeddedStack, StackEvent
 from service.settings import Settings
 from study.costs import record_costs
-from study.parts import IMAGES_VARIABLE, RECORDS, Part
+from study.parts import FIGURES, IMAGES_VARIABLE, RECORDS, Part
 from study.recording import export_figures, record_part
 from study.records import record_path, write_record
 
@@ -49,6 +49,7 @@ def run_study(
     force: bool = False,
     wait: bool = True,
     records: Path = RECORDS,
+    figures: Path = FIGURES,
 ) -> None:
     """Run parts one after another and write their records.
 
@@ -59,6 +60,7 @@ def run_study(
         force: Continue sweeps whose code has changed since their first trials.
         wait: Whether to wait for sweeps to end; otherwise what has finished is recorded.
         records: Folder of the records.
+        figures: Folder of the figures.
 
     Raises:
         StudyError: A sweep failed, or needs ``force``.
@@ -74,7 +76,7 @@ def run_study(
             except ProblemError as problem:
                 raise StudyError(f"{part.name} has no results yet: {problem}") from problem
             write_record(record, record_path(records, part.name))
-            export_figures(sweep, part, records)
+            export_figures(sweep, part, figures)
             on.print(f"{part.name}: {record.finished_trials} trials recorded", markup=False)
         for cost in record_costs(client):
             write_record(cost, records / f"cost-{cost.preset}.json")

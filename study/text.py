@@ -32,12 +32,12 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def percent_text(estimate: Estimate) -> str:
     """An accuracy in percent, or a cost in points, with its interval."""
-    return _with_interval(estimate, lambda value: f"{100 * value:.1f}")
+    return _with_interval(estimate, lambda value: _plain(100 * value, 1))
 
 
 def number_text(estimate: Estimate) -> str:
     """A pure number with its interval."""
-    return _with_interval(estimate, lambda value: f"{value:.1f}")
+    return _with_interval(estimate, lambda value: _plain(value, 1))
 
 
 def difference_text(difference: Difference) -> str:
@@ -79,5 +79,12 @@ def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:
 
 
 def _signed(value: float, decimals: int) -> str:
-    text = f"{value:+.{decimals}f}"
-    return text.replace("-", "−") if float(text) else text.lstrip("+-")
+    """A number with its sign; 0 has none."""
+    plain = _plain(value, decimals)
+    return f"+{plain}" if value > 0 and float(f"{value:.{decimals}f}") else plain
+
+
+def _plain(value: float, decimals: int) -> str:
+    """A number with a minus of its own, which text does not break after."""
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text.lstrip("-")
