@@ -50,12 +50,16 @@ def recover_journal(
 
 
 def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> None:
-    """Append the suggestion of a trial once, if the search makes suggestions."""
+    """Append the suggestion of a trial once, if the search makes suggestions.
+
+    Numbers may be missing: trials start at the same time, so that a later one can be in MLflow
+    while an earlier one is not. The search fills them with new suggestions.
+    """
     label, configuration = run.data.tags[Tag.OPTIMIZER], decode_hyperparameters(run)
     if not isinstance(specification.search, TpeSearch) or configuration is None:
         return
     _, number = specification.configuration_at(_position(run))
-    if number == sum(known.label == label for known in journal.suggestions):
+    if all((known.label, known.number) != (label, number) for known in journal.suggestions):
         journal.append(
             "suggestion",
             label=label,
