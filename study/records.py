@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,8 +54,8 @@ class Estimate(_Record):
         return Estimate(value=moved[0], low=moved[1], high=moved[2])
 
 
-class TrialRecord(_Record):
-    """One trial; scores as summaries count them, curvature on OOD images."""
+class TrialRecord(NamedTuple):
+    """One trial, a list in JSON; scores as summaries count them, curvature on OOD images."""
 
     optimizer: str
     learning_rate: float
@@ -218,12 +219,12 @@ def write_record(record: _Record, path: Path) -> None:
 
 
 def _lines(record: dict[str, object]) -> Iterator[str]:
-    """The lines of a JSON object: one per key, and per item of a list of objects."""
+    """The lines of a JSON object: one per key, and per item of a list of objects or lists."""
     yield "{"
     last = len(record) - 1
     for at, (key, value) in enumerate(record.items()):
         comma = "," if at < last else ""
-        if isinstance(value, list) and value and isinstance(value[0], dict):
+        if isinstance(value, list) and value and isinstance(value[0], dict | list):
             yield f"{json.dumps(key)}: ["
             rows = [json.dumps(item, ensure_ascii=False) for item in value]
             yield ",\n".join(rows)

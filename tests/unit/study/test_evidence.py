@@ -42,7 +42,7 @@ def test_curvature_ratio_leaves_out_trials_that_did_not_learn(make_record: MakeR
         accuracy_at=lambda label, rate, seed: 0.1 if (label, rate) == ("adam", 1e-1) else 0.8
     )
     flat = [
-        trial.model_copy(update={"hessian_trace": 1e-3})
+        trial._replace(hessian_trace=1e-3)
         if (trial.optimizer, trial.learning_rate) == ("adam", 1e-1)
         else trial
         for trial in made.trials
@@ -58,7 +58,7 @@ def test_curvature_ratio_leaves_out_trials_that_did_not_learn(make_record: MakeR
 def test_curvature_ratio_leaves_out_diverged_trials(make_record: MakeRecord) -> None:
     made = make_record()
     trials = [
-        trial.model_copy(update={"hessian_trace": None, "outcome": "diverged"})
+        trial._replace(hessian_trace=None, outcome="diverged")
         if trial.optimizer == "adam" and trial.learning_rate > 1e-3
         else trial
         for trial in made.trials
@@ -94,8 +94,6 @@ def test_threshold_of_learning_is_half_of_the_gain(make_record: MakeRecord) -> N
 
 def test_flatness_tau_is_negative_where_flatter_is_better(make_record: MakeRecord) -> None:
     made = make_record(accuracy_at=lambda label, rate, seed: 0.9 + math.log10(rate) / 100)
-    trials = [
-        trial.model_copy(update={"hessian_trace": 1 / trial.learning_rate}) for trial in made.trials
-    ]
+    trials = [trial._replace(hessian_trace=1 / trial.learning_rate) for trial in made.trials]
     found = flatness_tau(made.model_copy(update={"trials": trials}), None, "hessian_trace")
     assert found.value == pytest.approx(-1.0)
