@@ -34,7 +34,7 @@ def variants_table(records: Mapping[str, PartRecord]) -> Iterator[str]:
     """Presets and perturbation radii."""
     record = records.get(_VARIANTS)
     if record is None:
-        yield "Not run."
+        yield "No record yet."
         return
     rows = []
     for first, second, title in _COMPARED:

@@ -33,6 +33,12 @@ def runs_table(records: Mapping[str, PartRecord]) -> Iterator[str]:
         [_run_row(part, records.get(part.name)) for part in PARTS],
     )
     yield ""
+    missing_parts = [part.title for part in PARTS if part.name not in records]
+    if missing_parts:
+        yield (
+            f"**Missing: {'; '.join(missing_parts)}.** Their sweeps have not ended on any machine "
+            "that made this page; `make study` runs what is left.\n"
+        )
     for part in PARTS:
         record = records.get(part.name)
         if record is not None and not record.is_complete:
@@ -67,7 +73,7 @@ def result_sections(claimed: Sequence[tuple[Part, PartRecord]]) -> Iterator[str]
 
 def _run_row(part: Part, record: PartRecord | None) -> list[str]:
     if record is None:
-        return [part.title, "not run", *[""] * 6]
+        return [part.title, "no record yet", *[""] * 6]
     rates, run = record.learning_rates, record.run
     return [
         f"[{part.title}](reproduction/{part.name}.json)",

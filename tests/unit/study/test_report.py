@@ -35,11 +35,13 @@ def test_changed_record_changes_the_report(make_record: MakeRecord) -> None:
 def test_incomplete_part_is_named(make_record: MakeRecord) -> None:
     found = render_report({"digits": make_record(finished_trials=60)}, [])
     assert "**Incomplete: small CNN, digits.** 30 of 90 trials have no result yet" in found
-    assert "| slim ViT, CIFAR-10 subset | not run |" in found
+    assert "| slim ViT, CIFAR-10 subset | no record yet |" in found
 
 
-def test_report_of_no_record_names_every_part_as_not_run() -> None:
-    assert render_report({}, []).count("| not run |") == len(PARTS)
+def test_report_of_no_record_names_every_part_as_missing() -> None:
+    found = render_report({}, [])
+    assert found.count("| no record yet |") == len(PARTS)
+    assert all(part.title in found for part in PARTS)
 
 
 def test_every_place_of_the_template_is_filled(make_record: MakeRecord) -> None:
