@@ -20,7 +20,19 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-__all__ = ["S3Path", "Stored", "locate", "reading", "writing"]
+__all__ = [
+    "CHECKPOINT",
+    "S3Path",
+    "Stored",
+    "checkpoint_path",
+    "locate",
+    "reading",
+    "trials_folder",
+    "writing",
+]
+
+CHECKPOINT = "checkpoint.pt"
+"""File of a trial in its folder."""
 
 _SCHEME = "s3://"
 _ATTEMPTS = 10
@@ -61,6 +73,16 @@ def locate(address: str) -> Stored:
     if address.startswith(_SCHEME):
         return S3Path(PurePosixPath(address.removeprefix(_SCHEME)))
     return Path(address)
+
+
+def trials_folder(storage_path: str, sweep_id: str) -> Stored:
+    """The folder of a sweep's trials, each of which has its own; in the address of a setting."""
+    return locate(storage_path) / "sweeps" / sweep_id / "checkpoints"
+
+
+def checkpoint_path(storage_path: str, sweep_id: str, key: str) -> Stored:
+    """The checkpoint of a trial, whether it exists or not."""
+    return trials_folder(storage_path, sweep_id) / key / CHECKPOINT
 
 
 @contextmanager

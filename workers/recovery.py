@@ -54,12 +54,13 @@ def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) ->
     label, configuration = run.data.tags[Tag.OPTIMIZER], decode_hyperparameters(run)
     if not isinstance(specification.search, TpeSearch) or configuration is None:
         return
-    _, number = specification.configuration_at(_position(run))
-    if number == sum(known.label == label for known in journal.suggestions):
+    # Not by its position, which an extension of the sweep has changed.
+    known = [made.configuration for made in journal.suggestions if made.label == label]
+    if configuration not in known:
         journal.append(
             "suggestion",
             label=label,
-            number=number,
+            number=len(known),
             configuration=configuration.plain(),
         )
 

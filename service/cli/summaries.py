@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from service.client import Sweep
 
-__all__ = ["SummaryFormat", "compare", "print_published", "print_summary", "summary"]
+__all__ = ["SummaryFormat", "best", "compare", "print_published", "print_summary", "summary"]
 
 
 class SummaryFormat(StrEnum):
@@ -95,6 +95,29 @@ def summary(
             case _:
                 data = found.summary(**options).model_dump(mode="json")
                 write(data, OutputFormat(output))
+
+
+@examples(
+    "sasam best latest > best.yaml && sasam trial run best.yaml",
+    "sasam best latest --optimizer sa-sam --python",
+)
+def best(
+    sweep: SweepOrLatest = LATEST,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Label of an optimizer.", show_default="the one with the best validation score"
+        ),
+    ] = None,
+    python: Annotated[
+        bool, typer.Option("--python", help="Print Python code that builds the optimizer.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Print the best configuration as a specification of one trial, or as code."""
+    with connect(url) as client:
+        found = find_sweep(client, sweep)
+        echo(found.best_configuration(optimizer, "python" if python else "yaml"), nl=False)
 
 
 @examples(

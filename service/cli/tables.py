@@ -125,7 +125,7 @@ def dry_run_table(estimate: DryRunView) -> Table:
     evaluations, seconds = estimate.gradient_evaluations, estimate.device_seconds
     return fields(
         [
-            ("trials", f"{estimate.trials:,}"),
+            ("trials", _trials(estimate)),
             ("configurations", _configurations(estimate.configurations)),
             ("gradient evaluations", "unknown" if evaluations is None else f"{evaluations:,}"),
             ("device time", "unknown" if seconds is None else duration(seconds)),
@@ -133,6 +133,12 @@ def dry_run_table(estimate: DryRunView) -> Table:
             *([("precision", estimate.precision.sentence)] if estimate.precision else []),
         ]
     )
+
+
+def _trials(estimate: DryRunView) -> str:
+    """Number of trials, and of the new ones of an extension."""
+    new = "" if estimate.new_trials is None else f", {estimate.new_trials:,} of them new"
+    return f"{estimate.trials:,}{new}"
 
 
 def _curvature_cost(cost: CurvatureCostView) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 from service.client.figure import Figure
 from service.client.operations import (
@@ -17,6 +15,7 @@ from service.client.operations import (
     endpoint,
     paged_endpoint,
 )
+from service.client.specifications import YAML, Specification, body_of
 from service.client.sweep import AsyncSweep, Sweep
 from service.client.transport import AsyncTransport, Transport
 from service.states import SweepState
@@ -24,17 +23,12 @@ from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage, SweepView
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
     from service.sensitivity import SweepComparison
-    from workers.spec import SweepSpec
 
-__all__ = ["AsyncSweeps", "Specification", "Sweeps"]
-
-Specification: TypeAlias = "SweepSpec | Mapping[str, Any] | Path | str"
-"""A specification: a model, plain data, the path of a file, or YAML or JSON text."""
+__all__ = ["AsyncSweeps", "Sweeps"]
 
 S = TypeVar("S", Sweep, AsyncSweep)
 
 _ROOT = "/api/v1/sweeps"
-_YAML = "application/yaml"
 
 
 class _SweepsOperations(Generic[S]):
@@ -59,8 +53,8 @@ class _SweepsOperations(Generic[S]):
                 used with another specification.
             SpecError: A Python file that it names cannot be read, or is not Python.
         """
-        headers = {"Content-Type": _YAML, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return Operation("POST", _ROOT, self._read, content=_body(specification), headers=headers)
+        headers = {"Content-Type": YAML, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return Operation("POST", _ROOT, self._read, content=body_of(specification), headers=headers)
 
     @endpoint
     def estimate(self, specification: Specification) -> Operation[DryRunView]:
@@ -74,9 +68,9 @@ class _SweepsOperations(Generic[S]):
             _ROOT,
             DryRunView.model_validate_json,
             {"dry_run": True},
-            _body(specification),
+            body_of(specification),
             {
-                "Content-Type": _YAML,
+                "Content-Type": YAML,
                 "Idempotency-Key": uuid.uuid4().hex,
             },  # makes the request repeatable
         )
@@ -213,28 +207,3 @@ class AsyncSweeps(_SweepsOperations[AsyncSweep], AsyncOperations):
 
     def _sweep(self, detail: SweepDetail) -> AsyncSweep:
         return AsyncSweep(self._transport, detail)
-
-
-def _body(specification: Specification) -> str:
-    """The body of a request with a specification and the files that it names.
-
-    Raises:
-        SpecError: A file cannot be read, or is not Python.
-    """
-    match specification:
-        case str():
-            return _with_files(specification, Path())
-        case Path():
-            return _with_files(specification.read_text(), specification.parent)
-        case Mapping():
-            return _with_files(json.dumps(specification), Path())
-        case _:
-            return specification.model_dump_json()
-
-
-def _with_files(text: str, folder: Path) -> str:
-    if ".py:" not in text:  # most specifications name no file: do not import their model
-        return text
-    from workers.spec import with_files
-
-    return with_files(text, folder)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -47,6 +47,17 @@ class Cost:
     configurations: int
     gradient_evaluations: int | None
     images: int | None
+
+    def without(self, other: Cost) -> Cost:
+        """The cost without that of some of the trials; the configurations stay."""
+        if None in (self.images, other.images):
+            return self
+        return replace(
+            self,
+            gradient_evaluations=(self.gradient_evaluations or 0)
+            - (other.gradient_evaluations or 0),
+            images=(self.images or 0) - (other.images or 0),
+        )
 
 
 def costs(specification: SweepSpec) -> dict[str, Cost]:

@@ -156,6 +156,8 @@ class DryRunView(_View):
     """Estimated cost of a sweep."""
 
     trials: int
+    new_trials: int | None = None
+    """Trials that an extension adds, to which the costs apply; absent for a new sweep."""
     configurations: dict[str, int] = {}
     """Number of configurations of each optimizer, by its label; each runs with every seed."""
     gradient_evaluations: int | None

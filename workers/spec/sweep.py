@@ -414,10 +414,6 @@ class SweepSpec(Section):
             for at, seed in enumerate(self.seeds)
         }
 
-    def configuration_at(self, position: int) -> tuple[str, int]:
-        """Label of the optimizer, and number of the configuration, of the trial at a position."""
-        return self._order[position % len(self._order)]
-
     @property
     def _score_of_trials(self) -> ScoreName | None:
         """The score if trials depend on it and it is not the data set's own, else None."""

@@ -50,3 +50,20 @@ document.addEventListener("htmx:before:request", (event) => {
   const polls = event.detail.ctx.sourceElement.getAttribute("hx-trigger")?.startsWith("every");
   if (polls && document.hidden) event.preventDefault();
 });
+
+// Copies the text of a file to the clipboard.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const response = await fetch(button.dataset.copy);
+  const text = await response.text();
+  try {
+    if (!response.ok) throw new Error(JSON.parse(text).detail);
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch (error) {
+    // Without a secure connection there is no clipboard: the link beside it has the text.
+    button.textContent = "Not copied";
+    button.title = error.message;
+  }
+});

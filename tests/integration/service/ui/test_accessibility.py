@@ -37,6 +37,7 @@ def pages(site: Any, runs: Any) -> dict[str, str]:
     return {
         "sweeps": "/",
         "new": "/new",
+        "extend": f"/new?extend={done}",
         "sweep-live": f"/sweeps/{live}",
         "sweep-done": f"/sweeps/{done}",
         "sweep-searched": f"/sweeps/{searched}",

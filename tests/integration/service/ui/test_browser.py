@@ -13,6 +13,11 @@ from service.sweeps.service import require_sweep
 from tests.support.pages_site import look_away_and_back
 
 
+def write(page: Page, text: str) -> None:
+    """Replace the text in the editor of specifications."""
+    page.get_by_label("Specification").fill(text)
+
+
 def test_submit_from_a_preset_with_an_error_shown_at_its_path(page: Page) -> None:
     page.goto("/new")
     page.get_by_role("link", name="paper-vgg19").click()
@@ -117,6 +122,36 @@ def test_other_code_asks_for_consent(page: Page, site: Any) -> None:
     expect(page.locator(".lead")).to_contain_text("0.0.1")
     page.get_by_role("button", name="Resume anyway").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("queued")
+
+
+def test_sweep_is_extended_in_the_editor(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("grows")
+    page.goto(f"/sweeps/{sweep_id}")
+    page.get_by_role("link", name="Extend").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Extend grows")
+    check = page.locator("#check")
+    expect(check).to_contain_text("Nothing new yet")
+    editor = page.locator("textarea[name=specification]")
+    text = editor.input_value()
+    write(page, text.replace("fog", "snow"))
+    expect(check.locator(".path")).to_have_text("ood.corruptions")
+    write(page, text.replace("  - 0.01\n", "  - 0.01\n  - 1.0\n"))
+    expect(check).to_contain_text("24, 8 of them new")
+    page.get_by_role("button", name="Extend").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("grows queued")
+    expect(page.locator("#status")).to_contain_text("16 / 24 trials")
+    expect(page.locator("#history")).to_contain_text("extended by 8 trials")
+
+
+def test_best_configuration_is_copied(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("copied")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"/sweeps/{sweep_id}")
+    copy = page.get_by_role("button", name="Copy YAML of MSGD")
+    copy.click()
+    expect(copy).to_have_text("Copied")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith("# Best configuration of msgd in the sweep copied")
 
 
 def test_sweeps_are_chosen_and_compared(page: Page, site: Any) -> None:

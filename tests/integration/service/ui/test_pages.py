@@ -490,3 +490,13 @@ def test_optimizer_whose_trials_all_failed_says_so_instead_of_empty_cells(
         failed = {"outcome": "failed", "metrics": {}} if trial.optimizer_label == "msgd" else {}
         site.end_trial(sweep_id, trial, 0.9, **failed)
     assert reason in http.get(f"/sweeps/{sweep_id}").text
+
+
+def test_poll_of_the_list_leaves_the_filters_out(http: httpx.Client, site: Any) -> None:
+    site.submit("polled")
+    whole, polled = http.get("/").text, http.get("/", headers={"HX-Request": "true"}).text
+    assert 'name="q"' in whole
+    assert 'name="q"' not in polled
+    assert "polled" in polled
+    restored = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
+    assert 'name="q"' in http.get("/", headers=restored).text
