@@ -77,8 +77,8 @@ bench-method: install ## Measure optimizers and curvature against their peers (C
 	$(BIN)/python tests/benchmarks/bench_optimizers.py --output docs/benchmarks-optimizers.md
 	$(BIN)/python tests/benchmarks/bench_curvature.py --data $(CIFAR)
 
-bench-coverage: install ## Measure what the intervals of summaries cover, on simulated sweeps (20 minutes on one core)
-	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_coverage.py --output docs/coverage.md
+bench-coverage: install ## Measure what the intervals of summaries cover, on simulated sweeps (REPEATS)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_coverage.py --repeats $(or $(REPEATS),200) --output docs/coverage.md
 
 lock: install ## Resolve the dependencies anew; torch stays where it is pinned
 	printf 'torch==2.14.1\ntorchvision==0.29.1\n' > $(VENV)/pins.txt

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 
 from mlflow.entities import Metric, Run
 
@@ -50,19 +51,26 @@ def recover_journal(
 
 
 def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) -> None:
-    """Append the suggestion of a trial once, if the search makes suggestions."""
+    """Append the suggestion of a trial once, if the search makes suggestions.
+
+    Numbers may be missing: trials start at the same time, so that a later one can be in MLflow
+    while an earlier one is not. The search fills them with new suggestions.
+    """
     label, configuration = run.data.tags[Tag.OPTIMIZER], decode_hyperparameters(run)
     if not isinstance(specification.search, TpeSearch) or configuration is None:
         return
-    # Not by its position, which an extension of the sweep has changed.
-    known = [made.configuration for made in journal.suggestions if made.label == label]
-    if configuration not in known:
-        journal.append(
-            "suggestion",
-            label=label,
-            number=len(known),
-            configuration=configuration.plain(),
-        )
+    known = {made.number: made.configuration for made in journal.suggestions if made.label == label}
+    if configuration in known.values():
+        return
+    of, number = specification.configuration_at(_position(run))
+    if of != label or number in known:  # an extension of the sweep has moved the positions
+        number = next(free for free in count() if free not in known)
+    journal.append(
+        "suggestion",
+        label=label,
+        number=number,
+        configuration=configuration.plain(),
+    )
 
 
 def _epochs(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from itertools import count
 from typing import Protocol
 
 from workers.journal import Journal, Suggestion
@@ -117,12 +118,13 @@ class TpeTrials:
 
     def _suggest(self, label: str) -> list[TrialConfig]:
         """Suggest a configuration of an optimizer, record it, and return its trials."""
-        past = [self._tried(s) for s in self._keys if s.label == label]
+        earlier = [suggestion for suggestion in self._keys if suggestion.label == label]
+        past = [self._tried(suggestion) for suggestion in earlier]
         space = self._specification.space(label)
         found = suggest_configuration(self._search, space, label, past)
-        self._journal.append(
-            "suggestion", label=label, number=len(past), configuration=found.plain()
-        )
+        taken = {suggestion.number for suggestion in earlier}  # a recovered journal can have gaps
+        number = next(number for number in count() if number not in taken)
+        self._journal.append("suggestion", label=label, number=number, configuration=found.plain())
         return self._expand(self._journal.suggestions[-1])
 
     def _expand(self, suggestion: Suggestion) -> list[TrialConfig]:

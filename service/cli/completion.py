@@ -35,6 +35,7 @@ FIGURES = (
     "overview",
     "parallel-coordinates",
     "rank",
+    "tolerance",
     "trace-heatmap",
     "tuning-bands",
 )

@@ -40,25 +40,24 @@ from service.sensitivity.figures import (
 )
 from service.sensitivity.further_test_set_table import further_test_set_table
 from service.sensitivity.hyperparameters import Axis
+from service.sensitivity.optimizer_schemas import OptimizerSummary
 from service.sensitivity.published_tables import (
     gain_table,
     published_comparison_table,
     published_table,
 )
 from service.sensitivity.report import html_report
-from service.sensitivity.schemas import FigureView, OptimizerSummary, SweepSummary
+from service.sensitivity.schemas import FigureView, SweepSummary
 from service.sensitivity.summary_tables import (
     SummaryTable,
     axis_table,
-    comparison_csv,
     comparison_table,
     pairs_table,
     render_table,
-    summary_csv,
-    summary_latex,
 )
 from service.sensitivity.sweep_comparison import SweepComparison, SweepToCompare, compare_sweeps
 from service.sensitivity.sweep_summary import common_budget, summarize
+from service.sensitivity.table_files import comparison_csv, summary_csv, summary_latex
 from service.sensitivity.trial_result import History, TrialResult
 from service.sensitivity.trial_table import TrialTable
 from service.sensitivity.workloads import WorkloadsSummary, compare_workloads

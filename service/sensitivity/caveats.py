@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from service.sensitivity.schemas import Caveat, OptimizerSummary
+from service.sensitivity.optimizer_schemas import OptimizerSummary
+from service.sensitivity.schemas import Caveat
 from service.sensitivity.sentences import unscored
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from service.sensitivity import flatness_correlation
+from service.sensitivity.configuration_schemas import CurvatureValue
+from service.sensitivity.optimizer_schemas import Correlation
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTrials
-from service.sensitivity.schemas import (
-    Correlation,
-    CurvatureValue,
-    FlatnessCorrelation,
-    finite,
-)
+from service.sensitivity.schemas import FlatnessCorrelation
 from service.sensitivity.scores import Scores
+from service.sensitivity.strict_schema import finite
 from service.sensitivity.trial_table import TrialTable
 
 __all__ = ["correlations", "curvature_at", "sweep_correlations"]

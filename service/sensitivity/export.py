@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from service.sensitivity.errors import UnknownNameError
 from service.sensitivity.schemas import SweepSummary
-from service.sensitivity.summary_tables import comparison_csv, summary_csv, summary_latex
 from service.sensitivity.sweep_comparison import SweepComparison
+from service.sensitivity.table_files import comparison_csv, summary_csv, summary_latex
 
 __all__ = [
     "COMPARISON_FORMATS",

@@ -8,11 +8,12 @@ import numpy as np
 from service.sensitivity import statistics
 from service.sensitivity.importance import importance
 from service.sensitivity.intervals import interval
+from service.sensitivity.optimizer_schemas import TestSetSummary
 from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
-from service.sensitivity.schemas import TestSetSummary, finite
 from service.sensitivity.score_values import oriented_range, score_interval
 from service.sensitivity.scores import Scores
 from service.sensitivity.seed_noise import RepeatedSweeps, repeat_sweeps
+from service.sensitivity.strict_schema import finite
 
 __all__ = ["summarize_test_sets"]
 

@@ -17,10 +17,11 @@ import numpy as np
 
 from service.sensitivity import statistics
 from service.sensitivity.intervals import interval
+from service.sensitivity.optimizer_schemas import Importance
 from service.sensitivity.optimizer_trials import Floats
-from service.sensitivity.schemas import Importance, Interval, finite
 from service.sensitivity.scores import Scores
 from service.sensitivity.statistics import VarianceShares
+from service.sensitivity.strict_schema import Interval, finite
 
 __all__ = ["MIN_CONFIGURATIONS", "ImportanceShares", "importance"]
 

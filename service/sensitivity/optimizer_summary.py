@@ -1,44 +1,39 @@
 """Summary of one optimizer: every statistic of its dependence on tuning."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from service.sensitivity import flatness_correlation, selection_curves, statistics
+from service.sensitivity import selection_curves, statistics
 from service.sensitivity.axis_summary import axis_statistics, summarize_axes
-from service.sensitivity.curvature_summary import correlations, curvature_at
+from service.sensitivity.curvature_summary import correlations
 from service.sensitivity.further_test_sets import summarize_test_sets
 from service.sensitivity.importance import importance
 from service.sensitivity.intervals import interval, wilson
-from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
-from service.sensitivity.published_schemas import PublishedMeasures
-from service.sensitivity.schemas import (
-    BestConfig,
-    Calibration,
+from service.sensitivity.optimizer_schemas import (
     CumulativePerformance,
-    CurvatureValue,
     ExpectedCurve,
     GradientEvaluations,
-    Interval,
     NearOptimalFraction,
-    OnGridEdge,
     OptimizerSummary,
     ScoreStatistics,
     TrialsToTarget,
     Tunability,
-    finite,
 )
+from service.sensitivity.optimizer_trials import Floats, OptimizerTrials
+from service.sensitivity.published_schemas import PublishedMeasures
 from service.sensitivity.score_values import oriented_range, score_interval, score_values
 from service.sensitivity.scores import Scores
-from service.sensitivity.trial_result import TrialResult
+from service.sensitivity.selected_configuration import selected_configuration
+from service.sensitivity.strict_schema import Interval, finite
 from service.sensitivity.trial_table import TrialTable
 from workers import catalog
 from workers.catalog import LearningRateRole
 from workers.scores import Score
-from workers.spec.configuration import Value, thaw_value
+from workers.spec.configuration import Value
 
 __all__ = [
     "Yardsticks",
@@ -143,7 +138,7 @@ def summarize_optimizer(
         n_configs_all_diverged=int(trials.all_diverged.sum()),
         divergence_rate=n_diverged / n_finished,
         divergence_rate_interval=wilson(n_diverged, n_finished),
-        best_config=_best_config(
+        best_config=selected_configuration(
             scores,
             table,
             yardsticks.best_val,
@@ -280,80 +275,6 @@ def _published(
     return found | {one: made for one, made in intervals.items() if one.startswith("tunability.")}
 
 
-def _best_config(
-    scores: Scores,
-    table: TrialTable,
-    best_val: float,
-    evaluation_interval: Interval | None,
-    val_interval: Interval | None,
-) -> BestConfig:
-    """The selected configuration with all its measurements."""
-    trials, at, score = scores.trials, scores.selected, table.score
-    chosen = trials.configuration(at)
-    n_seeds = int(trials.finished[at].sum())
-
-    def seed_mean(read: Callable[[TrialResult], float | None]) -> float | None:
-        return finite(statistics.known_mean(trials.measured(read, at)))
-
-    def curvatures(metric: str) -> dict[str, CurvatureValue]:
-        found = {split: curvature_at(trials, at, metric, split) for split in table.curvature_splits}
-        return {split: value for split, value in found.items() if value is not None}
-
-    def calibration(split: str, loss: Callable[[TrialResult], float | None]) -> Calibration:
-        return Calibration(
-            nll=seed_mean(loss),
-            brier=seed_mean(lambda trial: trial.brier.get(split)),
-            ece=seed_mean(lambda trial: trial.ece.get(split)),
-        )
-
-    calibrations = {
-        "validation": calibration("validation", lambda trial: trial.val_loss),
-        "ood": calibration("ood", lambda trial: trial.ood_loss),
-    }
-    val, evaluation = float(scores.val[at]), float(scores.evaluation[at])
-    val_score = score.oriented(val)
-    ood_score = score.oriented(evaluation) if table.has_ood else None
-    ood_interval = evaluation_interval if table.has_ood else None
-    is_accuracy = score.name == "accuracy"
-    accuracies = (
-        (val_score, ood_score)
-        if is_accuracy
-        else (
-            seed_mean(lambda trial: trial.val_accuracy),
-            seed_mean(lambda trial: trial.ood_accuracy),
-        )
-    )
-    return BestConfig(
-        hyperparameters={name: thaw_value(value) for name, value in chosen.items()},
-        learning_rate=chosen.get("learning_rate"),
-        weight_decay=chosen.get("weight_decay"),
-        on_grid_edge=OnGridEdge(
-            learning_rate=_on_edge("learning_rate", trials, chosen),
-            weight_decay=_on_edge("weight_decay", trials, chosen),
-        ),
-        val_score=val_score,
-        val_score_interval=val_interval,
-        ood_score=ood_score,
-        ood_score_interval=ood_interval,
-        val_accuracy=accuracies[0],
-        val_accuracy_interval=val_interval if is_accuracy else None,
-        raised_to_chance=[metric for metric in score.metrics if trials.raised(metric)[at].any()],
-        ood_accuracy=accuracies[1],
-        ood_accuracy_interval=ood_interval if is_accuracy else None,
-        val_loss=seed_mean(lambda trial: trial.val_loss),
-        ood_loss=seed_mean(lambda trial: trial.ood_loss),
-        calibration={
-            split: found
-            for split, found in calibrations.items()
-            if found.brier is not None or found.ece is not None
-        },
-        hessian_trace=curvatures("hessian_trace"),
-        hessian_lambda_max=curvatures("hessian_lambda_max"),
-        learned=bool(flatness_correlation.learned(scores.val, best_val, table.chance)[at]),
-        n_seeds=n_seeds,
-    )
-
-
 def _distribution(oriented: Floats, trials: Floats, score: Score) -> ScoreStatistics:
     """Spread of a score over configurations."""
     known = score_values(score, oriented[~np.isnan(oriented)])
@@ -431,9 +352,3 @@ def _index_of(configuration: Mapping[str, Value], trials: OptimizerTrials) -> in
             return None
         place.append(axis.values.index(configuration[axis.name]))
     return int(np.ravel_multi_index(place, trials.shape)) if place else 0
-
-
-def _on_edge(name: str, trials: OptimizerTrials, chosen: Mapping[str, Value]) -> bool | None:
-    """Whether the chosen value of an axis is the smallest or largest; None without the axis."""
-    index = trials.axis_index(name)
-    return None if index is None else trials.axes[index].is_on_edge(chosen[name])

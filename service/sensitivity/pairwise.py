@@ -14,9 +14,10 @@ import numpy as np
 from service.sensitivity import rank_tests
 from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_trials import Floats
-from service.sensitivity.schemas import Comparisons, Interval, PairComparison, finite
+from service.sensitivity.schemas import Comparisons, PairComparison
 from service.sensitivity.scores import Scores
 from service.sensitivity.statistics import SCORE_DECIMALS, known_mean, selected
+from service.sensitivity.strict_schema import Interval, finite
 from workers.scores import Score
 
 __all__ = ["common_scores", "compare"]

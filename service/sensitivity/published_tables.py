@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from service.sensitivity.number_format import accuracy_label, points_label
+from service.sensitivity.optimizer_schemas import OptimizerSummary
 from service.sensitivity.published_schemas import LocalOptimality, PublishedMeasures
-from service.sensitivity.schemas import OptimizerSummary, SweepSummary
+from service.sensitivity.schemas import SweepSummary
 from service.sensitivity.summary_tables import SummaryTable
 from service.sensitivity.sweep_comparison import SweepComparison
 from service.sensitivity.workloads import OptimizerAcrossWorkloads

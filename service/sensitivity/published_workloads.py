@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.sensitivity import measures
+from service.sensitivity.optimizer_schemas import OptimizerSummary
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.published import best_at_budget, smallest_search
 from service.sensitivity.published_schemas import (
@@ -18,7 +19,7 @@ from service.sensitivity.published_schemas import (
     Reason,
     RunAggregates,
 )
-from service.sensitivity.schemas import OptimizerSummary, SweepSummary
+from service.sensitivity.schemas import SweepSummary
 from service.sensitivity.scores import Scores
 from service.sensitivity.strict_schema import finite
 from service.sensitivity.trial_table import TrialTable

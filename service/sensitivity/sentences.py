@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from service.sensitivity.number_format import split_label
+from service.sensitivity.optimizer_schemas import OptimizerSummary, UnscoredOptimizer
 from service.sensitivity.optimizer_trials import OptimizerTrials
-from service.sensitivity.schemas import FlatnessCorrelation, OptimizerSummary, UnscoredOptimizer
+from service.sensitivity.schemas import FlatnessCorrelation
 from service.sensitivity.strict_schema import Interval
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS, Outcome

@@ -9,7 +9,9 @@ from pydantic import Field, JsonValue
 
 from service.sensitivity.dotted import flatten
 from service.sensitivity.errors import InvalidOptionError
-from service.sensitivity.schemas import Caveat, Interval, OptimizerSummary, Schema, SweepSummary
+from service.sensitivity.optimizer_schemas import OptimizerSummary
+from service.sensitivity.schemas import Caveat, SweepSummary
+from service.sensitivity.strict_schema import Interval, Schema
 from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
 from service.sensitivity.workloads import WorkloadsSummary, compare_workloads

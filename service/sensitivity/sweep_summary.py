@@ -10,11 +10,12 @@ from service.sensitivity.caveats import caveats_of
 from service.sensitivity.curvature_summary import sweep_correlations
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
+from service.sensitivity.optimizer_schemas import OptimizerSummary
 from service.sensitivity.optimizer_summary import Yardsticks, summarize_optimizer
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, OptimizerTrials
 from service.sensitivity.pairwise import compare
 from service.sensitivity.published import published_measures, published_of_sweep
-from service.sensitivity.schemas import OptimizerSummary, SweepSummary
+from service.sensitivity.schemas import SweepSummary
 from service.sensitivity.score_values import oriented_range
 from service.sensitivity.scores import score
 from service.sensitivity.sentences import sentence, unscored

@@ -26,9 +26,9 @@ from service.sensitivity.measures import (
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.published_schemas import PublishedAcrossWorkloads
 from service.sensitivity.published_workloads import published_across_workloads
-from service.sensitivity.schemas import Schema, finite
 from service.sensitivity.scores import Scores, score
 from service.sensitivity.statistics import SCORE_DECIMALS, known_mean
+from service.sensitivity.strict_schema import Schema, finite
 from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
 from workers.scores import ScoreName

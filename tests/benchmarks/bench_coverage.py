@@ -280,7 +280,7 @@ def page(repeats: int, n_resamples: int, shares: dict[str, list[float]], rows: l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=1000, help="a multiple of 50")
+    parser.add_argument("--repeats", type=int, default=200, help="a multiple of 50")
     parser.add_argument("--resamples", type=int, default=100)
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()

@@ -344,7 +344,7 @@ def test_backup_is_restored_into_an_empty_deployment(deployment: Deployment) -> 
     assert tracking.list_artifacts(parent.info.run_id)
 
 
-def test_upgrade_asks_before_a_sweep_goes_on_and_loses_nothing(deployment: Deployment) -> None:
+def test_upgrade_asks_before_a_sweep_continues_and_loses_nothing(deployment: Deployment) -> None:
     """The commands of docs/operations.md, to images of another commit."""
     with Client(deployment.url, token=deployment.token) as client:
         done, before = summaries(client)
@@ -465,7 +465,7 @@ def test_full_storage_is_what_a_sweep_waits_for(deployment: Deployment) -> None:
     assert reason.startswith("the disk under /var/lib/sasam/storage is full")
 
 
-def test_wrong_ray_token_is_said_by_readyz(deployment: Deployment) -> None:
+def test_readyz_names_a_wrong_ray_token(deployment: Deployment) -> None:
     secrets = deployment.folder / "other"
     shutil.copytree(deployment.secrets, secrets)
     (secrets / "ray_token").chmod(0o644)

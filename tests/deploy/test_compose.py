@@ -68,7 +68,7 @@ def test_published_ports_are_local_and_never_rays(name: str, service: dict[str, 
 
 
 @pytest.mark.parametrize(("name", "service"), own_services())
-def test_image_is_pinned_and_waits_for_healthy_neighbours(
+def test_image_is_pinned_and_waits_for_healthy_dependencies(
     name: str, service: dict[str, Any]
 ) -> None:
     image = re.sub(r"\$\{[A-Z_]+:-([^}]*)\}", r"\1", service["image"])

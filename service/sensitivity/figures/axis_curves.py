@@ -25,9 +25,9 @@ from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, 
 from service.sensitivity.hyperparameters import axis_named, ordered, value_datum
 from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_summary import learning_rate_role
-from service.sensitivity.schemas import finite
 from service.sensitivity.score_values import oriented_range, score_interval
 from service.sensitivity.scores import Scores, score
+from service.sensitivity.strict_schema import finite
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles
 from workers.metrics import METRICS

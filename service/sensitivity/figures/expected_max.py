@@ -19,7 +19,7 @@ from service.sensitivity.figures.figure_data import (
     score_scales,
 )
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
-from service.sensitivity.schemas import ExpectedCurve
+from service.sensitivity.optimizer_schemas import ExpectedCurve
 from service.sensitivity.sweep_summary import summarize
 from service.sensitivity.trial_table import TrialTable
 

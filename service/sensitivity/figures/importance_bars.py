@@ -9,8 +9,8 @@ from service.sensitivity.figures.axes import has_intervals, panel_title
 from service.sensitivity.figures.figure_data import Datum, FigureData, of_workload
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
 from service.sensitivity.importance import ImportanceShares, importance
-from service.sensitivity.schemas import finite
 from service.sensitivity.scores import Scores, score
+from service.sensitivity.strict_schema import finite
 from service.sensitivity.trial_table import TrialTable
 from workers.hyperparameter_text import axis_titles
 

@@ -22,8 +22,8 @@ from service.sensitivity.figures.figure_data import (
     score_scales,
 )
 from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
-from service.sensitivity.schemas import finite
 from service.sensitivity.scores import score
+from service.sensitivity.strict_schema import finite
 from service.sensitivity.trial_table import TrialTable
 from workers.metrics import METRICS
 

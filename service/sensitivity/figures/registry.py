@@ -27,6 +27,7 @@ from service.sensitivity.figures import (
     scatter,
     sensitivity_plane,
     side_by_side,
+    tolerance,
     tuning_bands,
 )
 from service.sensitivity.figures.figure_data import FigureData
@@ -75,6 +76,9 @@ _FIGURES: Mapping[str, _Figure] = {
         axis_curves.draw_axis_curves,
         "By hyperparameter",
         needs_grid=True,
+    ),
+    "tolerance": _Figure(
+        tolerance.tolerance, tolerance.draw_tolerance, "Cost of a wrong value", needs_grid=True
     ),
     "importance": _Figure(
         importance_bars.importance_bars, importance_bars.draw_importance_bars, "Importance"

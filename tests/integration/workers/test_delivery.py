@@ -21,6 +21,7 @@ from workers import delivery, mlflow_runs
 from workers.delivery import MlflowWriter
 from workers.metrics import Outcome
 from workers.mlflow_schema import Tag
+from workers.trial_sources import remaining_trials
 
 TRACEBACK = (
     'Traceback (most recent call last):\n  File "train.py", line 1, in step\nValueError: no \0 way'
@@ -286,7 +287,7 @@ def failing_store(monkeypatch):
     return state
 
 
-def test_deliver_waits_for_a_store_of_artifacts_that_is_away(
+def test_deliver_waits_for_an_unavailable_artifact_store(
     client, make_job, open_journal, failing_store, tmp_path
 ):
     job = make_job()
@@ -299,7 +300,7 @@ def test_deliver_waits_for_a_store_of_artifacts_that_is_away(
     assert not failing_store["failures"]
 
 
-def test_deliver_goes_on_without_a_store_of_artifacts_in_the_end(
+def test_deliver_continues_without_an_unavailable_artifact_store(
     client, make_job, open_journal, failing_store, monkeypatch, caplog
 ):
     monkeypatch.setattr(mlflow_runs, "_ARTIFACT_TIMEOUT_SECONDS", 0.3)
@@ -370,6 +371,29 @@ def test_recover_fills_a_lost_journal_and_nothing_is_delivered_twice(
         run for run in before if ("sasam.kind", "trial") in run[5]
     ]
     assert [run[0] for run in after] == [run[0] for run in before]
+
+
+def test_recover_keeps_a_suggestion_whose_trial_started_before_an_earlier_one(
+    client, make_job, open_journal, tmp_path
+):
+    job = make_job(optimizers=["msgd"], search={"type": "tpe", "trials": 4}, seeds=[0])
+    journal = open_journal(job)
+    source = remaining_trials(job.specification, journal, 0.1)
+    trials = [source.take() for _ in range(3)]
+    for started in (0, 2):  # the driver and its disk are lost before the second starts
+        record_start(journal, trials[started].key)
+        record_epochs(journal, trials[started].key, 1)
+    deliver(job, journal)
+    new = str(tmp_path / "new")
+    moved = job.model_copy(update={"storage_path": new, "scratch_path": new, "attempt": 2})
+    lost = open_journal(moved)
+    MlflowWriter(moved, lost, {}).recover()
+    assert lost.suggestions == [journal.suggestions[0], journal.suggestions[2]]
+    source = remaining_trials(job.specification, lost, 0.1)
+    left = [source.take().key for _ in range(source.left)]
+    assert sorted(suggestion.number for suggestion in lost.suggestions) == [0, 1, 2, 3]
+    assert len(set(left)) == 4
+    assert trial_runs(client, job).keys() <= set(left)
 
 
 def test_deliver_to_runs_that_a_user_deleted_restores_them(client, make_job, open_journal):

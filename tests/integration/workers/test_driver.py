@@ -54,7 +54,7 @@ def await_ends(job, count, process):
         pause.wait(0.02)
 
 
-def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job, tmp_path):
+def test_tpe_sweep_continues_after_its_driver_was_killed(cluster, client, make_job, tmp_path):
     changes = {
         "search": {"type": "tpe", "trials": 5},
         "early_stopping": {"grace_epochs": 1, "reduction_factor": 2},
@@ -110,7 +110,7 @@ def test_tpe_sweep_goes_on_after_its_driver_was_killed(cluster, client, make_job
     }
 
 
-def test_tpe_sweep_goes_on_after_its_storage_was_lost(cluster, client, make_job, tmp_path):
+def test_tpe_sweep_continues_after_its_storage_was_lost(cluster, client, make_job, tmp_path):
     job = make_job(
         search={"type": "tpe", "trials": 5},
         early_stopping={"grace_epochs": 1, "reduction_factor": 2},
@@ -265,8 +265,9 @@ def test_tpe_over_betas_continues_with_what_it_has_learned(
 
     entries = entries_of(job)
     made = [entry.data for entry in entries if entry.kind == "suggestion"]
-    assert [data["number"] for data in made] == [*range(6)]
-    configurations = [Configuration(data["configuration"]) for data in made]
+    by_number = sorted(made, key=lambda data: data["number"])
+    assert [data["number"] for data in by_number] == [*range(6)]
+    configurations = [Configuration(data["configuration"]) for data in by_number]
     assert len(set(configurations)) == 6
     assert all(isinstance(found["training.batch_size"], int) for found in configurations)
     if is_lost:

@@ -89,7 +89,7 @@ def test_damaged_checkpoint_on_s3_costs_itself(
     assert f"s3://{BUCKET}/damaged.pt" in caplog.text
 
 
-def test_store_that_is_away_is_waited_for_and_is_no_missing_checkpoint(
+def test_unavailable_store_is_awaited_and_not_taken_for_a_missing_checkpoint(
     object_store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(durable_storage, "_ATTEMPTS", 2)

@@ -40,7 +40,7 @@ def silent_uri():
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-def test_sweep_on_s3_goes_on_after_its_node_was_lost(
+def test_sweep_on_s3_continues_after_its_node_was_lost(
     cluster, client, make_job, object_store, silent_uri, tmp_path
 ):
     job = make_job(

@@ -89,7 +89,7 @@ CUDA = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 MiB.
         ),
     ],
 )
-def test_read_failure_tells_kinds_apart(text, kind, headline, was_raised):
+def test_read_failure_distinguishes_kinds(text, kind, headline, was_raised):
     failure = read_failure(text)
     assert failure.kind is FailureKind(kind)
     assert failure.headline == headline

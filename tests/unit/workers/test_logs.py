@@ -44,7 +44,9 @@ def test_log_keeps_its_end_in_bounded_space(trial_log: TrialLog, tmp_path: Path)
     assert text.endswith(" 004999\n")
 
 
-def test_trial_goes_on_when_its_log_cannot_be_written(trial_log: TrialLog, tmp_path: Path) -> None:
+def test_trial_continues_when_its_log_cannot_be_written(
+    trial_log: TrialLog, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     trial_log.follow(tmp_path / "file" / "folder")
     logging.getLogger("workers.x").warning("unheard")

@@ -119,7 +119,7 @@ def test_suggest_of_two_objectives_takes_infinite_ones(second):
     assert sum(rate > 0.1 for rate, _ in found[20:]) <= 2
 
 
-def test_suggest_where_all_diverge_goes_on():
+def test_suggest_continues_where_all_diverge():
     assert len(set(run(spec_of(objectives=["val_loss"]), lambda *_: [math.inf], 20))) == 20
     both = spec_of(objectives=["val_loss", "train_loss"])
     assert len(set(run(both, lambda *_: [math.inf, math.inf], 20))) == 20

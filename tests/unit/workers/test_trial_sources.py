@@ -314,7 +314,7 @@ def test_search_gives_the_settings_with_each_trial(make_search):
     assert TrialConfig.model_validate(answer["trial"]).key == TRIALS[0].key
 
 
-def test_search_tells_a_trial_what_is_recorded_of_it(make_search):
+def test_search_passes_a_trial_its_recorded_epochs(make_search):
     search = make_search(TRIALS[:2])
     assert [search.suggest(name)["recorded"] for name in "ab"] == [0, 3]
 

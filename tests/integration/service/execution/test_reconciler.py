@@ -553,7 +553,7 @@ def test_defect_of_one_sweep_does_not_hold_up_the_others(
     assert "Traceback" not in caplog.text  # once is enough
 
 
-def test_loop_goes_on_after_a_failed_pass(
+def test_loop_continues_after_a_failed_pass(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen = threading.Event()

@@ -129,7 +129,7 @@ def test_lost_sweep_comes_back_with_all_its_results(world: World, repair: Repair
     assert driver.sweep_id not in repair.sweeps().sweeps
 
 
-def test_lost_sweep_goes_on_where_its_driver_runs_and_is_paused_where_not(
+def test_lost_sweep_continues_where_its_driver_runs_and_is_paused_elsewhere(
     world: World, repair: Repair
 ) -> None:
     running, dead = world.run(world.submit()), world.run(world.submit())

@@ -71,7 +71,7 @@ def test_transition_appends_its_event_in_the_same_transaction(
         assert second.created_at.tzinfo is not None
 
 
-def test_event_of_a_change_that_is_rolled_back_is_none(database: Database, sweep_id: str) -> None:
+def test_rolled_back_change_makes_no_event(database: Database, sweep_id: str) -> None:
     with database.transaction() as session:
         assert transition(session, sweep_id, SweepState.QUEUED, SweepState.PAUSED)
         session.rollback()

@@ -157,7 +157,7 @@ def test_remove_takes_an_ended_sweep_with_its_trials_and_no_other(
 
 
 @pytest.mark.parametrize("identity", ["", "missing", "'; drop table sweeps; --", "a\0b", "../x"])
-def test_identity_that_is_none_finds_nothing(
+def test_invalid_identity_finds_nothing(
     identity: str, sweeps: SweepService, database: Database
 ) -> None:
     (sweep_id,) = submit(sweeps, "a")

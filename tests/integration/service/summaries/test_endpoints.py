@@ -12,7 +12,7 @@ from workers.spec import load_spec
 DRAWABLE = (
     *("accuracy-heatmap", "best", "corruptions", "expected-max"),
     *("importance", "learning-curves", "lr-curves", "overview", "parallel-coordinates", "rank"),
-    "tuning-bands",
+    *("tolerance", "tuning-bands"),
 )
 
 

@@ -64,7 +64,7 @@ def reconciler(
     return Reconciler(database, cast(RayJobs, ray), results, settings, lease, on_end=on_end)
 
 
-def test_reconciler_tells_the_end_of_a_sweep_once(detailed: Any, running: str) -> None:
+def test_reconciler_announces_the_end_of_a_sweep_once(detailed: Any, running: str) -> None:
     told: list[tuple[str, str | None]] = []
     ray = Ray(JobStatus.RUNNING)
     loop = reconciler(detailed.database, detailed.uri, ray, lambda *ended: told.append(ended))

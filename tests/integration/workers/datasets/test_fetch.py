@@ -127,7 +127,7 @@ def test_fetch_downloads_reports_checks_and_unpacks_once(
     assert server.requests == [None]
 
 
-def test_fetch_connection_cut_short_goes_on_from_there(
+def test_fetch_resumes_after_a_cut_connection(
     server: Server, record: Archive, tmp_path: Path
 ) -> None:
     server.cut_after = [50_000, 0, 20_000]

@@ -91,7 +91,7 @@ def test_reader_that_falls_behind_misses_nothing_and_delays_no_other(
     assert fast == behind == list(range(1, total + 1))
 
 
-def test_stream_goes_on_to_the_end_when_more_than_a_window_arrives_with_it(
+def test_stream_continues_to_the_end_when_more_than_a_window_arrives_with_it(
     database: Database, sweep_id: str
 ) -> None:
     async def read() -> list[int]:
@@ -141,7 +141,7 @@ def test_poller_rests_without_readers_and_returns_with_them(
 
 
 @pytest.mark.parametrize("fault", [refuse, fail])
-def test_poller_goes_on_after_a_fault(
+def test_poller_continues_after_an_error(
     fault: Callable[[], None],
     database: Database,
     sweep_id: str,

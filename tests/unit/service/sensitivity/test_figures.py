@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pytest
 
 from service.sensitivity import (
@@ -85,13 +86,13 @@ UNMEASURED = {"corruptions", "learning-curves"}  # by the oracle's trials
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FIGURES if name not in UNMEASURED])
-def test_draw_ugly_table_has_no_broken_marks(ugly: TrialTable, name: str) -> None:
+def test_draw_table_with_holes_has_no_broken_marks(ugly: TrialTable, name: str) -> None:
     svg = export_figure(compute_figure(name, ugly, **OPTIONS.get(name, {})), "svg")
     assert b"NaN" not in svg
     assert b"undefined" not in svg
 
 
-def test_heatmap_curvature_tells_every_state_apart(ugly: TrialTable) -> None:
+def test_heatmap_of_curvature_distinguishes_every_state(ugly: TrialTable) -> None:
     figure = heatmap(ugly, "hessian_trace")
     negative = cell(figure, "SA-SAM", 0.01, 0.0001)
     assert (negative["state"], negative["label"], negative["negative"]) == ("value", "-6", True)
@@ -200,7 +201,7 @@ def test_rank_needs_two_optimizers_and_five_blocks(make_table: MakeTable) -> Non
     assert few.value.code == "needs_blocks"
 
 
-def test_rank_joins_what_the_critical_difference_cannot_tell_apart(
+def test_rank_groups_optimizers_within_the_critical_difference(
     oracle_table: TrialTable,
 ) -> None:
     figure = compute_figure("rank", oracle_table)
@@ -218,6 +219,40 @@ def test_lr_curves_have_bands_with_seeds_and_none_without(
     alone = compute_figure("lr-curves", make_table())
     assert all(record["low"] is None for record in alone.records)
     assert "datum.low" not in json.dumps(draw(alone))  # an empty layer has no bounds of its axis
+
+
+def test_tolerance_interpolates_between_learning_rates(make_result: MakeResult) -> None:
+    curve = {1e-3: 0.5, 1e-2: 0.9, 1e-1: 0.8, 1.0: 0.2}
+    rows = [
+        make_result(learning_rate=rate, val_accuracy=value, ood_accuracy=value)
+        for rate, value in curve.items()
+    ]
+    figure = compute_figure("tolerance", TrialTable.from_results(rows, chance_accuracy=0.1))
+    found = {record["factor"]: record["value"] for record in figure.records}
+    assert list(found) == [0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 10.0]
+    places = np.log10(list(curve)), list(curve.values())
+    for factor, cost in found.items():
+        assert isinstance(factor, float)
+        assert cost == pytest.approx(0.9 - np.interp(np.log10(1e-2 * factor), *places))
+    assert all(record["low"] is None for record in figure.records)
+
+
+def test_tolerance_ends_with_the_grid_and_names_optimizers_without_one(
+    make_result: MakeResult,
+) -> None:
+    rows = [
+        make_result(optimizer, learning_rate=rate, seed=seed, ood_accuracy=0.5 + rate + 0.01 * seed)
+        for optimizer, rates in (("MSGD", (1e-3, 1e-2, 1e-1)), ("Adam", (1e-3, 1e-2)))
+        for rate in rates
+        for seed in (0, 1, 2)
+    ]
+    figure = compute_figure("tolerance", TrialTable.from_results(rows, chance_accuracy=0.1))
+    assert figure.values("title") == ["MSGD"]
+    assert any("Adam" in note for note in figure.notes)
+    known = [record for record in figure.records if record["low"] is not None]
+    assert known
+    for record in known:
+        assert record["low"] <= record["value"] <= record["high"]  # type: ignore[operator]
 
 
 def test_curvature_scatter_keeps_what_lies_beyond_the_axis(oracle_table: TrialTable) -> None:

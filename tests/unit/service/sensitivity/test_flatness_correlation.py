@@ -85,7 +85,7 @@ def test_learned_needs_half_of_the_best_progress_over_chance() -> None:
     np.testing.assert_array_equal(found, [False, False, True, True, False])
 
 
-def test_learned_nobody_learned_where_all_are_at_chance() -> None:
+def test_learned_is_false_where_all_are_at_chance() -> None:
     assert not flatness_correlation.learned(np.full(3, 0.1), best=0.1, chance=0.1).any()
 
 

@@ -53,7 +53,7 @@ def test_off_the_grid_the_sentence_has_plain_kendall(oracle_table: TrialTable) -
     assert " here, Kendall's tau " in named(table)
 
 
-def test_undefined_correlation_is_said(oracle_table: TrialTable) -> None:
+def test_undefined_correlation_is_stated(oracle_table: TrialTable) -> None:
     results = [
         replace(trial, hessian_trace={"ood": 1.0}) if trial.ood_accuracy else trial
         for trial in oracle_table.results()

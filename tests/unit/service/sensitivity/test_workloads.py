@@ -26,7 +26,7 @@ def test_performance_profile_oracle(oracle: Any) -> None:
     assert [profile_area(row) for row in ratios] == pytest.approx(tiny["score"], abs=1e-9)
 
 
-def test_performance_ratios_workload_nobody_solves_counts_for_nobody() -> None:
+def test_performance_ratios_leave_out_a_workload_that_no_optimizer_solves() -> None:
     ratios = performance_ratios(np.array([[2.0, np.nan], [1.0, np.nan]]))
     np.testing.assert_array_equal(ratios, [[2.0, np.inf], [1.0, np.inf]])
 

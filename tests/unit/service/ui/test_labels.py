@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.sensitivity.schemas import Interval, PairComparison
+from service.sensitivity.schemas import PairComparison
+from service.sensitivity.strict_schema import Interval
 from service.ui.labels import comparison_sentence, counted, duration, percentage
 from workers.scores import SCORES
 

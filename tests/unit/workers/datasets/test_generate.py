@@ -24,7 +24,7 @@ def test_files_have_the_official_layout(tiny: ImageDataset, tmp_path: Path) -> N
     assert np.array_equal(labels, np.tile(tiny.test_labels, 5))
 
 
-def test_interrupted_work_goes_on_and_gives_the_same(
+def test_interrupted_work_resumes_with_the_same_result(
     tiny: ImageDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = corrupt_dataset(tiny, tmp_path / "whole", corruptions=NAMES)

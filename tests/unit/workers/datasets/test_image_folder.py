@@ -451,7 +451,7 @@ def test_single_class_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "given", [5, "0-255", [0], [0, 1, 2], [1, 1], [2, 1], [0, float("nan")], [0, "1"], [False, 1]]
 )
-def test_value_range_that_is_none_is_refused(given: Any, photos: Path) -> None:
+def test_invalid_value_range_is_refused(given: Any, photos: Path) -> None:
     with pytest.raises(DatasetError, match=r"value_range: .*give two numbers \[black, white\]"):
         load(photos, value_range=given)
 

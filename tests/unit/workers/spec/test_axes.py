@@ -203,7 +203,8 @@ def test_expand_takes_each_position_once_as_a_plan_does(spec):
             made = spec.expand(label, number, configuration)
             assert not made.keys() & found.keys()
             found |= made
-            for trial in made.values():
+            for position, trial in made.items():
+                assert spec.configuration_at(position) == (label, number)
                 assert trial.values_of(spec.axes(label)) == configuration
     assert tuple(found[position] for position in range(spec.trial_count)) == spec.trials
     assert len({trial.key for trial in spec.trials}) == spec.trial_count

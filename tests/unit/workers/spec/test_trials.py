@@ -131,7 +131,7 @@ def test_key_does_not_change_with_what_changes_no_result(same):
     assert trial(**same).key == trial().key
 
 
-def test_key_does_not_tell_whole_numbers_from_floats():
+def test_key_is_the_same_for_whole_numbers_and_floats():
     whole = trial(
         search={"learning_rate": [1], "weight_decay": [2]}, optimizers=[{"name": "sam", "rho": 1}]
     )
