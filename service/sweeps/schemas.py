@@ -164,6 +164,8 @@ class DryRunView(_View):
     """Gradient evaluations of all trials; absent if the size of the training set is unknown."""
     device_seconds: float | None
     """Estimated from past trials of the same model and data set; absent if there are none."""
+    wall_clock_seconds: float | None = None
+    """The same with as many trials at the same time as these past trials; absent likewise."""
     curvature: list[CurvatureCostView] = []
     """Cost of measuring curvature, which ``gradient_evaluations`` does not include."""
     precision: PrecisionView | None = None

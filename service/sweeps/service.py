@@ -23,7 +23,7 @@ from service.sweeps.code_changes import require_same_code
 from service.sweeps.code_permission import require_code_permission
 from service.sweeps.cursors import parse_cursor, write_cursor
 from service.sweeps.curvature_cost import curvature_costs
-from service.sweeps.estimates import costs, device_seconds
+from service.sweeps.estimates import costs, device_seconds, wall_clock_seconds
 from service.sweeps.lifecycle import transition
 from service.sweeps.precision import expected_precision
 from service.sweeps.repository import SweepRepository
@@ -227,6 +227,7 @@ class SweepService:
             }
         with self._database.snapshot() as session:
             seconds = device_seconds(session, specification, by_label)
+            wall_clock = wall_clock_seconds(session, specification, seconds)
         evaluations = [cost.gradient_evaluations for cost in by_label.values()]
         counted = [count for count in evaluations if count is not None]
         return DryRunView(
@@ -235,6 +236,7 @@ class SweepService:
             configurations={label: cost.configurations for label, cost in by_label.items()},
             gradient_evaluations=sum(counted) if len(counted) == len(evaluations) else None,
             device_seconds=seconds,
+            wall_clock_seconds=wall_clock,
             curvature=curvature_costs(specification),
             precision=expected_precision(
                 min(cost.configurations for cost in by_label.values()),

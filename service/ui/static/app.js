@@ -27,8 +27,12 @@ async function draw(figure) {
     for (const mark of drawing.querySelectorAll('[fill^="url("]'))
       mark.setAttribute("fill", mark.getAttribute("fill").replace(/url\([^#]*#/, "url(#"));
     delete figure.dataset.empty;
+    const svg = drawing.querySelector("svg");
+    // As wide as the page, where that does not make the text large; narrower pages scroll.
+    const width = Number(svg.getAttribute("width"));
+    Object.assign(svg.style, { width: "100%", height: "auto", minWidth: `${width}px`, maxWidth: `${1.6 * width}px` });
     // For screen readers it is one image with one name; the CSV link below has its data.
-    drawing.querySelector("svg").setAttribute("aria-hidden", "true");
+    svg.setAttribute("aria-hidden", "true");
     drawing.setAttribute("role", "img");
     drawing.setAttribute("aria-label", drawing.dataset.title);
   } catch (error) {

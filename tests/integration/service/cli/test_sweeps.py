@@ -150,8 +150,10 @@ def test_commands_change_the_state(run: Any, service: Any, sweep: Sweep) -> None
     )
     service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)
     refused = run("resume", sweep.sweep_id)
-    assert refused.stderr.endswith("possible commands: `sasam retry`, `sasam delete`\n")
-    assert "commands   retry, delete" in run("show").stdout
+    assert refused.stderr.endswith(
+        "possible commands: `sasam retry`, `sasam extend`, `sasam delete`\n"
+    )
+    assert "commands   retry, extend, delete" in run("show").stdout
     assert json.loads(run("retry", sweep.sweep_id, "-o", "json").stdout)["state"] == "queued"
     assert run("cancel", "latest").exit_code == 0
     service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)

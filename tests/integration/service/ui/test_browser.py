@@ -139,7 +139,7 @@ def test_sweep_is_extended_in_the_editor(page: Page, site: Any) -> None:
     expect(check).to_contain_text("24, 8 of them new")
     page.get_by_role("button", name="Extend").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("grows queued")
-    expect(page.locator("#status")).to_contain_text("16 / 24 trials")
+    expect(page.locator("#status")).to_contain_text("16 of 24 trials")
     expect(page.locator("#history")).to_contain_text("extended by 8 trials")
 
 
@@ -152,6 +152,25 @@ def test_best_configuration_is_copied(page: Page, site: Any) -> None:
     expect(copy).to_have_text("Copied")
     text = page.evaluate("navigator.clipboard.readText()")
     assert text.startswith("# Best configuration of msgd in the sweep copied")
+
+
+def test_ticked_trials_are_overlaid(page: Page, site: Any, runs: Any) -> None:
+    sweep_id, specification = site.submit("overlaid")
+    site.run(sweep_id)
+    for trial, values in zip(specification.trials, ([0.2, 0.4], [0.3, 0.9]), strict=False):
+        run_id = runs.log({"val_accuracy": values, "train_loss": [2.0, 1.0]}, {})
+        site.end_trial(sweep_id, trial, values[-1], run_id=run_id)
+    page.goto(f"/sweeps/{sweep_id}/trials?status=completed")
+    for box in page.locator("td input[type=checkbox]").all():
+        box.check()
+    page.get_by_role("button", name="Overlay curves").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Learning curves")
+    expect(page.locator(".drawing svg .mark-line path")).to_have_count(2)
+    page.get_by_role("link", name="Trials").click()
+    page.get_by_text("Columns").click()
+    page.get_by_label("Validation loss").check()
+    expect(page.get_by_role("columnheader", name="Validation loss")).to_be_visible()
+    expect(page.get_by_label("Validation loss")).to_be_checked()
 
 
 def test_sweeps_are_chosen_and_compared(page: Page, site: Any) -> None:
