@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from service.client.figure import Figure
 from service.client.operations import (
@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # importing them takes a second: only where they are needed
 __all__ = ["AsyncSweeps", "Sweeps"]
 
 S = TypeVar("S", Sweep, AsyncSweep)
+
+Archived = Literal["no", "only", "all"]
+Listed = list[SweepView]  # a name of its own, because `list` is a method of the class
 
 _ROOT = "/api/v1/sweeps"
 
@@ -95,7 +98,7 @@ class _SweepsOperations(Generic[S]):
         model: str | None = None,
         dataset: str | None = None,
         tags: Iterable[str] = (),
-        archived: Literal["no", "only", "all"] = "no",
+        archived: Archived = "no",
         page_size: int = 50,
     ) -> PagedOperation[SweepView]:
         """Sweeps, newest first, one page per request.
@@ -111,23 +114,48 @@ class _SweepsOperations(Generic[S]):
             archived: Whether to list archived sweeps too, or them alone.
             page_size: Sweeps per page, at most 200.
         """
-        params = {
-            "state": list(states),
-            "name": name,
-            "q": text,
-            "creator": creator,
-            "model": model,
-            "dataset": dataset,
-            "tag": list(tags) or None,
-            "archived": archived,
-            "limit": page_size,
-        }
+        params = _selection(states, name, text, creator, model, dataset, tags, archived, page_size)
 
-        def read(content: bytes) -> tuple[list[SweepView], str | None]:
+        def read(content: bytes) -> tuple[Listed, str | None]:
             page = SweepPage.model_validate_json(content)
             return page.sweeps, page.next_cursor
 
         return PagedOperation(_ROOT, read, params)
+
+    @endpoint
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        states: Iterable[SweepState] = (),
+        name: str | None = None,
+        text: str | None = None,
+        creator: str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        tags: Iterable[str] = (),
+        archived: Archived = "no",
+    ) -> Operation[Listed]:
+        """The newest sweeps as a list; `browse` reads any number of them, page by page.
+
+        Args:
+            limit: Largest number of sweeps, at most 200.
+            states: Only sweeps in these states; empty for all states.
+            name: Only sweeps with this name.
+            text: Only sweeps with this in their name, or at the beginning of their id.
+            creator: Only sweeps submitted with the token of this name.
+            model: Only sweeps of this model.
+            dataset: Only sweeps of this data set.
+            tags: Only sweeps with these tags, each ``name=value``, or ``name`` for any value.
+            archived: Whether to list archived sweeps too, or them alone.
+
+        Raises:
+            ProblemError: ``limit`` is out of range.
+        """
+        params = _selection(states, name, text, creator, model, dataset, tags, archived, limit)
+        return Operation(
+            "GET", _ROOT, lambda body: SweepPage.model_validate_json(body).sweeps, params
+        )
 
     @endpoint
     def compare(
@@ -207,3 +235,28 @@ class AsyncSweeps(_SweepsOperations[AsyncSweep], AsyncOperations):
 
     def _sweep(self, detail: SweepDetail) -> AsyncSweep:
         return AsyncSweep(self._transport, detail)
+
+
+def _selection(
+    states: Iterable[SweepState],
+    name: str | None,
+    text: str | None,
+    creator: str | None,
+    model: str | None,
+    dataset: str | None,
+    tags: Iterable[str],
+    archived: Archived,
+    limit: int,
+) -> dict[str, Any]:
+    """The query parameters of a list of sweeps."""
+    return {
+        "state": list(states),
+        "name": name,
+        "q": text,
+        "creator": creator,
+        "model": model,
+        "dataset": dataset,
+        "tag": list(tags) or None,
+        "archived": archived,
+        "limit": limit,
+    }

@@ -25,7 +25,7 @@ __all__ = ["MAX_OVERLAID", "curve_metrics", "draw_overlay", "overlay_records", "
 
 MAX_OVERLAID = 20
 _DASHES = ([1, 0], [6, 3], [2, 2])
-_WIDTH, _HEIGHT = 620, 320
+_WIDTH, _HEIGHT = 520, 280
 
 
 def curve_metrics(trials: Sequence[TrialRow]) -> list[str]:

@@ -20,6 +20,7 @@ from service.ui.dependencies import Caller, SweepsDep, may_post
 from service.ui.forms import Form
 from service.ui.page_responses import PageRoute, render_page
 from workers.spec import SpecError, SpecProblem, load_spec
+from workers.spec.lines import line_of
 
 __all__ = ["Check", "router"]
 
@@ -30,9 +31,9 @@ _FIRST_PRESET = "digits"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The problems of a specification, or the estimated cost of a valid one."""
+    """The problems of a specification with their lines, or the estimated cost of a valid one."""
 
-    problems: list[SpecProblem]
+    problems: list[tuple[SpecProblem, int | None]]
     estimate: DryRunView | None
 
 
@@ -115,4 +116,4 @@ def _check(sweeps: SweepService, caller: Principal, text: str, extended: str) ->
             [], sweeps.estimate(specification, submitter=caller, extended=extended or None)
         )
     except SpecError as error:
-        return Check(error.problems, None)
+        return Check([(problem, line_of(text, problem)) for problem in error.problems], None)

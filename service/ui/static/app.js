@@ -30,7 +30,7 @@ async function draw(figure) {
     const svg = drawing.querySelector("svg");
     // As wide as the page, where that does not make the text large; narrower pages scroll.
     const width = Number(svg.getAttribute("width"));
-    Object.assign(svg.style, { width: "100%", height: "auto", minWidth: `${width}px`, maxWidth: `${1.6 * width}px` });
+    Object.assign(svg.style, { width: "100%", height: "auto", minWidth: `${0.72 * width}px`, maxWidth: `${1.6 * width}px` });
     // For screen readers it is one image with one name; the CSV link below has its data.
     svg.setAttribute("aria-hidden", "true");
     drawing.setAttribute("role", "img");

@@ -14,26 +14,63 @@ from tests.support.pages_site import look_away_and_back
 
 
 def write(page: Page, text: str) -> None:
-    """Replace the text in the editor of specifications."""
-    page.get_by_label("Specification").fill(text)
+    """Replace the text in the editor of specifications, as a paste does."""
+    editor = page.get_by_label("Specification")
+    editor.focus()
+    page.keyboard.press("ControlOrMeta+A")
+    editor.evaluate(
+        """(editor, text) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text/plain", text);
+            const paste = { clipboardData, bubbles: true, cancelable: true };
+            editor.dispatchEvent(new ClipboardEvent("paste", paste));
+        }""",
+        text,
+    )
 
 
 def test_submit_from_a_preset_with_an_error_shown_at_its_path(page: Page) -> None:
     page.goto("/new")
     page.get_by_role("link", name="paper-vgg19").click()
-    editor = page.get_by_label("Specification")
+    editor = page.locator("textarea[name=specification]")
     expect(editor).to_have_value(re.compile("vgg19"))
     page.get_by_role("link", name="digits").click()
     expect(editor).to_have_value(re.compile("cnn-tiny"))
     check = page.locator("#check")
     expect(check).to_contain_text("Ready to run")
     good = editor.input_value()
-    editor.fill(good.replace("1e-2", "-1"))
+    write(page, good.replace("1e-2", "-1"))
     expect(check.locator(".path")).to_have_text("search.learning_rate[2]")
-    editor.fill(good)
+    line = 1 + good[: good.index("1e-2")].count("\n")
+    expect(check.locator(".line")).to_have_text(f"line {line}")
+    expect(page.locator(".cm-lintRange-error")).to_contain_text("-1")
+    write(page, good)
+    expect(page.locator(".cm-lintRange-error")).to_have_count(0)
     expect(check).to_contain_text("28,800")
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("digits queued")
+
+
+def test_keys_and_values_are_completed_from_the_schema(page: Page) -> None:
+    page.goto("/new")
+    editor = page.get_by_label("Specification")
+
+    def offered(text: str) -> list[str]:
+        write(page, text[:-1])
+        editor.press("Control+End")
+        page.keyboard.type(text[-1])
+        options = page.locator(".cm-tooltip-autocomplete li .cm-completionLabel")
+        expect(options.first).to_be_visible()
+        found = options.all_text_contents()
+        page.keyboard.press("Escape")
+        return found
+
+    assert "training" in offered("name: x\ntrain")
+    assert "epochs" in offered("name: x\ntraining:\n  epo")
+    assert "constant" in offered("training:\n  schedule: co")
+    assert "momentum" in offered("optimizers:\n  - name: msgd\n    mom")
+    assert "weight_decay" in offered("search: {learning_rate: [0.1], wei")
+    assert "msgd" in offered("optimizers: [sam, ms")
 
 
 def test_heatmap_fills_and_a_cell_leads_to_its_trials(page: Page, site: Any) -> None:
@@ -168,9 +205,10 @@ def test_ticked_trials_are_overlaid(page: Page, site: Any, runs: Any) -> None:
     expect(page.locator(".drawing svg .mark-line path")).to_have_count(2)
     page.get_by_role("link", name="Trials").click()
     page.get_by_text("Columns").click()
-    page.get_by_label("Validation loss").check()
-    expect(page.get_by_role("columnheader", name="Validation loss")).to_be_visible()
-    expect(page.get_by_label("Validation loss")).to_be_checked()
+    page.get_by_label("λmax(H), validation", exact=True).check()
+    expect(page.get_by_role("columnheader", name="λmax(H), validation")).to_be_visible()
+    page.get_by_role("link", name="epoch").click()
+    expect(page.get_by_role("columnheader", name="λmax(H), validation")).to_be_visible()
 
 
 def test_sweeps_are_chosen_and_compared(page: Page, site: Any) -> None:
