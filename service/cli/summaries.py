@@ -130,7 +130,10 @@ def compare(
         Path | None, typer.Option("--file", "-f", help="Draw a figure instead: .svg, .png, ...")
     ] = None,
     figure: Annotated[
-        str, typer.Option(help="side-by-side, performance-profiles or sensitivity-plane.")
+        str,
+        typer.Option(
+            help="side-by-side, learning-rates, performance-profiles or sensitivity-plane."
+        ),
     ] = "side-by-side",
     theme: Theme = "light",
     published: Annotated[

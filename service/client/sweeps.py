@@ -184,7 +184,8 @@ class _SweepsOperations(Generic[S]):
 
         Args:
             sweep_ids: At least two.
-            name: ``side-by-side``, ``performance-profiles`` or ``sensitivity-plane``.
+            name: ``side-by-side``, ``learning-rates``, ``performance-profiles`` or
+                ``sensitivity-plane``.
             options: ``theme`` and ``epsilon``.
 
         Raises:

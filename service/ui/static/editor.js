@@ -127,7 +127,7 @@ const view = new EditorView({
     extensions: [
       lineNumbers(), history(), drawSelection(), indentOnInput(), bracketMatching(), highlightActiveLine(),
       syntaxHighlighting(colours), yaml(), look, lintGutter(),
-      autocompletion({ override: [complete] }),
+      autocompletion({ override: [complete], icons: false }),
       keymap.of([...completionKeymap, ...defaultKeymap, ...historyKeymap]),
       EditorView.contentAttributes.of({ "aria-label": "Specification", "aria-describedby": "check", spellcheck: "false", tabindex: "0" }),
       EditorView.updateListener.of((update) => {

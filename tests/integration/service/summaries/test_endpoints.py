@@ -224,7 +224,7 @@ def test_compare_puts_sweeps_side_by_side(detailed: Any, make_sweep: Any) -> Non
     text = detailed.client.get("/api/v1/compare", params={"sweeps": ids, "format": "csv"}).text
     assert len(text.splitlines()) == 5
     assert found.workloads.optimizers[0].published.plane is not None
-    for name in ("side-by-side", "performance-profiles", "sensitivity-plane"):
+    for name in ("side-by-side", "learning-rates", "performance-profiles", "sensitivity-plane"):
         drawn = detailed.client.get(
             f"/api/v1/compare/figures/{name}", params={"sweeps": ids, "format": "svg"}
         )

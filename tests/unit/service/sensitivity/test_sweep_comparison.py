@@ -97,7 +97,9 @@ def test_comparison_as_table_and_csv_has_a_row_a_sweep_and_optimizer(make_sweep:
     assert lines[0].startswith("sweep,sweep_id,optimizer,title,learning_rate")
 
 
-@pytest.mark.parametrize("name", ["side-by-side", "performance-profiles", "sensitivity-plane"])
+@pytest.mark.parametrize(
+    "name", ["side-by-side", "learning-rates", "performance-profiles", "sensitivity-plane"]
+)
 def test_comparison_figures_are_drawn(make_sweep: Any, name: str) -> None:
     found = compare_sweeps([make_sweep("a", "x"), make_sweep("b", "y")])
     svg = export_figure(compute_comparison_figure(name, found), "svg").decode()
@@ -110,4 +112,7 @@ def test_compute_comparison_figure_unknown_lists_what_there_is(make_sweep: Any) 
     found = compare_sweeps([make_sweep("a", "x"), make_sweep("b", "y")])
     with pytest.raises(UnknownNameError) as caught:
         compute_comparison_figure("best", found)
-    assert caught.value.allowed == ("side-by-side", "performance-profiles", "sensitivity-plane")
+    assert caught.value.allowed == (
+        *("side-by-side", "learning-rates"),
+        *("performance-profiles", "sensitivity-plane"),
+    )
