@@ -38,7 +38,7 @@ test: install
 	$(PYTEST) -n $(WORKERS) $(AREA_TESTS)
 else
 test: install lint types imports ## Lint, types, import contracts and all tests (AREA=service/sensitivity: its tests only)
-	$(PYTEST) -n $(WORKERS) tests
+	$(PYTEST) -n $(WORKERS) --durations=25 tests
 endif
 
 test-fast: install ## Unit tests, without the slow ones

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from service.sensitivity import TrialResult, TrialTable, calibration_table, html_report, summarize
 from workers.metrics import Outcome
 
@@ -42,17 +44,25 @@ def test_summary_has_the_seed_means_of_the_selected_configuration() -> None:
     }
 
 
-def test_table_and_report_show_each_optimizer_and_a_dash_where_unmeasured() -> None:
+@pytest.fixture(scope="module")
+def half_measured() -> TrialTable:
+    """Trials of two optimizers, of which one has calibration."""
     results = [trial(seed, **fields) for seed, fields in enumerate(MEASURED)]
     results += [trial(seed, "Adam") for seed in range(2)]
-    found = TrialTable.from_results(results, chance_accuracy=0.1)
-    table = calibration_table(summarize(found))
+    return TrialTable.from_results(results, chance_accuracy=0.1)
+
+
+def test_table_shows_each_optimizer_and_a_dash_where_unmeasured(half_measured: TrialTable) -> None:
+    table = calibration_table(summarize(half_measured))
     assert table.columns == ("optimizer", "NLL validation", "Brier validation", "ECE % validation")
     assert sorted(table.rows) == [("Adam", "–", "–", "–"), ("MSGD", "0.6", "0.4", "10.0")]
-    assert "Calibration" in html_report(found)
 
 
-def test_sweep_of_an_earlier_release_has_no_calibration(make_table: Callable[..., Any]) -> None:
-    found = make_table()
-    assert calibration_table(summarize(found)).rows == ()
-    assert "Calibration" not in html_report(found)
+@pytest.mark.slow
+def test_report_has_calibration_where_it_was_measured(
+    half_measured: TrialTable, make_result: Callable[..., TrialResult]
+) -> None:
+    assert "Calibration" in html_report(half_measured)
+    unmeasured = TrialTable.from_results([make_result()], chance_accuracy=0.1)
+    assert calibration_table(summarize(unmeasured)).rows == ()
+    assert "Calibration" not in html_report(unmeasured)

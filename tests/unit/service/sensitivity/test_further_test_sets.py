@@ -29,6 +29,7 @@ def test_test_set_is_summarised_like_ood_accuracy(oracle_table: TrialTable) -> N
             assert share == pytest.approx(optimizer.axes[name].importance, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_table_and_report_show_accuracy_with_its_interval(oracle_table: TrialTable) -> None:
     results = [
         replace(trial, test_accuracy={} if trial.ood_accuracy is None else {NAME: 0.5})

@@ -258,6 +258,7 @@ def test_gain_matrix_without_a_default_tried_is_null(make_table: MakeTable) -> N
     assert gain_table(summary) is None
 
 
+@pytest.mark.slow
 def test_published_measures_reach_csv_table_and_report(make_table: MakeTable) -> None:
     table = make_table(optimizers=["Adam", "MSGD"], seeds=(0, 1))
     summary = summarize(table)

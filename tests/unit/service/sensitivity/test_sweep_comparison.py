@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -7,8 +6,8 @@ import pytest
 from service.sensitivity import (
     InvalidOptionError,
     NotAvailableError,
+    SweepComparison,
     SweepToCompare,
-    TrialTable,
     UnknownNameError,
     compare_sweeps,
     comparison_csv,
@@ -17,8 +16,8 @@ from service.sensitivity import (
     export_figure,
     summarize,
 )
+from tests.unit.service.sensitivity.conftest import random_table
 
-MakeTable = Callable[..., TrialTable]
 SPECIFICATION = {
     "name": "first",
     "model": {"name": "vgg19"},
@@ -27,16 +26,20 @@ SPECIFICATION = {
 }
 
 
-@pytest.fixture
-def make_sweep(make_table: MakeTable) -> Callable[..., SweepToCompare]:
-    def make(sweep_id: str, workload: str, specification: Any = SPECIFICATION, **table: Any) -> Any:
-        found = replace(make_table(seeds=(0, 1), **table), workload=workload)
-        return SweepToCompare(sweep_id, f"name-{sweep_id}", specification, "0abc", found)
-
-    return make
+def make_sweep(
+    sweep_id: str, workload: str, specification: Any = SPECIFICATION, **table: Any
+) -> SweepToCompare:
+    found = replace(random_table(seeds=(0, 1), **table), workload=workload)
+    return SweepToCompare(sweep_id, f"name-{sweep_id}", specification, "0abc", found)
 
 
-def test_compare_sweeps_headlines_are_those_of_the_summaries(make_sweep: Any) -> None:
+@pytest.fixture(scope="module")
+def compared() -> SweepComparison:
+    """Sweeps of two workloads."""
+    return compare_sweeps([make_sweep("a", "x"), make_sweep("b", "y")])
+
+
+def test_compare_sweeps_headlines_are_those_of_the_summaries() -> None:
     sweeps = [make_sweep("a", "VGG on C10"), make_sweep("b", "ViT on C10", random_seed=1)]
     found = compare_sweeps(sweeps)
     assert [sweep.title for sweep in found.sweeps] == ["VGG on C10", "ViT on C10"]
@@ -48,7 +51,7 @@ def test_compare_sweeps_headlines_are_those_of_the_summaries(make_sweep: Any) ->
     assert headline.lr_sensitivity_interval == summary.intervals["lr_sensitivity"]
 
 
-def test_compare_sweeps_says_what_differs_and_what_that_means(make_sweep: Any) -> None:
+def test_compare_sweeps_says_what_differs_and_what_that_means() -> None:
     other = {
         **SPECIFICATION,
         "name": "second",
@@ -64,7 +67,7 @@ def test_compare_sweeps_says_what_differs_and_what_that_means(make_sweep: Any) -
     assert [caveat.code for caveat in found.caveats] == ["different_grids"]
 
 
-def test_compare_sweeps_one_workload_has_no_profiles(make_sweep: Any) -> None:
+def test_compare_sweeps_one_workload_has_no_profiles() -> None:
     found = compare_sweeps([make_sweep("a", "same"), make_sweep("b", "same")])
     assert found.workloads is None
     assert [sweep.title for sweep in found.sweeps] == ["same, name-a", "same, name-b"]
@@ -73,26 +76,27 @@ def test_compare_sweeps_one_workload_has_no_profiles(make_sweep: Any) -> None:
     assert caught.value.allowed == ("side-by-side",)
 
 
-def test_compare_sweeps_repeated_workload_is_told(make_sweep: Any) -> None:
+def test_compare_sweeps_repeated_workload_has_a_caveat() -> None:
     found = compare_sweeps([make_sweep("a", "x"), make_sweep("b", "x"), make_sweep("c", "y")])
     assert found.workloads is not None
     assert [caveat.code for caveat in found.caveats] == ["repeated_workload"]
 
 
 @pytest.mark.parametrize("ids", [[], ["a"], ["a", "a"]])
-def test_compare_sweeps_needs_two_different_ones(make_sweep: Any, ids: list[str]) -> None:
+def test_compare_sweeps_needs_two_different_ones(ids: list[str]) -> None:
     with pytest.raises(InvalidOptionError) as caught:
         compare_sweeps([make_sweep(sweep_id, "x") for sweep_id in ids])
     assert caught.value.code == "needs_two_sweeps"
 
 
-def test_comparison_as_table_and_csv_has_a_row_a_sweep_and_optimizer(make_sweep: Any) -> None:
-    found = compare_sweeps([make_sweep("a", "x"), make_sweep("b", "y")])
-    table = comparison_table(found)
+def test_comparison_as_table_and_csv_has_one_row_per_sweep_and_optimizer(
+    compared: SweepComparison,
+) -> None:
+    table = comparison_table(compared)
     assert len(table.rows) == 10
     assert {len(row) for row in table.rows} == {len(table.columns)}
     assert table.columns[-1] == "normalised %"
-    lines = comparison_csv(found).decode().splitlines()
+    lines = comparison_csv(compared).decode().splitlines()
     assert len(lines) == 11
     assert lines[0].startswith("sweep,sweep_id,optimizer,title,learning_rate")
 
@@ -100,18 +104,16 @@ def test_comparison_as_table_and_csv_has_a_row_a_sweep_and_optimizer(make_sweep:
 @pytest.mark.parametrize(
     "name", ["side-by-side", "learning-rates", "performance-profiles", "sensitivity-plane"]
 )
-def test_comparison_figures_are_drawn(make_sweep: Any, name: str) -> None:
-    found = compare_sweeps([make_sweep("a", "x"), make_sweep("b", "y")])
-    svg = export_figure(compute_comparison_figure(name, found), "svg").decode()
+def test_comparison_figures_are_drawn(compared: SweepComparison, name: str) -> None:
+    svg = export_figure(compute_comparison_figure(name, compared), "svg").decode()
     assert svg.startswith("<svg")
     assert "SA-SAM" in svg
     assert "NaN" not in svg
 
 
-def test_compute_comparison_figure_unknown_lists_what_there_is(make_sweep: Any) -> None:
-    found = compare_sweeps([make_sweep("a", "x"), make_sweep("b", "y")])
+def test_compute_comparison_figure_unknown_lists_the_known_ones(compared: SweepComparison) -> None:
     with pytest.raises(UnknownNameError) as caught:
-        compute_comparison_figure("best", found)
+        compute_comparison_figure("best", compared)
     assert caught.value.allowed == (
         *("side-by-side", "learning-rates"),
         *("performance-profiles", "sensitivity-plane"),

@@ -107,6 +107,7 @@ def test_cdf_band_holds_with_its_confidence_by_the_determinant_of_steck(size: in
     assert float(exact) == pytest.approx(0.95, abs=1e-10)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[st.fractions(0, 1, max_denominator=9)] * 2), min_size=1, max_size=5))
 def test_stays_within_equals_the_determinant_of_steck(
     ends: list[tuple[Fraction, Fraction]],

@@ -1,0 +1,218 @@
+"""How far the service goes: a sweep of many trials on a cluster of many nodes, by simulation.
+
+    python tests/benchmarks/bench_scale.py --trials 100000 --nodes 1000
+
+Real are the service's database, reconciler, read model, summary and pages of trials, and the MLflow
+server. Ray's Jobs API is a stand-in that answers like it; a driver that does not train writes its
+runs into MLflow's database in bulk, because the product's driver is measured elsewhere. Prints a
+table, one row per stage: seconds of the clock, CPU seconds of this process (the service's part),
+its memory and the sizes of both databases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import random
+import resource
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from mlflow import MlflowClient
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from service.execution.lease import Lease
+from service.execution.reconciler import Reconciler
+from service.external.mlflow_gateway import MlflowGateway
+from service.external.ray_jobs import RayJobs
+from service.sensitivity import summarize
+from service.settings import Settings
+from service.storage import Database
+from service.summaries.loading import trial_table
+from service.sweeps.service import SweepService
+from service.trials.repository import TrialFilter, TrialRepository
+from tests.support.driver_stand_in import DriverStandIn
+from tests.support.mlflow_server import serve_mlflow
+from tests.support.ray_stand_in import RayStandIn
+from tests.support.reconciler_world import World
+from workers.mlflow_schema import Tag
+from workers.spec import SweepSpec, TrialConfig
+
+OPTIMIZERS = ["sa-sam", "sam", "sa-sgd", "msgd", "adam"]
+RATES, DECAYS = 20, 20
+BATCHES = 10
+"""Parts in which the trials end; the reconciler makes a pass after each."""
+
+
+class Stages:
+    """Prints what each stage costs.
+
+    Args:
+        files: Databases, by the heading of their column.
+    """
+
+    def __init__(self, files: dict[str, Path]) -> None:
+        self._files = files
+        sizes = "".join(f"{name + ' MB':>12}" for name in files)
+        print(f"{'stage':44}{'s':>9}{'CPU s':>9}{'memory MB':>11}{sizes}", flush=True)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure a stage."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        sizes = "".join(f"{size_mb(path):12.0f}" for path in self._files.values())
+        print(f"{name:44}{wall:9.2f}{cpu:9.2f}{memory:11.0f}{sizes}", flush=True)
+
+
+def size_mb(database: Path) -> float:
+    """Size of an SQLite database with its write-ahead log."""
+    files = (Path(f"{database}{suffix}") for suffix in ("", "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists()) / 1e6
+
+
+def specification_of(trials: int) -> SweepSpec:
+    """A grid of 400 configurations of each of five optimizers, with as many seeds as fit."""
+    seeds = max(1, trials // (len(OPTIMIZERS) * RATES * DECAYS))
+    return SweepSpec.model_validate(
+        {
+            "name": "scale",
+            "dataset": "cifar10",
+            "model": "vgg19",
+            "optimizers": OPTIMIZERS,
+            "search": {
+                "learning_rate": [10 ** (-4 + 3 * i / (RATES - 1)) for i in range(RATES)],
+                "weight_decay": [0.0, *(10 ** (-8 + i / 4) for i in range(DECAYS - 1))],
+            },
+            "seeds": list(range(seeds)),
+        }
+    )
+
+
+@contextmanager
+def world_of(home: Path, nodes: int, trials: int) -> Iterator[World]:
+    """A reconciler with a real database and MLflow, and a cluster of GPU nodes."""
+    os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    ray = RayStandIn()
+    ray.nodes = [{"CPU": 64.0, "GPU": 8.0, "memory": 512e9}] * nodes
+    with serve_mlflow(home) as mlflow:
+        settings = Settings(
+            home=home, ray_address=ray.address, mlflow_tracking_uri=mlflow.uri, max_trials=trials
+        )
+        database = Database(settings.resolved_database_url)
+        database.migrate()
+        jobs, results = RayJobs(settings), MlflowGateway(mlflow.uri)
+        lease = Lease(database, seconds=3600)
+        lease.acquire()
+        try:
+            yield World(
+                *(database, settings, SweepService(database, settings), ray, results, lease),
+                Reconciler(database, jobs, results, settings, lease),
+                MlflowClient(mlflow.uri),
+            )
+        finally:
+            jobs.close()
+            database.close()
+            ray.close()
+
+
+def write_runs(
+    mlflow: Path, experiment_id: str, sweep_id: str, trials: Sequence[TrialConfig]
+) -> None:
+    """Insert the runs of ended trials into MLflow's database."""
+    rng = random.Random(len(trials))  # noqa: S311 - made-up numbers
+    now = time.time_ns() // 1_000_000
+    runs, tags, metrics = [], [], []
+    for ago, trial in zip(range(len(trials), 0, -1), trials, strict=True):
+        run_id = uuid4().hex
+        runs.append((run_id, trial.key, experiment_id, now - 60_000 - ago, now - ago))
+        named = {
+            Tag.SWEEP: sweep_id,
+            Tag.KIND: "trial",
+            Tag.TRIAL: trial.key,
+            Tag.ATTEMPT: "1",
+            Tag.OUTCOME: "completed",
+        }
+        tags += [(str(key), value, run_id) for key, value in named.items()]
+        values = {
+            "epoch": 1.0,
+            "val_accuracy": rng.uniform(0.6, 0.9),
+            "ood_accuracy": rng.uniform(0.5, 0.8),
+            "hessian_trace.validation": 10 ** rng.uniform(0, 4),
+            "hessian_lambda_max.validation": 10 ** rng.uniform(0, 3),
+        }
+        metrics += [(key, value, now, 1, run_id) for key, value in values.items()]
+    with sqlite3.connect(mlflow, timeout=60) as connection:
+        connection.executemany(
+            "INSERT INTO runs (run_uuid, name, experiment_id, start_time, end_time, status,"
+            " lifecycle_stage, source_type, user_id, artifact_uri)"
+            " VALUES (?, ?, ?, ?, ?, 'FINISHED', 'active', 'LOCAL', 'sasam', 'mlflow-artifacts:/')",
+            runs,
+        )
+        connection.executemany("INSERT INTO tags (key, value, run_uuid) VALUES (?, ?, ?)", tags)
+        columns = "(key, value, timestamp, step, is_nan, run_uuid) VALUES (?, ?, ?, ?, 0, ?)"
+        for table in ("metrics", "latest_metrics"):
+            connection.executemany(f"INSERT INTO {table} {columns}", metrics)
+    connection.close()
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=100_000, help="a multiple of 2,000")
+    parser.add_argument("--nodes", type=int, default=1_000)
+    arguments = parser.parse_args()
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory(prefix="sasam-scale-") as folder:
+        home = Path(folder)
+        with world_of(home, arguments.nodes, arguments.trials) as world:
+            simulate(world, home, arguments.trials)
+
+
+def simulate(world: World, home: Path, count: int) -> None:
+    """Take a sweep from its submission to its summary."""
+    mlflow = home / "mlflow.db"
+    stages = Stages({"service": Path(str(world.database.engine.url.database)), "MLflow": mlflow})
+    with stages.stage("expand the specification"):
+        specification = specification_of(count)
+        trials = specification.trials
+    with stages.stage(f"submit {len(trials):,} trials"):
+        sweep_id = world.sweeps.submit(specification)[0].sweep_id
+    with stages.stage(f"start the driver on {len(world.ray.nodes):,} nodes"):
+        world.run(sweep_id)
+    driver = DriverStandIn(world.client, sweep_id, specification)
+    driver.start()
+    step = -(-len(trials) // BATCHES)
+    for at in range(0, len(trials), step):
+        write_runs(mlflow, driver.experiment_id, sweep_id, trials[at : at + step])
+        with stages.stage(f"pass after {min(at + step, len(trials)):,} ends"):
+            world.tick()
+    with stages.stage("idle pass"):
+        world.tick()
+    world.client.set_terminated(driver.parent, "FINISHED")
+    world.ray.move(world.job(sweep_id), "SUCCEEDED", exit_code=0)
+    with stages.stage("end: every run read again"):
+        world.tick(2)
+    shown = world.show(sweep_id)
+    print(f"{shown.state}: {shown.progress.ended:,} of {len(trials):,} ended", flush=True)
+    with stages.stage("first page of trials"), world.database.snapshot() as session:
+        TrialRepository(session).find(sweep_id, TrialFilter(), offset=0, limit=100)
+    with stages.stage("read the table of results"):
+        table = trial_table(world.row(sweep_id), world.trials(sweep_id))
+    with stages.stage("summary"):
+        summarize(table)
+
+
+if __name__ == "__main__":
+    main()
