@@ -60,12 +60,13 @@ def lr_overlay(comparison: SweepComparison) -> FigureData:
 def draw_lr_overlay(figure: FigureData, theme: Theme) -> Any:
     """Draw one panel per optimizer, one line per sweep."""
     sweeps = [str(sweep) for sweep in figure.values("sweep")]
+    rates = sorted({float(record["learning_rate"] or 0) for record in figure.records})
     colours = [OPTIMIZER_COLOURS[at % len(OPTIMIZER_COLOURS)] for at in range(len(sweeps))]
     x = alt.X(
         "learning_rate:Q",
         title="learning rate",
         scale=alt.Scale(type="log", nice=False, padding=8),
-        axis=alt.Axis(labelExpr=SHORT_LABEL, tickCount=4),
+        axis=alt.Axis(values=rates, labelExpr=SHORT_LABEL, labelOverlap=True),
     )
     lines = (
         alt.Chart(RECORDS)
