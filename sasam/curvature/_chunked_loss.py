@@ -14,11 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from sasam.curvature._affine_chain import AffineChain, ChainGraph
 from sasam.curvature._batches import Chunk, checked_batch
 from sasam.curvature._graphs import GradientGraph
 from sasam.curvature._mean_loss import Denominator, DenominatorCheck, LossFunction, weigh
 
-__all__ = ["ChunkedLoss"]
+__all__ = ["ChunkedLoss", "without_autocast"]
+
+
+def without_autocast(device: torch.device) -> torch.autocast:
+    """Return a context in which the caller's autocast has no effect."""
+    return torch.autocast(device.type, enabled=False)
 
 
 class ChunkedLoss:
@@ -51,6 +57,23 @@ class ChunkedLoss:
         self._loss_fn = loss_fn
         self._batches = batches
         self._denominator = denominator
+        self._chain: AffineChain | None = None
+
+    def use_matrices(self, chunk: Chunk) -> None:
+        """Multiply by dense matrices from now on, if the network is a small chain of layers.
+
+        Args:
+            chunk: Some examples, on which both forms of the network must agree.
+        """
+        chain = AffineChain.of(self._model, self._parameters, chunk.inputs.shape[1:])
+        if chain is None:
+            return
+        with torch.no_grad():
+            outputs, _ = self.evaluate(chunk)
+            with without_autocast(self._device):
+                same = chain.evaluate(chunk.inputs)
+        if same.shape == outputs.shape and torch.allclose(same, outputs, 1e-3, equal_nan=True):
+            self._chain = chain
 
     def first_weighted(self) -> Chunk:
         """Return the first chunk that does not have the denominator 0.
@@ -88,7 +111,7 @@ class ChunkedLoss:
 
     def evaluate(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
         """Return the outputs and the mean loss of a chunk."""
-        with torch.autocast(self._device.type, enabled=False), sdpa_kernel(SDPBackend.MATH):
+        with without_autocast(self._device), sdpa_kernel(SDPBackend.MATH):
             outputs = self._model(chunk.inputs)
             return outputs, self._loss_fn(outputs, chunk.targets)
 
@@ -97,8 +120,17 @@ class ChunkedLoss:
         """Return the mean loss of a chunk, without a graph."""
         return float(self.evaluate(chunk)[1])
 
-    def gradient_graph(self, chunk: Chunk, check: DenominatorCheck | None = None) -> GradientGraph:
+    def gradient_graph(
+        self, chunk: Chunk, check: DenominatorCheck | None = None
+    ) -> GradientGraph | ChainGraph:
         """Return the gradient of a chunk's loss with its graph."""
+        if self._chain is not None and chunk.inputs.shape[1:] == self._chain.shape:
+            with torch.no_grad():
+                outputs, loss = self.evaluate(chunk)
+            if check is not None:
+                check.check(outputs, chunk.targets, float(loss))
+            with without_autocast(self._device):
+                return self._chain.gradient_graph(chunk, float(loss), self._loss_fn)
         with torch.enable_grad():
             outputs, loss = self.evaluate(chunk)
             if not loss.requires_grad:

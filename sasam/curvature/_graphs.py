@@ -60,3 +60,18 @@ class GradientGraph:
             for part, product in zip(total, products, strict=True):
                 if product is not None:
                     part.add_(product, alpha=weight)
+
+    def quadratic_forms(self, directions: list[list[Tensor]]) -> list[Tensor]:
+        """Return v'Hv of each direction, unweighted; it costs as much as the product."""
+        forms = []
+        for direction in directions:
+            product = [torch.zeros_like(part) for part in direction]
+            self.accumulate_products([(direction, product)], 1.0)
+            forms.append(sum_of_products(direction, product))
+        return forms
+
+
+def sum_of_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Return the inner product of two vectors in parts."""
+    parts = [torch.dot(a.flatten(), b.flatten()) for a, b in zip(left, right, strict=True)]
+    return torch.stack(parts).sum()

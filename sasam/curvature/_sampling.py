@@ -54,12 +54,15 @@ def exact(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Sample
 
 
 def hutchinson(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
-    """Sample ω'Aω with random signs ω."""
+    """Sample ω'Aω with random signs ω; the products Aω are needed for layers alone."""
     values = torch.zeros(0, 1 + len(layers), dtype=torch.float64)
     while probe.matvecs < budget:
         count = PROBES_A_BLOCK if len(values) else FIRST_PROBES
         signs = probe.signs(min(count, budget - probe.matvecs))
-        new = sums_by_layer(signs * probe.multiply(signs), layers)
+        if layers:
+            new = sums_by_layer(signs * probe.multiply(signs), layers)
+        else:
+            new = as_samples(probe.quadratic_forms(signs))
         values = torch.cat([values, new])
         yield independent(values)
 
@@ -68,3 +71,8 @@ def sums_by_layer(columns: Tensor, layers: Sequence[slice]) -> Tensor:
     """Sum each column of a (size, k) matrix, whole and by layer: shape (k, 1 + layers)."""
     sums = [columns.sum(0), *(columns[layer].sum(0) for layer in layers)]
     return torch.stack(sums, 1).to("cpu", torch.float64)
+
+
+def as_samples(values: Tensor) -> Tensor:
+    """Return the traces of the whole as those by layer, of which there is none: shape (k, 1)."""
+    return values[:, None].to("cpu", torch.float64)

@@ -16,6 +16,7 @@ from sasam.curvature._sampling import (
     FIRST_PROBES,
     PROBES_A_BLOCK,
     Samples,
+    as_samples,
     certain,
     independent,
     sums_by_layer,
@@ -30,10 +31,13 @@ _VECTORS_A_BLOCK = 4
 
 
 def hutchpp(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samples]:
-    """Spend up to two thirds of the budget on Q and Q'AQ, the rest on the complement."""
+    """Spend up to two thirds of the budget on Q and Q'AQ, the rest on the complement.
+
+    The trace of the whole needs only the sketch's products; the rest are quadratic forms.
+    """
     vectors = min(_SKETCH_VECTORS, budget // 3)
     sketch = _Sketch(probe, vectors)
-    sketch.extend(vectors)
+    sketch.extend(vectors, with_images=bool(layers))
     in_range = sketch.trace_in_range(layers)
     if sketch.has_full_range:
         yield certain(in_range[0])
@@ -41,8 +45,13 @@ def hutchpp(probe: Probe, layers: Sequence[slice], budget: int) -> Iterator[Samp
     values = in_range[:0]
     while probe.matvecs < budget:
         signs = probe.signs(min(PROBES_A_BLOCK, budget - probe.matvecs))
-        products = sketch.complement(probe.multiply(sketch.complement(signs)))
-        values = torch.cat([values, in_range + sums_by_layer(signs * products, layers)])
+        outside = sketch.complement(signs)
+        if layers:
+            products = sketch.complement(probe.multiply(outside))
+            samples = sums_by_layer(signs * products, layers)
+        else:
+            samples = as_samples(probe.quadratic_forms(outside))
+        values = torch.cat([values, in_range + samples])
         if len(values) >= FIRST_PROBES or probe.matvecs == budget:
             yield independent(values)
 
@@ -84,8 +93,13 @@ class _Sketch:
         """Whether some vector added no direction, so that (I−P)A(I−P) = 0."""
         return self.rank < self.count
 
-    def extend(self, count: int) -> None:
-        """Add random signs to Ω, and the new directions of their products to Q."""
+    def extend(self, count: int, *, with_images: bool = True) -> None:
+        """Add random signs to Ω, and the new directions of their products to Q.
+
+        Args:
+            count: Number of vectors.
+            with_images: Multiply A with the new directions too; without, AQ and T have no values.
+        """
         signs = self._probe.signs(count)
         products = self._probe.multiply(signs)
         norms = torch.linalg.vector_norm(products, dim=0)
@@ -102,12 +116,14 @@ class _Sketch:
         self.rank, self.count = new.stop, added.stop
         self._basis[new] = directions[:, is_new].T
         self._signs[added] = signs.T
-        self._images[new] = self._probe.multiply(self._basis[new].T).T
         self._r[old, added] = (overlaps + correction).to(self._r)
         self._r[new, added] = upper[is_new].to(self._r)
         self._w[: self.rank, added] = (self._basis[: self.rank] @ signs).to(self._w)
         for index, old_signs in enumerate(self._signs[seen]):  # one at a time: they are bytes
             self._w[new, index] = (self._basis[new] @ old_signs.to(signs)).to(self._w)
+        if not with_images:
+            return
+        self._images[new] = self._probe.multiply(self._basis[new].T).T
         t = (self._basis[: self.rank] @ self._images[new].T).to(self._t)
         self._t[: self.rank, new] = t
         self._t[new, : self.rank] = t.T
@@ -120,6 +136,8 @@ class _Sketch:
     def trace_in_range(self, layers: Sequence[slice]) -> Tensor:
         """Return the trace of AP + PA − PAP, whole and by layer: shape (1, 1 + layers)."""
         basis, images = self._basis[: self.rank], self._images[: self.rank]
+        if not layers:
+            return as_samples(self._probe.quadratic_forms(basis.T).sum(0, keepdim=True))
         t = self._t[: self.rank, : self.rank].to(basis)
         diagonal = (basis * (2 * images - t @ basis)).sum(0)
         return sums_by_layer(diagonal[:, None], layers)

@@ -7,7 +7,14 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-__all__ = ["BlockOperator", "GuidedOperator", "NonFiniteProductError", "Probe", "SymmetricOperator"]
+__all__ = [
+    "BlockOperator",
+    "FormOperator",
+    "GuidedOperator",
+    "NonFiniteProductError",
+    "Probe",
+    "SymmetricOperator",
+]
 
 
 class SymmetricOperator(Protocol):
@@ -35,6 +42,14 @@ class BlockOperator(SymmetricOperator, Protocol):
 
     def matmat(self, vectors: Tensor, /) -> Tensor:
         """Return A V for vectors of shape (size, k), one per column."""
+
+
+@runtime_checkable
+class FormOperator(SymmetricOperator, Protocol):
+    """A symmetric operator whose quadratic forms may cost less than its products."""
+
+    def quadratic_forms(self, vectors: Tensor, /) -> Tensor:
+        """Return v'A v, shape (k,), for vectors of shape (size, k), one per column."""
 
 
 @runtime_checkable
@@ -89,6 +104,20 @@ class Probe:
         if not products.isfinite().all():
             raise NonFiniteProductError("a product with the operator is not finite")
         return products.detach().to(self.dtype)
+
+    def quadratic_forms(self, vectors: Tensor) -> Tensor:
+        """Return v'A v, shape (k,), for columns, shape (size, k); each counts as a product.
+
+        Raises:
+            NonFiniteProductError: Some form is not finite.
+        """
+        if not isinstance(self._operator, FormOperator):
+            return (vectors * self.multiply(vectors)).sum(0)
+        self.matvecs += vectors.shape[1]
+        forms = self._operator.quadratic_forms(vectors.to(self._operator.dtype))
+        if not forms.isfinite().all():
+            raise NonFiniteProductError("a quadratic form of the operator is not finite")
+        return forms.detach().to(self.dtype)
 
     def guesses(self) -> Tensor | None:
         """Return guesses at the extremal eigenvectors, shape (size, k), if the operator has any."""

@@ -21,7 +21,7 @@ def curvature_at(
     trials: OptimizerTrials, config: int, metric: str, split: str
 ) -> CurvatureValue | None:
     """Curvature at one configuration: median and range over its surviving seeds; None without."""
-    values = trials.curvature(metric, split)[config]
+    values = trials.curvature(metric, split, config)
     values = values[~np.isnan(values)]
     if not values.size:
         return None

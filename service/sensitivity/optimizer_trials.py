@@ -55,6 +55,8 @@ class OptimizerTrials:
         val: [C, S], oriented validation scores, imputed; NaN where missing.
         ood: [C, S], oriented OOD scores, imputed; NaN where missing, and everywhere in a sweep
             without OOD data.
+        raised_val: [C, S], true where a completed trial's validation score was raised to chance.
+        raised_ood: Likewise its OOD score.
         score: What ranks configurations.
         chance: Oriented score of a uniform guess.
         n_planned: Planned trials.
@@ -70,6 +72,8 @@ class OptimizerTrials:
     outcomes: NDArray[np.int8]
     val: Floats
     ood: Floats
+    raised_val: NDArray[np.bool_]
+    raised_ood: NDArray[np.bool_]
     score: Score
     chance: float
     n_planned: int
@@ -108,7 +112,7 @@ class OptimizerTrials:
     @property
     def n_below_chance(self) -> int:
         """Number of completed trials with a score worse than that of a guess, raised to it."""
-        return int(np.logical_or(*map(self.raised, self.score.metrics)).sum())
+        return int(np.logical_or(self.raised_val, self.raised_ood).sum())
 
     def raised(self, metric: str) -> NDArray[np.bool_]:
         """[C, S], true where a completed trial's score was raised to chance.
@@ -117,12 +121,10 @@ class OptimizerTrials:
             metric: A metric of the score, such as "val_accuracy"; another metric is never raised.
         """
         if metric == self.score.val_metric:
-            measured = self.measured(lambda trial: trial.validation(self.score))
-        elif metric == self.score.ood_metric and not np.isnan(self.ood).all():
-            measured = self.measured(lambda trial: trial.ood(self.score))
-        else:
-            return np.zeros(self.outcomes.shape, dtype=np.bool_)
-        return np.less(self.score.sign * measured, self.chance)
+            return self.raised_val
+        if metric == self.score.ood_metric:
+            return self.raised_ood
+        return np.zeros(self.outcomes.shape, dtype=np.bool_)
 
     @property
     def all_diverged(self) -> NDArray[np.bool_]:
@@ -140,16 +142,20 @@ class OptimizerTrials:
         """
         chosen = slice(None) if config is None else slice(config, config + 1)
         outcomes = self.outcomes[chosen]
-        found = [
-            _number(read(trial)) if trial is not None and outcome == _COMPLETED else math.nan
-            for of_config, of_seeds in zip(self.results[chosen], outcomes.tolist(), strict=True)
-            for trial, outcome in zip(of_config, of_seeds, strict=True)
-        ]
-        values = np.array(found, dtype=np.float64).reshape(outcomes.shape)
-        return values if config is None else values[0]
+        completed = np.equal(outcomes, _COMPLETED).ravel()
+        trials = itertools.compress(
+            itertools.chain.from_iterable(self.results[chosen]), completed.tolist()
+        )
+        found = np.array([read(trial) for trial in trials if trial is not None], dtype=np.float64)
+        found[np.isinf(found)] = math.nan
+        values = np.full(outcomes.size, math.nan)
+        values[completed] = found
+        return values.reshape(outcomes.shape) if config is None else values
 
-    def curvature(self, metric: str, split: str) -> Floats:
+    def curvature(self, metric: str, split: str, config: int | None = None) -> Floats:
         """[C, S] of a curvature metric on a split; NaN where not measured.
+
+        With ``config``, the index of one configuration, [S].
 
         Raises:
             UnknownNameError: An unknown metric.
@@ -157,8 +163,8 @@ class OptimizerTrials:
         if metric not in CURVATURE_METRICS:
             raise UnknownNameError("metric", metric, CURVATURE_METRICS)
         if metric == "hessian_trace":
-            return self.measured(lambda trial: trial.hessian_trace.get(split))
-        return self.measured(lambda trial: trial.hessian_lambda_max.get(split))
+            return self.measured(lambda trial: trial.hessian_trace.get(split), config)
+        return self.measured(lambda trial: trial.hessian_lambda_max.get(split), config)
 
 
 def lay_out(
@@ -202,6 +208,7 @@ def lay_out(
     outcomes = np.full(size, _MISSING, dtype=np.int8)
     val = np.full(size, math.nan)
     ood = np.full(size, math.nan)
+    raised = np.zeros((2, *size), dtype=np.bool_)
     for trial, position in zip(results, places, strict=True):
         config = config_of[position]
         seed = seed_of.get(trial.seed)
@@ -210,6 +217,7 @@ def lay_out(
         laid[config][seed] = trial
         place = (config, seed)
         outcomes[place], val[place], ood[place] = _MISSING, math.nan, math.nan
+        raised[:, config, seed] = False
         scores = trial.validation(score), trial.ood(score)
         if _diverged(trial.outcome, scores):
             outcomes[place] = _DIVERGED
@@ -222,8 +230,9 @@ def lay_out(
             outcomes[place] = _COMPLETED
             measured = [math.nan if value is None else score.oriented(value) for value in scores]
             val[place], ood[place] = (max(value, chance) for value in measured)
+            raised[:, config, seed] = [value < chance for value in measured]
     if not has_ood:
-        ood[:] = math.nan
+        ood[:], raised[1] = math.nan, False
     return OptimizerTrials(
         label=label,
         name=results[0].optimizer_name if results else label,
@@ -235,6 +244,8 @@ def lay_out(
         outcomes=outcomes,
         val=val,
         ood=ood,
+        raised_val=raised[0],
+        raised_ood=raised[1],
         score=score,
         chance=chance,
         n_planned=outcomes.size if n_planned is None else n_planned,
@@ -272,8 +283,3 @@ def outside_plan(
         f"Trial {trial.key!r} has {what} {got!r}, which was not planned.",
         allowed,
     )
-
-
-def _number(value: float | None) -> float:
-    """The number; NaN where missing or not finite."""
-    return math.nan if value is None or not math.isfinite(value) else float(value)

@@ -68,6 +68,12 @@ def _common(scored: Sequence[Scores]) -> list[list[int]]:
     first = scored[0].trials
     if not all(first.has_space_of(scores.trials) for scores in scored[1:]):
         return [[] for _ in scored]
+    if all(
+        scores.trials.axes == first.axes and np.array_equal(scores.trials.places, first.places)
+        for scores in scored
+    ):  # the same configurations in the same order
+        known = np.logical_not(np.isnan([scores.evaluation for scores in scored]).any(axis=0))
+        return [np.flatnonzero(known).tolist()] * len(scored)
     names = [axis.name for axis in first.axes]
     places = [
         {

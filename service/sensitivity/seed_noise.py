@@ -64,11 +64,11 @@ class RepeatedSweeps:
         """Errors of statistics in each sweep: their values less those with the true scores.
 
         Args:
-            statistics: By name, of the scores that select and the scores to read, each [R, C]. In
-                both values the sweep's own scores select: the error is that of a user who believes
-                the score of the configuration they have chosen.
+            statistics: By name, of the scores that select, [R, C], and the scores to read, [R, C]
+                or [1, C]. In both values the sweep's own scores select: the error is that of a user
+                who believes the score of the configuration they have chosen.
         """
-        truth = np.broadcast_to(self.true_evaluation, self.evaluation.shape)
+        truth = self.true_evaluation[None]  # the same in every sweep
         seen, true = statistics(self.val, self.evaluation), statistics(self.val, truth)
         return {name: value - true[name] for name, value in seen.items()}
 

@@ -253,6 +253,10 @@ def known_mean(values: Floats) -> Floats:
 
 
 def _taken(values: Floats, at: NDArray[np.intp]) -> Floats:
-    """``values`` at indices along the last axis."""
-    chosen: Floats = np.take_along_axis(values, at[..., None], axis=-1)[..., 0]
+    """``values`` at indices along the last axis; the other axes broadcast."""
+    chosen: Floats
+    if values.ndim == 2 and values.shape[:1] == at.shape:  # the most frequent, several times faster
+        chosen = values[np.arange(len(values)), at]
+    else:
+        chosen = np.take_along_axis(values, at[..., None], axis=-1)[..., 0]
     return chosen

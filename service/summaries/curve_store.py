@@ -7,8 +7,8 @@ its ended trials from MLflow and stores them with the trials.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
@@ -22,7 +22,8 @@ __all__ = ["CurveStore"]
 
 _CURVES = ("gradient_evaluations", "val_accuracy", "train_loss", "val_loss")
 _CONCURRENT_REQUESTS = 8
-_BATCH = 128
+_BATCH = 200
+"""Trials between two transactions."""
 
 
 class CurveStore:
@@ -43,7 +44,7 @@ class CurveStore:
         Raises:
             MlflowUnavailableError: MLflow does not answer; the curves fetched so far are stored.
         """
-        found = self._load(sweep, keys, "history", self._fetch_history)
+        found = self._load(sweep, keys, "history", self._fetch_histories)
         return {key: History(**curves) for key, curves in found.items()}
 
     def severities(
@@ -58,7 +59,12 @@ class CurveStore:
         """
         severities = (sweep.specification.get("ood") or {}).get("severities", ())
         found = self._load(
-            sweep, keys, "ood_by_severity", lambda trial: self._fetch_matrix(trial, severities)
+            sweep,
+            keys,
+            "ood_by_severity",
+            lambda pool, trials: pool.map(
+                lambda trial: self._fetch_matrix(trial, severities), trials
+            ),
         )
         return {
             key: {
@@ -73,7 +79,7 @@ class CurveStore:
         sweep: SweepRow,
         keys: Iterable[str],
         part: str,
-        fetch: Callable[[TrialRow], Any],
+        fetch: Callable[[Executor, Sequence[TrialRow]], Iterable[Any]],
     ) -> dict[str, Any]:
         """One part of the stored details by trial key, fetched first where not stored."""
         chosen = set(keys)
@@ -94,7 +100,7 @@ class CurveStore:
         with ThreadPoolExecutor(_CONCURRENT_REQUESTS, "curves") as pool:
             for batch in _batches(missing):
                 keys_of_batch = [trial.key for trial in batch]
-                fetched = dict(zip(keys_of_batch, pool.map(fetch, batch), strict=True))
+                fetched = dict(zip(keys_of_batch, fetch(pool, batch), strict=True))
                 found |= fetched
                 with self._database.transaction() as session:
                     for key, value in fetched.items():
@@ -102,15 +108,20 @@ class CurveStore:
                         TrialRepository(session).record(sweep.sweep_id, key, {"details": details})
         return {key: value for key, value in found.items() if value is not None}
 
-    def _fetch_history(self, trial: TrialRow) -> dict[str, list[float | None]]:
-        """The learning curve of a trial; empty if it diverged in its first epoch."""
-        run_id = str(trial.mlflow_run_id)
-        curves = {name: dict(self._results.history(run_id, name)) for name in _CURVES}
-        epochs = sorted(curves["gradient_evaluations"])
-        return {
-            "epoch": [*epochs],
-            **{name: [curve.get(epoch) for epoch in epochs] for name, curve in curves.items()},
-        }
+    def _fetch_histories(
+        self, pool: Executor, trials: Sequence[TrialRow]
+    ) -> Iterator[dict[str, list[float | None]]]:
+        """The learning curves of trials; one is empty if its trial diverged in its first epoch."""
+        run_ids = [str(trial.mlflow_run_id) for trial in trials]
+        of_runs = pool.map(lambda name: self._results.histories(run_ids, name), _CURVES)
+        by_name = dict(zip(_CURVES, of_runs, strict=True))
+        for run_id in run_ids:
+            curves = {name: dict(runs[run_id]) for name, runs in by_name.items()}
+            epochs = sorted(curves["gradient_evaluations"])
+            yield {
+                "epoch": [*epochs],
+                **{name: [curve.get(epoch) for epoch in epochs] for name, curve in curves.items()},
+            }
 
     def _fetch_matrix(
         self, trial: TrialRow, severities: Iterable[int]

@@ -47,14 +47,14 @@ def loss_off_by(curve: Floats, at: NDArray[np.intp], values: Floats, factor: flo
         the evaluation disagrees with the validation that selects.
     """
     log = np.log10(values)
-    wanted = log[at] + math.log10(factor)
-    left = np.clip(np.searchsorted(log, wanted + _ROUNDING, side="right") - 1, 0, log.size - 2)
-    share = (wanted - log[left]) / (log[left + 1] - log[left])
-    share = np.where(np.abs(share - np.rint(share)) < _ROUNDING, np.rint(share), share)
-    low, high = (np.take_along_axis(curve, i[..., None], axis=-1)[..., 0] for i in (left, left + 1))
+    wanted = log + math.log10(factor)
+    lefts = np.clip(np.searchsorted(log, wanted + _ROUNDING, side="right") - 1, 0, log.size - 2)
+    shares = (wanted - log[lefts]) / (log[lefts + 1] - log[lefts])
+    shares = np.where(np.abs(shares - np.rint(shares)) < _ROUNDING, np.rint(shares), shares)
+    left, share = lefts[at], shares[at]
+    low, high, chosen = (_taken(curve, index) for index in (left, left + 1, at))
     with np.errstate(invalid="ignore"):
         there = np.where(share == 0, low, np.where(share == 1, high, low + share * (high - low)))
-    chosen = np.take_along_axis(curve, at[..., None], axis=-1)[..., 0]
     loss: Floats = np.where((share < 0) | (share > 1), math.nan, chosen - there)
     return loss
 
@@ -86,3 +86,10 @@ def width_within(
     ends = (margin[..., 0] >= 0) | (margin[..., -1] >= 0) | np.isnan(curve).any(axis=-1)
     width: Floats = share @ widths
     return np.where(np.isnan(chosen[..., 0]), math.nan, width), ends
+
+
+def _taken(curve: Floats, at: NDArray[np.intp]) -> Floats:
+    """The values of curves, [..., L], at one index of each."""
+    flat = curve.reshape(-1, curve.shape[-1])
+    taken: Floats = flat[np.arange(len(flat)), at.ravel()].reshape(curve.shape[:-1])
+    return taken

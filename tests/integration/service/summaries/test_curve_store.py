@@ -136,3 +136,43 @@ def test_publisher_of_a_sweep_without_results_logs_so(
     )
     publisher.start(sweep_id, "run").join(60)
     assert "has nothing to publish" in caplog.text
+
+
+@pytest.fixture
+def run_ids(detailed: Any) -> list[str]:
+    with detailed.database.snapshot() as session:
+        rows = TrialRepository(session).of_sweep(detailed.sweep_id)
+        return [str(row.mlflow_run_id) for row in rows]
+
+
+def test_histories_of_many_runs_take_one_request_and_equal_those_of_each(
+    detailed: Any, run_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = MlflowGateway(detailed.uri)
+    each = {run_id: gateway.history(run_id, "train_loss") for run_id in run_ids}
+    assert sum(map(bool, each.values())) > 1
+
+    def refuse(run_id: str, metric: str) -> list[tuple[int, float]]:
+        raise AssertionError(f"{run_id} was read alone")
+
+    monkeypatch.setattr(gateway, "history", refuse)
+    assert gateway.histories(run_ids, "train_loss") == each
+    assert gateway.histories(run_ids, "no such metric") == {run_id: [] for run_id in run_ids}
+
+
+def test_histories_that_an_answer_cuts_off_are_read_in_parts(
+    detailed: Any, run_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = MlflowGateway(detailed.uri)
+    whole = gateway.histories(run_ids, "train_loss")
+    monkeypatch.setattr("service.external.mlflow_gateway._POINTS_PER_ANSWER", 4)
+    assert gateway.histories(run_ids, "train_loss") == whole
+
+
+def test_histories_of_a_server_without_the_request_are_read_one_by_one(
+    detailed: Any, run_ids: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = MlflowGateway(detailed.uri)
+    whole = gateway.histories(run_ids, "train_loss")
+    monkeypatch.setattr("service.external.mlflow_gateway._BULK_HISTORY", "/no/such/page")
+    assert gateway.histories(run_ids, "train_loss") == whole

@@ -82,7 +82,28 @@ def small_cnn() -> nn.Sequential:
     return model
 
 
-@pytest.fixture(params=[small_cnn, SmallViT], ids=["cnn", "vit"])
+def small_chain() -> nn.Sequential:
+    """Layers that the operator multiplies as dense matrices: affine in eval mode, or ReLUs."""
+    model = nn.Sequential(
+        nn.Sequential(
+            nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.BatchNorm2d(3), nn.ReLU(inplace=True)
+        ),
+        nn.Conv2d(3, 2, (2, 1), padding=(0, 1), bias=False),
+        nn.BatchNorm2d(2),
+        nn.ReLU(),
+        nn.Conv2d(2, 4, (1, 2)),
+        nn.Flatten(),
+        nn.Dropout(0.5),
+        nn.Linear(12, 5),
+        nn.ReLU(),
+        nn.Linear(5, 3),
+    )
+    for _ in range(3):
+        model(3 * torch.randn(32, 1, 4, 4) + 1)
+    return model
+
+
+@pytest.fixture(params=[small_cnn, SmallViT, small_chain], ids=["cnn", "vit", "chain"])
 def model(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(0)
     return request.param().double()
@@ -98,6 +119,12 @@ def small_vit() -> nn.Module:
 def cnn() -> nn.Module:
     torch.manual_seed(0)
     return small_cnn().double()
+
+
+@pytest.fixture
+def chain() -> nn.Module:
+    torch.manual_seed(0)
+    return small_chain().double()
 
 
 @pytest.fixture(scope="session")
