@@ -12,7 +12,7 @@ from workers.spec import load_spec
 DRAWABLE = (
     *("accuracy-heatmap", "best", "corruptions", "expected-max"),
     *("importance", "learning-curves", "lr-curves", "overview", "parallel-coordinates", "rank"),
-    *("tolerance", "tuning-bands"),
+    "tuning-bands",
 )
 
 
@@ -76,6 +76,13 @@ def test_figure_is_answered_in_every_format(detailed: Any, name: str) -> None:
         assert answer.content.startswith(beginnings.get(file_format, b""))
     figure = FigureData.model_validate_json(detailed.get(f"/figures/{name}").content)
     assert "SA-SAM" in figure.values("title")
+
+
+def test_figure_that_the_grid_cannot_show_is_refused_with_others(detailed: Any) -> None:
+    answer = detailed.get("/figures/tolerance")
+    assert answer.status_code == 409
+    assert "three positive values of learning rate" in answer.json()["detail"]
+    assert answer.json()["allowed"] == ["lr-curves", "importance"]
 
 
 def test_heatmap_over_chosen_axes(detailed: Any) -> None:
