@@ -149,7 +149,10 @@ class PrecisionView(_View):
             for wanted, seeds in self.seeds_for.items()
         )
         deviation = score.points(self.seed_deviation)
-        return f"{own} between two configurations if seeds deviate by {deviation}; {needed}"
+        return (
+            f"of the difference of two configurations: {own}; {needed} (assumed deviation of seeds:"
+            f" {deviation})"
+        )
 
 
 class DryRunView(_View):
