@@ -60,7 +60,10 @@ class AffineChain:
         """
         modules = _flattened(model)
         layers = None if modules is None else _read_layers(modules, shape)
-        if layers is None or not isinstance(layers[-1][0], LinearLayer):
+        if layers is None:
+            return None
+        last, has_relu = layers[-1]
+        if has_relu or not isinstance(last, LinearLayer):
             return None
         owned = [parameter for layer, _ in layers for parameter in layer.parameters]
         if [id(parameter) for parameter in owned] != [id(parameter) for parameter in parameters]:
@@ -218,8 +221,8 @@ def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _flattened(model: nn.Module) -> list[nn.Module] | None:
-    """The modules of nested `nn.Sequential`s in order; None if one has hooks."""
-    if model._forward_hooks or model._forward_pre_hooks:
+    """The modules of nested `nn.Sequential`s in order; None if one has hooks or its own forward."""
+    if model._forward_hooks or model._forward_pre_hooks or "forward" in vars(model):
         return None
     if type(model) is not nn.Sequential:
         return [model]
