@@ -18,7 +18,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout"})
 _OPEN_PREFIX = "/static/"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADMIN_PATHS = re.compile(r"/api/v1/(audit|tokens)\b")
-_SUBMITTERS_PATHS = re.compile(r"/checkpoint\Z")
+_SUBMITTERS_PATHS = re.compile(r"/checkpoint\b")
 _ADMIN_COMMANDS = re.compile(r"/(delete|repair)\b")
 
 

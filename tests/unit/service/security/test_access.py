@@ -23,6 +23,7 @@ from service.security.access import Role, required_role
         ("GET", "//healthz", Role.READ),
         ("POST", "/api/v1/sweeps", Role.SUBMIT),
         ("GET", "/api/v1/sweeps/0/trials/1/checkpoint", Role.SUBMIT),
+        ("GET", "/api/v1/sweeps/0/trials/1/checkpoint\n", Role.SUBMIT),
         ("POST", "/api/v1/sweeps/0/extend", Role.SUBMIT),
         ("POST", "/sweeps/0/pause", Role.SUBMIT),
         ("PATCH", "/api/v1/anything", Role.SUBMIT),
