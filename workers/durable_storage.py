@@ -7,8 +7,10 @@ of AWS (``AWS_SHARED_CREDENTIALS_FILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,8 +126,15 @@ def reading(source: Stored) -> Iterator[BinaryIO]:
             with scratch.open("rb") as file:
                 yield file
         return
-    with source.open("rb") as file:
+    with open(source, "rb", opener=_open_regular) as file:
         yield file
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file: no link, which a trial's own code could set, and no pipe."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise FileNotFoundError(errno.ENOENT, "no regular file", path)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 @contextmanager
