@@ -35,7 +35,7 @@ from service.trials.repository import TrialRepository
 from workers.catalog import datasets
 from workers.spec import SpecError, SpecProblem, SweepSpec, read_stored
 from workers.spec.extension import require_extension
-from workers.spec.writing import yaml_text
+from workers.spec.writing import without_defaults, yaml_text
 
 __all__ = ["SweepService", "require_sweep", "specification_hash", "specification_text"]
 
@@ -401,8 +401,7 @@ class SweepService:
 
 def specification_text(specification: dict[str, object]) -> str:
     """A stored specification as YAML, without fields that have their default."""
-    plain = read_stored(specification).model_dump(mode="json", exclude_defaults=True)
-    return yaml_text(plain)
+    return yaml_text(without_defaults(read_stored(specification)))
 
 
 def specification_hash(plain: Mapping[str, Any]) -> str:

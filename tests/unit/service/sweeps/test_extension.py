@@ -15,6 +15,7 @@ from service.security.access import Principal, Role
 from service.settings import Settings
 from service.states import Command, SweepState
 from service.storage import Database, SweepRow, TrialRow
+from service.sweeps.annotations import SweepChanges
 from service.sweeps.lifecycle import transition
 from service.sweeps.service import SweepService
 from service.trials.repository import TrialRepository
@@ -116,6 +117,15 @@ def test_results_stay_and_failures_of_an_ended_sweep_run_again(
         ("extended", {"trials": 3, "added": 1}),
         ("state", {"state": "queued", "before": "completed", "reason": None, "attempt": 0}),
     ]
+
+
+def test_archived_sweep_that_is_extended_is_in_the_list_again(
+    sweep_in: Callable[..., str], sweeps: SweepService
+) -> None:
+    sweep_id = sweep_in(S.COMPLETED)
+    sweeps.annotate(sweep_id, SweepChanges(archived=True))
+    assert sweeps.get(sweep_id).is_archived
+    assert not sweeps.extend(sweep_id, spec(MORE)).is_archived
 
 
 def test_same_specification_changes_nothing(
