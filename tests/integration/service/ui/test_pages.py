@@ -136,6 +136,18 @@ def test_too_large_a_form_is_refused(http: httpx.Client) -> None:
     assert "at most 65536 are allowed" in answer.text
 
 
+def test_page_of_a_loss_scored_sweep_is_there_before_its_driver_has_started(
+    http: httpx.Client,
+) -> None:
+    sent = http.post("/new", data={"specification": preset_text("tiny-lm")})
+    assert sent.status_code == 303
+    page = http.get(sent.headers["location"])
+    assert page.status_code == 200
+    assert "0 of 30 trials" in page.text
+    api = f"/api/v1{sent.headers['location']}/summary"
+    assert http.get(api).status_code == 409
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_clone_of_a_preset_is_the_same_specification(name: str) -> None:
     specification = load_spec(preset_text(name))
