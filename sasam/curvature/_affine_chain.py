@@ -90,7 +90,13 @@ class AffineChain:
 
 
 class ChainGraph:
-    """The gradient of a chunk's loss and the activations behind it; a `GradientGraph` of chains."""
+    """The gradient of a chunk's loss and the activations behind it; a `GradientGraph` of chains.
+
+    Attributes:
+        loss: Mean loss of the chunk.
+        weight: Weight of the chunk.
+        gradient: The gradient as a vector.
+    """
 
     @torch.no_grad()
     def __init__(
@@ -118,24 +124,20 @@ class ChainGraph:
         for layer, mask in zip(self._layers[:0:-1], self._masks[-2::-1], strict=True):
             errors.append(_masked(errors[-1] @ layer.matrix.T, mask))
         self._errors = errors[::-1]
-        self._gradients = [
+        gradients = [
             (inputs.T @ error, error.sum(0))
             for inputs, error in zip(self._inputs, self._errors, strict=True)
         ]
         self._kernels = [
             layer.kernel_gradient(*gradient)
-            for layer, gradient in zip(self._layers, self._gradients, strict=True)
+            for layer, gradient in zip(self._layers, gradients, strict=True)
         ]
-
-    @property
-    def gradient(self) -> Tensor:
-        """The gradient as a vector."""
         still = [[torch.zeros_like(p) for p in layer.parameters] for layer in self._layers]
-        return torch.cat(
+        self.gradient = torch.cat(
             [
                 part.flatten()
                 for layer, gradient, kernel, direction in zip(
-                    self._layers, self._gradients, self._kernels, still, strict=True
+                    self._layers, gradients, self._kernels, still, strict=True
                 )
                 for part in layer.to_weights(gradient, kernel, direction)
             ]
