@@ -18,7 +18,7 @@ from ray import tune
 
 from workers.catalog import datasets
 from workers.data_changes import require_same_data
-from workers.durable_storage import locate
+from workers.durable_storage import CHECKPOINT, locate
 from workers.logs import TrialLog
 from workers.own_code.sources import needed_files
 from workers.seeding import make_deterministic
@@ -30,7 +30,6 @@ __all__ = ["SweepTrial"]
 
 log = logging.getLogger(__name__)
 
-_FILE = "checkpoint.pt"
 _LOGGED = ("epoch", "train_loss", "val_accuracy", "step_size", "images_per_second")
 
 
@@ -87,7 +86,7 @@ class SweepTrial(tune.Trainable):
     def _start(self, config: dict[str, Any]) -> None:
         """Start a trial, or resume it from its last checkpoint."""
         trial = TrialConfig.of_accepted_sweep(config["trial"])
-        self._checkpoint = locate(config["checkpoint_dir"]) / trial.key / _FILE
+        self._checkpoint = locate(config["checkpoint_dir"]) / trial.key / CHECKPOINT
         self._log.follow(Path(config["log_dir"], trial.key), self._checkpoint.parent)
         data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))
         require_same_data(data.host.fingerprint, config.get("data_fingerprint"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -12,8 +13,9 @@ from pydantic import TypeAdapter
 from service.client.errors import MissingPackageError
 from service.client.figure import Figure
 from service.client.operations import Operation, PagedOperation, endpoint, paged_endpoint
+from service.client.specifications import YAML, Specification, body_of
 from service.states import SweepState
-from service.sweeps.schemas import Progress, RepairView, SweepDetail
+from service.sweeps.schemas import DryRunView, Progress, RepairView, SweepDetail
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
@@ -100,6 +102,31 @@ class SweepOperations(Generic[S]):
         return self._get("/specification", bytes.decode)
 
     @endpoint
+    def extend(self, specification: Specification, *, force: bool = False) -> Operation[S]:
+        """Add trials to the sweep: its specification with more seeds, values or optimizers.
+
+        Its trials keep their keys and results. If it has ended, it is queued again; its failed and
+        cancelled trials then run with the new ones.
+
+        Args:
+            specification: All its trials, those it has and new ones.
+            force: Also if the code has changed since the trials that have ended.
+
+        Raises:
+            ProblemError: The specification is invalid or would change a trial of the sweep.
+        """
+        return self._extension(specification, self._update, force=force or None)
+
+    @endpoint
+    def estimate_extension(self, specification: Specification) -> Operation[DryRunView]:
+        """Check an extension and estimate the cost of its new trials; nothing is changed.
+
+        Raises:
+            ProblemError: The specification is invalid or would change a trial of the sweep.
+        """
+        return self._extension(specification, DryRunView.model_validate_json, dry_run=True)
+
+    @endpoint
     def pause(self) -> Operation[S]:
         """Stop the trials; ``resume`` continues from their checkpoints."""
         return self._send_command("pause")
@@ -170,6 +197,15 @@ class SweepOperations(Generic[S]):
     def trial_specification(self, key: str) -> Operation[str]:
         """A specification, as YAML, whose only trial is this one: to run it again."""
         return self._get(f"/trials/{key}/specification", bytes.decode)
+
+    @endpoint
+    def trial_checkpoint(self, key: str) -> Operation[bytes]:
+        """The last checkpoint of a trial, a file of ``torch.save``; needs the role `submit`.
+
+        Raises:
+            ProblemError: It has none: it was pruned, or none was saved yet.
+        """
+        return self._get(f"/trials/{key}/checkpoint", bytes)
 
     @endpoint
     def trials_csv(self) -> Operation[str]:
@@ -250,6 +286,23 @@ class SweepOperations(Generic[S]):
         return self._get("/next-cells", bytes.decode)
 
     @endpoint
+    def best_configuration(
+        self, optimizer: str | None = None, file_format: str = "yaml"
+    ) -> Operation[str]:
+        """The best configuration of an optimizer, to run it or to use it in code.
+
+        Args:
+            optimizer: Label of the optimizer; None for the one with the best validation score.
+            file_format: ``yaml`` for a specification of one trial, ``python`` for code.
+
+        Raises:
+            ProblemError: No trial has finished yet, or there is no such optimizer.
+        """
+        return self._get(
+            "/best-configuration", bytes.decode, optimizer=optimizer, format=file_format
+        )
+
+    @endpoint
     def report(self, *, theme: str = "light") -> Operation[str]:
         """Summary, caveats, comparisons and all figures as one HTML page."""
         return self._get("/report.html", bytes.decode, theme=theme)
@@ -321,6 +374,12 @@ class SweepOperations(Generic[S]):
 
     def _send_command(self, name: str, **params: Any) -> Operation[S]:
         return Operation("POST", self._path(f"/{name}"), self._update, params)
+
+    def _extension(self, specification: Specification, read: Any, **params: Any) -> Operation[Any]:
+        """A request with a specification of more trials; the same one twice changes nothing."""
+        headers = {"Content-Type": YAML, "Idempotency-Key": uuid.uuid4().hex}
+        path, content = self._path("/extend"), body_of(specification)
+        return Operation("POST", path, read, params, content, headers)
 
     def _get(self, path: str, read: Any, **params: Any) -> Operation[Any]:
         return Operation("GET", self._path(path), read, params)

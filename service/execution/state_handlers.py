@@ -20,6 +20,7 @@ from service.states import TERMINAL, SweepState
 from service.storage import Database, SweepRow
 from service.sweeps.code_changes import changed_code
 from service.sweeps.lifecycle import transition
+from service.sweeps.repository import SweepRepository
 from service.trials.repository import TrialRepository
 from workers.code_version import code_version
 from workers.failures import names_defect
@@ -148,16 +149,33 @@ class StateHandlers:
         return None
 
     def _finish(self, row: SweepRow) -> None:
-        """Complete a sweep whose driver succeeded; fail it if results were not delivered."""
+        """Complete a sweep whose driver succeeded; fail it if results were not delivered.
+
+        A sweep that was extended during this attempt is queued, or paused if it is to pause: its
+        driver did not know the new trials.
+        """
         self._keep_log(row)
-        with self._database.snapshot() as session:
+        is_pausing = row.state == SweepState.PAUSING
+        with self._database.transaction() as session:
+            self._lease.guard(session)
+            stored = SweepRepository(session).lock(row.sweep_id)  # no extension until it is changed
+            if stored is None:
+                return
             counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
-        missing = counts["running"] + counts["pending"]
-        if missing:
-            reason = f"{missing} of {row.trial_count} trials have no result in MLflow"
-            self._end(row, SweepState.FAILED, reason)
-        else:
-            self._change(row, SweepState.COMPLETED)
+            missing = counts["running"] + counts["pending"]
+            if not missing:
+                after = SweepState.COMPLETED
+            elif stored.extended_in == row.attempt:
+                after = SweepState.PAUSED if is_pausing else SweepState.QUEUED
+            else:
+                after = SweepState.FAILED
+            if after != SweepState.FAILED:
+                changed = transition(session, row.sweep_id, SweepState(row.state), after)
+        if after == SweepState.FAILED:
+            reason = f"{missing} of {stored.trial_count} trials have no result in MLflow"
+            self._end(row, after, reason)
+        elif changed:
+            self._announce(row, after)
 
     def _end(self, row: SweepRow, state: SweepState, reason: str | None) -> None:
         """End a sweep early, and close its MLflow runs."""
@@ -216,11 +234,13 @@ class StateHandlers:
             self._lease.guard(session)
             changed = transition(session, row.sweep_id, SweepState(row.state), after, **values)
         if changed:
-            log.info(
-                "sweep %s: %s -> %s %s", row.sweep_id, row.state, after, values.get("reason", "")
-            )
-            if after in TERMINAL and self._on_end is not None:
-                self._on_end(row.sweep_id, row.mlflow_run_id)
+            self._announce(row, after, values.get("reason", ""))
+
+    def _announce(self, row: SweepRow, after: SweepState, reason: object = "") -> None:
+        """Log a transition, and report the end of a sweep."""
+        log.info("sweep %s: %s -> %s %s", row.sweep_id, row.state, after, reason)
+        if after in TERMINAL and self._on_end is not None:
+            self._on_end(row.sweep_id, row.mlflow_run_id)
 
 
 def _overtime(row: SweepRow) -> str | None:

@@ -139,8 +139,9 @@ def heatmap(
         names of the axes), ``others`` (the values of the other hyperparameters as text), ``value``,
         ``state`` ("value", "diverged", "missing"), ``label`` and ``note`` to print in it, ``shade``
         in [0, 1] (its place on the shared colour scale), ``n_finished``, ``n_diverged``,
-        ``n_seeds``, ``negative``, ``learned``. An optimizer without one of the axes has one record,
-        whose ``state`` is "absent" and whose ``label`` is the reason.
+        ``n_seeds``, ``negative``, ``learned``, ``spread`` (standard error and range over seeds, as
+        text). An optimizer without one of the axes has one record, whose ``state`` is "absent" and
+        whose ``label`` is the reason.
 
     Raises:
         UnknownNameError: An unknown metric, axis or value, or a split without curvature.
@@ -172,7 +173,7 @@ def heatmap(
     records = [
         {"panel": panel, **cell}
         for scores, of_optimizer in zip(scored, values, strict=True)
-        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale, metric)
+        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale, metric, split)
     ]
     if all(record["state"] == "absent" for record in records):
         raise NotAvailableError(
@@ -234,6 +235,7 @@ def _cells(
     best_val: float,
     scale: ColourScale,
     metric: str,
+    split: str | None,
 ) -> list[Datum]:
     """The records of one optimizer."""
     trials = scores.trials
@@ -266,6 +268,7 @@ def _cells(
                     {name: configuration[name] for name in others if name in configuration}
                 ),
                 "value": value if is_known else None,
+                "spread": _spread(results, metric, split, scale) if len(chosen) == 1 else "",
                 "state": state,
                 "label": _label(state, value, learned, scale) + RAISED_MARK * is_raised,
                 "raised": is_raised,
@@ -293,6 +296,7 @@ def _absent(plane: Plane, reason: str) -> Datum:
         **{"x": None, "y": None, plane.x.name: None, plane.y.name: None},
         "others": "",
         "value": None,
+        "spread": "",
         "state": "absent",
         "label": reason,
         "note": "",
@@ -320,6 +324,26 @@ def _label(state: str, value: float, has_learned: bool, scale: ColourScale) -> s
     if scale.shown is not None:
         return scale.shown.text(value)
     return curvature_label(value) + ("" if has_learned else "†")
+
+
+def _spread(
+    results: Iterable[TrialResult | None], metric: str, split: str | None, scale: ColourScale
+) -> str:
+    """Standard error and range over the completed seeds of a configuration; empty below two."""
+    measured = [
+        getattr(trial, metric)
+        for trial in results
+        if trial is not None and trial.outcome == Outcome.COMPLETED
+    ]
+    if split is not None:
+        measured = [value.get(split) if isinstance(value, dict) else value for value in measured]
+    seeds = np.array([value for value in measured if value is not None], dtype=float)
+    if len(seeds) < 2:
+        return ""
+    show = curvature_label if scale.shown is None else scale.shown.text
+    error = float(seeds.std(ddof=1)) / math.sqrt(len(seeds))
+    shown = curvature_label(error) if scale.shown is None else scale.shown.points(error)
+    return f"standard error {shown}, seeds {show(seeds.min())} to {show(seeds.max())}"
 
 
 def _note(
