@@ -80,7 +80,7 @@ bench-method: install ## Measure optimizers and curvature against their peers (C
 bench-coverage: install ## Measure what the intervals of summaries cover, on simulated sweeps (REPEATS)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_coverage.py --repeats $(or $(REPEATS),200) --output docs/coverage.md
 
-study: install ## Test the paper's claims, continuing where it was; two hours on two cores (PARTS, SASAM_STUDY_DATA, CONDITIONS)
+study: install ## Test the paper's claims, continuing where it was; an estimated 40 minutes on two idle cores (PARTS, SASAM_STUDY_DATA, CONDITIONS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m study run $(PARTS) $(if $(FORCE),--force) \
 	  $(if $(CONDITIONS),--conditions "$(CONDITIONS)")
 
