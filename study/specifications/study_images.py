@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+__all__ = ["study_images"]
+
 
 def study_images(data_dir: Path, file: str = "study-images.npz") -> tuple[Any, ...]:
     """Return training images and labels, test images and labels: the arrays of the file."""
