@@ -7,14 +7,13 @@ over seeds.
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from service.sensitivity import rank_tests
 from service.sensitivity.axis_schemas import AxisDifference
-from service.sensitivity.axis_summary import axis_statistics
+from service.sensitivity.dependence import Dependence
 from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Comparisons, PairComparison
@@ -26,13 +25,15 @@ from workers.scores import Score
 __all__ = ["common_scores", "compare"]
 
 
-def compare(scored: Sequence[Scores], score: Score, epsilon: float) -> Comparisons:
+def compare(
+    scored: Sequence[Scores], score: Score, dependences: Sequence[Dependence]
+) -> Comparisons:
     """Compare optimizers, on the configurations they share where they search the same space.
 
     Args:
         scored: At least two optimizers.
         score: What ranks configurations.
-        epsilon: Of W(eps).
+        dependences: Of each optimizer, on the evaluation scores.
     """
     labels = [scores.trials.label for scores in scored]
     together = common_scores(scored)
@@ -40,7 +41,6 @@ def compare(scored: Sequence[Scores], score: Score, epsilon: float) -> Compariso
     enough = blocks >= rank_tests.MIN_BLOCKS
     ranks = rank_tests.mean_ranks(together) if blocks else None
     nemenyi = rank_tests.nemenyi(ranks, blocks) if enough and ranks is not None else None
-    dependences = [_Dependence.of(scores, epsilon) for scores in scored]
     pairs = [
         _pair(
             scored[a],
@@ -98,46 +98,24 @@ def _common(scored: Sequence[Scores]) -> list[list[int]]:
     return [[index[place] for place in shared] for index in places]
 
 
-@dataclass(frozen=True, slots=True)
-class _Dependence:
-    """How one optimizer depends on each hyperparameter, and the errors of that on each surface."""
-
-    numbers: Mapping[str, Floats]
-    errors: Sequence[Mapping[str, Floats]]
-
-    @staticmethod
-    def of(scores: Scores, epsilon: float) -> "_Dependence":
-        """That of an optimizer; empty off a grid."""
-
-        def measure(by: Floats, values: Floats) -> dict[str, Floats]:
-            if scores.trials.shape is None:
-                return {}
-            return dict(axis_statistics(by, values, scores.trials.axes, epsilon))
-
-        return _Dependence(
-            measure(scores.val, scores.evaluation),
-            [repeated.errors(measure) for repeated in scores.repeated],
-        )
-
-
 def _axis_differences(
-    a: Scores, b: Scores, of_a: _Dependence, of_b: _Dependence
+    a: Scores, b: Scores, of_a: Dependence, of_b: Dependence
 ) -> dict[str, AxisDifference]:
     """Differences of the dependence on each hyperparameter, where both search the same space."""
     if not a.trials.has_space_of(b.trials):
         return {}
-    found = {}
-    for name, number in of_a.numbers.items():
-        value = float(number - of_b.numbers[name])
-        errors = [
-            one[name] - other[name] for one, other in zip(of_a.errors, of_b.errors, strict=False)
-        ]
-        known = bool(of_a.errors and of_b.errors)
-        found[name] = AxisDifference(
+    difference = of_a.less(of_b)
+    prefixes = tuple(f"{axis.name}." for axis in a.trials.axes)
+    return {
+        name: AxisDifference(
             value=finite(value),
-            interval=interval(value, errors, (-math.inf, math.inf)) if known else None,
+            interval=interval(
+                float(value), [error[name] for error in difference.errors], (-math.inf, math.inf)
+            ),
         )
-    return found
+        for name, value in difference.numbers.items()
+        if name.startswith(prefixes)
+    }
 
 
 def _pair(
