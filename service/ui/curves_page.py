@@ -86,12 +86,13 @@ def show_figure(
     Raises:
         NotFoundProblem: None of the trials has this metric.
     """
-    curves = {
-        trial.key: mlflow.history(trial.mlflow_run_id, metric)
+    runs = {
+        trial.key: trial.mlflow_run_id
         for trial in trials
         if trial.mlflow_run_id and metric in curve_metrics([trial])
     }
-    records = overlay_records(trials, curves)
+    histories = mlflow.histories(list(runs.values()), metric)
+    records = overlay_records(trials, {key: histories[run_id] for key, run_id in runs.items()})
     if not records:
         detail = f"none of these trials has recorded {metric[:40]!r}"
         raise NotFoundProblem(detail, code="unknown-figure")

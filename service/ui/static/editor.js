@@ -55,7 +55,6 @@ function pathAt(state, pos) {
     if ("{[".includes(found[0])) {
       const key = before.slice(0, found.index).match(/([\w.-]+)\s*:\s*$/)?.[1];
       flow.push(...(key ? [key] : []), ...(found[0] === "[" ? ["[]"] : []));
-      flow.depth = (flow.depth ?? 0) + 1;
     } else {
       if (flow.at(-1) === "[]") flow.pop();
       flow.pop();
