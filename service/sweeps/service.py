@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,22 +19,20 @@ from service.sweeps.annotations import SweepChanges
 from service.sweeps.code_changes import require_same_code
 from service.sweeps.code_permission import require_code_permission
 from service.sweeps.cursors import parse_cursor, write_cursor
-from service.sweeps.curvature_cost import curvature_costs
-from service.sweeps.estimates import costs, device_seconds, wall_clock_seconds
+from service.sweeps.dry_runs import dry_run
 from service.sweeps.lifecycle import transition
-from service.sweeps.precision import expected_precision
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.selection import SweepOrder, SweepSelection
+from service.sweeps.stored_specifications import specification_hash, specification_text
 from service.sweeps.submitters import require_priority, require_room, scoped_key
 from service.sweeps.views import sweep_details, sweep_views
 from service.trials.repository import TrialRepository
 from workers.catalog import datasets
 from workers.spec import SpecError, SpecProblem, SweepSpec, read_stored
 from workers.spec.extension import require_extension
-from workers.spec.writing import without_defaults, yaml_text
 
-__all__ = ["SweepService", "require_sweep", "specification_hash", "specification_text"]
+__all__ = ["SweepService", "require_sweep"]
 
 _ID_BYTES = 6
 _PARTICIPLES = {
@@ -209,42 +204,17 @@ class SweepService:
             SpecError: It has more trials, a higher priority, or other code than allowed, or does
                 not extend the sweep.
         """
-        by_label = costs(specification)
-        new_trials = None
         if extended is None:
             self._check(specification, submitter)
         else:
             self._check_size_and_code(specification, submitter)
-            with self._database.snapshot() as session:
-                before = read_stored(require_sweep(session, extended).specification)
-            if before != specification:
-                require_extension(before, specification)
-            new_trials = specification.trial_count - before.trial_count
-            known = costs(before)
-            by_label = {
-                label: cost.without(known[label]) if label in known else cost
-                for label, cost in by_label.items()
-            }
         with self._database.snapshot() as session:
-            seconds = device_seconds(session, specification, by_label)
-            wall_clock = wall_clock_seconds(session, specification, seconds)
-        evaluations = [cost.gradient_evaluations for cost in by_label.values()]
-        counted = [count for count in evaluations if count is not None]
-        return DryRunView(
-            trials=specification.trial_count,
-            new_trials=new_trials,
-            configurations={label: cost.configurations for label, cost in by_label.items()},
-            gradient_evaluations=sum(counted) if len(counted) == len(evaluations) else None,
-            device_seconds=seconds,
-            wall_clock_seconds=wall_clock,
-            curvature=curvature_costs(specification),
-            precision=expected_precision(
-                min(cost.configurations for cost in by_label.values()),
-                len(specification.seeds),
-                specification.scored_by,
-            ),
-            specification=specification.model_dump(mode="json"),
-        )
+            before = None
+            if extended is not None:
+                before = read_stored(require_sweep(session, extended).specification)
+                if before != specification:
+                    require_extension(before, specification)
+            return dry_run(session, specification, before)
 
     def page(self, selection: SweepSelection, *, cursor: str | None, limit: int) -> SweepPage:
         """A page of the selected sweeps, newest first.
@@ -397,16 +367,6 @@ class SweepService:
 
     def _detail(self, session: Session, row: SweepRow) -> SweepDetail:
         return sweep_details(session, [row], self._settings)[0]
-
-
-def specification_text(specification: dict[str, object]) -> str:
-    """A stored specification as YAML, without fields that have their default."""
-    return yaml_text(without_defaults(read_stored(specification)))
-
-
-def specification_hash(plain: Mapping[str, Any]) -> str:
-    """Hash of a specification; equal for equal specifications."""
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def require_sweep(session: Session, sweep_id: str, *, lock: bool = False) -> SweepRow:

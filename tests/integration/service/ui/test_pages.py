@@ -11,7 +11,8 @@ import pytest
 
 from service.catalog.presets import preset_names, preset_text
 from service.states import SweepState
-from service.sweeps.service import require_sweep, specification_text
+from service.sweeps.service import require_sweep
+from service.sweeps.stored_specifications import specification_text
 from service.ui import sweep_page
 from workers.spec import load_spec
 
