@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from service.ui.labels import duration
 from study.parts import PARTS
 from study.records import CostRecord, PartRecord
-from study.text import duration_text, table
+from study.text import table
 
 __all__ = ["cost_facts"]
 
@@ -60,7 +61,7 @@ def _throughput(records: Mapping[str, PartRecord]) -> Iterator[str]:
             [
                 part.title,
                 f"{evaluations:,}",
-                duration_text(seconds),
+                duration(seconds),
                 f"{1000 * seconds / evaluations:.0f} ms",
             ]
         )

@@ -8,8 +8,9 @@ from study.claims import METHOD
 from study.evidence import curvature_log_ratio, flatness_tau
 from study.parts import Part
 from study.records import Estimate, PartRecord
-from study.text import estimate_text, percent_text, rate_text, table
+from study.text import estimate_text, percent_text, table
 from study.verdicts import Unit
+from workers.hyperparameter_text import value_text
 
 __all__ = ["equal_compute_table", "flatness_table", "variants_table"]
 
@@ -92,7 +93,7 @@ def _equal_compute_row(part: Part, record: PartRecord, label: str, title: str) -
             ", ".join(percent_text(Estimate(value=one.val_accuracy.value)) for one in pair)
             for pair in (at_epochs, at_compute)
         ),
-        ", ".join(rate_text(one.learning_rate) for one in at_compute),
+        ", ".join(value_text(one.learning_rate) for one in at_compute),
         estimate_text(found, Unit.POINTS),
         _reading(found),
     ]

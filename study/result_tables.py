@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from service.ui.labels import duration
 from study.evidence import lowest_share, selected_curvature
 from study.parts import PARTS, Part
 from study.records import OptimizerRecord, PartRecord
-from study.text import (
-    curvature_text,
-    duration_text,
-    number_text,
-    percent_text,
-    rate_text,
-    table,
-)
+from study.text import curvature_text, number_text, percent_text, table
+from workers.hyperparameter_text import value_text
 from workers.spec import load_spec
 
 __all__ = ["result_sections", "runs_table", "trained_epochs"]
@@ -78,12 +73,12 @@ def _run_row(part: Part, record: PartRecord | None) -> list[str]:
     return [
         f"[{part.title}](reproduction/{part.name}.json)",
         f"{record.finished_trials} of {record.planned_trials}",
-        f"{len(rates)} from {rate_text(rates[0])} to {rate_text(rates[-1])}",
-        ", ".join(map(rate_text, record.weight_decays)),
+        f"{len(rates)} from {value_text(rates[0])} to {value_text(rates[-1])}",
+        ", ".join(map(value_text, record.weight_decays)),
         str(record.n_seeds),
         str(_epochs(record)),
-        "not ended" if run.wall_seconds is None else duration_text(run.wall_seconds),
-        duration_text(run.trial_seconds),
+        "not ended" if run.wall_seconds is None else duration(run.wall_seconds),
+        duration(run.trial_seconds),
     ]
 
 
@@ -93,7 +88,7 @@ def _result_row(one: OptimizerRecord, record: PartRecord) -> list[str]:
     flattest, measured = lowest_share(record, one.label, "hessian_trace")
     return [
         one.title,
-        f"{rate_text(one.best.learning_rate)}{edge}",
+        f"{value_text(one.best.learning_rate)}{edge}",
         percent_text(one.best.val_accuracy),
         percent_text(one.best.ood_accuracy),
         percent_text(one.mean_ood_accuracy),

@@ -11,11 +11,9 @@ from study.verdicts import Difference, Unit
 __all__ = [
     "curvature_text",
     "difference_text",
-    "duration_text",
     "estimate_text",
     "number_text",
     "percent_text",
-    "rate_text",
     "table",
 ]
 
@@ -55,19 +53,6 @@ def estimate_text(estimate: Estimate, unit: Unit) -> str:
 def curvature_text(value: float | None) -> str:
     """A curvature with three digits; a dash for None."""
     return _MISSING if value is None else curvature_label(value)
-
-
-def rate_text(rate: float) -> str:
-    """A learning rate or weight decay."""
-    return f"{rate:g}"
-
-
-def duration_text(seconds: float) -> str:
-    """A duration in seconds, minutes or hours."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
 def _with_interval(estimate: Estimate, show: Callable[[float], str]) -> str:

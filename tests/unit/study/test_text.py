@@ -1,7 +1,7 @@
 import pytest
 
 from study.records import Estimate
-from study.text import duration_text, estimate_text, percent_text
+from study.text import estimate_text, percent_text
 from study.verdicts import Unit
 
 
@@ -16,10 +16,3 @@ def test_interval_is_beside_the_number() -> None:
     estimate = Estimate(value=0.9, low=-0.0001, high=1.0)
     assert percent_text(estimate) == "90.0 [0.0, 100.0]"
     assert percent_text(Estimate(value=None)) == "–"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected"), [(59.6, "60 s"), (600, "10 min"), (9000, "2.5 h")]
-)
-def test_duration_has_a_unit(seconds: float, expected: str) -> None:
-    assert duration_text(seconds) == expected
