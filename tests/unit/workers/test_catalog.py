@@ -97,6 +97,13 @@ def test_catalog_and_specification_import_no_torch():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.slow
+def test_trial_actor_imports_no_torchvision():
+    """Importing it takes seconds in each actor; RandAugment and timm's models do when used."""
+    code = "import sys, workers.trainable; sys.exit(bool({'torchvision', 'timm'} & {*sys.modules}))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
 def test_exports_are_what_the_module_defines():
     assert all(hasattr(catalog, name) for name in catalog.__all__)
 
