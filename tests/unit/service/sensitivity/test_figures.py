@@ -61,6 +61,7 @@ def test_draw_every_figure_is_valid_vega_lite(make_table: MakeTable, name: str) 
     assert len({frozenset(record) for record in figure.records}) == 1
 
 
+@pytest.mark.slow
 def test_draw_overview_is_a_row_of_heatmaps_a_metric_and_split(make_table: MakeTable) -> None:
     figure = compute_figure("overview", make_table(optimizers=["SA-SAM", "MSGD"]))
     spec = draw(figure)
@@ -321,6 +322,7 @@ def test_export_figure_formats(oracle_table: TrialTable) -> None:
         draw(figure, theme="sepia")
 
 
+@pytest.mark.slow
 def test_compute_figure_diverged_everywhere_still_draws(make_result: MakeResult) -> None:
     rows = [
         make_result(
