@@ -170,6 +170,7 @@ def test_heatmap_wrong_requests_are_refused_with_what_is_possible(
         ("expected-max", {"budget": "euros"}, "invalid_budget"),
         ("expected-max", {"budget": "gradient_evaluations"}, "not_measured"),
         ("learning-curves", {"x": "hours"}, "invalid_x"),
+        ("learning-curves", {"y": "zero"}, "invalid_y"),
         ("learning-curves", {}, "needs_history"),
         ("corruptions", {}, "not_measured"),
     ],
@@ -301,6 +302,14 @@ def test_corruptions_average_over_seeds(make_table: MakeTable) -> None:
 def test_learning_curves_keep_a_line_a_seed(make_table: MakeTable) -> None:
     figure = compute_figure("learning-curves", make_table(seeds=(0, 1), epochs=4))
     assert len(figure.where(optimizer="SAM", seed=1)) == 4
+
+
+@pytest.mark.parametrize(("start", "lines"), [("data", 0), ("chance", 1)])
+def test_learning_curves_start_at_chance_on_request(
+    make_table: MakeTable, start: str, lines: int
+) -> None:
+    figure = compute_figure("learning-curves", make_table(epochs=4), y=start)
+    assert json.dumps(draw(figure)).count('"strokeDash": [4, 3]') == lines
 
 
 @pytest.mark.slow
