@@ -39,9 +39,9 @@ from tests.support.running_service import offline_settings
 
 HEADING = "## Requests"
 ABOUT = (
-    "One service process with an ended sweep; clients and service share the machine. Median and 95th"
-    " percentile are of one client that asks again at once. Events: the whole stream, which ends"
-    " with the sweep."
+    "One service process with an ended sweep; clients and service share the machine. Median and"
+    " 95th percentile are of one client that asks again at once. Events: the whole stream, which"
+    " ends with the sweep."
 )
 CLIENTS = 8
 SIZES = {10: (2, 1, 1), 10_000: (20, 20, 5)}
