@@ -8,10 +8,11 @@ import torch
 from workers import checkpoints
 from workers.corruptions import BENCHMARK_CORRUPTIONS
 from workers.metrics import is_metric
+from workers.numerics import MIXED_NUMERICS, describe_numerics
 from workers.scores import SCORES
 from workers.spec import validate_spec
 from workers.spec.optimizers import VARIANTS
-from workers.training import run_trial
+from workers.training import run, run_trial
 from workers.training.__main__ import run_alone
 from workers.training.trial import Trial
 
@@ -38,6 +39,31 @@ def same(first, second):
     ]
 
 
+def test_run_trial_resumed_under_other_numerics_says_so(
+    device_data, make_trial, tmp_path, monkeypatch
+):
+    config = make_trial("msgd", ood=None, curvature=None)
+    whole = list(run_trial(config, device_data))[-1]["numerics"]
+    assert whole == describe_numerics(device_data.device, device_data.host.fingerprint)
+
+    def resumed(name, recorded=1):
+        path = tmp_path / name
+        begun = run_trial(config, device_data, checkpoint=path)
+        next(begun)
+        begun.close()
+        yield
+        yield list(run_trial(config, device_data, checkpoint=path, recorded=recorded))[-1]
+
+    same, other = resumed("same"), resumed("other")
+    next(same)
+    next(other)
+    assert next(same)["numerics"] == whole
+    monkeypatch.setattr(run, "describe_numerics", lambda device, data: "another machine")
+    assert next(other)["numerics"] == MIXED_NUMERICS
+    # Whatever recorded the first epoch, this process has not.
+    assert list(run_trial(config, device_data, recorded=1))[-1]["numerics"] == MIXED_NUMERICS
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_run_trial_records_every_epoch_and_the_end(device_data, make_trial, optimizer):
@@ -45,7 +71,7 @@ def test_run_trial_records_every_epoch_and_the_end(device_data, make_trial, opti
     assert [record["epoch"] for record in records] == [1, 2, 3]
     for record in records:
         for key, value in record.items():
-            assert is_metric(key) or key in {"outcome", "ood_matrix"}
+            assert is_metric(key) or key in {"outcome", "ood_matrix", "numerics"}
             assert not isinstance(value, float) or math.isfinite(value)
         assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy"} <= record.keys()
         assert record["images_per_second"] > 0
