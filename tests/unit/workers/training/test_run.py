@@ -12,7 +12,7 @@ from workers.numerics import MIXED_NUMERICS, describe_numerics
 from workers.scores import SCORES
 from workers.spec import validate_spec
 from workers.spec.optimizers import VARIANTS
-from workers.training import run, run_trial
+from workers.training import run_trial
 from workers.training.__main__ import run_alone
 from workers.training.trial import Trial
 
@@ -28,40 +28,41 @@ FURTHER = [
 ]
 
 
+NOT_RESULTS = {"images_per_second", "numerics"}
+
+
 def same(first, second):
-    """Whether records are equal bit for bit, time aside."""
-    return [
-        {key: value for key, value in record.items() if key != "images_per_second"}
-        for record in first
-    ] == [
-        {key: value for key, value in record.items() if key != "images_per_second"}
-        for record in second
-    ]
+    """Whether records are equal bit for bit; time and what is known of the process aside."""
+    one, other = (
+        [{key: value for key, value in record.items() if key not in NOT_RESULTS} for record in each]
+        for each in (first, second)
+    )
+    return one == other
 
 
-def test_run_trial_resumed_under_other_numerics_says_so(
+def test_run_trial_resumed_under_other_numerics_has_mixed_ones(
     device_data, make_trial, tmp_path, monkeypatch
 ):
     config = make_trial("msgd", ood=None, curvature=None)
-    whole = list(run_trial(config, device_data))[-1]["numerics"]
-    assert whole == describe_numerics(device_data.device, device_data.host.fingerprint)
-
-    def resumed(name, recorded=1):
-        path = tmp_path / name
+    whole = describe_numerics(device_data.device, device_data.host.fingerprint)
+    paths = tmp_path / "same", tmp_path / "other"
+    for path in paths:
         begun = run_trial(config, device_data, checkpoint=path)
         next(begun)
         begun.close()
-        yield
-        yield list(run_trial(config, device_data, checkpoint=path, recorded=recorded))[-1]
 
-    same, other = resumed("same"), resumed("other")
-    next(same)
-    next(other)
-    assert next(same)["numerics"] == whole
-    monkeypatch.setattr(run, "describe_numerics", lambda device, data: "another machine")
-    assert next(other)["numerics"] == MIXED_NUMERICS
-    # Whatever recorded the first epoch, this process has not.
-    assert list(run_trial(config, device_data, recorded=1))[-1]["numerics"] == MIXED_NUMERICS
+    def end(**options):
+        return list(run_trial(config, device_data, **options))[-1]["numerics"]
+
+    assert end(checkpoint=paths[0], recorded=1) == whole
+    # Another process has recorded the first epoch; its numerics are unknown.
+    assert end(recorded=1) == MIXED_NUMERICS
+    monkeypatch.setattr(
+        "workers.training.run.describe_numerics", lambda device, data: "another machine"
+    )
+    assert end(checkpoint=paths[0]) == whole  # it had ended
+    assert end(checkpoint=paths[1]) == MIXED_NUMERICS
+    assert end() == "another machine"
 
 
 @pytest.mark.slow
