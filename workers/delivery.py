@@ -236,7 +236,7 @@ def _by_trial(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
     """Entries grouped by trial; those of the sweep come last, because it ends after its trials."""
     groups: dict[str, list[JournalEntry]] = {}
     for entry in entries:
-        groups.setdefault(entry.trial, []).append(entry)
+        groups.setdefault(entry.trial, []).extend(entry.parts)
     sweep = groups.pop("", [])
     return groups | {"": sweep}
 
@@ -265,6 +265,10 @@ def _end_tags(end: JournalEntry) -> list[RunTag]:
         remedy = f" ({_REMEDY})" if failure.kind is FailureKind.OUT_OF_MEMORY else ""
         values[Tag.FAILURE] = failure.kind
         values[Tag.ERROR] = f"{failure.headline}{remedy}".replace("\0", "")[:_TAG_LENGTH]
+    if "numerics" in end.data:
+        values[Tag.NUMERICS] = end.data["numerics"]
+    if "origin" in end.data:
+        values[Tag.REUSED_FROM] = json.dumps(end.data["origin"])
     return _run_tags(values)
 
 

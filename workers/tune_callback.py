@@ -24,6 +24,9 @@ __all__ = ["ConsecutiveFailures", "JournalCallback", "key_of"]
 
 log = logging.getLogger(__name__)
 
+_END_DETAILS = ("ood_matrix", "numerics")
+"""Items of a trial's last record that are no metrics."""
+
 
 class JournalCallback(Callback):
     """Writes the start, epochs and end of each trial to the journal, each once.
@@ -65,7 +68,7 @@ class JournalCallback(Callback):
             self._journal.append("epoch", key, epoch=result["epoch"], metrics=metrics)
         if "outcome" in result:
             self.consecutive_failures = 0
-            details = {name: result[name] for name in ("ood_matrix",) if name in result}
+            details = {name: result[name] for name in _END_DETAILS if name in result}
             self._end(key, Outcome(result["outcome"]), epoch=result["epoch"], **details)
 
     def on_trial_complete(
