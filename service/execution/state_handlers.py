@@ -117,10 +117,11 @@ class StateHandlers:
         """Sync results; finish or restart the sweep when its driver has ended."""
         job = self._ray.state(submission_id(row.sweep_id, row.attempt))
         is_over = job is None or job.status.is_over
-        self._trials.sync(row, whole=is_over)
         if job is not None and job.status is JobStatus.SUCCEEDED:
             self._finish(row)
-        elif is_over:
+            return None
+        self._trials.sync(row, whole=is_over)
+        if is_over:
             self._recover(row, job)
         elif (reason := _overtime(row)) is not None:
             self._change(row, SweepState.CANCELLING, reason=reason)
@@ -138,26 +139,36 @@ class StateHandlers:
         elif row.state == SweepState.CANCELLING:
             self._keep_log(row)
             self._end(row, SweepState.CANCELLED, _overtime(row))
+        elif job is not None and job.status is JobStatus.SUCCEEDED:
+            self._finish(row)
         else:
             self._trials.sync(row, whole=True)
-            if job is not None and job.status is JobStatus.SUCCEEDED:
-                self._finish(row)
-            else:
-                self._keep_log(row)
-                self._change(row, SweepState.PAUSED)
+            self._keep_log(row)
+            self._change(row, SweepState.PAUSED)
         return None
 
     def _finish(self, row: SweepRow) -> None:
-        """Complete a sweep whose driver succeeded; fail it if results were not delivered."""
+        """Complete a sweep whose driver succeeded; fail it if results were not delivered.
+
+        The runs since the last pass are usually all that is missing, so that not every run of a
+        large sweep is read once more.
+        """
         self._keep_log(row)
-        with self._database.snapshot() as session:
-            counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
-        missing = counts["running"] + counts["pending"]
-        if missing:
+        self._trials.locate(row, again=True)
+        self._trials.sync(row)
+        if self._missing(row):
+            self._trials.sync(row, whole=True)
+        if missing := self._missing(row):
             reason = f"{missing} of {row.trial_count} trials have no result in MLflow"
             self._end(row, SweepState.FAILED, reason)
         else:
             self._change(row, SweepState.COMPLETED)
+
+    def _missing(self, row: SweepRow) -> int:
+        """Number of trials without a result."""
+        with self._database.snapshot() as session:
+            counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
+        return counts["running"] + counts["pending"]
 
     def _end(self, row: SweepRow, state: SweepState, reason: str | None) -> None:
         """End a sweep early, and close its MLflow runs."""
