@@ -12,7 +12,7 @@ AREA_MODULE = $(dir $(AREA))test_$(notdir $(AREA)).py
 AREA_TESTS = $(wildcard $(foreach kind,unit integration,tests/$(kind)/$(AREA) tests/$(kind)/$(AREA_MODULE)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-method bench-coverage lock clean
+.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-method bench-coverage study study-report lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,13 @@ bench-method: install ## Measure optimizers and curvature against their peers (C
 
 bench-coverage: install ## Measure what the intervals of summaries cover, on simulated sweeps (REPEATS)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_coverage.py --repeats $(or $(REPEATS),200) --output docs/coverage.md
+
+study: install ## Test the paper's claims, continuing where it was; an estimated 40 minutes on two idle cores (PARTS, SASAM_STUDY_DATA, CONDITIONS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m study run $(PARTS) $(if $(FORCE),--force) \
+	  $(if $(CONDITIONS),--conditions "$(CONDITIONS)")
+
+study-report: install ## Make docs/reproduction.md from the committed records
+	$(BIN)/python -m study report
 
 lock: install ## Resolve the dependencies anew; torch stays where it is pinned
 	printf 'torch==2.14.1\ntorchvision==0.29.1\n' > $(VENV)/pins.txt

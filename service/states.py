@@ -4,7 +4,7 @@
     running, starting -> queued              the driver died and is started again
     queued, starting, running -> pausing -> paused -> queued
     any live state -> cancelling -> cancelled
-    completed, failed, cancelled -> queued   retry of trials without a result
+    completed, failed, cancelled -> queued   retry of trials without a result, extension
 
 Pure: the client and the command line import it without a database.
 """
@@ -46,6 +46,7 @@ class Command(StrEnum):
     RESUME = "resume"
     CANCEL = "cancel"
     RETRY_FAILED = "retry-failed"
+    EXTEND = "extend"
     DELETE = "delete"
 
 
@@ -84,4 +85,6 @@ COMMANDS: dict[Command, dict[SweepState, SweepState]] = {
 def allowed_commands(state: SweepState) -> list[Command]:
     """The commands that a sweep in ``state`` accepts."""
     allowed = [command for command, changes in COMMANDS.items() if state in changes]
+    if state is not _S.CANCELLING:
+        allowed.append(Command.EXTEND)
     return [*allowed, Command.DELETE] if state in TERMINAL else allowed

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from tests.support.distribution import share_of
 from tests.support.mlflow_server import mlflow_server, mlflow_uri
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 __all__ = ["mlflow_server", "mlflow_uri", "object_store", "postgresql", "postgresql_server"]
+
+# Every run generates the same examples; `--hypothesis-profile=default` generates new ones.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 _TESTS = Path(__file__).parent
 _WITHOUT_SERVERS = {"unit"}

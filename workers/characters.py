@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-__all__ = ["escape_controls", "find_control", "replace_controls"]
+__all__ = ["escape_controls", "find_control", "one_line", "replace_controls"]
 
 _CONTROLS = (
     r"\x00-\x1f"  # C0, with ESC, BEL, tab and line breaks
@@ -36,6 +36,11 @@ def escape_controls(text: str) -> str:
     ``\r\n`` becomes ``\n``. The result can be shown by any terminal and encoded as UTF-8.
     """
     return _CONTROL_IN_TEXT.sub(_escape, text.replace("\r\n", "\n"))
+
+
+def one_line(text: str) -> str:
+    r"""Write every control character as an escape, also tabs (``\x09``) and line breaks."""
+    return _CONTROL.sub(_escape, text)
 
 
 def replace_controls(text: str, replace: Callable[[str], str]) -> str:

@@ -7,8 +7,10 @@ of AWS (``AWS_SHARED_CREDENTIALS_FILE``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +22,19 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     from pyarrow.fs import S3FileSystem
 
-__all__ = ["S3Path", "Stored", "locate", "reading", "writing"]
+__all__ = [
+    "CHECKPOINT",
+    "S3Path",
+    "Stored",
+    "checkpoint_path",
+    "locate",
+    "reading",
+    "trials_folder",
+    "writing",
+]
+
+CHECKPOINT = "checkpoint.pt"
+"""File of a trial in its folder."""
 
 _SCHEME = "s3://"
 _ATTEMPTS = 10
@@ -63,6 +77,16 @@ def locate(address: str) -> Stored:
     return Path(address)
 
 
+def trials_folder(storage_path: str, sweep_id: str) -> Stored:
+    """The folder of a sweep's trials, each of which has its own; in the address of a setting."""
+    return locate(storage_path) / "sweeps" / sweep_id / "checkpoints"
+
+
+def checkpoint_path(storage_path: str, sweep_id: str, key: str) -> Stored:
+    """The checkpoint of a trial, whether it exists or not."""
+    return trials_folder(storage_path, sweep_id) / key / CHECKPOINT
+
+
 @contextmanager
 def writing(target: Stored) -> Iterator[BinaryIO]:
     """Open a file for writing; it replaces ``target`` at the end, unless an error is raised.
@@ -102,8 +126,15 @@ def reading(source: Stored) -> Iterator[BinaryIO]:
             with scratch.open("rb") as file:
                 yield file
         return
-    with source.open("rb") as file:
+    with open(source, "rb", opener=_open_regular) as file:
         yield file
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """Open a regular file: no link, which a trial's own code could set, and no pipe."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):
+        raise FileNotFoundError(errno.ENOENT, "no regular file", path)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 @contextmanager

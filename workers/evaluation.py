@@ -16,6 +16,7 @@ __all__ = ["Evaluator", "Scores"]
 
 # Without a graph a batch can be large; on a CPU its maps should stay near the caches.
 _BATCH = {"cpu": 256, "accelerator": 2_000}
+_CONTEXT = 64  # tokens of a sequence that takes no more than an image
 
 
 class Evaluator:
@@ -82,7 +83,7 @@ class Evaluator:
         """Scores of every prediction, shape (4, n), as `score_examples` returns them."""
         was_training = self._model.training
         self._model.eval()
-        batch_size = _BATCH["cpu" if images.device.type == "cpu" else "accelerator"]
+        batch_size = _batch_size(images)
         results = []
         with torch.inference_mode():
             for batch, labels in images.in_order(self._normalise, batch_size=batch_size):
@@ -90,6 +91,13 @@ class Evaluator:
                 results.append(score_examples(logits, labels))
         self._model.train(was_training)
         return torch.cat(results, dim=1)
+
+
+def _batch_size(images: DeviceImages) -> int:
+    """Examples of a batch: the fewer, the longer sequences are, as attention is quadratic."""
+    largest = _BATCH["cpu" if images.device.type == "cpu" else "accelerator"]
+    context = images.labels[0].numel()  # 1 for images
+    return largest if context <= _CONTEXT else max(1, largest * _CONTEXT**2 // context**2)
 
 
 def _mean(scores: Sequence[Scores]) -> Scores:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import WrapValidator
 
-from workers.durable_storage import Stored, locate
+from workers.durable_storage import Stored, trials_folder
 from workers.spec.fields import STORED, Section
 from workers.spec.sweep import SweepSpec
 
@@ -67,4 +67,4 @@ class DriverJob(Section):
     @property
     def trials_folder(self) -> Stored:
         """Folder with one folder per trial."""
-        return locate(self.storage_path) / "sweeps" / self.sweep_id / "checkpoints"
+        return trials_folder(self.storage_path, self.sweep_id)

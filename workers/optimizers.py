@@ -14,17 +14,9 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
-from sasam.optimizers import (
-    ASAM,
-    GSAM,
-    SAMON,
-    FriendlySAM,
-    LookSAM,
-    Perturbation,
-    PlainSAM,
-    SharpnessAware,
-)
+from sasam.optimizers import Perturbation, SharpnessAware
 from workers.catalog import optimizers
+from workers.optimizer_classes import PERTURBATIONS, STEPPING
 from workers.optimizer_families import import_library
 from workers.parameter_groups import hidden_matrices, parameter_groups
 from workers.spec import TrialConfig
@@ -108,37 +100,31 @@ def build_from_section(
     return optimizer
 
 
-def _factory(target: str, *, takes_model: bool = False, **fixed: Any) -> Callable[..., Optimizer]:
-    """The factory of a class, ``module:name``; its library is imported when it is called.
-
-    Args:
-        target: The class.
-        takes_model: Whether its constructor has an argument ``model``.
-        fixed: Arguments of the constructor that a specification cannot choose.
-    """
-    library, _, name = target.partition(":")
+def _factory(optimizer: str) -> Callable[..., Optimizer]:
+    """The factory of an optimizer of its own class; its library is imported when it is called."""
+    chosen = STEPPING[optimizer]
 
     def build(model: nn.Module, *, exempt_vectors: bool = False, **options: Any) -> Optimizer:
         groups = parameter_groups(list(model.parameters()), exempt_vectors=exempt_vectors)
-        if takes_model:
+        if chosen.takes_model:
             options["model"] = model
-        constructor: Callable[..., Optimizer] = getattr(import_library(library), name)
-        return constructor(groups, **fixed, **options)
+        constructor: Callable[..., Optimizer] = getattr(import_library(chosen.module), chosen.name)
+        return constructor(groups, **chosen.fixed, **options)
 
     return build
 
 
-build_sa_sam = _factory("sasam.optimizers:SASAM", takes_model=True)
-build_sa_sgd = _factory("sasam.optimizers:SASGD", takes_model=True)
-build_msgd = _factory("torch.optim:SGD", fused=True)
-build_adam = _factory("torch.optim:Adam", fused=True)
-build_adamw = _factory("torch.optim:AdamW", fused=True)
-build_nadamw = _factory("timm.optim:NAdamW")
-build_lion = _factory("timm.optim:Lion")
-build_soap = _factory("pytorch_optimizer:SOAP")
-build_schedule_free_adamw = _factory("pytorch_optimizer:ScheduleFreeAdamW")
-build_schedule_free_sgd = _factory("pytorch_optimizer:ScheduleFreeSGD")
-build_prodigy = _factory("pytorch_optimizer:Prodigy")
+build_sa_sam = _factory("sa-sam")
+build_sa_sgd = _factory("sa-sgd")
+build_msgd = _factory("msgd")
+build_adam = _factory("adam")
+build_adamw = _factory("adamw")
+build_nadamw = _factory("nadamw")
+build_lion = _factory("lion")
+build_soap = _factory("soap")
+build_schedule_free_adamw = _factory("schedule-free-adamw")
+build_schedule_free_sgd = _factory("schedule-free-sgd")
+build_prodigy = _factory("prodigy")
 
 
 def build_muon(
@@ -160,10 +146,9 @@ def build_muon(
     return muon(groups, adjust_lr_fn=adjust, **options)
 
 
-def _wrapper(
-    perturbation: Callable[..., Perturbation], *, takes_model: bool = False
-) -> Callable[..., Optimizer]:
+def _wrapper(method: str) -> Callable[..., Optimizer]:
     """The factory of a method of SAM's line around its base optimizer."""
+    chosen = PERTURBATIONS[method]
 
     def build(
         model: nn.Module,
@@ -174,20 +159,21 @@ def _wrapper(
         **options: Any,
     ) -> Optimizer:
         wrapped = build_from_section(base, model, lr=lr, weight_decay=weight_decay)
-        if takes_model:
+        if chosen.takes_model:
             options["model"] = model
-        return SharpnessAware(wrapped, perturbation(**options), model=model)
+        perturbation: Perturbation = getattr(import_library(chosen.module), chosen.name)(**options)
+        return SharpnessAware(wrapped, perturbation, model=model)
 
     return build
 
 
-_build_sam = _factory("sasam.optimizers:SAM", takes_model=True)
-_build_sam_around = _wrapper(PlainSAM)
-build_asam = _wrapper(ASAM)
-build_gsam = _wrapper(GSAM)
-build_friendly_sam = _wrapper(FriendlySAM)
-build_looksam = _wrapper(LookSAM)
-build_sam_on = _wrapper(SAMON, takes_model=True)
+_build_sam = _factory("sam")
+_build_sam_around = _wrapper("sam")
+build_asam = _wrapper("asam")
+build_gsam = _wrapper("gsam")
+build_friendly_sam = _wrapper("friendly-sam")
+build_looksam = _wrapper("looksam")
+build_sam_on = _wrapper("sam-on")
 
 
 def build_sam(model: nn.Module, *, base: OptimizerSpec | None = None, **options: Any) -> Optimizer:

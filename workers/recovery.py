@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import count
 
 from mlflow.entities import Metric, Run
 
@@ -58,14 +59,18 @@ def _recover_suggestion(journal: Journal, specification: SweepSpec, run: Run) ->
     label, configuration = run.data.tags[Tag.OPTIMIZER], decode_hyperparameters(run)
     if not isinstance(specification.search, TpeSearch) or configuration is None:
         return
-    _, number = specification.configuration_at(_position(run))
-    if all((known.label, known.number) != (label, number) for known in journal.suggestions):
-        journal.append(
-            "suggestion",
-            label=label,
-            number=number,
-            configuration=configuration.plain(),
-        )
+    known = {made.number: made.configuration for made in journal.suggestions if made.label == label}
+    if configuration in known.values():
+        return
+    of, number = specification.configuration_at(_position(run))
+    if of != label or number in known:  # an extension of the sweep has moved the positions
+        number = next(free for free in count() if free not in known)
+    journal.append(
+        "suggestion",
+        label=label,
+        number=number,
+        configuration=configuration.plain(),
+    )
 
 
 def _epochs(

@@ -17,7 +17,7 @@ import torch
 
 from workers.catalog import datasets
 from workers.data_changes import require_same_data
-from workers.durable_storage import locate
+from workers.durable_storage import CHECKPOINT, locate
 from workers.logs import TrialLog
 from workers.own_code.sources import needed_files
 from workers.seeding import make_deterministic
@@ -29,7 +29,6 @@ __all__ = ["Report", "TrialProcess"]
 
 log = logging.getLogger(__name__)
 
-_FILE = "checkpoint.pt"
 _LOGGED = ("epoch", "train_loss", "val_accuracy", "step_size", "images_per_second")
 
 
@@ -130,7 +129,7 @@ class TrialProcess:
     def _records(self, item: dict[str, Any], config: dict[str, Any]) -> Generator[EpochRecord]:
         """The records of a trial from its start or its last checkpoint."""
         trial = TrialConfig.of_accepted_sweep(item["trial"])
-        checkpoint = locate(config["checkpoint_dir"]) / trial.key / _FILE
+        checkpoint = locate(config["checkpoint_dir"]) / trial.key / CHECKPOINT
         self._log.follow(Path(config["log_dir"], trial.key), checkpoint.parent)
         data = self._images(trial, Path(config["data_dir"]), Path(config["cache_dir"]))
         require_same_data(data.host.fingerprint, config.get("data_fingerprint"))

@@ -60,7 +60,10 @@ class AffineChain:
         """
         modules = _flattened(model)
         layers = None if modules is None else _read_layers(modules, shape)
-        if layers is None or not isinstance(layers[-1][0], LinearLayer):
+        if layers is None:
+            return None
+        last, has_relu = layers[-1]
+        if has_relu or not isinstance(last, LinearLayer):
             return None
         owned = [parameter for layer, _ in layers for parameter in layer.parameters]
         if [id(parameter) for parameter in owned] != [id(parameter) for parameter in parameters]:
@@ -87,7 +90,13 @@ class AffineChain:
 
 
 class ChainGraph:
-    """The gradient of a chunk's loss and the activations behind it; a `GradientGraph` of chains."""
+    """The gradient of a chunk's loss and the activations behind it; a `GradientGraph` of chains.
+
+    Attributes:
+        loss: Mean loss of the chunk.
+        weight: Weight of the chunk.
+        gradient: The gradient as a vector.
+    """
 
     @torch.no_grad()
     def __init__(
@@ -115,24 +124,20 @@ class ChainGraph:
         for layer, mask in zip(self._layers[:0:-1], self._masks[-2::-1], strict=True):
             errors.append(_masked(errors[-1] @ layer.matrix.T, mask))
         self._errors = errors[::-1]
-        self._gradients = [
+        gradients = [
             (inputs.T @ error, error.sum(0))
             for inputs, error in zip(self._inputs, self._errors, strict=True)
         ]
         self._kernels = [
             layer.kernel_gradient(*gradient)
-            for layer, gradient in zip(self._layers, self._gradients, strict=True)
+            for layer, gradient in zip(self._layers, gradients, strict=True)
         ]
-
-    @property
-    def gradient(self) -> Tensor:
-        """The gradient as a vector."""
         still = [[torch.zeros_like(p) for p in layer.parameters] for layer in self._layers]
-        return torch.cat(
+        self.gradient = torch.cat(
             [
                 part.flatten()
                 for layer, gradient, kernel, direction in zip(
-                    self._layers, self._gradients, self._kernels, still, strict=True
+                    self._layers, gradients, self._kernels, still, strict=True
                 )
                 for part in layer.to_weights(gradient, kernel, direction)
             ]
@@ -218,8 +223,8 @@ def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def _flattened(model: nn.Module) -> list[nn.Module] | None:
-    """The modules of nested `nn.Sequential`s in order; None if one has hooks."""
-    if model._forward_hooks or model._forward_pre_hooks:
+    """The modules of nested `nn.Sequential`s in order; None if one has hooks or its own forward."""
+    if model._forward_hooks or model._forward_pre_hooks or "forward" in vars(model):
         return None
     if type(model) is not nn.Sequential:
         return [model]

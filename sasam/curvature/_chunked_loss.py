@@ -65,13 +65,12 @@ class ChunkedLoss:
         Args:
             chunk: Some examples, on which both forms of the network must agree.
         """
-        chain = AffineChain.of(self._model, self._parameters, chunk.inputs.shape[1:])
-        if chain is None:
-            return
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self._device):
+            chain = AffineChain.of(self._model, self._parameters, chunk.inputs.shape[1:])
+            if chain is None:
+                return
             outputs, _ = self.evaluate(chunk)
-            with without_autocast(self._device):
-                same = chain.evaluate(chunk.inputs)
+            same = chain.evaluate(chunk.inputs)
         if same.shape == outputs.shape and torch.allclose(same, outputs, 1e-3, equal_nan=True):
             self._chain = chain
 
@@ -131,7 +130,7 @@ class ChunkedLoss:
                 check.check(outputs, chunk.targets, float(loss))
             with without_autocast(self._device):
                 return self._chain.gradient_graph(chunk, float(loss), self._loss_fn)
-        with torch.enable_grad():
+        with torch.enable_grad(), without_autocast(self._device):
             outputs, loss = self.evaluate(chunk)
             if not loss.requires_grad:
                 raise RuntimeError("the loss does not depend on the trainable weights")

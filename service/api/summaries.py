@@ -30,6 +30,7 @@ from service.sensitivity.figures.expected_max import BUDGET_UNITS
 from service.sensitivity.figures.heatmap_plane import REST
 from service.sensitivity.sweep_summary import Budget
 from service.storage import Database
+from service.summaries.best_configuration import BEST_FORMATS
 from service.summaries.service import Selection, SummaryService
 from service.sweeps.service import require_sweep
 
@@ -196,6 +197,21 @@ def show_next_cells(sweep_id: str, summaries: Summaries, selection: Selected) ->
     measured: beyond an edge of the grid, failed, pruned, or not run yet.
     """
     return _response(summaries.next_cells(sweep_id, selection).encode(), _YAML)
+
+
+@router.get("/sweeps/{sweep_id}/best-configuration", responses=_responses(None, BEST_FORMATS))
+def show_best_configuration(
+    sweep_id: str,
+    summaries: Summaries,
+    selection: Selected,
+    file_format: Annotated[str, _choice(BEST_FORMATS, alias="format")] = "yaml",
+) -> Response:
+    """The best configuration of the selected optimizers, by its validation score.
+
+    As a specification of one trial, or as Python code that builds the optimizer.
+    """
+    text = summaries.best_configuration(sweep_id, file_format, selection)
+    return _response(text.encode(), f"{BEST_FORMATS[file_format]}; charset=utf-8")
 
 
 @router.get("/sweeps/{sweep_id}/heatmap", responses=FIGURE)

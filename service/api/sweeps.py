@@ -122,6 +122,35 @@ def delete(sweep_id: str, sweeps: Sweeps) -> None:
     sweeps.delete(sweep_id)
 
 
+@router.post(
+    "/{sweep_id}/extend",
+    openapi_extra=SPECIFICATION_BODY,
+    responses={
+        200: {"model": DryRunView | SweepDetail},
+        **problems(NotFoundProblem, ConflictProblem, TooLargeProblem),
+    },
+)
+def extend(
+    sweep_id: str,
+    body: Annotated[str, Depends(read_text)],
+    sweeps: Sweeps,
+    caller: Caller,
+    dry_run: bool = False,
+    force: bool = False,
+) -> SweepDetail | DryRunView:
+    """Add trials to a sweep: its specification with more seeds, values of axes or optimizers.
+
+    Its trials keep their keys and results; a specification that would change one is refused. Of a
+    sweep that has ended, failed and cancelled trials run again; this is refused if the code is not
+    that of the trials that have ended, unless ``force`` is set. ``dry_run`` only estimates the cost
+    of the new trials.
+    """
+    specification = load_spec(body)
+    if dry_run:
+        return sweeps.estimate(specification, submitter=caller, extended=sweep_id)
+    return sweeps.extend(sweep_id, specification, submitter=caller, text=body, accept_changes=force)
+
+
 @router.post("/{sweep_id}/pause", responses=_COMMANDED)
 def pause(sweep_id: str, sweeps: Sweeps) -> SweepDetail:
     """Stop the trials; ``resume`` continues them from their checkpoints."""

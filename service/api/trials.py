@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
-from typing import Annotated, Literal
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from typing import Annotated, BinaryIO, Literal
 
-import yaml
 from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import StreamingResponse
 
 from service.api.dependencies import database, mlflow_gateway, settings
 from service.external.mlflow_gateway import MlflowGateway
@@ -21,16 +24,23 @@ from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 from service.trials.scores import counted_scores
+from workers.durable_storage import checkpoint_path, reading
 from workers.metrics import CURVATURE_CURVES, METRICS
 from workers.mlflow_schema import Artifact
 from workers.spec import Value, read_stored, stored_score
 from workers.spec.narrowing import narrowed
+from workers.spec.writing import yaml_text
 
 __all__ = ["router", "stored_trial"]
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/sweeps/{sweep_id}", tags=["trials"])
 
 _KNOWN = problems(NotFoundProblem)
+
+_CURSOR = r"^(-1|[0-9]{1,9})([.][0-9a-z]{0,16})?$"
+"""Position and key of the last trial of a page."""
 
 Status = Literal["pending", "running", "completed", "diverged", "pruned", "failed", "cancelled"]
 Conditions = Annotated[
@@ -50,7 +60,7 @@ def list_trials(
     config: Annotated[Settings, Depends(settings)],
     status: Status | None = None,
     at: Conditions = [],  # noqa: B006 - FastAPI copies it
-    cursor: Annotated[int, Query(ge=-1, lt=2**31)] = -1,
+    cursor: Annotated[str, Query(pattern=_CURSOR)] = "-1",
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> TrialPage:
     """Trials in the order of the specification."""
@@ -60,13 +70,13 @@ def list_trials(
             sweep_id,
             outcome=status,
             hyperparameters=_conditions(at, sweep),
-            after=cursor,
+            after=_place(cursor),
             limit=limit + 1,
         )
     shown = rows[:limit]
     return TrialPage(
         trials=[TrialView(**_fields(row, sweep, config)) for row in shown],
-        next_cursor=str(shown[-1].position) if len(rows) > limit else None,
+        next_cursor=f"{shown[-1].position}.{shown[-1].key}" if len(rows) > limit else None,
     )
 
 
@@ -113,10 +123,49 @@ def show_trial_specification(
     sweep, row = stored_trial(stored, sweep_id, key)
     specification = read_stored(sweep.specification)
     plain = narrowed(specification, row.optimizer, row.hyperparameters, [row.seed])
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
     code = f", run with {sweep.code_version}" if sweep.code_version else ""
-    head = f"# Trial {key} of sweep {sweep_id}{code}.\n"
-    return Response(head + text, media_type="application/yaml")
+    text = yaml_text(plain, f"Trial {key} of sweep {sweep_id}{code}.")
+    return Response(text, media_type="application/yaml")
+
+
+@router.get(
+    "/trials/{key}/checkpoint",
+    response_class=StreamingResponse,
+    responses={
+        200: {"content": {"application/octet-stream": {}}},
+        **problems(NotFoundProblem, UnavailableProblem),
+    },
+)
+def show_checkpoint(
+    sweep_id: str,
+    key: str,
+    stored: Annotated[Database, Depends(database)],
+    config: Annotated[Settings, Depends(settings)],
+) -> Response:
+    """The last checkpoint of a trial, a file of ``torch.save``; needs the role `submit`."""
+    stored_trial(stored, sweep_id, key)
+    path = checkpoint_path(config.resolved_storage_path, sweep_id, key)
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(reading(path))
+        except FileNotFoundError:
+            detail = (
+                f"trial {key} has no checkpoint here: none was saved yet, it was pruned, or this "
+                "service has no access to the storage of the trials"
+            )
+            raise NotFoundProblem(detail, code="no-checkpoint") from None
+        except OSError as error:
+            log.warning("checkpoint %s cannot be read: %s", path, error)
+            detail = "the storage of checkpoints does not answer; try again"
+            raise UnavailableProblem(detail, code="storage-unavailable") from error
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        headers = {
+            "Content-Length": str(size),
+            "Content-Disposition": f'attachment; filename="{key}.pt"',
+        }
+        content = _parts(file, stack.pop_all())
+    return StreamingResponse(content, 200, headers, "application/octet-stream")
 
 
 @router.get("/trials/{key}", responses=_KNOWN | problems(UnavailableProblem))
@@ -163,8 +212,25 @@ def stored_trial(database: Database, sweep_id: str, key: str) -> tuple[SweepRow,
 
 
 _COLUMNS = ("key", "optimizer", "learning_rate", "weight_decay", "seed", "epoch")
+
+
 _VIEWED = (*_COLUMNS, "position", "hyperparameters", "status", "metrics", "error")
 _TIMES = ("started_at", "ended_at")
+_PART_BYTES = 2**20
+_BEHIND_ALL_KEYS = "g"  # keys are hexadecimal
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    """Position and key in a cursor; one without a key is behind all trials of its position."""
+    position, _, key = cursor.partition(".")
+    return int(position), key or _BEHIND_ALL_KEYS
+
+
+def _parts(file: BinaryIO, opened: ExitStack) -> Iterator[bytes]:
+    """The content of an open file in parts; it is closed afterwards, also without a reader."""
+    with opened:
+        while part := file.read(_PART_BYTES):
+            yield part
 
 
 def _conditions(texts: list[str], sweep: SweepRow) -> Mapping[str, Value]:

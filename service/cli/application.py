@@ -99,8 +99,8 @@ _register(app, "On this machine", stack.up, stack.demo, stack.serve, doctor.doct
 _register(app, "On this machine", maintenance.backup, maintenance.restore, maintenance.prune)
 _register(app, "Sweeps", init.init, sweeps.submit, sweeps.list_, sweeps.show, sweeps.watch)
 _register(app, "Sweeps", sweeps.pause, sweeps.resume, sweeps.cancel, sweeps.retry, sweeps.delete)
-_register(app, "Sweeps", sweeps.edit, logs.logs, logs.events, maintenance.repair)
-_register(app, "Results", summaries.summary, figures.plot)
+_register(app, "Sweeps", sweeps.edit, sweeps.extend, logs.logs, logs.events, maintenance.repair)
+_register(app, "Results", summaries.summary, summaries.best, figures.plot)
 _register(app, "Results", figures.report, summaries.compare, trials.trials, export.export)
 _register(app, "What can be swept", catalog.catalog, catalog.presets)
 
@@ -109,7 +109,7 @@ _register(_token, None, tokens.create, tokens.list_, tokens.revoke, tokens.waive
 app.add_typer(_token, name="token", rich_help_panel="On this machine")
 
 _trial = typer.Typer(help="Run one trial again, without the service.", no_args_is_help=True)
-_register(_trial, None, trials.spec, trials.run)
+_register(_trial, None, trials.spec, trials.run, trials.checkpoint)
 app.add_typer(_trial, name="trial", rich_help_panel="Without the service")
 
 _optimizers = typer.Typer(

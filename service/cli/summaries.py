@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from service.client import Sweep
 
-__all__ = ["SummaryFormat", "compare", "print_published", "print_summary", "summary"]
+__all__ = ["SummaryFormat", "best", "compare", "print_published", "print_summary", "summary"]
 
 
 class SummaryFormat(StrEnum):
@@ -98,6 +98,29 @@ def summary(
 
 
 @examples(
+    "sasam best latest > best.yaml && sasam trial run best.yaml",
+    "sasam best latest --optimizer sa-sam --python",
+)
+def best(
+    sweep: SweepOrLatest = LATEST,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="Label of an optimizer.", show_default="the one with the best validation score"
+        ),
+    ] = None,
+    python: Annotated[
+        bool, typer.Option("--python", help="Print Python code that builds the optimizer.")
+    ] = False,
+    url: Url = None,
+) -> None:
+    """Print the best configuration as a specification of one trial, or as code."""
+    with connect(url) as client:
+        found = find_sweep(client, sweep)
+        echo(found.best_configuration(optimizer, "python" if python else "yaml"), nl=False)
+
+
+@examples(
     "sasam compare 1f0c2a9b77d4 9d31c0f2ab68",
     "sasam compare 1f0c2a9b77d4 9d31c0f2ab68 -f profiles.svg --figure performance-profiles",
 )
@@ -107,7 +130,10 @@ def compare(
         Path | None, typer.Option("--file", "-f", help="Draw a figure instead: .svg, .png, ...")
     ] = None,
     figure: Annotated[
-        str, typer.Option(help="side-by-side, performance-profiles or sensitivity-plane.")
+        str,
+        typer.Option(
+            help="side-by-side, learning-rates, performance-profiles or sensitivity-plane."
+        ),
     ] = "side-by-side",
     theme: Theme = "light",
     published: Annotated[

@@ -30,6 +30,7 @@ __all__ = [
     "cancel",
     "delete",
     "edit",
+    "extend",
     "list_",
     "pause",
     "resume",
@@ -246,6 +247,36 @@ def watch(
     """
     with connect(url) as client:
         _follow(find_sweep(client, sweep), exit_on_pause=exit_on_pause)
+
+
+@examples(
+    "sasam show latest --spec > sweep.yaml    # edit it: more seeds, values or optimizers",
+    "sasam extend latest sweep.yaml --dry-run",
+    "sasam extend latest sweep.yaml && sasam watch",
+)
+def extend(
+    sweep: SweepArgument,
+    spec: Annotated[
+        str, typer.Argument(metavar="SPEC", help="File of a specification; '-': standard input.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only check it and show the cost of the new trials.")
+    ] = False,
+    force: Force = False,
+    output: Output = OutputFormat.TABLE,
+    url: Url = None,
+) -> None:
+    """Add trials to a sweep: its specification with more seeds, values of axes or optimizers.
+
+    Its trials keep their results; a specification that would change one is refused.
+    """
+    text = _read(spec)
+    with connect(url) as client:
+        found = find_sweep(client, sweep)
+        if dry_run:
+            _show_estimate(found.estimate_extension(text), output)
+        else:
+            _show(client, found.extend(text, force=force), output)
 
 
 @examples("sasam pause 1f0c2a9b77d4")

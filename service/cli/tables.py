@@ -125,14 +125,29 @@ def dry_run_table(estimate: DryRunView) -> Table:
     evaluations, seconds = estimate.gradient_evaluations, estimate.device_seconds
     return fields(
         [
-            ("trials", f"{estimate.trials:,}"),
+            ("trials", _trials(estimate)),
             ("configurations", _configurations(estimate.configurations)),
             ("gradient evaluations", "unknown" if evaluations is None else f"{evaluations:,}"),
             ("device time", "unknown" if seconds is None else duration(seconds)),
+            ("wall clock", _wall_clock(estimate)),
             *((cost.quantity, _curvature_cost(cost)) for cost in estimate.curvature),
             *([("precision", estimate.precision.sentence)] if estimate.precision else []),
         ]
     )
+
+
+def _wall_clock(estimate: DryRunView) -> str:
+    """Estimated time from the start to the end."""
+    seconds = estimate.wall_clock_seconds
+    if seconds is None:
+        return "no estimate yet: no trial of this model and data set has completed here"
+    return f"about {duration(seconds)}, as fast as the past trials here"
+
+
+def _trials(estimate: DryRunView) -> str:
+    """Number of trials, and of the new ones of an extension."""
+    new = "" if estimate.new_trials is None else f", {estimate.new_trials:,} of them new"
+    return f"{estimate.trials:,}{new}"
 
 
 def _curvature_cost(cost: CurvatureCostView) -> str:

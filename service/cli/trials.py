@@ -24,9 +24,10 @@ from service.cli.options import (
 from service.cli.output import OutputFormat, echo, write
 
 if TYPE_CHECKING:
+    from service.client import Sweep
     from service.trials.schemas import TrialView
 
-__all__ = ["run", "spec", "trials"]
+__all__ = ["checkpoint", "run", "spec", "trials"]
 
 # Runs in a process of its own: the command line does not import torch.
 _PROGRAM = "workers.training"
@@ -121,11 +122,36 @@ def spec(
     """Print a specification whose only trial is the given one, to run it again."""
     with connect(url) as client:
         found = find_sweep(client, sweep)
-        keys = [one.key for one in found.trials() if one.key.startswith(trial)]
-        if len(keys) != 1:
-            count = "several trials" if keys else "no trial"
-            raise CliError(f"{count} of sweep {found.sweep_id} begin with {trial[:40]!r}")
-        echo(found.trial_specification(keys[0]), nl=False)
+        echo(found.trial_specification(_key_of(found, trial)), nl=False)
+
+
+def _key_of(sweep: Sweep, beginning: str) -> str:
+    """The key of the trial whose key begins like this.
+
+    Raises:
+        CliError: There is no such trial, or there are several.
+    """
+    keys = [one.key for one in sweep.trials() if one.key.startswith(beginning)]
+    if len(keys) != 1:
+        count = "several trials" if keys else "no trial"
+        raise CliError(f"{count} of sweep {sweep.sweep_id} begin with {beginning[:40]!r}")
+    return keys[0]
+
+
+@examples("sasam trial checkpoint latest 8d1f0c2a --save best.pt")
+def checkpoint(
+    sweep: SweepArgument,
+    trial: Annotated[str, typer.Argument(metavar="KEY", help="Key of a trial, or its beginning.")],
+    save: Annotated[Path | None, typer.Option(help="File to write.", show_default="KEY.pt")] = None,
+    url: Url = None,
+) -> None:
+    """Download the last checkpoint of a trial, a file of torch.save."""
+    with connect(url) as client:
+        found = find_sweep(client, sweep)
+        key = _key_of(found, trial)
+        path = save or Path(f"{key}.pt")
+        path.write_bytes(found.trial_checkpoint(key))
+    echo(str(path))
 
 
 @examples("sasam trial run sweep.yaml --index 3", "sasam trial run sweep.yaml -i 0 --device cpu")

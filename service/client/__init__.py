@@ -24,8 +24,9 @@ from service.client.errors import (
     WaitTimeoutError,
 )
 from service.client.figure import Figure
+from service.client.specifications import Specification
 from service.client.sweep import AsyncSweep, Sweep
-from service.client.sweeps import AsyncSweeps, Specification, Sweeps
+from service.client.sweeps import AsyncSweeps, Sweeps
 from service.events import Event
 from service.sweeps.schemas import RepairView
 

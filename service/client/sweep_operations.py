@@ -1,58 +1,39 @@
-"""Operations on one sweep: state, commands, trials, logs, summaries and figures."""
+"""Operations on one sweep: state, commands, trials and logs, and those on its results."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from pydantic import TypeAdapter
-
 from service.client.errors import MissingPackageError
-from service.client.figure import Figure
 from service.client.operations import Operation, PagedOperation, endpoint, paged_endpoint
+from service.client.result_operations import ResultOperations
+from service.client.specifications import YAML, Specification, body_of
 from service.states import SweepState
-from service.sweeps.schemas import Progress, RepairView, SweepDetail
+from service.sweeps.schemas import DryRunView, Progress, RepairView, SweepDetail
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
     from pandas import DataFrame
 
-    from service.sensitivity import FigureData, SweepSummary
-    from service.sensitivity.schemas import FigureView
-    from service.sensitivity.sweep_summary import Budget
-
 __all__ = ["SweepOperations"]
 
 S = TypeVar("S")
 
-FigureOption = str | Sequence[str] | None
-"""Value of an option of a figure; a list repeats the query parameter."""
-
-_ROOT = "/api/v1/sweeps"
 _PAGE = 1000
 
 
-class SweepOperations(Generic[S]):
-    """Operations on one sweep, described once for both clients.
-
-    Attributes:
-        detail: State and specification as of the last response; ``refresh`` updates them.
-    """
-
-    detail: SweepDetail
+class SweepOperations(ResultOperations, Generic[S]):
+    """Operations on one sweep, described once for both clients."""
 
     def __repr__(self) -> str:
         """Id, state and progress."""
         done = f"{self.progress.ended}/{self.progress.total} trials"
         kind = type(self).__name__
         return f"<{kind} {self.sweep_id} {self.detail.name!r} {self.state}, {done}>"
-
-    @property
-    def sweep_id(self) -> str:
-        """Id of the sweep."""
-        return self.detail.sweep_id
 
     @property
     def state(self) -> SweepState:
@@ -98,6 +79,31 @@ class SweepOperations(Generic[S]):
     def specification_text(self) -> Operation[str]:
         """The specification as it was submitted, with its comments: YAML or JSON."""
         return self._get("/specification", bytes.decode)
+
+    @endpoint
+    def extend(self, specification: Specification, *, force: bool = False) -> Operation[S]:
+        """Add trials to the sweep: its specification with more seeds, values or optimizers.
+
+        Its trials keep their keys and results. If it has ended, it is queued again; its failed and
+        cancelled trials then run with the new ones.
+
+        Args:
+            specification: All its trials, those it has and new ones.
+            force: Also if the code has changed since the trials that have ended.
+
+        Raises:
+            ProblemError: The specification is invalid or would change a trial of the sweep.
+        """
+        return self._extension(specification, self._update, force=force or None)
+
+    @endpoint
+    def estimate_extension(self, specification: Specification) -> Operation[DryRunView]:
+        """Check an extension and estimate the cost of its new trials; nothing is changed.
+
+        Raises:
+            ProblemError: The specification is invalid or would change a trial of the sweep.
+        """
+        return self._extension(specification, DryRunView.model_validate_json, dry_run=True)
 
     @endpoint
     def pause(self) -> Operation[S]:
@@ -172,6 +178,15 @@ class SweepOperations(Generic[S]):
         return self._get(f"/trials/{key}/specification", bytes.decode)
 
     @endpoint
+    def trial_checkpoint(self, key: str) -> Operation[bytes]:
+        """The last checkpoint of a trial, a file of ``torch.save``; needs the role `submit`.
+
+        Raises:
+            ProblemError: It has none: it was pruned, or none was saved yet.
+        """
+        return self._get(f"/trials/{key}/checkpoint", bytes)
+
+    @endpoint
     def trials_csv(self) -> Operation[str]:
         """All trials as CSV, one row per trial, one column per hyperparameter and metric."""
         return self._get("/trials.csv", bytes.decode)
@@ -199,153 +214,18 @@ class SweepOperations(Generic[S]):
         place = "/logs" if trial is None else f"/trials/{trial}/logs"
         return self._get(place, bytes.decode, attempt=attempt, tail=tail)
 
-    @endpoint
-    def summary(
-        self,
-        *,
-        target: float | None = None,
-        epsilon: float | None = None,
-        gradient_evaluations: Budget | None = None,
-        optimizers: Iterable[str] = (),
-    ) -> Operation[SweepSummary]:
-        """Summary of how much each optimizer depends on tuning.
-
-        Args:
-            target: Score for ``trials_to_target``.
-            epsilon: Difference from the best score up to which a trial counts as near-optimal; by
-                default 0.01 of accuracy, 0.05 nats of loss.
-            gradient_evaluations: Cut every trial at this budget, or at the largest budget that
-                every optimizer spent (``"equal"``).
-            optimizers: Only optimizers with these labels; empty for all.
-
-        Raises:
-            ProblemError: No trial has finished yet, or an option is out of range.
-        """
-        from service.sensitivity.schemas import SweepSummary
-
-        params = _summary_params(target, epsilon, gradient_evaluations, optimizers)
-        return self._get("/summary", SweepSummary.model_validate_json, **params)
-
-    @endpoint
-    def summary_text(
-        self,
-        file_format: str,
-        *,
-        target: float | None = None,
-        epsilon: float | None = None,
-        gradient_evaluations: Budget | None = None,
-        optimizers: Iterable[str] = (),
-    ) -> Operation[str]:
-        """The summary as ``csv`` or ``latex``, with the options of ``summary``."""
-        params = _summary_params(target, epsilon, gradient_evaluations, optimizers)
-        return self._get("/summary", bytes.decode, format=file_format, **params)
-
-    @endpoint
-    def next_cells(self) -> Operation[str]:
-        """A specification of the neighbours of the best configurations that were not measured.
-
-        Raises:
-            ProblemError: Every neighbour was measured, or the search is not a grid.
-        """
-        return self._get("/next-cells", bytes.decode)
-
-    @endpoint
-    def report(self, *, theme: str = "light") -> Operation[str]:
-        """Summary, caveats, comparisons and all figures as one HTML page."""
-        return self._get("/report.html", bytes.decode, theme=theme)
-
-    @endpoint
-    def figures(self) -> Operation[list[FigureView]]:
-        """The available figures and the options of each."""
-        from service.sensitivity.schemas import FigureView
-
-        return self._get("/figures", TypeAdapter(list[FigureView]).validate_json)
-
-    @endpoint
-    def figure(self, /, name: str, **options: FigureOption) -> Operation[Figure]:
-        """A figure, which notebooks display and ``Figure.save`` writes to a file.
-
-        Args:
-            name: Such as ``accuracy-heatmap``, ``trace-heatmap``, ``best``, ``lr-curves``.
-            options: ``theme``, ``gradient_evaluations``, and the options that ``figures`` lists,
-                such as ``metric``, ``split``, ``x``, ``y``, ``rest`` and ``at``.
-
-        Raises:
-            ProblemError: There is no such figure, or the trials lack the data for it (yet).
-        """
-        return self._get(f"/figures/{name}", Figure.read, **{**options, "format": "vega-lite"})
-
-    @endpoint
-    def figure_file(
-        self, /, name: str, file_format: str = "svg", **options: FigureOption
-    ) -> Operation[bytes]:
-        """A figure as ``svg``, ``png`` or ``vega-lite``, or its data as ``json`` or ``csv``."""
-        return self._get(f"/figures/{name}", bytes, **{**options, "format": file_format})
-
-    @endpoint
-    def figure_data(self, /, name: str, **options: FigureOption) -> Operation[FigureData]:
-        """The data of a figure."""
-        from service.sensitivity.figures import FigureData
-
-        return self._get(f"/figures/{name}", FigureData.model_validate_json, **options)
-
-    @endpoint
-    def heatmap(
-        self,
-        metric: str,
-        *,
-        split: str | None = None,
-        x: str | None = None,
-        y: str | None = None,
-        rest: str | None = None,
-        at: Mapping[str, Any] | None = None,
-    ) -> Operation[FigureData]:
-        """A metric, such as ``ood_accuracy``, over two hyperparameters.
-
-        Args:
-            metric: Name of the metric.
-            split: Of a curvature: ``validation`` or ``ood``.
-            x: Horizontal axis, such as ``optimizer.momentum``; by default the learning rate.
-            y: Vertical axis; by default the weight decay.
-            rest: What other hyperparameters are reduced to: ``best`` (by validation) or ``mean``.
-            at: Values of other hyperparameters to fix, by name.
-
-        Raises:
-            ProblemError: There is no such axis or value, or the search is not a grid.
-        """
-        from service.sensitivity.figures import FigureData
-
-        fixed = [f"{name}={json.dumps(value)}" for name, value in (at or {}).items()]
-        options = {"metric": metric, "split": split, "x": x, "y": y, "rest": rest, "at": fixed}
-        return self._get("/heatmap", FigureData.model_validate_json, **options)
-
     def _send_command(self, name: str, **params: Any) -> Operation[S]:
         return Operation("POST", self._path(f"/{name}"), self._update, params)
 
-    def _get(self, path: str, read: Any, **params: Any) -> Operation[Any]:
-        return Operation("GET", self._path(path), read, params)
-
-    def _path(self, path: str) -> str:
-        return f"{_ROOT}/{self.sweep_id}{path}"
+    def _extension(self, specification: Specification, read: Any, **params: Any) -> Operation[Any]:
+        """A request with a specification of more trials; the same one twice changes nothing."""
+        headers = {"Content-Type": YAML, "Idempotency-Key": uuid.uuid4().hex}
+        path, content = self._path("/extend"), body_of(specification)
+        return Operation("POST", path, read, params, content, headers)
 
     def _update(self, content: bytes) -> S:
         self.detail = SweepDetail.model_validate_json(content)
         return cast(S, self)
-
-
-def _summary_params(
-    target: float | None,
-    epsilon: float | None,
-    gradient_evaluations: Budget | None,
-    optimizers: Iterable[str],
-) -> Mapping[str, Any]:
-    """The query parameters of a summary."""
-    return {
-        "target": target,
-        "epsilon": epsilon,
-        "gradient_evaluations": gradient_evaluations,
-        "optimizer": list(optimizers),
-    }
 
 
 def _frame(content: bytes) -> DataFrame:

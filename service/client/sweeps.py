@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from service.client.figure import Figure
 from service.client.operations import (
@@ -17,6 +15,7 @@ from service.client.operations import (
     endpoint,
     paged_endpoint,
 )
+from service.client.specifications import YAML, Specification, body_of
 from service.client.sweep import AsyncSweep, Sweep
 from service.client.transport import AsyncTransport, Transport
 from service.states import SweepState
@@ -24,17 +23,15 @@ from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage, SweepView
 
 if TYPE_CHECKING:  # importing them takes a second: only where they are needed
     from service.sensitivity import SweepComparison
-    from workers.spec import SweepSpec
 
-__all__ = ["AsyncSweeps", "Specification", "Sweeps"]
-
-Specification: TypeAlias = "SweepSpec | Mapping[str, Any] | Path | str"
-"""A specification: a model, plain data, the path of a file, or YAML or JSON text."""
+__all__ = ["AsyncSweeps", "Sweeps"]
 
 S = TypeVar("S", Sweep, AsyncSweep)
 
+Archived = Literal["no", "only", "all"]
+Listed = list[SweepView]  # a name of its own, because `list` is a method of the class
+
 _ROOT = "/api/v1/sweeps"
-_YAML = "application/yaml"
 
 
 class _SweepsOperations(Generic[S]):
@@ -59,8 +56,8 @@ class _SweepsOperations(Generic[S]):
                 used with another specification.
             SpecError: A Python file that it names cannot be read, or is not Python.
         """
-        headers = {"Content-Type": _YAML, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return Operation("POST", _ROOT, self._read, content=_body(specification), headers=headers)
+        headers = {"Content-Type": YAML, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return Operation("POST", _ROOT, self._read, content=body_of(specification), headers=headers)
 
     @endpoint
     def estimate(self, specification: Specification) -> Operation[DryRunView]:
@@ -74,9 +71,9 @@ class _SweepsOperations(Generic[S]):
             _ROOT,
             DryRunView.model_validate_json,
             {"dry_run": True},
-            _body(specification),
+            body_of(specification),
             {
-                "Content-Type": _YAML,
+                "Content-Type": YAML,
                 "Idempotency-Key": uuid.uuid4().hex,
             },  # makes the request repeatable
         )
@@ -101,7 +98,7 @@ class _SweepsOperations(Generic[S]):
         model: str | None = None,
         dataset: str | None = None,
         tags: Iterable[str] = (),
-        archived: Literal["no", "only", "all"] = "no",
+        archived: Archived = "no",
         page_size: int = 50,
     ) -> PagedOperation[SweepView]:
         """Sweeps, newest first, one page per request.
@@ -117,23 +114,48 @@ class _SweepsOperations(Generic[S]):
             archived: Whether to list archived sweeps too, or them alone.
             page_size: Sweeps per page, at most 200.
         """
-        params = {
-            "state": list(states),
-            "name": name,
-            "q": text,
-            "creator": creator,
-            "model": model,
-            "dataset": dataset,
-            "tag": list(tags) or None,
-            "archived": archived,
-            "limit": page_size,
-        }
+        params = _selection(states, name, text, creator, model, dataset, tags, archived, page_size)
 
-        def read(content: bytes) -> tuple[list[SweepView], str | None]:
+        def read(content: bytes) -> tuple[Listed, str | None]:
             page = SweepPage.model_validate_json(content)
             return page.sweeps, page.next_cursor
 
         return PagedOperation(_ROOT, read, params)
+
+    @endpoint
+    def list(
+        self,
+        *,
+        limit: int = 50,
+        states: Iterable[SweepState] = (),
+        name: str | None = None,
+        text: str | None = None,
+        creator: str | None = None,
+        model: str | None = None,
+        dataset: str | None = None,
+        tags: Iterable[str] = (),
+        archived: Archived = "no",
+    ) -> Operation[Listed]:
+        """The newest sweeps as a list; `browse` reads any number of them, page by page.
+
+        Args:
+            limit: Largest number of sweeps, at most 200.
+            states: Only sweeps in these states; empty for all states.
+            name: Only sweeps with this name.
+            text: Only sweeps with this in their name, or at the beginning of their id.
+            creator: Only sweeps submitted with the token of this name.
+            model: Only sweeps of this model.
+            dataset: Only sweeps of this data set.
+            tags: Only sweeps with these tags, each ``name=value``, or ``name`` for any value.
+            archived: Whether to list archived sweeps too, or them alone.
+
+        Raises:
+            ProblemError: ``limit`` is out of range.
+        """
+        params = _selection(states, name, text, creator, model, dataset, tags, archived, limit)
+        return Operation(
+            "GET", _ROOT, lambda body: SweepPage.model_validate_json(body).sweeps, params
+        )
 
     @endpoint
     def compare(
@@ -162,7 +184,8 @@ class _SweepsOperations(Generic[S]):
 
         Args:
             sweep_ids: At least two.
-            name: ``side-by-side``, ``performance-profiles`` or ``sensitivity-plane``.
+            name: ``side-by-side``, ``learning-rates``, ``performance-profiles`` or
+                ``sensitivity-plane``.
             options: ``theme`` and ``epsilon``.
 
         Raises:
@@ -215,26 +238,26 @@ class AsyncSweeps(_SweepsOperations[AsyncSweep], AsyncOperations):
         return AsyncSweep(self._transport, detail)
 
 
-def _body(specification: Specification) -> str:
-    """The body of a request with a specification and the files that it names.
-
-    Raises:
-        SpecError: A file cannot be read, or is not Python.
-    """
-    match specification:
-        case str():
-            return _with_files(specification, Path())
-        case Path():
-            return _with_files(specification.read_text(), specification.parent)
-        case Mapping():
-            return _with_files(json.dumps(specification), Path())
-        case _:
-            return specification.model_dump_json()
-
-
-def _with_files(text: str, folder: Path) -> str:
-    if ".py:" not in text:  # most specifications name no file: do not import their model
-        return text
-    from workers.spec import with_files
-
-    return with_files(text, folder)
+def _selection(
+    states: Iterable[SweepState],
+    name: str | None,
+    text: str | None,
+    creator: str | None,
+    model: str | None,
+    dataset: str | None,
+    tags: Iterable[str],
+    archived: Archived,
+    limit: int,
+) -> dict[str, Any]:
+    """The query parameters of a list of sweeps."""
+    return {
+        "state": list(states),
+        "name": name,
+        "q": text,
+        "creator": creator,
+        "model": model,
+        "dataset": dataset,
+        "tag": list(tags) or None,
+        "archived": archived,
+        "limit": limit,
+    }

@@ -76,7 +76,7 @@ class EventRepository:
         is_shown_trial = EventRow.kind == EventKind.TRIAL
         if not all_trials:
             is_shown_trial &= EventRow.data["status"].as_string() == Outcome.FAILED
-        others = (EventKind.STATE, EventKind.REASON, EventKind.REPAIRED)
+        others = (EventKind.STATE, EventKind.REASON, EventKind.EXTENDED, EventKind.REPAIRED)
         query = select(EventRow).where(
             EventRow.sweep_id == sweep_id, or_(EventRow.kind.in_(others), is_shown_trial)
         )

@@ -25,6 +25,8 @@ class EventKind(StrEnum):
     """A trial started or ended."""
     PROGRESS = "progress"
     """Running trials completed epochs."""
+    EXTENDED = "extended"
+    """More trials were added to the sweep."""
     REPAIRED = "repaired"
     """All trials were rebuilt from MLflow."""
 
@@ -42,6 +44,7 @@ class Event(BaseModel):
     """``state``: ``state``, ``before``, ``reason``, ``attempt``. ``reason``: ``reason``.
     ``trial``: ``key``, ``position``, ``status``, ``epoch``, ``error``, ``attempt``.
     ``progress``: ``epochs``, the last epoch by key of the trials that completed epochs.
+    ``extended``: ``trials``, the number of all trials, and ``added``, that of the new ones.
     ``repaired``: ``trials``, the number of trials that MLflow has."""
 
 

@@ -21,7 +21,8 @@ from service.states import SweepState
 from service.storage import Database, SweepRow, TrialRow
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import RepairView
-from service.sweeps.service import require_sweep, specification_hash
+from service.sweeps.service import require_sweep
+from service.sweeps.stored_specifications import specification_hash
 from service.trials.repository import TrialRepository
 from workers.mlflow_schema import Artifact, TrialRun
 from workers.spec import SpecError, parse_spec, read_stored

@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from service.execution.driver_logs import DriverLogs
 from service.execution.lease import Lease
 from service.execution.preconditions import Preconditions
@@ -20,6 +22,7 @@ from service.states import TERMINAL, SweepState
 from service.storage import Database, SweepRow
 from service.sweeps.code_changes import changed_code
 from service.sweeps.lifecycle import transition
+from service.sweeps.repository import SweepRepository
 from service.trials.repository import TrialRepository
 from workers.code_version import code_version
 from workers.failures import names_defect
@@ -150,25 +153,43 @@ class StateHandlers:
     def _finish(self, row: SweepRow) -> None:
         """Complete a sweep whose driver succeeded; fail it if results were not delivered.
 
-        The runs since the last pass are usually all that is missing, so that not every run of a
-        large sweep is read once more.
+        A sweep that was extended during this attempt is queued, or paused if it is to pause: its
+        driver did not know the new trials.
         """
         self._keep_log(row)
+        self._sync_rest(row)
+        is_pausing = row.state == SweepState.PAUSING
+        with self._database.transaction() as session:
+            self._lease.guard(session)
+            stored = SweepRepository(session).lock(row.sweep_id)  # no extension until it is changed
+            if stored is None:
+                return
+            missing = _missing(session, row)
+            if not missing:
+                after = SweepState.COMPLETED
+            elif stored.extended_in == row.attempt:
+                after = SweepState.PAUSED if is_pausing else SweepState.QUEUED
+            else:
+                after = SweepState.FAILED
+            if after != SweepState.FAILED:
+                changed = transition(session, row.sweep_id, SweepState(row.state), after)
+        if after == SweepState.FAILED:
+            reason = f"{missing} of {stored.trial_count} trials have no result in MLflow"
+            self._end(row, after, reason)
+        elif changed:
+            self._announce(row, after)
+
+    def _sync_rest(self, row: SweepRow) -> None:
+        """Sync the results since the last pass, and all of them if one is still missing.
+
+        Usually none is, so that not every run of a large sweep is read once more.
+        """
         self._trials.locate(row, again=True)
         self._trials.sync(row)
-        if self._missing(row):
-            self._trials.sync(row, whole=True)
-        if missing := self._missing(row):
-            reason = f"{missing} of {row.trial_count} trials have no result in MLflow"
-            self._end(row, SweepState.FAILED, reason)
-        else:
-            self._change(row, SweepState.COMPLETED)
-
-    def _missing(self, row: SweepRow) -> int:
-        """Number of trials without a result."""
         with self._database.snapshot() as session:
-            counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
-        return counts["running"] + counts["pending"]
+            missing = _missing(session, row)
+        if missing:
+            self._trials.sync(row, whole=True)
 
     def _end(self, row: SweepRow, state: SweepState, reason: str | None) -> None:
         """End a sweep early, and close its MLflow runs."""
@@ -227,11 +248,19 @@ class StateHandlers:
             self._lease.guard(session)
             changed = transition(session, row.sweep_id, SweepState(row.state), after, **values)
         if changed:
-            log.info(
-                "sweep %s: %s -> %s %s", row.sweep_id, row.state, after, values.get("reason", "")
-            )
-            if after in TERMINAL and self._on_end is not None:
-                self._on_end(row.sweep_id, row.mlflow_run_id)
+            self._announce(row, after, values.get("reason", ""))
+
+    def _announce(self, row: SweepRow, after: SweepState, reason: object = "") -> None:
+        """Log a transition, and report the end of a sweep."""
+        log.info("sweep %s: %s -> %s %s", row.sweep_id, row.state, after, reason)
+        if after in TERMINAL and self._on_end is not None:
+            self._on_end(row.sweep_id, row.mlflow_run_id)
+
+
+def _missing(session: Session, row: SweepRow) -> int:
+    """Number of trials without a result."""
+    counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
+    return counts["running"] + counts["pending"]
 
 
 def _overtime(row: SweepRow) -> str | None:

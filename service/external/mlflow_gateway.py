@@ -224,7 +224,10 @@ class MlflowGateway:
             raise self._unavailable(error) from error
         if answer.status_code != HTTPStatus.OK:
             return None
-        points: list[dict[str, Any]] = answer.json()["metrics"]
+        try:
+            points: list[dict[str, Any]] = answer.json()["metrics"]
+        except (ValueError, KeyError):  # a proxy's own answer
+            return None
         return points
 
     def artifact_text(self, run_id: str, name: str) -> str | None:

@@ -18,6 +18,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout"})
 _OPEN_PREFIX = "/static/"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ADMIN_PATHS = re.compile(r"/api/v1/(audit|tokens)\b")
+_SUBMITTERS_PATHS = re.compile(r"/checkpoint\b")
 _ADMIN_COMMANDS = re.compile(r"/(delete|repair)\b")
 
 
@@ -27,7 +28,7 @@ class Role(StrEnum):
     READ = "read"
     """Read everything except the audit log."""
     SUBMIT = "submit"
-    """Submit sweeps and command them."""
+    """Submit sweeps and command them, download checkpoints."""
     ADMIN = "admin"
     """Delete, repair, read the audit log."""
 
@@ -61,5 +62,5 @@ def required_role(method: str, path: str) -> Role | None:
     if _ADMIN_PATHS.search(path):
         return Role.ADMIN
     if method in _SAFE_METHODS:
-        return Role.READ
+        return Role.SUBMIT if _SUBMITTERS_PATHS.search(path) else Role.READ
     return Role.ADMIN if method == "DELETE" or _ADMIN_COMMANDS.search(path) else Role.SUBMIT

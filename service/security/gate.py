@@ -246,7 +246,8 @@ def _is_command(request: Request) -> bool:
     path = _path(request)
     if request.method in _SAFE_METHODS or path in _NOT_RECORDED:
         return False
-    return path != _SUBMISSION or request.query_params.get("dry_run", "").lower() not in _TRUE
+    has_dry_run = path == _SUBMISSION or path.endswith("/extend")
+    return not (has_dry_run and request.query_params.get("dry_run", "").lower() in _TRUE)
 
 
 def _require_small(request: Request, limit: int) -> None:

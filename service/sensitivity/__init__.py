@@ -41,6 +41,7 @@ from service.sensitivity.figures import (
 from service.sensitivity.further_test_set_table import further_test_set_table
 from service.sensitivity.hyperparameters import Axis
 from service.sensitivity.optimizer_schemas import OptimizerSummary
+from service.sensitivity.pairs_matrix import pairs_matrix
 from service.sensitivity.published_tables import (
     gain_table,
     published_comparison_table,
@@ -106,6 +107,7 @@ __all__ = [
     "heatmap",
     "heatmap_layouts",
     "html_report",
+    "pairs_matrix",
     "pairs_table",
     "performance_profiles",
     "published_comparison_table",

@@ -6,7 +6,7 @@ from pydantic import Field, JsonValue
 
 from service.sensitivity.strict_schema import Interval, Schema
 
-__all__ = ["AxisSummary", "OffByFactor", "OnGridEdge", "Tolerance"]
+__all__ = ["AxisDifference", "AxisSummary", "OffByFactor", "OnGridEdge", "Tolerance"]
 
 
 class OffByFactor(Schema):
@@ -88,6 +88,13 @@ class AxisSummary(Schema):
         description="Why a number is null, by its name.",
         examples=[{"sensitivity": "It has one value only."}],
     )
+
+
+class AxisDifference(Schema):
+    """Difference of how two optimizers depend on one hyperparameter."""
+
+    value: float | None = Field(description="Null where it is undefined for either.")
+    interval: Interval | None
 
 
 class OnGridEdge(Schema):

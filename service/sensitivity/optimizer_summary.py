@@ -1,15 +1,15 @@
 """Summary of one optimizer: every statistic of its dependence on tuning."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from service.sensitivity import selection_curves, statistics
-from service.sensitivity.axis_summary import axis_statistics, summarize_axes
+from service.sensitivity.axis_summary import summarize_axes
 from service.sensitivity.curvature_summary import correlations
+from service.sensitivity.dependence import Dependence
 from service.sensitivity.further_test_sets import summarize_test_sets
 from service.sensitivity.importance import importance
 from service.sensitivity.intervals import interval, wilson
@@ -33,7 +33,6 @@ from service.sensitivity.trial_table import TrialTable
 from workers import catalog
 from workers.catalog import LearningRateRole
 from workers.scores import Score
-from workers.spec.configuration import Value
 
 __all__ = [
     "Yardsticks",
@@ -68,7 +67,7 @@ def summarize_optimizer(
     scores: Scores,
     table: TrialTable,
     yardsticks: Yardsticks,
-    default: Mapping[str, Value],
+    dependence: Dependence,
     published: PublishedMeasures,
 ) -> OptimizerSummary:
     """Every statistic of one optimizer; its ``sentence`` is left empty, since it needs all of them.
@@ -77,24 +76,16 @@ def summarize_optimizer(
         scores: Of the optimizer; at least one trial has finished.
         table: The whole sweep.
         yardsticks: Reference values.
-        default: Configuration that tunability is relative to; a hyperparameter without a default
-            is absent.
+        dependence: Of the optimizer, on the evaluation scores.
         published: Published measures of the optimizer.
     """
     trials, val, evaluation = scores.trials, scores.val, scores.evaluation
     known = ~np.isnan(val)
-    at = _index_of(default, trials)
-    default_at = None if at is None or np.isnan(evaluation[at]) else at
-    measure = partial(_measure, trials=trials, default=default_at, epsilon=yardsticks.epsilon)
-    point = measure(val, evaluation)
-    errors = [repeated.errors(measure) for repeated in scores.repeated]
-    intervals = _intervals(point, errors, table.score)
+    point, intervals = dependence.numbers, _intervals(dependence, table.score)
     point_val, intervals_val = point, intervals
     if table.has_ood:
-        measure_val = partial(measure, default=None)
-        point_val = measure_val(val, val)
-        on_val = [repeated.on_validation.errors(measure_val) for repeated in scores.repeated]
-        intervals_val = _intervals(point_val, on_val, table.score)
+        on_val = Dependence.on_validation(scores, yardsticks.epsilon)
+        point_val, intervals_val = on_val.numbers, _intervals(on_val, table.score)
     shares = importance(scores)
     axes = summarize_axes(
         scores,
@@ -105,7 +96,7 @@ def summarize_optimizer(
         point_val=point_val,
         intervals=intervals,
         shares=shares,
-        has_default=default_at is not None,
+        has_default=dependence.default is not None,
         epsilon=yardsticks.epsilon,
     )
     rate, decay = axes.get("learning_rate"), axes.get("weight_decay")
@@ -163,7 +154,7 @@ def summarize_optimizer(
         wd_curve=decay.curve if decay else None,
         axes=axes,
         near_optimal_fraction=_near_optimal(evaluation[known], yardsticks),
-        tunability=_tunability(point, scores, default_at, score),
+        tunability=_tunability(point, scores, dependence.default, score),
         expected_best_val_score=expected[0],
         expected_selected_ood_score=expected_ood,
         expected_max_val_accuracy=expected[0] if is_accuracy else None,
@@ -212,39 +203,16 @@ _NAMES_VAL = {
 }
 
 
-def _measure(
-    by: Floats, values: Floats, *, trials: OptimizerTrials, default: int | None, epsilon: float
-) -> dict[str, Floats]:
-    """Statistics with a seed interval, of scores that select and scores to read, [..., C] each."""
-    found = {
-        "mean": statistics.known_mean(values),
-        "selected": statistics.selected(by, values),
-        "selection_regret": statistics.selection_regret(by, values),
-    }
-    if (~np.isnan(values)).any(axis=tuple(range(values.ndim - 1))).sum() > 1:
-        found["mean_regret"] = statistics.max_minus_mean(values)
-    if trials.shape is None:
-        return found
-    found |= axis_statistics(by, values, trials.axes, epsilon)
-    if default is not None:
-        overall, gains = statistics.tunability(by, values, trials.shape, default)
-        found["tunability.overall"] = overall
-        for axis, gain in zip(trials.axes, gains, strict=True):
-            found[f"tunability.{axis.name}"] = gain
-    return found
-
-
 _LEVELS = ("mean", "selected")
 _SIGNED = {"tunability", "off_by", "too_small", "too_large"}
 
 
-def _intervals(
-    point: Mapping[str, Floats], errors: Sequence[Mapping[str, Floats]], score: Score
-) -> dict[str, Interval]:
-    """Seed intervals of the statistics of :func:`_measure`; those of levels as measured."""
+def _intervals(dependence: Dependence, score: Score) -> dict[str, Interval]:
+    """Seed intervals of the statistics; those of levels as measured."""
     found = {}
-    for name, value in point.items():
-        made = interval(float(value), [error[name] for error in errors], _limits(name, score))
+    for name, value in dependence.numbers.items():
+        errors = [error[name] for error in dependence.errors]
+        made = interval(float(value), errors, _limits(name, score))
         if name in _LEVELS:
             made = score_interval(score, made)
         if made is not None:
@@ -340,15 +308,3 @@ def _cost(trials: OptimizerTrials) -> GradientEvaluations | None:
     if not spent.size:
         return None
     return GradientEvaluations(per_trial=float(spent.mean()), total=float(spent.sum()))
-
-
-def _index_of(configuration: Mapping[str, Value], trials: OptimizerTrials) -> int | None:
-    """Index of a configuration on the grid; None if it lies outside, or off the grid."""
-    if trials.shape is None:
-        return None
-    place = []
-    for axis in trials.axes:
-        if axis.name not in configuration or configuration[axis.name] not in axis.values:
-            return None
-        place.append(axis.values.index(configuration[axis.name]))
-    return int(np.ravel_multi_index(place, trials.shape)) if place else 0

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from service.sensitivity import rank_tests
+from service.sensitivity.axis_schemas import AxisDifference
+from service.sensitivity.dependence import Dependence
 from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_trials import Floats
 from service.sensitivity.schemas import Comparisons, PairComparison
@@ -23,12 +25,15 @@ from workers.scores import Score
 __all__ = ["common_scores", "compare"]
 
 
-def compare(scored: Sequence[Scores], score: Score) -> Comparisons:
+def compare(
+    scored: Sequence[Scores], score: Score, dependences: Sequence[Dependence]
+) -> Comparisons:
     """Compare optimizers, on the configurations they share where they search the same space.
 
     Args:
         scored: At least two optimizers.
         score: What ranks configurations.
+        dependences: Of each optimizer, on the evaluation scores.
     """
     labels = [scores.trials.label for scores in scored]
     together = common_scores(scored)
@@ -37,7 +42,13 @@ def compare(scored: Sequence[Scores], score: Score) -> Comparisons:
     ranks = rank_tests.mean_ranks(together) if blocks else None
     nemenyi = rank_tests.nemenyi(ranks, blocks) if enough and ranks is not None else None
     pairs = [
-        _pair(scored[a], scored[b], score, None if nemenyi is None else float(nemenyi[a, b]))
+        _pair(
+            scored[a],
+            scored[b],
+            score,
+            _axis_differences(scored[a], scored[b], dependences[a], dependences[b]),
+            None if nemenyi is None else float(nemenyi[a, b]),
+        )
         for a, b in itertools.combinations(range(len(scored)), 2)
     ]
     chi2, p_value = (
@@ -87,7 +98,33 @@ def _common(scored: Sequence[Scores]) -> list[list[int]]:
     return [[index[place] for place in shared] for index in places]
 
 
-def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairComparison:
+def _axis_differences(
+    a: Scores, b: Scores, of_a: Dependence, of_b: Dependence
+) -> dict[str, AxisDifference]:
+    """Differences of the dependence on each hyperparameter, where both search the same space."""
+    if not a.trials.has_space_of(b.trials):
+        return {}
+    difference = of_a.less(of_b)
+    prefixes = tuple(f"{axis.name}." for axis in a.trials.axes)
+    return {
+        name: AxisDifference(
+            value=finite(value),
+            interval=interval(
+                float(value), [error[name] for error in difference.errors], (-math.inf, math.inf)
+            ),
+        )
+        for name, value in difference.numbers.items()
+        if name.startswith(prefixes)
+    }
+
+
+def _pair(
+    a: Scores,
+    b: Scores,
+    score: Score,
+    axis_differences: dict[str, AxisDifference],
+    nemenyi_p: float | None,
+) -> PairComparison:
     """Compare one pair; its p-value is not adjusted yet."""
     of_a, of_b = _common((a, b))
     differences = np.round(a.evaluation[of_a] - b.evaluation[of_b], SCORE_DECIMALS)
@@ -110,6 +147,7 @@ def _pair(a: Scores, b: Scores, score: Score, nemenyi_p: float | None) -> PairCo
         median_difference=float(np.median(differences)) if any_block else None,
         best_difference=best,
         best_difference_interval=_selected_interval(best, a, b, score),
+        axis_differences=axis_differences,
         wins=int((differences > 0).sum()),
         ties=int((differences == 0).sum()),
         losses=int((differences < 0).sum()),

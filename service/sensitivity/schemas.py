@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from service.sensitivity.axis_schemas import AxisDifference
 from service.sensitivity.optimizer_schemas import OptimizerSummary, UnscoredOptimizer
 from service.sensitivity.published_schemas import PublishedOfSweep
 from service.sensitivity.strict_schema import Interval, Schema
@@ -72,6 +73,13 @@ class PairComparison(Schema):
     median_difference: float | None
     best_difference: float = Field(description="Between the two selected configurations.")
     best_difference_interval: Interval | None
+    axis_differences: dict[str, AxisDifference] = Field(
+        default={},
+        description="Differences of the dependence on each hyperparameter, such as"
+        " ``learning_rate.sensitivity``, ``learning_rate.off_by.10`` (S(10)) and"
+        " ``learning_rate.width``; empty off a grid and where the spaces differ. They are costs,"
+        " except a width: a positive difference means that ``a`` depends more.",
+    )
     wins: int
     ties: int
     losses: int

@@ -125,8 +125,12 @@ def _off_by(summary: OptimizerSummary, score: Score) -> str:
 
 
 def _corrected(value: float | None, interval: Interval | None) -> float | None:
-    """A number corrected for seed noise where there is an interval."""
-    return value if interval is None or interval.estimate is None else interval.estimate
+    """A cost corrected for seed noise where there is an interval, at least 0; None if unknown.
+
+    The correction of a cost that is lost in the noise can be below 0, which tables show.
+    """
+    corrected = value if interval is None or interval.estimate is None else interval.estimate
+    return None if corrected is None else max(corrected, 0.0)
 
 
 def unscored(table: TrialTable) -> Iterator[UnscoredOptimizer]:

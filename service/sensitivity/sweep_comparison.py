@@ -82,6 +82,14 @@ class Headline(Schema):
     accuracy_interval: Interval | None
     mean_accuracy: float | None
     mean_accuracy_interval: Interval | None
+    learning_rates: list[float] = Field(
+        default=[], description="Those of the grid, rising; empty without any."
+    )
+    lr_curve: list[float | None] = Field(
+        default=[],
+        description="For each of them the score of the configuration that validation selects among"
+        " all others with it, on the evaluation split.",
+    )
     lr_sensitivity: float | None
     lr_sensitivity_interval: Interval | None
     mean_regret: float | None
@@ -229,6 +237,7 @@ def _headline(sweep_id: str, summary: OptimizerSummary, ranked_by: Score) -> Hea
             name.replace("score", "accuracy"): value if is_accuracy else None
             for name, value in scores.items()
         },
+        **_lr_curve(summary),
         lr_sensitivity=summary.lr_sensitivity,
         lr_sensitivity_interval=intervals.get("lr_sensitivity"),
         mean_regret=summary.mean_regret,
@@ -237,6 +246,22 @@ def _headline(sweep_id: str, summary: OptimizerSummary, ranked_by: Score) -> Hea
         trials_to_target=summary.trials_to_target.expected_trials,
         hyperparameters=best.hyperparameters,
     )
+
+
+def _lr_curve(summary: OptimizerSummary) -> dict[str, Any]:
+    """Learning rates of one optimizer and the score at each; empty if there are none to list."""
+    axis = summary.axes.get("learning_rate")
+    if axis is None or axis.values is None or axis.curve is None:
+        return {}
+    points = [
+        (value, score)
+        for value, score in zip(axis.values, axis.curve, strict=True)
+        if isinstance(value, int | float)
+    ]
+    return {
+        "learning_rates": [value for value, _ in points],
+        "lr_curve": [score for _, score in points],
+    }
 
 
 def _differing(specifications: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

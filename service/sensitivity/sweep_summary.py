@@ -8,6 +8,7 @@ import numpy as np
 
 from service.sensitivity.caveats import caveats_of
 from service.sensitivity.curvature_summary import sweep_correlations
+from service.sensitivity.dependence import Dependence
 from service.sensitivity.errors import InvalidOptionError, NotAvailableError
 from service.sensitivity.intervals import CI_METHOD, CONFIDENCE
 from service.sensitivity.optimizer_schemas import OptimizerSummary
@@ -85,11 +86,12 @@ def summarize(
     published = published_measures(
         scored, table, target=yardsticks.target, replacement=yardsticks.replacement
     )
+    dependences = [
+        Dependence.of(scores, epsilon, _default(scores.trials, defaults or {})) for scores in scored
+    ]
     summaries = [
-        summarize_optimizer(
-            scores, table, yardsticks, _default(scores.trials, defaults or {}), measures
-        )
-        for scores, measures in zip(scored, published, strict=True)
+        summarize_optimizer(scores, table, yardsticks, dependence, measures)
+        for scores, dependence, measures in zip(scored, dependences, published, strict=True)
     ]
     flattest = _flattest(summaries, table.curvature_splits)
     correlation = sweep_correlations([summary.curvature_correlation for summary in summaries])
@@ -126,7 +128,7 @@ def summarize(
         flattest=flattest,
         optimizers=summaries,
         unscored_optimizers=list(unscored(table)),
-        comparisons=compare(scored, ranked_by) if len(scored) > 1 else None,
+        comparisons=compare(scored, ranked_by, dependences) if len(scored) > 1 else None,
         published=published_of_sweep(
             scored,
             {

@@ -94,8 +94,8 @@ class TrialTable:
 
         Raises:
             InvalidTrialsError: A trial is outside the plan or a score out of range.
-            InvalidOptionError: ``chance_accuracy`` is outside [0, 1), or unknown (0) where the
-                score is the loss.
+            InvalidOptionError: ``chance_accuracy`` is outside [0, 1).
+            NotAvailableError: ``chance_accuracy`` is unknown (0) and the score is the loss.
             UnknownNameError: An unknown search.
         """
         results = tuple(results)
@@ -107,9 +107,10 @@ class TrialTable:
             )
         guess = score.oriented(score.guess(chance_accuracy))
         if not isfinite(guess):
-            raise InvalidOptionError(
-                "invalid_chance_accuracy",
-                f"The {score.name} of a guess is unknown where the number of classes is.",
+            raise NotAvailableError(
+                "unknown_number_of_classes",
+                f"The {score.name} of a guess is unknown until a driver has recorded the number of"
+                " classes.",
             )
         _check_scores(results)
         labels = tuple(dict.fromkeys(optimizers or (trial.optimizer for trial in results)))

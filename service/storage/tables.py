@@ -75,6 +75,8 @@ class SweepRow(Table):
     priority: Mapped[int]
     attempt: Mapped[int]
     """Number of the current driver; 0 before the first."""
+    extended_in: Mapped[int | None]
+    """The attempt in which it was last extended: its driver may know fewer trials."""
     failures: Mapped[int]
     """Drivers that died since the sweep last made progress."""
     not_before: Mapped[datetime | None]

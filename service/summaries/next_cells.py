@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from service.sensitivity import NotAvailableError, OptimizerSummary, SweepSummary
 from workers.spec import SpecError, SweepSpec, load_spec
+from workers.spec.writing import yaml_text
 
 __all__ = ["next_cells_specification"]
 
@@ -57,8 +56,7 @@ def next_cells_specification(specification: SweepSpec, summary: SweepSummary) ->
         "Single-axis neighbours of the best configurations that were not measured.",
         *notes,
     ]
-    text = yaml.safe_dump({**base, "optimizers": entries}, sort_keys=False, allow_unicode=True)
-    return "".join(f"# {' '.join(comment.split())}\n" for comment in comments) + text
+    return yaml_text({**base, "optimizers": entries}, *comments)
 
 
 def _entries(optimizer: OptimizerSummary, section: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -98,7 +96,7 @@ def _key(name: str) -> str:
 def _flaw(data: Mapping[str, Any]) -> str | None:
     """Why a specification would be refused; None if it is valid."""
     try:
-        load_spec(yaml.safe_dump(data))
+        load_spec(yaml_text(data))
     except SpecError as error:
         return str(error)
     return None

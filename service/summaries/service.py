@@ -1,8 +1,9 @@
 """Summaries, figures, reports and comparisons of stored sweeps, each computed once per version.
 
-The *version* of a sweep is the state of its trials: the time of the latest sync and the number of
-trials of each outcome. The same request for the same version has the same result, so results are
-cached in memory; those of outdated versions leave the caches as the least recently used.
+The *version* of a sweep is the state of its trials: the time of the latest sync and the numbers of
+planned trials and of trials of each outcome. The same request for the same version has the same
+result, so results are cached in memory; those of outdated versions leave the caches as the least
+recently used.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from service.sensitivity.figures import DRAWN_FORMATS, MEDIA_TYPES, rasterize, t
 from service.sensitivity.scores import score
 from service.sensitivity.sweep_summary import Budget
 from service.storage import Database, SweepRow
+from service.summaries.best_configuration import BEST_FORMATS, best_configuration_text
 from service.summaries.cache import Cache
 from service.summaries.curve_store import CurveStore
 from service.summaries.loading import trial_table
@@ -131,6 +133,29 @@ class SummaryService:
         """
         specification = read_stored(self._stored(sweep_id).sweep.specification)
         return next_cells_specification(specification, self.summary(sweep_id, selection))
+
+    def best_configuration(
+        self,
+        sweep_id: str,
+        file_format: str,
+        selection: Selection = Selection(),
+    ) -> str:
+        """The best configuration of the selected optimizers as a specification or as code.
+
+        Args:
+            sweep_id: The sweep.
+            file_format: One of ``BEST_FORMATS``.
+            selection: The part of the sweep that counts.
+
+        Raises:
+            NotFoundProblem: There is no such sweep.
+            SummaryError: There is no such optimizer or format, or no trial has a result (yet).
+            MlflowUnavailableError: It needs learning curves, and MLflow does not answer.
+        """
+        require_format(file_format, BEST_FORMATS)
+        specification = read_stored(self._stored(sweep_id).sweep.specification)
+        summary = self.summary(sweep_id, selection)
+        return best_configuration_text(specification, summary, file_format)
 
     def figure(
         self,
@@ -297,7 +322,8 @@ class SummaryService:
         with self._database.snapshot() as session:
             sweep = require_sweep(session, sweep_id)
             outcomes = TrialRepository(session).outcomes(sweep_id)
-        return _StoredSweep(sweep, (sweep_id, sweep.synced_at, sweep.classes, outcomes))
+        version = (sweep_id, sweep.trial_count, sweep.synced_at, sweep.classes, outcomes)
+        return _StoredSweep(sweep, version)
 
     def _table(self, stored: _StoredSweep, selection: Selection, *figures: str) -> TrialTable:
         """The selected trials, with the curves that the budget and the named figures need."""

@@ -7,6 +7,11 @@ The sum takes the training size, batch size and epochs of each configuration.
 Seconds per image are the median over past completed trials of the same model, data set and
 optimizer, or of all optimizers if there is no trial of that one. They include the measurements at
 the end of a trial.
+
+    wall-clock seconds = device seconds / trials that run at the same time
+
+How many run at the same time is measured, too: the time that the trials of a driver took together
+over the time from the first start to the last end.
 """
 
 from __future__ import annotations
@@ -14,7 +19,8 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from statistics import median
 from typing import Any
 
@@ -26,7 +32,7 @@ from workers.catalog import datasets
 from workers.spec import Configuration, SweepSpec
 from workers.spec.axes import read_axis
 
-__all__ = ["Cost", "costs", "device_seconds"]
+__all__ = ["Cost", "costs", "device_seconds", "wall_clock_seconds"]
 
 _BATCH_SIZE = "training.batch_size"
 _COSTLY = ("dataset.train_size", _BATCH_SIZE, "training.epochs")
@@ -47,6 +53,17 @@ class Cost:
     configurations: int
     gradient_evaluations: int | None
     images: int | None
+
+    def without(self, other: Cost) -> Cost:
+        """The cost without that of some of the trials; the configurations stay."""
+        if None in (self.images, other.images):
+            return self
+        return replace(
+            self,
+            gradient_evaluations=(self.gradient_evaluations or 0)
+            - (other.gradient_evaluations or 0),
+            images=(self.images or 0) - (other.images or 0),
+        )
 
 
 def costs(specification: SweepSpec) -> dict[str, Cost]:
@@ -111,7 +128,7 @@ def device_seconds(
         specification: The sweep.
         costs: Result of `costs`.
     """
-    rates = _seconds_per_image(session, specification)
+    rates = _seconds_per_image(*_comparable(session, specification))
     if not rates:
         return None
     overall = median(rate for group in rates.values() for rate in group)
@@ -124,8 +141,42 @@ def device_seconds(
     return seconds
 
 
-def _seconds_per_image(session: Session, specification: SweepSpec) -> dict[str, list[float]]:
-    """Seconds per image of comparable trials, by the name of their optimizer."""
+def wall_clock_seconds(
+    session: Session, specification: SweepSpec, device_seconds: float | None
+) -> float | None:
+    """Seconds from the first start of a trial to the last end; None without comparable trials.
+
+    Args:
+        session: An open transaction.
+        specification: The sweep.
+        device_seconds: Result of `device_seconds`.
+    """
+    _, trials = _comparable(session, specification)
+    at_once = _at_the_same_time(trials)
+    if device_seconds is None or at_once is None:
+        return None
+    most = specification.resources.max_concurrent or specification.trial_count
+    return device_seconds / max(1.0, min(at_once, most, specification.trial_count))
+
+
+def _at_the_same_time(trials: Sequence[TrialRow]) -> float | None:
+    """How many trials ran at the same time, the median over drivers; None if unknown."""
+    by_driver: dict[tuple[str, int], list[tuple[datetime, datetime]]] = defaultdict(list)
+    for trial in trials:
+        if trial.started_at is not None and trial.ended_at is not None:
+            by_driver[trial.sweep_id, trial.attempt].append((trial.started_at, trial.ended_at))
+    found = []
+    for times in by_driver.values():
+        span = max(end for _, end in times) - min(start for start, _ in times)
+        if span:
+            found.append(sum((end - start for start, end in times), timedelta()) / span)
+    return median(found) if found else None
+
+
+def _comparable(
+    session: Session, specification: SweepSpec
+) -> tuple[dict[str, int], Sequence[TrialRow]]:
+    """Batch sizes of sweeps of the same model and data set by id, and their completed trials."""
     sweeps = SweepRepository(session)
     model = specification.model.model_dump(mode="json")
     batch_sizes = {
@@ -133,8 +184,15 @@ def _seconds_per_image(session: Session, specification: SweepSpec) -> dict[str, 
         for row in sweeps.comparable(specification.model.name, specification.dataset.name)
         if row.specification["model"] == model
     }
+    return batch_sizes, sweeps.completed_trials(list(batch_sizes))
+
+
+def _seconds_per_image(
+    batch_sizes: Mapping[str, int], trials: Sequence[TrialRow]
+) -> dict[str, list[float]]:
+    """Seconds per image of comparable trials, by the name of their optimizer."""
     rates: dict[str, list[float]] = defaultdict(list)
-    for trial in sweeps.completed_trials(list(batch_sizes)):
+    for trial in trials:
         batch_size = trial.hyperparameters.get(_BATCH_SIZE, batch_sizes[trial.sweep_id])
         images = trial.metrics.get("gradient_evaluations", 0) * batch_size
         if images and (seconds := _duration_seconds(trial)) is not None:

@@ -44,7 +44,8 @@ def transition(
     if after in TERMINAL:
         values.setdefault("ended_at", datetime.now(UTC))
     elif after == SweepState.QUEUED and before in {*TERMINAL, SweepState.PAUSED}:
-        values = {"started_at": None, "ended_at": None} | values  # its time starts again
+        # Its time starts again, and the list has it again.
+        values = {"started_at": None, "ended_at": None, "archived_at": None} | values
     values = {"reason": None} | values
     attempt = session.scalar(
         update(SweepRow)

@@ -99,6 +99,9 @@ class SweepDetail(SweepView):
     notes: list[str] = []
     """What a reader should know about its data and its curvature, as its driver found; empty before
     the driver has recorded it."""
+    code_version: str | None = None
+    """Release and commit of the code of its first trials; absent before its driver has recorded
+    it."""
     hessian_method: str | None = None
     """How curvature is measured: `exact`, or by `differences` of gradients; absent if it is not
     measured, or not known yet."""
@@ -149,19 +152,26 @@ class PrecisionView(_View):
             for wanted, seeds in self.seeds_for.items()
         )
         deviation = score.points(self.seed_deviation)
-        return f"{own} between two configurations if seeds deviate by {deviation}; {needed}"
+        return (
+            f"of the difference of two configurations: {own}; {needed} (assumed deviation of seeds:"
+            f" {deviation})"
+        )
 
 
 class DryRunView(_View):
     """Estimated cost of a sweep."""
 
     trials: int
+    new_trials: int | None = None
+    """Trials that an extension adds, to which the costs apply; absent for a new sweep."""
     configurations: dict[str, int] = {}
     """Number of configurations of each optimizer, by its label; each runs with every seed."""
     gradient_evaluations: int | None
     """Gradient evaluations of all trials; absent if the size of the training set is unknown."""
     device_seconds: float | None
     """Estimated from past trials of the same model and data set; absent if there are none."""
+    wall_clock_seconds: float | None = None
+    """The same with as many trials at the same time as these past trials; absent likewise."""
     curvature: list[CurvatureCostView] = []
     """Cost of measuring curvature, which ``gradient_evaluations`` does not include."""
     precision: PrecisionView | None = None

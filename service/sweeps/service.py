@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
 from sqlalchemy.orm import Session
 
 from service.events import EventKind
@@ -23,20 +19,20 @@ from service.sweeps.annotations import SweepChanges
 from service.sweeps.code_changes import require_same_code
 from service.sweeps.code_permission import require_code_permission
 from service.sweeps.cursors import parse_cursor, write_cursor
-from service.sweeps.curvature_cost import curvature_costs
-from service.sweeps.estimates import costs, device_seconds
+from service.sweeps.dry_runs import dry_run
 from service.sweeps.lifecycle import transition
-from service.sweeps.precision import expected_precision
 from service.sweeps.repository import SweepRepository
 from service.sweeps.schemas import DryRunView, SweepDetail, SweepPage
 from service.sweeps.selection import SweepOrder, SweepSelection
+from service.sweeps.stored_specifications import specification_hash, specification_text
 from service.sweeps.submitters import require_priority, require_room, scoped_key
 from service.sweeps.views import sweep_details, sweep_views
 from service.trials.repository import TrialRepository
 from workers.catalog import datasets
 from workers.spec import SpecError, SpecProblem, SweepSpec, read_stored
+from workers.spec.extension import require_extension
 
-__all__ = ["SweepService", "require_sweep", "specification_hash", "specification_text"]
+__all__ = ["SweepService", "require_sweep"]
 
 _ID_BYTES = 6
 _PARTICIPLES = {
@@ -44,6 +40,7 @@ _PARTICIPLES = {
     Command.RESUME: "resumed",
     Command.CANCEL: "cancelled",
     Command.RETRY_FAILED: "retried",
+    Command.EXTEND: "extended",
     Command.DELETE: "deleted",
 }
 
@@ -128,31 +125,96 @@ class SweepService:
             session.refresh(row)
             return self._detail(session, row), True
 
-    def estimate(self, specification: SweepSpec, *, submitter: Principal = LOCAL) -> DryRunView:
-        """Estimate the cost of a sweep without storing it.
+    def extend(
+        self,
+        sweep_id: str,
+        specification: SweepSpec,
+        *,
+        submitter: Principal = LOCAL,
+        text: str | None = None,
+        accept_changes: bool = False,
+    ) -> SweepDetail:
+        """Add trials to a sweep; its results, and the keys of its trials, stay the same.
+
+        A sweep that has ended is queued again, and its failed, cancelled and missing trials run
+        with the new ones. A running driver ends what it knows; the next one runs the rest. The
+        specification that the sweep has already changes nothing.
+
+        Args:
+            sweep_id: The sweep.
+            specification: The specification of all its trials, those it has and new ones.
+            submitter: The caller.
+            text: The specification as its author wrote it; None if there is no such text.
+            accept_changes: Whether to continue although code or data differ from those of the
+                trials that have ended.
 
         Raises:
-            SpecError: It has more trials, a higher priority, or other code than allowed.
+            NotFoundProblem: There is no sweep with that id.
+            SpecError: A trial of the sweep would change or be missing, none would be new, or it has
+                more trials or other code than allowed.
+            ConflictProblem: The sweep is being cancelled, the code has changed, or its submitter
+                would have more unfinished sweeps or trials than allowed.
         """
-        self._check(specification, submitter)
-        by_label = costs(specification)
+        self._check_size_and_code(specification, submitter)
+        plain = specification.model_dump(mode="json")
+        with self._database.transaction() as session:
+            row = require_sweep(session, sweep_id, lock=True)
+            before = SweepState(row.state)
+            if Command.EXTEND not in allowed_commands(before):
+                raise _refusal(Command.EXTEND, before)
+            if plain == row.specification:
+                return self._detail(session, row)
+            require_extension(read_stored(row.specification), specification)
+            if row.creator is not None:
+                SweepRepository(session).lock_submitter(row.creator)
+            added = specification.trial_count - row.trial_count
+            row.specification, row.submitted_text = plain, text
+            row.trial_count += added
+            row.extended_in = row.attempt
+            session.flush()
+            TrialRepository(session).plan(sweep_id, specification)
+            change = {"trials": row.trial_count, "added": added}
+            EventRepository(session).append(sweep_id, (EventKind.EXTENDED, change))
+            if before in TERMINAL:
+                if not accept_changes:
+                    require_same_code(session, row)
+                TrialRepository(session).reset_unsuccessful(sweep_id)
+                fresh = {"not_before": None, "failures": 0, "accepts_changes": accept_changes}
+                transition(session, sweep_id, before, SweepState.QUEUED, **fresh)
+            require_room(session, row.creator, self._settings)
+            session.refresh(row)
+            return self._detail(session, row)
+
+    def estimate(
+        self,
+        specification: SweepSpec,
+        *,
+        submitter: Principal = LOCAL,
+        extended: str | None = None,
+    ) -> DryRunView:
+        """Estimate the cost of a sweep, or of its extension, without storing it.
+
+        Args:
+            specification: The specification.
+            submitter: The caller.
+            extended: Id of the sweep that it would extend; the cost is that of the new trials.
+
+        Raises:
+            NotFoundProblem: There is no sweep with that id.
+            SpecError: It has more trials, a higher priority, or other code than allowed, or does
+                not extend the sweep.
+        """
+        if extended is None:
+            self._check(specification, submitter)
+        else:
+            self._check_size_and_code(specification, submitter)
         with self._database.snapshot() as session:
-            seconds = device_seconds(session, specification, by_label)
-        evaluations = [cost.gradient_evaluations for cost in by_label.values()]
-        known = [count for count in evaluations if count is not None]
-        return DryRunView(
-            trials=specification.trial_count,
-            configurations={label: cost.configurations for label, cost in by_label.items()},
-            gradient_evaluations=sum(known) if len(known) == len(evaluations) else None,
-            device_seconds=seconds,
-            curvature=curvature_costs(specification),
-            precision=expected_precision(
-                min(cost.configurations for cost in by_label.values()),
-                len(specification.seeds),
-                specification.scored_by,
-            ),
-            specification=specification.model_dump(mode="json"),
-        )
+            before = None
+            if extended is not None:
+                before = read_stored(require_sweep(session, extended).specification)
+                if before != specification:
+                    require_extension(before, specification)
+            return dry_run(session, specification, before)
 
     def page(self, selection: SweepSelection, *, cursor: str | None, limit: int) -> SweepPage:
         """A page of the selected sweeps, newest first.
@@ -292,8 +354,12 @@ class SweepService:
 
     def _check(self, specification: SweepSpec, submitter: Principal) -> None:
         """Check permissions, and the limits that do not depend on other sweeps."""
-        require_code_permission(specification, submitter, self._settings)
         require_priority(specification, submitter, self._settings)
+        self._check_size_and_code(specification, submitter)
+
+    def _check_size_and_code(self, specification: SweepSpec, submitter: Principal) -> None:
+        """Check the number of trials, and that the submitter may submit its code."""
+        require_code_permission(specification, submitter, self._settings)
         limit = self._settings.max_trials
         if specification.trial_count > limit:
             message = f"at most {limit} trials a sweep (optimizers x configurations x seeds)"
@@ -301,18 +367,6 @@ class SweepService:
 
     def _detail(self, session: Session, row: SweepRow) -> SweepDetail:
         return sweep_details(session, [row], self._settings)[0]
-
-
-def specification_text(specification: dict[str, object]) -> str:
-    """A stored specification as YAML, without fields that have their default."""
-    plain = read_stored(specification).model_dump(mode="json", exclude_defaults=True)
-    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
-    return text
-
-
-def specification_hash(plain: Mapping[str, Any]) -> str:
-    """Hash of a specification; equal for equal specifications."""
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def require_sweep(session: Session, sweep_id: str, *, lock: bool = False) -> SweepRow:

@@ -53,6 +53,7 @@ def sweep_details(
             description=row.description,
             last_event=row.last_event,
             notes=_notes(row),
+            code_version=row.code_version,
             hessian_method=row.hessian_method,
             **fields,
         )

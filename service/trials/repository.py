@@ -23,6 +23,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.orm import Session
@@ -44,13 +45,19 @@ class TrialRepository:
         self._session = session
 
     def plan(self, sweep_id: str, specification: SweepSpec) -> None:
-        """Store the trials of a new sweep that its specification determines."""
+        """Store the trials that a sweep's specification determines.
+
+        Trials of the sweep that are stored get their positions in the specification, no more.
+        """
         axes = {label: tuple(specification.axes(label)) for label in specification.labels}
         identities = {
             trial.key: TrialIdentity.of(trial, position, axes[trial.optimizer_label])
             for position, trial in enumerate(specification.trials)
         }
-        self._insert(sweep_id, identities)
+        stored = self._keys(sweep_id)
+        self._insert(sweep_id, {key: identities[key] for key in identities if key not in stored})
+        moved = {key: {"position": identities[key].position} for key in stored & identities.keys()}
+        self.record_all(sweep_id, moved)
 
     def discover(self, sweep_id: str, identities: Mapping[str, TrialIdentity]) -> None:
         """Store trials that a search has found while the sweep runs.
@@ -62,10 +69,14 @@ class TrialRepository:
         sweep = self._session.get(SweepRow, sweep_id)
         if sweep is None or sweep.specification["search"]["type"] != "tpe":
             return
-        query = select(TrialRow.key).where(TrialRow.sweep_id == sweep_id)
-        stored = set(self._session.scalars(query))
+        stored = self._keys(sweep_id)
         found = {key: values for key, values in identities.items() if key not in stored}
         self._insert(sweep_id, found)
+
+    def _keys(self, sweep_id: str) -> set[str]:
+        """Keys of the stored trials of a sweep."""
+        query = select(TrialRow.key).where(TrialRow.sweep_id == sweep_id)
+        return set(self._session.scalars(query))
 
     def _insert(self, sweep_id: str, identities: Mapping[str, TrialIdentity]) -> None:
         fresh = {"sweep_id": sweep_id, "epoch": 0, "metrics": {}, "attempt": 0}
@@ -83,7 +94,7 @@ class TrialRepository:
         *,
         outcome: str | None = None,
         hyperparameters: Mapping[str, Value] | None = None,
-        after: int = -1,
+        after: tuple[int, str] = (-1, ""),
         limit: int | None = None,
     ) -> Sequence[TrialRow]:
         """Trials in the order of the specification.
@@ -92,12 +103,13 @@ class TrialRepository:
             sweep_id: Their sweep.
             outcome: Only those with this outcome; ``running`` and ``pending`` are those without.
             hyperparameters: Only those with these values of axes.
-            after: Only those after this position.
+            after: Only those after this position and key.
             limit: Largest number of trials; None for all.
         """
         selection = TrialFilter(outcome, hyperparameters=hyperparameters or {})
-        query = selection.apply(select(TrialRow), sweep_id).where(TrialRow.position > after)
-        return self._session.scalars(query.order_by(TrialRow.position).limit(limit)).all()
+        place = tuple_(TrialRow.position, TrialRow.key)
+        query = selection.apply(select(TrialRow), sweep_id).where(place > after)
+        return self._session.scalars(query.order_by(*_PLACE).limit(limit)).all()
 
     def find(
         self,
@@ -116,7 +128,7 @@ class TrialRepository:
         total = self._session.scalar(select(func.count()).select_from(query.subquery())) or 0
         if order is not None:
             query = query.order_by(order.expression)
-        page = query.order_by(TrialRow.position).offset(offset).limit(limit)
+        page = query.order_by(*_PLACE).offset(offset).limit(limit)
         return self._session.scalars(page).all(), total
 
     def running(self, sweep_id: str, limit: int | None = None) -> Sequence[TrialRow]:
@@ -262,6 +274,8 @@ class TrialRepository:
         )
 
 
+_PLACE = (TrialRow.position, TrialRow.key)
+"""Order of the specification; a search in an extended sweep can give two trials one position."""
 _HYPERPARAMETERS = cast(TrialRow.hyperparameters, Text)
 """A configuration as text: PostgreSQL cannot compare JSON."""
 

@@ -25,7 +25,7 @@ __all__ = ["router"]
 router = APIRouter(route_class=PageRoute)
 
 _MAX_OFFERED = 50
-_FIGURES = {"side-by-side": "Side by side"}
+_FIGURES = {"side-by-side": "Side by side", "learning-rates": "By learning rate"}
 _FIGURES_OF_WORKLOADS = _FIGURES | {
     "performance-profiles": "Performance profiles",
     "sensitivity-plane": "Performance and sensitivity",

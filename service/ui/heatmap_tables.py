@@ -265,4 +265,4 @@ def _value(cell: HeatmapCell, choice: MetricChoice) -> str:
         return cell.note or "no result yet"
     if cell.state == "diverged":
         return "diverged"
-    return f"{choice.title} {cell.text}"
+    return f"{choice.title} {cell.text}" + (f" ({cell.spread})" if cell.spread else "")

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 
 from service.api.catalog import list_presets
 from service.catalog.presets import preset_text
-from service.problems import Problem
+from service.problems import ConflictProblem, Problem
 from service.security.access import Principal
 from service.security.csrf import require_same_origin
 from service.sweeps.schemas import DryRunView
@@ -20,6 +20,7 @@ from service.ui.dependencies import Caller, SweepsDep, may_post
 from service.ui.forms import Form
 from service.ui.page_responses import PageRoute, render_page
 from workers.spec import SpecError, SpecProblem, load_spec
+from workers.spec.lines import line_of
 
 __all__ = ["Check", "router"]
 
@@ -30,23 +31,28 @@ _FIRST_PRESET = "digits"
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The problems of a specification, or the estimated cost of a valid one."""
+    """The problems of a specification with their lines, or the estimated cost of a valid one."""
 
-    problems: list[SpecProblem]
+    problems: list[tuple[SpecProblem, int | None]]
     estimate: DryRunView | None
 
 
 @router.get("/new")
-def show_editor(sweeps: SweepsDep, caller: Caller, preset: str = "", clone: str = "") -> Response:
-    """Show the editor with a preset, or with the specification of the sweep to clone."""
-    text = sweeps.text(clone) if clone else preset_text(preset or _FIRST_PRESET)
-    return _editor(sweeps, caller, text, preset=preset or ("" if clone else _FIRST_PRESET))
+def show_editor(
+    sweeps: SweepsDep, caller: Caller, preset: str = "", clone: str = "", extend: str = ""
+) -> Response:
+    """Show the editor with a preset, or with the specification of a sweep to clone or extend."""
+    if known := extend or clone:
+        return _editor(sweeps, caller, sweeps.text(known), extended=extend)
+    preset = preset or _FIRST_PRESET
+    return _editor(sweeps, caller, preset_text(preset), preset=preset)
 
 
 @router.post("/new/check", dependencies=[Depends(require_same_origin)])
 def check(form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
     """Validate the specification; the editor requests this while the user types."""
-    return render_page("_check.html", check=_check(sweeps, caller, form.get("specification", "")))
+    found = _check(sweeps, caller, form.get("specification", ""), form.get("extend", ""))
+    return render_page("_check.html", check=found)
 
 
 @router.post("/new", dependencies=[Depends(require_same_origin)])
@@ -60,8 +66,22 @@ def submit(form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
     except SpecError:
         return _editor(sweeps, caller, text, status_code=422)
     except Problem as problem:
-        return _editor(sweeps, caller, text, status_code=problem.status, refusal=problem.detail)
+        return _editor(sweeps, caller, text, refusal=problem)
     return RedirectResponse(f"/sweeps/{sweep.sweep_id}", status.HTTP_303_SEE_OTHER)
+
+
+@router.post("/sweeps/{sweep_id}/extend", dependencies=[Depends(require_same_origin)])
+def extend(sweep_id: str, form: Form, sweeps: SweepsDep, caller: Caller) -> Response:
+    """Extend a sweep; if that is refused, show the editor again with the errors."""
+    text = form.get("specification", "")
+    force = form.get("force") == "true"
+    try:
+        sweeps.extend(sweep_id, load_spec(text), submitter=caller, text=text, accept_changes=force)
+    except SpecError:
+        return _editor(sweeps, caller, text, status_code=422, extended=sweep_id)
+    except ConflictProblem as problem:
+        return _editor(sweeps, caller, text, extended=sweep_id, refusal=problem)
+    return RedirectResponse(f"/sweeps/{sweep_id}", status.HTTP_303_SEE_OTHER)
 
 
 def _editor(
@@ -70,25 +90,30 @@ def _editor(
     text: str,
     *,
     preset: str = "",
+    extended: str = "",
     status_code: int = 200,
-    refusal: str | None = None,
+    refusal: Problem | None = None,
 ) -> Response:
     return render_page(
         "new.html",
-        status_code=status_code,
+        status_code=refusal.status if refusal else status_code,
+        extended=sweeps.get(extended) if extended else None,
         caller=caller,
         may_submit=may_post(caller, "/new"),
         presets=list_presets(),
         preset=preset,
         text=text,
         form_id=secrets.token_hex(8),
-        check=_check(sweeps, caller, text),
+        check=_check(sweeps, caller, text, extended),
         refusal=refusal,
     )
 
 
-def _check(sweeps: SweepService, caller: Principal, text: str) -> Check:
+def _check(sweeps: SweepService, caller: Principal, text: str, extended: str) -> Check:
     try:
-        return Check([], sweeps.estimate(load_spec(text), submitter=caller))
+        specification = load_spec(text)
+        return Check(
+            [], sweeps.estimate(specification, submitter=caller, extended=extended or None)
+        )
     except SpecError as error:
-        return Check(error.problems, None)
+        return Check([(problem, line_of(text, problem)) for problem in error.problems], None)

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from service.ui import (
     api_docs_page,
     compare_page,
+    curves_page,
     login_page,
     new_sweep_page,
     sweep_list_page,
@@ -28,6 +29,7 @@ for _page in (
     sweep_list_page,
     new_sweep_page,
     compare_page,
+    curves_page,
     sweep_page,
     trial_list_page,
     trial_page,

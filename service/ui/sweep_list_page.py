@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Header, Query, Response
 
 from service.states import SweepState
 from service.sweeps.repository import SweepRepository
@@ -41,6 +41,8 @@ def show_sweeps(
     archived: Annotated[Literal["no", "only", "all"] | str, Query(max_length=8)] = "",
     sort: Annotated[SweepOrder | str, Query(max_length=16)] = "",
     page: Annotated[int, Query(ge=1, le=100_000)] = 1,
+    hx_request: Annotated[str, Header()] = "",
+    hx_history_restore_request: Annotated[str, Header()] = "",
 ) -> Response:
     """List sweeps, newest first; the open page polls this address and replaces its list.
 
@@ -57,6 +59,8 @@ def show_sweeps(
         archived: ``only`` for archived sweeps, ``all`` for these too.
         sort: Order; newest first if it is not an order.
         page: Number of the page, from 1.
+        hx_request: Set by htmx, which takes the list from the page and leaves its filters.
+        hx_history_restore_request: Set by htmx when it takes the whole page.
     """
     selection = SweepSelection(
         states=[SweepState(state)] if state in set(SweepState) else [],
@@ -81,8 +85,9 @@ def show_sweeps(
         "archived": archived,
         "sort": sort,
     }
+    is_whole = not hx_request or bool(hx_history_restore_request)
     with database.snapshot() as session:
-        choices = SweepRepository(session).choices()
+        choices = SweepRepository(session).choices() if is_whole else None
         best = _best_scores(TrialRepository(session), found)
     return render_page(
         "sweeps.html",

@@ -23,6 +23,7 @@ from service.sensitivity import (
     calibration_table,
     further_test_set_table,
     gain_table,
+    pairs_matrix,
     pairs_table,
     published_table,
     render_table,
@@ -160,6 +161,7 @@ def results(
         "calibration_table": calibration_table(summary) if summary else None,
         "further_test_set_table": further_test_set_table(summary) if summary else None,
         "pairs_table": pairs_table(summary) if summary else None,
+        "pairs_matrix": pairs_matrix(summary) if summary else None,
         "published_tables": [published_table(summary), gain_table(summary)] if summary else [],
         "has_next_cells": summary is not None
         and any(

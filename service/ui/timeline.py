@@ -47,6 +47,8 @@ def _entry(event: EventRow) -> TimelineEntry:
             icon, text = data["status"], _trial_text(data)
         case EventKind.REASON:
             icon, text = "pending", data["reason"] or "no longer waiting"
+        case EventKind.EXTENDED:
+            icon, text = "extend", f"extended by {counted(data['added'], 'trial')}"
         case EventKind.REPAIRED:
             icon, text = "resume", f"{counted(data['trials'], 'trial')} rebuilt from MLflow"
         case _:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlencode
 
@@ -13,8 +13,9 @@ from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialFilter, TrialOrder, TrialRepository
 from service.trials.scores import counted_scores
+from service.ui.curve_overlay import MAX_OVERLAID
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
-from service.ui.labels import optimizer_title
+from service.ui.labels import metric_title, optimizer_title
 from service.ui.links import condition_text
 from service.ui.page_responses import PageRoute, render_page
 from service.ui.paging import Paging
@@ -44,6 +45,7 @@ def show_trials(
     learning_rate: Annotated[str, Query(max_length=32)] = "",
     weight_decay: Annotated[str, Query(max_length=32)] = "",
     sort: Annotated[str, Query(max_length=200)] = "",
+    column: Annotated[list[Annotated[str, Query(max_length=100)]], Query(max_length=100)] = [],  # noqa: B006 - FastAPI copies it
     page: Annotated[int, Query(ge=1, le=10_000)] = 1,
 ) -> Response:
     """List the trials that match a filter; an empty parameter matches every trial.
@@ -60,6 +62,7 @@ def show_trials(
         weight_decay: A number; other text matches every trial.
         sort: Name of a column, metric or hyperparameter to sort by, with a minus for the largest
             first; any other text for the order of the specification.
+        column: Metrics to show; by default the scores and the trace of the Hessian.
         page: Number of the page, from 1.
     """
     sweep = sweeps.get(sweep_id)
@@ -78,9 +81,11 @@ def show_trials(
             limit=_PAGE_SIZE,
             order=_order(sort, axes, specification),
         )
-    has_ood = any("hessian_trace.ood" in trial.metrics for trial in trials)
     score = specification.scored_by
     scores = {trial.key: counted_scores(trial, score, classes) for trial in trials}
+    measured = {name for trial in trials for name in trial.metrics}
+    trace = "hessian_trace.ood" if "hessian_trace.ood" in measured else "hessian_trace.validation"
+    chosen = [name for name in column if name.partition(".")[0] in METRICS]
     return render_page(
         "trials.html",
         sweep=sweep,
@@ -103,9 +108,11 @@ def show_trials(
         optimizers={label: optimizer_title(label) for label in specification.labels},
         paging=Paging(page, _PAGE_SIZE, total),
         sort=sort,
-        query=trials_query(selected, sort),
-        filters=trials_query(selected),
-        trace="hessian_trace.ood" if has_ood else "hessian_trace.validation",
+        query=trials_query(selected, sort, chosen),
+        filters=trials_query(selected, columns=chosen),
+        columns=chosen or [*score.metrics, trace],
+        choices=_metric_choices(measured | {*chosen, *score.metrics, trace}),
+        max_overlaid=MAX_OVERLAID,
     )
 
 
@@ -138,12 +145,21 @@ def _choices(specification: SweepSpec) -> dict[str, dict[str, str]]:
     return found
 
 
-def trials_query(selected: TrialFilter, sort: str = "") -> str:
+def _metric_choices(names: Iterable[str]) -> dict[str, str]:
+    """Titles of the metrics to choose from, in the order of `METRICS`."""
+    order = list(METRICS)
+    known = [name for name in names if name.partition(".")[0] in METRICS]
+    known.sort(key=lambda name: (order.index(name.partition(".")[0]), name))
+    return {name: metric_title(name) for name in known}
+
+
+def trials_query(selected: TrialFilter, sort: str = "", columns: Sequence[str] = ()) -> str:
     """The query string that selects trials in the list."""
     conditions = [condition_text(name, value) for name, value in selected.hyperparameters.items()]
     given = {"status": selected.status, "optimizer": selected.optimizer, "sort": sort}
     plain = [(name, value) for name, value in given.items() if value]
-    return urlencode([*plain, *(("at", condition) for condition in conditions)])
+    shown = [("column", name) for name in columns]
+    return urlencode([*plain, *(("at", condition) for condition in conditions), *shown])
 
 
 def _number(text: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
@@ -12,6 +13,8 @@ from service.api.execution import show_trial_logs
 from service.api.trials import show_trial, stored_trial
 from service.external.mlflow_gateway import MlflowUnavailableError
 from service.problems import NotFoundProblem
+from service.security.access import Principal, Role
+from service.settings import Settings
 from service.states import TERMINAL
 from service.storage import SweepRow, TrialRow
 from service.trials.schemas import TrialDetail
@@ -28,6 +31,7 @@ from service.ui.heatmap_tables import shade_class
 from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial_figure, figure_title, trial_records
 from service.unavailable import full_message
+from workers.durable_storage import checkpoint_path
 from workers.hyperparameter_text import axis_titles, value_text
 from workers.metrics import METRICS, SPLITS
 from workers.spec import read_stored
@@ -106,6 +110,7 @@ def show_page(
         splits=SPLITS,
         traceback=detail.traceback if detail else None,
         unavailable=unavailable,
+        has_checkpoint=_may_have_checkpoint(trial, caller, settings),
         mlflow=settings.mlflow_run_url(sweep.mlflow_experiment_id, trial.mlflow_run_id),
     )
 
@@ -142,6 +147,13 @@ def show_figure(
         detail = f"trial {key[:40]} has no figure {name[:40]!r}"
         raise NotFoundProblem(detail, code="unknown-figure")
     return figure_response(spec, file_format)
+
+
+def _may_have_checkpoint(trial: TrialRow, caller: Principal, settings: Settings) -> bool:
+    """Whether to offer the checkpoint of a trial; on S3 it may be gone."""
+    path = checkpoint_path(settings.resolved_storage_path, trial.sweep_id, trial.key)
+    exists = path.is_file() if isinstance(path, Path) else trial.epoch > 0
+    return exists and caller.role.includes(Role.SUBMIT)
 
 
 def _figure_titles(trial: TrialDetail) -> dict[str, str]:

@@ -77,10 +77,12 @@ class Service:
     Attributes:
         url: Its address.
         database: Its database; tests play the reconciler in it.
+        storage: Its folder of checkpoints.
     """
 
     url: str
     database: Database
+    storage: Path
 
     def move(self, sweep_id: str, *states: SweepState, reason: str | None = None) -> None:
         """Bring a sweep from the first state through the others."""
@@ -119,7 +121,8 @@ def run_service(home: Path, **values: Any) -> Iterator[Service]:
     """A running service with its files in ``home``."""
     settings = offline_settings(home, port=free_port(), **values)
     with serve(settings) as app:
-        yield Service(f"http://127.0.0.1:{settings.port}", app.state.services.database)
+        storage = Path(settings.resolved_storage_path)
+        yield Service(f"http://127.0.0.1:{settings.port}", app.state.services.database, storage)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
     path.relative_to(ROOT)
-    for package in ("sasam", "workers", "service")
+    for package in ("sasam", "workers", "service", "study")
     for path in (ROOT / package).rglob("*.py")
     if "migrations" not in path.parts and (path.name == "__init__.py" or path.name[0] != "_")
 )

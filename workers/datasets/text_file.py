@@ -44,10 +44,11 @@ def text_file(options: Mapping[str, Any], data_dir: Path) -> DatasetSource:
             "dataset.kwargs.ood", f"{others!r}"[:200], "give a mapping of names to files"
         )
     for name in others:
-        if not name.replace("_", "").replace("-", "").isalnum() or len(name) > _MAX_NAME:
+        plain = name.replace("_", "").replace("-", "") if isinstance(name, str) else ""
+        if not plain.isalnum() or len(name) > _MAX_NAME:
             raise InvalidRequestError(
                 "dataset.kwargs.ood",
-                f"the name {name[:_MAX_NAME]!r}",
+                f"the name {name!r}"[:_MAX_NAME],
                 f"name a set with at most {_MAX_NAME} letters, digits, - and _",
             )
     ood = {

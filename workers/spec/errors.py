@@ -6,9 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from workers.characters import escape_controls
+from workers.characters import escape_controls, one_line
 
 __all__ = ["SpecError", "SpecProblem", "cut", "shorten"]
+
+_LONGEST_MESSAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +19,18 @@ class SpecProblem:
 
     Args:
         path: Path of the value, such as ``search.learning_rate[2]``; empty for the whole.
-        message: What is wrong and what is allowed.
+        message: What is wrong and what is allowed. It may quote the specification: control
+            characters are escaped, and what exceeds 1,000 characters is cut.
         value: The value as text, shortened.
     """
 
     path: str
     message: str
     value: str
+
+    def __post_init__(self) -> None:
+        """Make the message fit for a terminal and a log."""
+        object.__setattr__(self, "message", cut(one_line(self.message), _LONGEST_MESSAGE))
 
     def __str__(self) -> str:
         """One line for a terminal."""

@@ -64,8 +64,11 @@ def validate_spec(data: Any) -> SweepSpec:
 
 
 def stored_score(specification: Mapping[str, Any]) -> Score:
-    """What ranks the configurations of a stored specification, without reading all of it."""
-    dataset = specification["dataset"]["name"]
+    """What ranks the configurations of a stored specification, without reading all of it.
+
+    Accuracy for one that this release cannot read: its sweep can still be shown.
+    """
+    dataset = specification.get("dataset", {}).get("name", "")
     return SCORES[specification.get("score") or datasets.default_score(dataset)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from workers.spec.configuration import thaw_value
 from workers.spec.sweep import SweepSpec
+from workers.spec.writing import without_defaults
 
 __all__ = ["narrowed"]
 
@@ -24,12 +26,14 @@ def narrowed(
         values: JSON value of each axis of the optimizer, by name.
         seeds: Seeds to run.
     """
-    plain: dict[str, Any] = specification.model_dump(mode="json", exclude_defaults=True)
+    plain = without_defaults(specification)
     sections = dict(zip(specification.labels, plain["optimizers"], strict=True))
     section = {name: value for name, value in sections[label].items() if name != "search"}
     plain.pop("early_stopping", None)
+    settings = specification.space(label).fixed.items()
+    fixed = {name: thaw_value(value) for name, value in settings}
     return plain | {
         "optimizers": [section],
-        "search": {name: [value] for name, value in values.items()},
+        "search": fixed | {name: [value] for name, value in values.items()},
         "seeds": list(seeds),
     }

@@ -11,7 +11,7 @@ import yaml
 
 from workers.spec.errors import SpecError, SpecProblem, cut, shorten
 
-__all__ = ["parse_spec"]
+__all__ = ["compose", "parse_spec"]
 
 _MAX_TEXT_CHARACTERS = 200_000
 """Characters; the longest preset has 700, and a page of YAML takes a second from here on."""
@@ -43,6 +43,15 @@ def parse_spec(text: str) -> Any:
         got = lines[mark.line] if mark and mark.line < len(lines) else text
         message = f"{place}neither YAML nor JSON: {what}"
         raise SpecError([SpecProblem("", message, shorten(got))]) from None
+
+
+def compose(text: str) -> yaml.Node | None:
+    """The nodes of YAML or JSON text with their places; None if it is neither."""
+    try:
+        node: yaml.Node | None = _Loader(text[:_MAX_TEXT_CHARACTERS]).get_single_node()
+    except (RecursionError, yaml.YAMLError, ValueError):
+        return None
+    return node
 
 
 class _Loader(yaml.SafeLoader):

@@ -15,7 +15,6 @@ from workers.spec.configuration import Configuration, Value
 from workers.spec.fields import STORED, PartError, Section, is_stored
 from workers.spec.optimizer_facts import check_declared_facts
 from workers.spec.ranges import Range
-from workers.spec.resolution import resolve_spaces
 from workers.spec.search import GridSearch, Objective, RandomSearch, TpeSearch
 from workers.spec.sweep_rules import (
     require_distinct_trials,
@@ -69,9 +68,7 @@ class SweepSpec(SweepSections):
 
     @model_validator(mode="after")
     def _resolved(self, info: ValidationInfo) -> SweepSpec:
-        sections = {"training": self.training, "model": self.model, "dataset": self.dataset}
-        spaces = resolve_spaces(self.search, self.by_label, sections, info.context)
-        self.__dict__["_spaces"] = spaces
+        self.__dict__["_spaces"] = self._resolve(info.context)
         return self
 
     @model_validator(mode="after")

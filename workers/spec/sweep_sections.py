@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from functools import cached_property
 from operator import not_
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -138,8 +138,12 @@ class SweepSections(Section):
     @cached_property
     def _spaces(self) -> dict[str, Space]:
         """The space of each optimizer, by label; resolved again in a copy."""
+        return self._resolve(STORED)
+
+    def _resolve(self, context: Any) -> dict[str, Space]:
+        """The space of each optimizer, with its values validated in a context."""
         sections = {"training": self.training, "model": self.model, "dataset": self.dataset}
-        return resolve_spaces(self.search, self.by_label, sections, STORED)
+        return resolve_spaces(self.search, self.by_label, sections, context)
 
     @cached_property
     def by_label(self) -> dict[str, OptimizerSpec]:

@@ -1,17 +1,18 @@
 """Axes, lines and panel titles that several figures share."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import altair as alt
 
 from service.sensitivity.figures.figure_data import Datum, FigureData, score_of
-from service.sensitivity.figures.theme import RECORDS, Theme
+from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour
 
 __all__ = [
     "PANEL_HEIGHT",
     "PANEL_WIDTH",
     "SHORT_LABEL",
+    "banded_lines",
     "chance_line",
     "has_intervals",
     "panel_title",
@@ -38,6 +39,28 @@ def chance_line(figure: FigureData, theme: Theme, scale: Any = alt.Undefined) ->
     """A dashed line at the score of a uniform guess, on the given scale of the vertical axis."""
     line = alt.Chart(RECORDS).mark_rule(strokeDash=[4, 3], color=theme.faint)
     return line.encode(y=alt.YDatum(figure.scale("chance"), scale=scale))
+
+
+def banded_lines(figure: FigureData, x: alt.X, y: Callable[[str], alt.Y]) -> list[Any]:
+    """Layers with one line per optimizer, under it the band of its seed intervals.
+
+    Args:
+        figure: Records with ``value``, ``low`` and ``high``; the scale ``optimizers`` has titles.
+        x: Horizontal axis.
+        y: Makes the vertical axis of a field.
+    """
+    titles: list[str] = [str(title) for title in figure.scales["optimizers"]]  # type: ignore[union-attr]
+    colour = optimizer_colour(titles)
+    known = alt.Chart(RECORDS).transform_filter("isValid(datum.value)")
+    bands = (
+        known.transform_filter("isValid(datum.low)")
+        .mark_area(opacity=0.18)
+        .encode(x=x, y=y("low"), y2="high:Q", color=colour)
+    )
+    return [
+        *([bands] if has_intervals(figure.records) else []),
+        known.mark_line(point={"size": 36}, strokeWidth=2).encode(x=x, y=y("value"), color=colour),
+    ]
 
 
 def has_intervals(records: Iterable[Datum]) -> bool:

@@ -1,5 +1,6 @@
 """The score along one hyperparameter, with seed intervals."""
 
+from functools import partial
 from typing import Any
 
 import altair as alt
@@ -10,6 +11,7 @@ from service.sensitivity.figures.axes import (
     PANEL_HEIGHT,
     PANEL_WIDTH,
     SHORT_LABEL,
+    banded_lines,
     chance_line,
     has_intervals,
     score_axis,
@@ -21,7 +23,7 @@ from service.sensitivity.figures.figure_data import (
     of_workload,
     score_scales,
 )
-from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
+from service.sensitivity.figures.theme import Theme, titled
 from service.sensitivity.hyperparameters import axis_named, ordered, value_datum
 from service.sensitivity.intervals import interval
 from service.sensitivity.optimizer_summary import learning_rate_role
@@ -103,23 +105,9 @@ def axis_curves(table: TrialTable, axis: str | None = None) -> FigureData:
 
 def draw_axis_curves(figure: FigureData, theme: Theme) -> Any:
     """Draw lines over the hyperparameter, with seed bands and the line of chance."""
-    optimizers = [str(label) for label in figure.scales["optimizers"]]  # type: ignore[union-attr]
-    x = _horizontal(figure)
-    known = alt.Chart(RECORDS).transform_filter("isValid(datum.value)")
-    colour = optimizer_colour(optimizers)
-    bands = (
-        known.transform_filter("isValid(datum.low)")
-        .mark_area(opacity=0.18)
-        .encode(x=x, y=score_axis(figure, "low"), y2="high:Q", color=colour)
-    )
+    lines = banded_lines(figure, _horizontal(figure), partial(score_axis, figure))
     return (
-        alt.layer(
-            *([bands] if has_intervals(figure.records) else []),
-            known.mark_line(point={"size": 36}, strokeWidth=2).encode(
-                x=x, y=score_axis(figure, "value"), color=colour
-            ),
-            chance_line(figure, theme),
-        )
+        alt.layer(*lines, chance_line(figure, theme))
         .properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
         .properties(title=titled(figure.title, figure.notes))
     )

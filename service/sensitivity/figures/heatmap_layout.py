@@ -32,6 +32,7 @@ class HeatmapCell:
             hole in the common grid.
         shade: Place on the colour scale in [0, 1]; None unless the state is "value".
         is_negative: Whether it shows a negative curvature.
+        spread: Standard error and range over seeds, as text; empty with fewer than two.
     """
 
     optimizer: str
@@ -43,6 +44,7 @@ class HeatmapCell:
     state: str = "missing"
     shade: float | None = None
     is_negative: bool = False
+    spread: str = ""
 
     @property
     def text(self) -> str:
@@ -183,4 +185,5 @@ def _cell(record: Datum) -> HeatmapCell:
         state=str(record["state"]),
         shade=float(shade or 0) if record["state"] == "value" else None,
         is_negative=bool(record["negative"]),
+        spread=str(record["spread"]),
     )

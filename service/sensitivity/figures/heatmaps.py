@@ -9,7 +9,7 @@ log colours between bounds near its median, so that one 1e24 does not flatten th
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 
 import numpy as np
@@ -33,14 +33,20 @@ from service.sensitivity.figures.heatmap_plane import (
     choose_plane,
     configurations_by_place,
 )
+from service.sensitivity.figures.heatmap_texts import (
+    cell_label,
+    mark_notes,
+    plane_notes,
+    seed_note,
+    seed_spread,
+)
 from service.sensitivity.hyperparameters import configuration_label, value_datum
-from service.sensitivity.number_format import RAISED_MARK, curvature_label, split_label
+from service.sensitivity.number_format import RAISED_MARK, split_label
 from service.sensitivity.optimizer_trials import CURVATURE_METRICS, Floats
 from service.sensitivity.score_values import score_values
 from service.sensitivity.scores import Scores, score
-from service.sensitivity.trial_result import TrialResult
 from service.sensitivity.trial_table import TrialTable
-from workers.metrics import METRICS, SPLITS, Outcome
+from workers.metrics import METRICS, SPLITS
 from workers.scores import SCORES
 
 __all__ = ["HEATMAP_METRICS", "accuracy_heatmap", "heatmap", "overview", "trace_heatmap"]
@@ -139,8 +145,9 @@ def heatmap(
         names of the axes), ``others`` (the values of the other hyperparameters as text), ``value``,
         ``state`` ("value", "diverged", "missing"), ``label`` and ``note`` to print in it, ``shade``
         in [0, 1] (its place on the shared colour scale), ``n_finished``, ``n_diverged``,
-        ``n_seeds``, ``negative``, ``learned``. An optimizer without one of the axes has one record,
-        whose ``state`` is "absent" and whose ``label`` is the reason.
+        ``n_seeds``, ``negative``, ``learned``, ``spread`` (standard error and range over seeds, as
+        text). An optimizer without one of the axes has one record, whose ``state`` is "absent" and
+        whose ``label`` is the reason.
 
     Raises:
         UnknownNameError: An unknown metric, axis or value, or a split without curvature.
@@ -172,7 +179,7 @@ def heatmap(
     records = [
         {"panel": panel, **cell}
         for scores, of_optimizer in zip(scored, values, strict=True)
-        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale, metric)
+        for cell in _cells(scores, of_optimizer, table, plane, best_val, scale, metric, split)
     ]
     if all(record["state"] == "absent" for record in records):
         raise NotAvailableError(
@@ -183,7 +190,7 @@ def heatmap(
     return FigureData(
         name="heatmap",
         title=f"{panel}{of_workload(table)}",
-        notes=[*_plane_notes(scored, plane, scale), *_notes(records, scale)],
+        notes=[*plane_notes(scored, plane, scale), *mark_notes(records, scale)],
         records=records,
         scales={
             "low": scale.low,
@@ -234,6 +241,7 @@ def _cells(
     best_val: float,
     scale: ColourScale,
     metric: str,
+    split: str | None,
 ) -> list[Datum]:
     """The records of one optimizer."""
     trials = scores.trials
@@ -266,10 +274,11 @@ def _cells(
                     {name: configuration[name] for name in others if name in configuration}
                 ),
                 "value": value if is_known else None,
+                "spread": seed_spread(results, metric, split, scale) if len(chosen) == 1 else "",
                 "state": state,
-                "label": _label(state, value, learned, scale) + RAISED_MARK * is_raised,
+                "label": cell_label(state, value, learned, scale) + RAISED_MARK * is_raised,
                 "raised": is_raised,
-                "note": _note(state, n_finished, n_diverged, n_seeds, results),
+                "note": seed_note(state, n_finished, n_diverged, n_seeds, results),
                 "shade": scale.shade(value) if is_known else None,
                 "negative": scale.is_curvature and state == "value" and value < 0,
                 "learned": learned,
@@ -293,6 +302,7 @@ def _absent(plane: Plane, reason: str) -> Datum:
         **{"x": None, "y": None, plane.x.name: None, plane.y.name: None},
         "others": "",
         "value": None,
+        "spread": "",
         "state": "absent",
         "label": reason,
         "note": "",
@@ -311,81 +321,3 @@ def _reduce(values: Floats, scale: ColourScale) -> float:
     if scale.is_curvature:
         return float(flatness_correlation.seed_median(values))
     return float(statistics.known_mean(values))
-
-
-def _label(state: str, value: float, has_learned: bool, scale: ColourScale) -> str:
-    """The value of a cell as text."""
-    if state != "value":
-        return "div" if state == "diverged" else "–"
-    if scale.shown is not None:
-        return scale.shown.text(value)
-    return curvature_label(value) + ("" if has_learned else "†")
-
-
-def _note(
-    state: str,
-    n_finished: int,
-    n_diverged: int,
-    n_seeds: int,
-    results: Iterable[TrialResult | None],
-) -> str:
-    """A remark on the seeds of a cell; empty without one."""
-    if state == "value" and n_diverged:
-        return f"{n_diverged}/{n_seeds} div"
-    if state == "value" and n_finished < n_seeds:
-        failed = sum(trial is not None and trial.outcome == Outcome.FAILED for trial in results)
-        return f"{failed}/{n_seeds} failed" if failed else f"{n_finished}/{n_seeds} seeds"
-    if state != "missing":
-        return ""
-    ended = [trial for trial in results if trial is not None and trial.outcome is not None]
-    pruned = [trial for trial in ended if trial.outcome == Outcome.PRUNED]
-    if pruned:
-        epochs = [trial.epochs for trial in pruned if trial.epochs is not None]
-        reached = "–".join(map(str, sorted({min(epochs), max(epochs)}))) if epochs else ""
-        return f"pruned, epoch {reached}" if reached else "pruned"
-    return "failed" if any(trial.outcome == Outcome.FAILED for trial in ended) else ""
-
-
-def _plane_notes(scored: Sequence[Scores], plane: Plane, scale: ColourScale) -> list[str]:
-    """What became of the hyperparameters that are not shown."""
-    notes = []
-    if plane.fixed:
-        notes.append(f"at {configuration_label(plane.fixed)}")
-    shown = [s.trials.axes for s in scored if not plane.absence(s.trials.axes)]
-    reduced = dict.fromkeys(name for axes in shown for name in plane.reduced(axes))
-    if reduced:
-        mean = "median" if scale.is_curvature else "mean"
-        how = "at the validation-best" if plane.rest == "best" else f"{mean} over"
-        notes.append(f"{how} {', '.join(plane.titles[name] for name in reduced)}")
-    return ["; ".join(notes)] if notes else []
-
-
-def _notes(records: Sequence[Datum], scale: ColourScale) -> list[str]:
-    """Explanations of the marks that occur in the cells."""
-    states = {record["state"] for record in records}
-    notes = []
-    if "diverged" in states or any(record["n_diverged"] for record in records):
-        treatment = "no curvature" if scale.is_curvature else "counts as chance"
-        notes.append(f"div: diverged ({treatment})")
-    if any(record["raised"] for record in records):
-        below = "" if scale.shown is None else scale.shown.below_guess
-        notes.append(f"{RAISED_MARK}: with a trial {below}, which counts as chance")
-    if "missing" in states:
-        notes.append("–: not measured" if scale.is_curvature else "–: not finished")
-    if any(record["negative"] for record in records):
-        notes.append("red frame: negative")
-    if scale.is_curvature and any(
-        record["state"] == "value" and not record["learned"] for record in records
-    ):
-        notes.append("†: hardly learned, flatness means nothing")
-    if scale.is_curvature and any(
-        isinstance(record["value"], float) and record["value"] > scale.high for record in records
-    ):
-        notes.append(f"colours end at {curvature_label(scale.high)}")
-    shown = scale.shown
-    if shown is not None and any(
-        isinstance(record["value"], float) and shown.sign * (record["value"] - scale.low) < 0
-        for record in records
-    ):
-        notes.append(f"colours begin at {shown.text(scale.low)}")
-    return ["; ".join(notes)] if notes else []

@@ -110,10 +110,17 @@ def draw_learning_curves(figure: FigureData, theme: Theme) -> Any:
             .mark_line(strokeWidth=1.6, opacity=0.85)
             .encode(x=x, y=y, color=optimizer_colour(optimizers), detail="seed:N")
         )
-        layered = lines if metric == "train_loss" else alt.layer(lines, chance_line(figure, theme))
+        has_line = metric != "train_loss" and _reaches_chance(figure, metric)
+        layered = alt.layer(lines, chance_line(figure, theme)) if has_line else lines
         panels.append(
             layered.properties(
                 title=panel_title(METRICS[metric].title), width=PANEL_WIDTH, height=PANEL_HEIGHT
             )
         )
     return alt.hconcat(*panels).properties(title=titled(figure.title, figure.notes))
+
+
+def _reaches_chance(figure: FigureData, metric: str) -> bool:
+    """Whether a curve comes to the score of a guess, so that its line does not widen the axis."""
+    known = [float(value) for record in figure.records if (value := record[metric]) is not None]
+    return min(known) <= figure.scale("chance") <= max(known)

@@ -21,6 +21,7 @@ from service.sensitivity.figures import (
     heatmaps,
     importance_bars,
     learning_curves,
+    lr_overlay,
     parallel_coordinates,
     profiles,
     rank,
@@ -116,8 +117,13 @@ FIGURES = tuple(_FIGURES)
 # Computed from several sweeps by `compute_comparison_figure`.
 _DRAWN_ONLY = {
     "side-by-side": side_by_side.draw_side_by_side,
+    "learning-rates": lr_overlay.draw_lr_overlay,
     "performance-profiles": profiles.draw_performance_profiles,
     "sensitivity-plane": sensitivity_plane.draw_sensitivity_plane,
+}
+_OF_COMPARISON: Mapping[str, Callable[[SweepComparison], FigureData]] = {
+    "side-by-side": side_by_side.side_by_side,
+    "learning-rates": lr_overlay.lr_overlay,
 }
 _OF_WORKLOADS: Mapping[str, Callable[[WorkloadsSummary], FigureData]] = {
     "performance-profiles": profiles.performance_profiles,
@@ -195,8 +201,8 @@ def compute_comparison_figure(name: str, comparison: SweepComparison) -> FigureD
         UnknownNameError: An unknown figure.
         NotAvailableError: Profiles and the plane need two workloads.
     """
-    if name == "side-by-side":
-        return side_by_side.side_by_side(comparison)
+    if name in _OF_COMPARISON:
+        return _OF_COMPARISON[name](comparison)
     if name not in _OF_WORKLOADS:
         raise UnknownNameError("figure", name, COMPARISON_FIGURES)
     if comparison.workloads is None:

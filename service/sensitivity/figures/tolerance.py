@@ -5,7 +5,13 @@ from typing import Any
 import altair as alt
 
 from service.sensitivity.errors import NeedsGridError, NotAvailableError
-from service.sensitivity.figures.axes import PANEL_HEIGHT, PANEL_WIDTH, SHORT_LABEL, has_intervals
+from service.sensitivity.figures.axes import (
+    PANEL_HEIGHT,
+    PANEL_WIDTH,
+    SHORT_LABEL,
+    banded_lines,
+    has_intervals,
+)
 from service.sensitivity.figures.figure_data import (
     Datum,
     FigureData,
@@ -13,7 +19,7 @@ from service.sensitivity.figures.figure_data import (
     score_of,
     score_scales,
 )
-from service.sensitivity.figures.theme import RECORDS, Theme, optimizer_colour, titled
+from service.sensitivity.figures.theme import Theme, titled
 from service.sensitivity.hyperparameters import axis_named
 from service.sensitivity.optimizer_schemas import OptimizerSummary
 from service.sensitivity.strict_schema import Interval
@@ -87,7 +93,6 @@ def tolerance(table: TrialTable, axis: str | None = None) -> FigureData:
 
 def draw_tolerance(figure: FigureData, theme: Theme) -> Any:
     """Draw one line per optimizer over the factor, with seed bands."""
-    optimizers = [str(title) for title in figure.scales["optimizers"]]  # type: ignore[union-attr]
     factors = sorted(float(factor) for factor in figure.values("factor") if factor)
     x = alt.X(
         "factor:Q",
@@ -95,26 +100,14 @@ def draw_tolerance(figure: FigureData, theme: Theme) -> Any:
         scale=alt.Scale(type="log", nice=False, padding=8),
         axis=alt.Axis(values=factors, labelExpr=SHORT_LABEL),
     )
-    unit = score_of(figure)
-    y_axis = alt.Axis(format=unit.axis_format)
+    shown = score_of(figure)
 
     def y(field: str) -> alt.Y:
-        return alt.Y(f"{field}:Q", title=f"{unit.name} lost", axis=y_axis)
+        title = f"{shown.name} lost"
+        return alt.Y(f"{field}:Q", title=title, axis=alt.Axis(format=shown.axis_format))
 
-    known = alt.Chart(RECORDS).transform_filter("isValid(datum.value)")
-    colour = optimizer_colour(optimizers)
-    bands = (
-        known.transform_filter("isValid(datum.low)")
-        .mark_area(opacity=0.18)
-        .encode(x=x, y=y("low"), y2="high:Q", color=colour)
-    )
     return (
-        alt.layer(
-            *([bands] if has_intervals(figure.records) else []),
-            known.mark_line(point={"size": 36}, strokeWidth=2).encode(
-                x=x, y=y("value"), color=colour
-            ),
-        )
+        alt.layer(*banded_lines(figure, x, y))
         .properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
         .properties(title=titled(figure.title, figure.notes))
     )

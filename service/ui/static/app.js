@@ -27,8 +27,12 @@ async function draw(figure) {
     for (const mark of drawing.querySelectorAll('[fill^="url("]'))
       mark.setAttribute("fill", mark.getAttribute("fill").replace(/url\([^#]*#/, "url(#"));
     delete figure.dataset.empty;
+    const svg = drawing.querySelector("svg");
+    // As wide as the page, where that does not make the text large; narrower pages scroll.
+    const width = Number(svg.getAttribute("width"));
+    Object.assign(svg.style, { width: "100%", height: "auto", minWidth: `${0.72 * width}px`, maxWidth: `${1.6 * width}px` });
     // For screen readers it is one image with one name; the CSV link below has its data.
-    drawing.querySelector("svg").setAttribute("aria-hidden", "true");
+    svg.setAttribute("aria-hidden", "true");
     drawing.setAttribute("role", "img");
     drawing.setAttribute("aria-label", drawing.dataset.title);
   } catch (error) {
@@ -49,4 +53,21 @@ document.addEventListener("htmx:after:swap", drawAll);
 document.addEventListener("htmx:before:request", (event) => {
   const polls = event.detail.ctx.sourceElement.getAttribute("hx-trigger")?.startsWith("every");
   if (polls && document.hidden) event.preventDefault();
+});
+
+// Copies the text of a file to the clipboard.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const response = await fetch(button.dataset.copy);
+  const text = await response.text();
+  try {
+    if (!response.ok) throw new Error(JSON.parse(text).detail);
+    await navigator.clipboard.writeText(text);
+    button.textContent = "Copied";
+  } catch (error) {
+    // Without a secure connection there is no clipboard: the link beside it has the text.
+    button.textContent = "Not copied";
+    button.title = error.message;
+  }
 });

@@ -1,7 +1,7 @@
 // Follows the events of a sweep. A section that an event changes loads itself again: at most once
 // a second, and less often the longer a load takes.
 
-const KINDS = ["state", "reason", "trial", "progress", "repaired"];
+const KINDS = ["state", "reason", "trial", "progress", "extended", "repaired"];
 const ENDED = ["completed", "failed", "cancelled"];
 const PAUSE_MS = 1000;
 const RETRY_MS = 3000;

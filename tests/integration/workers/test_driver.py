@@ -21,7 +21,8 @@ from workers.failures import Retries
 from workers.journal import JournalEntry
 from workers.metrics import Outcome
 from workers.mlflow_schema import TrialIdentity
-from workers.spec import Configuration, TpeSearch
+from workers.spec import Configuration, SweepSpec, TpeSearch
+from workers.spec.extension import require_extension
 from workers.tpe import TriedConfiguration, suggest_configuration
 from workers.trainable import SweepTrial
 
@@ -212,6 +213,32 @@ def test_grid_of_momentum_and_batch_size_continues_after_its_driver_was_killed(
         assert TrialIdentity.decode(run) == TrialIdentity.of(trial, position, axes)
         assert run.data.params["optimizer.momentum"] == str(trial.optimizer.momentum)
         assert run.data.params["training.batch_size"] == str(trial.training.batch_size)
+
+
+def test_extended_sweep_runs_only_its_new_trials(cluster, client, make_job, tmp_path):
+    job = make_job(
+        search={"learning_rate": [0.1], "weight_decay": [0]},
+        training={"epochs": 1, "batch_size": 64, "augmentation": "none"},
+        ood=None,
+        curvature=None,
+    )
+    assert start_driver(job, cluster, tmp_path / "first").wait(timeout=300) == 0
+    before, runs = entries_of(job), trial_runs(client, job)
+
+    plain = job.specification.model_dump(mode="json")
+    plain |= {"search": {"learning_rate": [0.01, 0.1], "weight_decay": [0]}, "seeds": [0, 1]}
+    larger = SweepSpec.model_validate(plain)
+    require_extension(job.specification, larger)
+    extended = job.model_copy(update={"attempt": 2, "specification": larger})
+    assert start_driver(extended, cluster, tmp_path / "second").wait(timeout=300) == 0
+    entries, after = entries_of(job), trial_runs(client, job)
+    assert entries[: len(before)] == before
+    added = {trial.key for trial in larger.trials} - runs.keys()
+    assert len(added) == 6
+    assert {entry.trial for entry in entries[len(before) :] if entry.trial} == added
+    assert after.keys() == runs.keys() | added
+    for key, run in runs.items():
+        assert after[key].to_dictionary() == run.to_dictionary()
 
 
 @pytest.mark.parametrize("is_lost", [False, True], ids=["killed", "killed and its disk lost"])

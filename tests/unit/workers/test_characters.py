@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.characters import escape_controls, find_control
+from workers.characters import escape_controls, find_control, one_line
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,10 @@ def test_escaped_text_has_no_controls_but_tabs_and_lines(text):
     shown.encode()
     assert find_control(shown.replace("\n", "").replace("\t", "")) is None
     assert escape_controls(shown) == shown
+
+
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_one_line_has_no_controls(text):
+    shown = one_line(text)
+    shown.encode()
+    assert find_control(shown) is None

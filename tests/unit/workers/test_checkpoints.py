@@ -9,6 +9,7 @@ import torch
 
 from workers import checkpoints
 from workers.checkpoints import load_checkpoint, save_checkpoint
+from workers.durable_storage import reading
 
 
 def test_load_checkpoint_returns_what_was_saved(tmp_path):
@@ -69,3 +70,15 @@ def test_load_checkpoint_runs_no_code(tmp_path, monkeypatch):
     assert load_checkpoint(tmp_path / "torch.pt") is None
     assert load_checkpoint(tmp_path / "pickle.pt") is None
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_only_a_regular_file_is_read(tmp_path, kind):
+    (tmp_path / "secret").write_text("token")
+    place = tmp_path / "checkpoint.pt"
+    if kind == "link":
+        place.symlink_to(tmp_path / "secret")
+    else:
+        os.mkfifo(place)
+    with pytest.raises(FileNotFoundError, match="no regular file"), reading(place):
+        pass

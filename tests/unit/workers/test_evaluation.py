@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from workers.datasets import CorruptedSet, ImageSet
 from workers.datasets.corruption_cells import CorruptionCell
+from workers.datasets.text_dataset import TokenSet
 from workers.evaluation import Evaluator
 from workers.example_inputs import ImageInputs
 from workers.trial_data import DeviceData, DeviceImages, Normalisation, TrialData
@@ -125,3 +126,20 @@ def test_each_corruption_has_all_scores(evaluator):
         values = [getattr(scores, name) for scores in alone]
         assert metrics[f"ood_{name}"] == pytest.approx(np.mean(values), abs=1e-12)
         assert metrics[f"ood_{name}.fog"] == pytest.approx(np.mean(values[:2]), abs=1e-12)
+
+
+@pytest.mark.parametrize(("context", "size"), [(32, 256), (64, 256), (128, 64), (4096, 1)])
+def test_batches_of_long_sequences_are_small(context, size):
+    sizes = []
+
+    def predict(tokens):
+        sizes.append(len(tokens))
+        return torch.zeros(len(tokens), 3, context)
+
+    model = nn.Identity()
+    evaluate = Evaluator(model, predict, lambda tokens: tokens)
+    tokens = TokenSet(np.zeros((300 if context < 4096 else 2, context + 1), np.uint8))
+    scores = evaluate.validation(DeviceImages([tokens], CPU))
+    assert max(sizes) == size
+    assert sum(sizes) == len(tokens)
+    assert scores.loss == pytest.approx(math.log(3))

@@ -34,12 +34,19 @@ def test_notes_are_in_the_api_on_the_page_and_in_the_terminal(
     client: TestClient, database: Database, submit: Callable[[], str]
 ) -> None:
     sweep_id = submit()
-    record(database, sweep_id, data_notes=NOTES, hessian_method="differences")
+    record(
+        database,
+        sweep_id,
+        data_notes=NOTES,
+        hessian_method="differences",
+        code_version="0.1.0 (abc)",
+    )
     detail = SweepDetail.model_validate_json(client.get(f"/api/v1/sweeps/{sweep_id}").text)
     first, second = detail.notes
     assert first == NOTES
     assert "differences of gradients" in second
     assert detail.hessian_method == "differences"
+    assert detail.code_version == "0.1.0 (abc)"
     page = client.get(f"/sweeps/{sweep_id}").text
     assert '<p class="note">3 of 20 files are left out; 2 &lt;training&gt; images' in page
     assert "differences of gradients" in page

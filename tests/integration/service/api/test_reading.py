@@ -255,9 +255,12 @@ def test_command_in_the_wrong_state_names_the_state_and_what_is_allowed(
     for command, done in (("pause", "paused"), ("resume", "resumed"), ("cancel", "cancelled")):
         details = problem(client.post(f"{SWEEPS}/{finished}/{command}"), 409)
         assert details["detail"] == (
-            f"a failed sweep cannot be {done}; possible commands: retry-failed, delete"
+            f"a failed sweep cannot be {done}; possible commands: retry-failed, extend, delete"
         )
-        assert (details["state"], details["allowed"]) == ("failed", ["retry-failed", "delete"])
+        assert (details["state"], details["allowed"]) == (
+            "failed",
+            ["retry-failed", "extend", "delete"],
+        )
 
 
 def test_commands_change_the_state_that_is_answered(client: TestClient, submit: Submit) -> None:

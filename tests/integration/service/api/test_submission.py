@@ -47,7 +47,7 @@ def test_submit_stores_the_sweep_and_its_trials(
     assert (sweep["state"], sweep["attempt"], sweep["reason"]) == ("queued", 0, None)
     assert sweep["progress"]["total"] == sweep["progress"]["pending"] == 8
     assert sweep["specification"] == load_spec(specification).model_dump(mode="json")
-    assert sweep["commands"] == ["pause", "cancel"]
+    assert sweep["commands"] == ["pause", "cancel", "extend"]
     assert sweep["links"]["mlflow"] is None
     assert stored(database) == (before[0] + 1, before[1] + 8)
 

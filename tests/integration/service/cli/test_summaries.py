@@ -94,3 +94,22 @@ def test_compare_puts_sweeps_side_by_side(
     file = tmp_path / "side.svg"
     assert run("compare", *ids, "--file", str(file)).exit_code == 0
     assert file.read_text().startswith("<svg")
+
+
+def test_best_prints_a_specification_of_one_trial_and_code(run: Any, completed: Sweep) -> None:
+    best = completed.summary().optimizers
+    (msgd,) = [found.best_config for found in best if found.optimizer == "msgd"]
+    text = run("best", completed.sweep_id).stdout
+    assert text.startswith(
+        "# Best configuration of msgd in the sweep small, by validation accuracy"
+    )
+    (trial,) = load_spec(text).trials
+    assert trial.learning_rate == msgd.hyperparameters["learning_rate"]
+    assert trial.key in {found.key for found in completed.trials()}
+    code = run("best", completed.sweep_id, "--python").stdout
+    assert f"optimizer = SGD(model.parameters(), lr={trial.learning_rate!r}, " in code
+    other = run("best", completed.sweep_id, "--optimizer", "sa-sam", "--python").stdout
+    assert "from sasam.optimizers import SASAM" in other
+    unknown = run("best", completed.sweep_id, "--optimizer", "nope")
+    assert unknown.exit_code == 2
+    assert "nope" in unknown.output

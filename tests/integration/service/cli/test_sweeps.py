@@ -150,8 +150,10 @@ def test_commands_change_the_state(run: Any, service: Any, sweep: Sweep) -> None
     )
     service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)
     refused = run("resume", sweep.sweep_id)
-    assert refused.stderr.endswith("possible commands: `sasam retry`, `sasam delete`\n")
-    assert "commands   retry, delete" in run("show").stdout
+    assert refused.stderr.endswith(
+        "possible commands: `sasam retry`, `sasam extend`, `sasam delete`\n"
+    )
+    assert "commands   retry, extend, delete" in run("show").stdout
     assert json.loads(run("retry", sweep.sweep_id, "-o", "json").stdout)["state"] == "queued"
     assert run("cancel", "latest").exit_code == 0
     service.move(sweep.sweep_id, SweepState.CANCELLING, SweepState.CANCELLED)
@@ -254,3 +256,27 @@ def test_show_prints_the_specification_as_submitted(run: Any, client: Client) ->
     text += "search: {learning_rate: [0.1]}\n"
     sweep = client.sweeps.submit(text)
     assert run("show", sweep.sweep_id, "--spec").stdout == text
+
+
+def test_extend_adds_trials_and_refuses_other_changes(
+    run: Any, completed: Sweep, tmp_path: Path
+) -> None:
+    sweep_id = completed.sweep_id
+    text = run("show", sweep_id, "--spec").stdout
+    larger = tmp_path / "larger.yaml"
+    larger.write_text(text + "\nseeds: [0, 1]\n")
+    estimate = run("extend", sweep_id, str(larger), "--dry-run")
+    total = completed.progress.total
+    assert f"{2 * total}, {total} of them new" in estimate.stdout
+    assert completed.refresh().state == "completed"
+    extended = run("extend", sweep_id, str(larger), "--json")
+    assert extended.exit_code == 0, extended.output
+    found = completed.refresh()
+    assert (found.state, found.progress.total, found.progress.pending) == (
+        "queued",
+        2 * total,
+        total,
+    )
+    refused = run("extend", sweep_id, "-", input=text)
+    assert refused.exit_code == 2
+    assert "seeds: must keep 1 of the sweep (got [0])" in refused.output

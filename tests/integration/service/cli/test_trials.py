@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
+
 from service.api.trials import Status
 from service.cli.completion import trial_statuses
 from service.client import Client, Sweep
@@ -96,3 +98,23 @@ def test_specification_of_a_trial_has_that_trial_alone(run: Any, completed: Any)
         refused = run("trial", "spec", completed.sweep_id, beginning)
         assert refused.exit_code == 1
         assert words in refused.stderr
+
+
+def test_checkpoint_is_downloaded_or_says_why_not(
+    run: Any, completed: Sweep, service: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = next(iter(completed.trials())).key
+    missing = run("trial", "checkpoint", completed.sweep_id, key)
+    assert missing.exit_code != 0
+    assert f"trial {key} has no checkpoint here" in missing.output
+    folder = service.storage / "sweeps" / completed.sweep_id / "checkpoints" / key
+    folder.mkdir(parents=True)
+    content = bytes(range(256)) * 9000
+    (folder / "checkpoint.pt").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    assert run("trial", "checkpoint", completed.sweep_id, key[:9]).stdout == f"{key}.pt\n"
+    assert Path(f"{key}.pt").read_bytes() == content
+    saved = run("trial", "checkpoint", completed.sweep_id, key, "--save", "best.pt")
+    assert saved.stdout == "best.pt\n"
+    unknown = run("trial", "checkpoint", completed.sweep_id, "zz")
+    assert "no trial of sweep" in unknown.output

@@ -63,6 +63,9 @@ def test_browse_reads_all_pages(client: Client, specification: str) -> None:
     found = [sweep.sweep_id for sweep in client.sweeps.browse(name="browsed", page_size=2)]
     assert found == submitted[::-1]
     assert list(client.sweeps.browse(name="browsed", states=[SweepState.FAILED])) == []
+    newest = client.sweeps.list(name="browsed", limit=2)
+    assert [sweep.sweep_id for sweep in newest] == found[:2]
+    assert client.sweeps.list(name="browsed", states=[SweepState.FAILED]) == []
 
 
 def test_commands_change_the_state_and_refusals_say_what_can_be_done(

@@ -1,4 +1,4 @@
-"""The example notebook runs from top to bottom, and is stored without outputs."""
+"""The example notebook runs from top to bottom, and is stored with the outputs of a real run."""
 
 from __future__ import annotations
 
@@ -33,10 +33,16 @@ def run_cell(source: str, names: dict[str, Any]) -> Any:
     return eval(compile(ast.Expression(last.value), str(NOTEBOOK), "eval"), names)  # noqa: S307
 
 
-def test_notebook_is_stored_without_outputs() -> None:
+def test_notebook_is_stored_with_the_outputs_of_one_run() -> None:
     notebook = json.loads(NOTEBOOK.read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert [cell["execution_count"] for cell in code] == [*range(1, len(code) + 1)]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert {output["output_type"] for output in outputs} == {"execute_result"}
+    assert len(outputs) == len(code)
+    assert sum("image/svg+xml" in output["data"] for output in outputs) == 2
+    assert "18/18 trials" in str(outputs)
+    assert "127.0.0.1" not in str(outputs)
     assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
 
 

@@ -86,6 +86,7 @@ def test_every_route_that_changes_state_refuses_pages_of_other_sites(site: Site)
         ("GET", "/", {Role.READ, Role.SUBMIT, Role.ADMIN}),
         ("GET", "/metrics", {Role.READ, Role.SUBMIT, Role.ADMIN}),
         ("POST", "/api/v1/sweeps?dry_run=true", {Role.SUBMIT, Role.ADMIN}),
+        ("POST", "/api/v1/sweeps/{}/extend?dry_run=true", {Role.SUBMIT, Role.ADMIN}),
         ("POST", "/api/v1/sweeps/{}/pause", {Role.SUBMIT, Role.ADMIN}),
         ("POST", "/sweeps/{}/pause", {Role.SUBMIT, Role.ADMIN}),
         ("DELETE", "/api/v1/sweeps/{}", {Role.ADMIN}),
@@ -185,6 +186,8 @@ def test_command_is_recorded_with_who_what_and_outcome(site: Site) -> None:
     site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause?dry_run=true", Role.READ)
     site.ask("DELETE", f"/api/v1/sweeps/{sweep_id}", Role.ADMIN)
     site.ask("POST", "/api/v1/sweeps?dry_run=true", Role.SUBMIT, content=SPECIFICATION)
+    dry = f"/api/v1/sweeps/{sweep_id}/extend?dry_run=true"
+    site.ask("POST", dry, Role.SUBMIT, content=SPECIFICATION)
     site.ask("POST", f"/api/v1/sweeps/{sweep_id}/pause", None)
     page = site.ask("GET", f"/api/v1/audit?sweep={sweep_id}", Role.ADMIN).json()
     pause = "POST /api/v1/sweeps/{sweep_id}/pause"

@@ -172,7 +172,7 @@ def test_trials_are_planned_in_the_order_of_the_specification(
     (sweep_id,) = submit(sweeps, "a")
     with database.snapshot() as session:
         rows = TrialRepository(session).of_sweep(sweep_id)
-        assert TrialRepository(session).of_sweep(sweep_id, after=0, limit=2) == rows[1:3]
+        assert TrialRepository(session).of_sweep(sweep_id, after=(0, "g"), limit=2) == rows[1:3]
     planned = [
         (trial.key, trial.optimizer_label, trial.learning_rate, trial.seed)
         for trial in specification("a").trials

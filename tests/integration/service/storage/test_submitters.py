@@ -18,7 +18,8 @@ from service.settings import Settings
 from service.states import Command, SweepState
 from service.storage import Database, SweepRow
 from service.sweeps.lifecycle import transition
-from service.sweeps.service import SweepService, specification_hash
+from service.sweeps.service import SweepService
+from service.sweeps.stored_specifications import specification_hash
 from service.trials.repository import TrialRepository
 from workers.spec import SpecError, SweepSpec
 

@@ -12,7 +12,7 @@ from workers.spec import load_spec
 DRAWABLE = (
     *("accuracy-heatmap", "best", "corruptions", "expected-max"),
     *("importance", "learning-curves", "lr-curves", "overview", "parallel-coordinates", "rank"),
-    *("tolerance", "tuning-bands"),
+    "tuning-bands",
 )
 
 
@@ -76,6 +76,13 @@ def test_figure_is_answered_in_every_format(detailed: Any, name: str) -> None:
         assert answer.content.startswith(beginnings.get(file_format, b""))
     figure = FigureData.model_validate_json(detailed.get(f"/figures/{name}").content)
     assert "SA-SAM" in figure.values("title")
+
+
+def test_figure_that_the_grid_cannot_show_is_refused_with_others(detailed: Any) -> None:
+    answer = detailed.get("/figures/tolerance")
+    assert answer.status_code == 409
+    assert "three positive values of learning rate" in answer.json()["detail"]
+    assert answer.json()["allowed"] == ["lr-curves", "importance"]
 
 
 def test_heatmap_over_chosen_axes(detailed: Any) -> None:
@@ -224,7 +231,7 @@ def test_compare_puts_sweeps_side_by_side(detailed: Any, make_sweep: Any) -> Non
     text = detailed.client.get("/api/v1/compare", params={"sweeps": ids, "format": "csv"}).text
     assert len(text.splitlines()) == 5
     assert found.workloads.optimizers[0].published.plane is not None
-    for name in ("side-by-side", "performance-profiles", "sensitivity-plane"):
+    for name in ("side-by-side", "learning-rates", "performance-profiles", "sensitivity-plane"):
         drawn = detailed.client.get(
             f"/api/v1/compare/figures/{name}", params={"sweeps": ids, "format": "svg"}
         )

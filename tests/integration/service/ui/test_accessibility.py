@@ -37,11 +37,13 @@ def pages(site: Any, runs: Any) -> dict[str, str]:
     return {
         "sweeps": "/",
         "new": "/new",
+        "extend": f"/new?extend={done}",
         "sweep-live": f"/sweeps/{live}",
         "sweep-done": f"/sweeps/{done}",
         "sweep-searched": f"/sweeps/{searched}",
         "events": f"/sweeps/{live}/events",
         "trials": f"/sweeps/{live}/trials",
+        "curves": f"/sweeps/{live}/curves?trial={first.key}&trial={third.key}",
         "trial": f"/sweeps/{live}/trials/{first.key}",
         "trial-failed": f"/sweeps/{live}/trials/{second.key}",
         "compare": f"/compare?sweeps={done},{searched}",

@@ -13,22 +13,64 @@ from service.sweeps.service import require_sweep
 from tests.support.pages_site import look_away_and_back
 
 
+def write(page: Page, text: str) -> None:
+    """Replace the text in the editor of specifications, as a paste does."""
+    editor = page.get_by_label("Specification")
+    editor.focus()
+    page.keyboard.press("ControlOrMeta+A")
+    editor.evaluate(
+        """(editor, text) => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text/plain", text);
+            const paste = { clipboardData, bubbles: true, cancelable: true };
+            editor.dispatchEvent(new ClipboardEvent("paste", paste));
+        }""",
+        text,
+    )
+
+
 def test_submit_from_a_preset_with_an_error_shown_at_its_path(page: Page) -> None:
     page.goto("/new")
     page.get_by_role("link", name="paper-vgg19").click()
-    editor = page.get_by_label("Specification")
+    editor = page.locator("textarea[name=specification]")
     expect(editor).to_have_value(re.compile("vgg19"))
     page.get_by_role("link", name="digits").click()
     expect(editor).to_have_value(re.compile("cnn-tiny"))
     check = page.locator("#check")
     expect(check).to_contain_text("Ready to run")
     good = editor.input_value()
-    editor.fill(good.replace("1e-2", "-1"))
+    write(page, good.replace("1e-2", "-1"))
     expect(check.locator(".path")).to_have_text("search.learning_rate[2]")
-    editor.fill(good)
+    line = 1 + good[: good.index("1e-2")].count("\n")
+    expect(check.locator(".line")).to_have_text(f"line {line}")
+    expect(page.locator(".cm-lintRange-error")).to_contain_text("-1")
+    write(page, good)
+    expect(page.locator(".cm-lintRange-error")).to_have_count(0)
     expect(check).to_contain_text("28,800")
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("digits queued")
+
+
+def test_keys_and_values_are_completed_from_the_schema(page: Page) -> None:
+    page.goto("/new")
+    editor = page.get_by_label("Specification")
+
+    def offered(text: str) -> list[str]:
+        write(page, text[:-1])
+        editor.press("Control+End")
+        page.keyboard.type(text[-1])
+        options = page.locator(".cm-tooltip-autocomplete li .cm-completionLabel")
+        expect(options.first).to_be_visible()
+        found = options.all_text_contents()
+        page.keyboard.press("Escape")
+        return found
+
+    assert "training" in offered("name: x\ntrain")
+    assert "epochs" in offered("name: x\ntraining:\n  epo")
+    assert "constant" in offered("training:\n  schedule: co")
+    assert "momentum" in offered("optimizers:\n  - name: msgd\n    mom")
+    assert "weight_decay" in offered("search: {learning_rate: [0.1], wei")
+    assert "msgd" in offered("optimizers: [sam, ms")
 
 
 def test_heatmap_fills_and_a_cell_leads_to_its_trials(page: Page, site: Any) -> None:
@@ -117,6 +159,56 @@ def test_other_code_asks_for_consent(page: Page, site: Any) -> None:
     expect(page.locator(".lead")).to_contain_text("0.0.1")
     page.get_by_role("button", name="Resume anyway").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("queued")
+
+
+def test_sweep_is_extended_in_the_editor(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("grows")
+    page.goto(f"/sweeps/{sweep_id}")
+    page.get_by_role("link", name="Extend").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Extend grows")
+    check = page.locator("#check")
+    expect(check).to_contain_text("Nothing new yet")
+    editor = page.locator("textarea[name=specification]")
+    text = editor.input_value()
+    write(page, text.replace("fog", "snow"))
+    expect(check.locator(".path")).to_have_text("ood.corruptions")
+    write(page, text.replace("  - 0.01\n", "  - 0.01\n  - 1.0\n"))
+    expect(check).to_contain_text("24, 8 of them new")
+    page.get_by_role("button", name="Extend").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("grows queued")
+    expect(page.locator("#status")).to_contain_text("16 of 24 trials")
+    expect(page.locator("#history")).to_contain_text("extended by 8 trials")
+
+
+def test_best_configuration_is_copied(page: Page, site: Any) -> None:
+    sweep_id, _ = site.complete("copied")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"/sweeps/{sweep_id}")
+    copy = page.get_by_role("button", name="Copy YAML of MSGD")
+    copy.click()
+    expect(copy).to_have_text("Copied")
+    text = page.evaluate("navigator.clipboard.readText()")
+    assert text.startswith("# Best configuration of msgd in the sweep copied")
+
+
+def test_ticked_trials_are_overlaid(page: Page, site: Any, runs: Any) -> None:
+    sweep_id, specification = site.submit("overlaid")
+    site.run(sweep_id)
+    for trial, values in zip(specification.trials, ([0.2, 0.4], [0.3, 0.9]), strict=False):
+        run_id = runs.log({"val_accuracy": values, "train_loss": [2.0, 1.0]}, {})
+        site.end_trial(sweep_id, trial, values[-1], run_id=run_id)
+    page.goto(f"/sweeps/{sweep_id}/trials?status=completed")
+    for box in page.locator("td input[type=checkbox]").all():
+        box.check()
+    page.get_by_role("button", name="Overlay curves").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Learning curves")
+    expect(page.locator(".drawing svg .mark-line path")).to_have_count(2)
+    page.get_by_role("link", name="Trials").click()
+    page.get_by_text("Columns").click()
+    page.get_by_label("λmax(H), validation", exact=True).check()
+    expect(page.get_by_role("columnheader", name="λmax(H), validation")).to_be_visible()
+    page.get_by_role("link", name="epoch").click()
+    expect(page.get_by_role("columnheader", name="λmax(H), validation")).to_be_visible()
 
 
 def test_sweeps_are_chosen_and_compared(page: Page, site: Any) -> None:
@@ -248,8 +340,8 @@ def test_figures_of_one_seed_are_drawn_without_warnings(page: Page, site: Any) -
     page.goto(f"/sweeps/{sweep_id}")
     for figure in page_figures("grid"):
         page.goto(f"/sweeps/{sweep_id}?figure={figure}")
-        # The others need MLflow, or five configurations.
-        if figure not in {"learning-curves", "corruptions", "rank"}:
+        # The others need MLflow, five configurations, or three learning rates.
+        if figure not in {"learning-curves", "corruptions", "rank", "tolerance"}:
             expect(page.locator("#figures .drawing svg")).to_be_visible()
 
 

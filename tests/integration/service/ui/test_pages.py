@@ -11,7 +11,8 @@ import pytest
 
 from service.catalog.presets import preset_names, preset_text
 from service.states import SweepState
-from service.sweeps.service import require_sweep, specification_text
+from service.sweeps.service import require_sweep
+from service.sweeps.stored_specifications import specification_text
 from service.ui import sweep_page
 from workers.spec import load_spec
 
@@ -134,6 +135,18 @@ def test_too_large_a_form_is_refused(http: httpx.Client) -> None:
     answer = http.post("/new", data={"specification": "#" * 100_000})
     assert answer.status_code == 413
     assert "at most 65536 are allowed" in answer.text
+
+
+def test_page_of_a_loss_scored_sweep_is_there_before_its_driver_has_started(
+    http: httpx.Client,
+) -> None:
+    sent = http.post("/new", data={"specification": preset_text("tiny-lm")})
+    assert sent.status_code == 303
+    page = http.get(sent.headers["location"])
+    assert page.status_code == 200
+    assert "0 of 30 trials" in page.text
+    api = f"/api/v1{sent.headers['location']}/summary"
+    assert http.get(api).status_code == 409
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -276,7 +289,7 @@ def test_trials_show_and_filter_by_the_values_of_their_axes(site: Any, http: htt
     here = f"/sweeps/{sweep_id}"
     text = http.get(f"{here}/trials").text
     heads = re.findall(r'<th scope="col">(?:<a [^>]*>)?([^<]*)<', text)
-    assert heads[:5] == ["trial", "lr", "epochs", "betas", "seed"]
+    assert heads[1:6] == ["trial", "lr", "epochs", "betas", "seed"]
     assert '<option value="optimizer.betas=[0.9, 0.95]">[0.9, 0.95]</option>' in text
     chosen = [t for t in specification.trials if getattr(t.optimizer, "betas", 0) == (0.9, 0.95)]
     query = {"at": ["optimizer.betas=[0.9, 0.95]", "", "learning_rate=0.1"]}
@@ -391,7 +404,7 @@ def test_trials_are_sorted_by_their_headers(site: Any, http: httpx.Client) -> No
 
     def column(sort: str) -> list[float]:
         text = http.get(f"/sweeps/{sweep_id}/trials", params={"sort": sort}).text
-        rows = re.findall(r"<tr><td><a .*?</tr>", text, re.DOTALL)
+        rows = re.findall(r"<tr><td><input .*?</tr>", text, re.DOTALL)
         return [float(re.findall(r"<td>([0-9.e-]+)</td>", row)[4]) for row in rows]
 
     best_first = column("-val_accuracy")
@@ -490,3 +503,13 @@ def test_optimizer_whose_trials_all_failed_says_so_instead_of_empty_cells(
         failed = {"outcome": "failed", "metrics": {}} if trial.optimizer_label == "msgd" else {}
         site.end_trial(sweep_id, trial, 0.9, **failed)
     assert reason in http.get(f"/sweeps/{sweep_id}").text
+
+
+def test_poll_of_the_list_leaves_the_filters_out(http: httpx.Client, site: Any) -> None:
+    site.submit("polled")
+    whole, polled = http.get("/").text, http.get("/", headers={"HX-Request": "true"}).text
+    assert 'name="q"' in whole
+    assert 'name="q"' not in polled
+    assert "polled" in polled
+    restored = {"HX-Request": "true", "HX-History-Restore-Request": "true"}
+    assert 'name="q"' in http.get("/", headers=restored).text

@@ -23,7 +23,7 @@ def test_every_file_a_page_names_is_served(http: httpx.Client, site: Any) -> Non
 def test_vendored_scripts_are_the_versions_that_are_listed() -> None:
     vendor = STATIC / "vendor"
     rows = re.findall(
-        r"\| `([\w.-]+)` \| [\w.-]+ \| ([\d.]+) \|", (vendor / "VENDOR.md").read_text()
+        r"\| `([\w.-]+)` \| [\w.@/-]+ \| ([\d.]+) \|", (vendor / "VENDOR.md").read_text()
     )
     assert {name for name, _ in rows} == {path.name for path in vendor.glob("*.js")}
     for name, version in rows:

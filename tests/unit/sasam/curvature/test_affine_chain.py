@@ -91,10 +91,12 @@ def test_cnn_tiny_on_digits_has_the_products_of_its_graph_up_to_rounding(monkeyp
         lambda m: m.__setitem__(2, nn.BatchNorm2d(2, affine=False)),
         lambda m: m.pop(-1) and m.pop(-1) and m.pop(-1) and m.pop(-1),
         lambda m: nn.utils.parametrizations.weight_norm(m[-1]),
+        lambda m: m.append(nn.ReLU()),
+        lambda m: setattr(m[1], "forward", lambda x: x.clamp(0, 1)),
     ],
     ids=[
         *("frozen", "hook", "inner hook", "softmax", "pooling", "padding", "no statistics"),
-        *("no weights", "no linear layer", "parametrized"),
+        *("no weights", "no linear layer", "parametrized", "last ReLU", "own forward"),
     ],
 )
 def test_network_that_is_no_chain_is_not_read_as_one(chain, change):
@@ -102,6 +104,17 @@ def test_network_that_is_no_chain_is_not_read_as_one(chain, change):
     change(chain)
     parameters = [p for p in chain.parameters() if p.requires_grad]
     assert AffineChain.of(chain.eval(), parameters, torch.Size((1, 4, 4))) is None
+
+
+@pytest.mark.parametrize("name", ["chain", "cnn"])
+def test_autocast_of_the_caller_changes_no_product_in_single_precision(request, name, batches):
+    network = request.getfixturevalue(name).float()
+    single = [(inputs.float(), targets) for inputs, targets in batches]
+    vector = torch.randn(sum(p.numel() for p in network.parameters()))
+    expected = HessianOperator(network, F.cross_entropy, single).matvec(vector)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = HessianOperator(network, F.cross_entropy, single).matvec(vector)
+    torch.testing.assert_close(found, expected)
 
 
 def test_large_images_and_shared_weights_are_not_read_as_a_chain():

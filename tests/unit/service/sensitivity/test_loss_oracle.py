@@ -96,6 +96,8 @@ def kind_of(path: tuple[str, ...]) -> str:
         return "same"
     if {"importance_intervals", "interactions", "score_profile"} & {*path[:-1]}:
         return "same"
+    if "axis_differences" in path:
+        return "same" if path[path.index("axis_differences") + 1].endswith(".width") else "cost"
     if path[:2] == ("workloads", "optimizers"):
         return "same"  # normalised
     if name == "values" and ("axes" in path):
@@ -180,6 +182,9 @@ def test_every_number_of_losses_is_that_of_accuracies_to_scale(make_table: Any) 
     assert some["optimizers.published.score_profile.shares"] == "same"
     assert some["published.gain_matrix.gains"] == "cost"
     assert some["comparisons.pairs.best_difference_interval.high"] == "cost"
+    rate = "comparisons.pairs.axis_differences.learning_rate"
+    assert some[f"{rate}.off_by.10.interval.low"] == "cost"
+    assert some[f"{rate}.width.interval.low"] == "same"
 
 
 def test_every_number_of_compared_losses_is_that_of_accuracies_to_scale(make_table: Any) -> None:

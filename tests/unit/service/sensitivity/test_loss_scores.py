@@ -11,6 +11,7 @@ import pytest
 from service.sensitivity import (
     FIGURES,
     InvalidOptionError,
+    NotAvailableError,
     SweepToCompare,
     TrialTable,
     compare_sweeps,
@@ -145,7 +146,7 @@ def test_from_results_negative_loss_is_refused(make_result):
 
 
 def test_from_results_loss_of_unknown_classes_is_refused(make_result):
-    with pytest.raises(InvalidOptionError, match="number of classes"):
+    with pytest.raises(NotAvailableError, match="number of classes"):
         TrialTable.from_results([make_result()], chance_accuracy=0.0, score=SCORES["loss"])
 
 

@@ -41,6 +41,19 @@ def test_best_on_the_edge_has_one_side(make_result: Make) -> None:
     assert "times too small; the other side is unknown" in found.sentence
 
 
+def test_cost_lost_in_the_noise_is_none_in_words(make_result: Make) -> None:
+    # Validation selects the middle rate; on evaluation both neighbours are better.
+    results = [
+        make_result(learning_rate=rate, val_accuracy=val + 0.001 * seed, ood_accuracy=ood)
+        for rate, val, ood in ((1e-3, 0.8, 0.75), (1e-2, 0.9, 0.7), (1e-1, 0.8, 0.75))
+        for seed in range(3)
+    ]
+    found = summarize(of(results)).optimizers[0]
+    assert found.lr_tolerance is not None
+    assert (found.lr_tolerance.off_by[0].loss or 0) < 0
+    assert "loses 0 points if 2 times off" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("outcome", "reason"),
     [

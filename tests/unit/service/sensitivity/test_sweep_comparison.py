@@ -101,7 +101,9 @@ def test_comparison_as_table_and_csv_has_one_row_per_sweep_and_optimizer(
     assert lines[0].startswith("sweep,sweep_id,optimizer,title,learning_rate")
 
 
-@pytest.mark.parametrize("name", ["side-by-side", "performance-profiles", "sensitivity-plane"])
+@pytest.mark.parametrize(
+    "name", ["side-by-side", "learning-rates", "performance-profiles", "sensitivity-plane"]
+)
 def test_comparison_figures_are_drawn(compared: SweepComparison, name: str) -> None:
     svg = export_figure(compute_comparison_figure(name, compared), "svg").decode()
     assert svg.startswith("<svg")
@@ -112,4 +114,7 @@ def test_comparison_figures_are_drawn(compared: SweepComparison, name: str) -> N
 def test_compute_comparison_figure_unknown_lists_the_known_ones(compared: SweepComparison) -> None:
     with pytest.raises(UnknownNameError) as caught:
         compute_comparison_figure("best", compared)
-    assert caught.value.allowed == ("side-by-side", "performance-profiles", "sensitivity-plane")
+    assert caught.value.allowed == (
+        *("side-by-side", "learning-rates"),
+        *("performance-profiles", "sensitivity-plane"),
+    )

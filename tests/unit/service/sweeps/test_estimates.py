@@ -148,3 +148,15 @@ def test_curvature_costs_count_every_measurement_of_a_trial() -> None:
 
 def test_sweep_without_curvature_has_no_cost_of_it() -> None:
     assert curvature_costs(specification(curvature=None)) == []
+
+
+def test_wall_clock_is_estimated_from_trials_at_the_same_time(
+    sweeps: SweepService, database: Database
+) -> None:
+    assert sweeps.estimate(specification()).wall_clock_seconds is None
+    run(sweeps, database, specification(), 20, 10)  # 30 seconds within 20: 1.5 at the same time
+    many = specification(seeds=list(range(10)))
+    assert sweeps.estimate(many).device_seconds == pytest.approx(300)
+    assert sweeps.estimate(many).wall_clock_seconds == pytest.approx(200)
+    one_by_one = specification(seeds=list(range(10)), resources={"max_concurrent": 1})
+    assert sweeps.estimate(one_by_one).wall_clock_seconds == pytest.approx(300)

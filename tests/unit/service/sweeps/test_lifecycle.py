@@ -78,6 +78,14 @@ AFTER = {
     (S.COMPLETED, Command.RETRY_FAILED): S.QUEUED,
     (S.FAILED, Command.RETRY_FAILED): S.QUEUED,
     (S.CANCELLED, Command.RETRY_FAILED): S.QUEUED,
+    (S.QUEUED, Command.EXTEND): S.QUEUED,
+    (S.STARTING, Command.EXTEND): S.STARTING,
+    (S.RUNNING, Command.EXTEND): S.RUNNING,
+    (S.PAUSING, Command.EXTEND): S.PAUSING,
+    (S.PAUSED, Command.EXTEND): S.PAUSED,
+    (S.COMPLETED, Command.EXTEND): S.QUEUED,
+    (S.FAILED, Command.EXTEND): S.QUEUED,
+    (S.CANCELLED, Command.EXTEND): S.QUEUED,
     (S.COMPLETED, Command.DELETE): None,
     (S.FAILED, Command.DELETE): None,
     (S.CANCELLED, Command.DELETE): None,
@@ -187,6 +195,9 @@ def test_command_in_every_state_does_or_says_why_not(
         if command is Command.DELETE:
             sweeps.delete(sweep_id)
             return None
+        if command is Command.EXTEND:
+            larger = SPECIFICATION.model_dump(mode="json") | {"seeds": [0, 1]}
+            return sweeps.extend(sweep_id, SweepSpec.model_validate(larger))
         return sweeps.command(sweep_id, command)
 
     if (state, command) not in AFTER:

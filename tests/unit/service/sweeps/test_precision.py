@@ -23,7 +23,9 @@ def test_expected_precision_needs_more_seeds_for_half_a_point() -> None:
 
 
 def test_expected_precision_one_seed_has_no_interval() -> None:
-    assert expected_precision(15, 1, ACCURACY).half_width is None
+    found = expected_precision(15, 1, ACCURACY)
+    assert found.half_width is None
+    assert "no interval with one seed; ± 0.5 points needs 31 seeds" in found.sentence
 
 
 def test_expected_precision_of_a_loss_is_in_nats() -> None:
@@ -31,13 +33,13 @@ def test_expected_precision_of_a_loss_is_in_nats() -> None:
     assert found.half_width == pytest.approx(5 * 0.016675, abs=1e-4)
     assert found.seeds_for == {"0.025": 31, "0.05": 8}
     assert found.sentence == (
-        "± 0.083 nats between two configurations if seeds deviate by 0.05 nats; ± 0.025 nats needs"
-        " 31 seeds, ± 0.05 nats needs 8 seeds"
+        "of the difference of two configurations: ± 0.083 nats; ± 0.025 nats needs 31 seeds, ± 0.05"
+        " nats needs 8 seeds (assumed deviation of seeds: 0.05 nats)"
     )
 
 
 def test_expected_precision_of_accuracy_is_in_points() -> None:
     assert expected_precision(15, 3, ACCURACY).sentence == (
-        "± 1.7 points between two configurations if seeds deviate by 1 point; ± 0.5 points needs"
-        " 31 seeds, ± 1 point needs 8 seeds"
+        "of the difference of two configurations: ± 1.7 points; ± 0.5 points needs 31 seeds, ± 1"
+        " point needs 8 seeds (assumed deviation of seeds: 1 point)"
     )

@@ -13,7 +13,7 @@ from workers.scores import SCORES
 
 
 def pair(mean: float | None, wins: int = 0, ties: int = 0, losses: int = 0, **more: Any) -> Any:
-    fields: dict[str, Any] = dict.fromkeys(PairComparison.model_fields)
+    fields: dict[str, Any] = dict.fromkeys(PairComparison.model_fields) | {"axis_differences": {}}
     counts = {"n_blocks": wins + ties + losses, "wins": wins, "ties": ties, "losses": losses}
     return PairComparison.model_validate(
         fields

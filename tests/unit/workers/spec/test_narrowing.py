@@ -38,10 +38,23 @@ RANDOM = {
     "early_stopping": {"type": "asha"},
     "training": {"epochs": 20},
 }
+FIXED = {
+    "optimizers": [{"name": "sam", "search": {"rho": 0.1}}, "msgd"],
+    "search": {
+        "learning_rate": [0.1, 0.2],
+        "weight_decay": 1e-4,
+        "optimizer.momentum": 0.5,
+        "training.batch_size": 32,
+    },
+}
+OWN_DEFAULT = {
+    "optimizers": ["adamw"],
+    "search": {"learning_rate": [0.1, 0.2], "weight_decay": None},
+}
 WITHOUT_RATE = {"optimizers": ["prodigy"], "search": {"training.batch_size": [32, 64]}}
 
 
-@pytest.mark.parametrize("changes", [GRID, OWN_AXES, RANDOM, WITHOUT_RATE])
+@pytest.mark.parametrize("changes", [GRID, OWN_AXES, RANDOM, FIXED, OWN_DEFAULT, WITHOUT_RATE])
 def test_narrowed_specification_has_the_trial_under_its_key(changes: dict[str, Any]) -> None:
     whole = validate_spec(BASE | changes)
     for trial in whole.trials[:: max(1, len(whole.trials) // 12)]:

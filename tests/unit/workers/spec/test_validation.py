@@ -386,3 +386,14 @@ def test_ood_names_are_resolved(changed, name):
 def test_duration_seconds_adds_units(changed, text, seconds):
     assert duration_seconds(text) == seconds
     assert validate_spec(changed((("limits", "wall_clock"), text))).limits.wall_clock == text
+
+
+def test_message_quotes_control_characters_escaped(changed):
+    *_, repeated = problems_of(changed((("ood", "corruptions"), ["\n", "\n"])))
+    assert repeated.path == "ood.corruptions"
+    assert repeated.message.endswith(r"must have every entry once; repeated: \x0a")
+
+
+def test_long_message_is_cut(changed):
+    *_, repeated = problems_of(changed((("ood", "corruptions"), ["x" * 3_000] * 2)))
+    assert len(repeated.message) == 1_000

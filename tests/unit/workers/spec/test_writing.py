@@ -1,0 +1,34 @@
+"""Specifications written as YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from workers.spec import validate_spec
+from workers.spec.writing import without_defaults, yaml_text
+
+BASE = {
+    "name": "written",
+    "dataset": "digits",
+    "model": "cnn-tiny",
+    "optimizers": ["msgd"],
+    "search": {"learning_rate": [0.1], "weight_decay": [0]},
+}
+ASHA = {"early_stopping": {"type": "asha", "metric": "val_accuracy"}, "training": {"epochs": 20}}
+TPE = {"search": {"type": "tpe", "trials": 3, "objectives": ["val_accuracy"]}}
+
+
+@pytest.mark.parametrize("score", ["accuracy", "loss"])
+@pytest.mark.parametrize("changes", [{}, ASHA, TPE])
+def test_written_specification_is_the_same(score: str, changes: dict[str, Any]) -> None:
+    specification = validate_spec({**BASE, **changes, "score": score})
+    text = yaml_text(without_defaults(specification), "a comment")
+    assert text.startswith("# a comment\n")
+    assert validate_spec(yaml.safe_load(text)) == specification
+
+
+def test_defaults_are_left_out() -> None:
+    assert without_defaults(validate_spec(BASE)).keys() == BASE.keys()

@@ -1,0 +1,36 @@
+"""Specifications as YAML text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from workers.spec.search import TpeSearch
+from workers.spec.sweep import SweepSpec
+
+__all__ = ["without_defaults", "yaml_text"]
+
+_WIDTH = 100
+"""Characters of a line, so that lists of values stay on one."""
+
+
+def without_defaults(specification: SweepSpec) -> dict[str, Any]:
+    """A specification as plain data without the fields that have their default.
+
+    Metrics that guide a search or early stopping stay: their default follows the score.
+    """
+    plain: dict[str, Any] = specification.model_dump(mode="json", exclude_defaults=True)
+    if specification.early_stopping is not None:
+        plain["early_stopping"]["metric"] = specification.early_stopping.metric
+    if isinstance(specification.search, TpeSearch):
+        whole = specification.search.model_dump(mode="json", include={"objectives"})
+        plain["search"] |= whole
+    return plain
+
+
+def yaml_text(plain: Mapping[str, Any], *comments: str) -> str:
+    """A specification as YAML, in its order, under comments of one line each."""
+    text: str = yaml.safe_dump(dict(plain), sort_keys=False, allow_unicode=True, width=_WIDTH)
+    return "".join(f"# {' '.join(comment.split())}\n" for comment in comments) + text
