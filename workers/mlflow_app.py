@@ -15,7 +15,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Response
 from mlflow.entities import Experiment, Metric, Param, RunTag
@@ -58,7 +58,7 @@ class FinishedRun(BaseModel):
 
     run_id: str = Field(pattern=r"^[0-9a-f]{32}$")
     name: str
-    status: str
+    status: Literal["FINISHED", "FAILED", "KILLED"]
     start_time: int
     end_time: int
     tags: dict[str, str]

@@ -39,10 +39,14 @@ _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Makes MLflow's UI open the experiment as training of models, not as generative AI."""
 _INVALID = frozenset({"BAD_REQUEST", "INVALID_PARAMETER_VALUE"})
 _REFUSED = _INVALID | {"INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
-
-
 _FINISHED_RUNS = "/api/2.0/sasam/finished-runs"
 """Route of `workers.mlflow_app`."""
+_FINISHED_RUNS_TIMEOUT_SECONDS = 120
+"""It stores the artifacts of a hundred trials; MLflow's own requests store one at a time."""
+_MAY_BE_CARRIED_OUT = frozenset(
+    {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+)
+"""Answers of a proxy, or of MLflow without its database, that leave open what happened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class SweepRuns:
         self._deleted: set[str] = set()
         self._artifacts_fail_since: float | None = None
         self._takes_finished = True
+        self._is_conflict = False
         self.parent_id = ""
         """Id of the sweep's own run; empty before `look_up`."""
         self.drops_refused = False
@@ -162,11 +167,12 @@ class SweepRuns:
             trials: Trials without a run.
 
         Returns:
-            Whether the runs were created. Otherwise the server is not `workers.mlflow_app`, or it
-            refuses a value or cannot store a file: one request at a time shows which.
+            Whether the runs were created. Otherwise the server is not `workers.mlflow_app`, it
+            refuses a value or cannot store a file, or a run exists that a search for the sweep's
+            runs does not find, such as one whose tags a user changed: create one run at a time.
 
         Raises:
-            MlflowException: The server does not answer, or one of the runs exists.
+            MlflowException: The runs may exist, and must be looked up.
         """
         if not (trials and self._takes_finished):
             return False
@@ -175,13 +181,18 @@ class SweepRuns:
             get_default_host_creds(self._job.mlflow_tracking_uri),
             _FINISHED_RUNS,
             "POST",
+            timeout=_FINISHED_RUNS_TIMEOUT_SECONDS,
             raise_on_status=False,
             json={"experiment_id": self._experiment_id, "runs": runs},
         )
+        if answer.status_code in _MAY_BE_CARRIED_OUT:
+            raise MlflowException(f"status {answer.status_code} for finished runs")
+        was_conflict = self._is_conflict
+        self._is_conflict = answer.status_code == HTTPStatus.CONFLICT
+        if self._is_conflict and not was_conflict:
+            raise MlflowException("a run exists already: an answer was lost")
         if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
             self._takes_finished = False
-        elif answer.status_code == HTTPStatus.CONFLICT:
-            raise MlflowException("a run exists already: an answer was lost")
         if not answer.ok:
             return False
         self._run_ids |= {
@@ -193,10 +204,11 @@ class SweepRuns:
     def _finished(self, finished: FinishedTrial) -> dict[str, Any]:
         """A finished run for `workers.mlflow_app`.
 
-        Its id follows from the sweep and the trial, so that no repetition creates a second run.
+        Its id follows from the sweep's run and the trial, so that no repetition creates a second
+        run. After the sweep's run is lost, all runs are new.
         """
         trial, items = finished.trial, finished.items
-        identity = f"{self._job.sweep_id}/{trial.key}".encode()
+        identity = f"{self.parent_id}/{trial.key}".encode()
         tags = self._tags_of(trial, finished.position, finished.attempt)
         return {
             "run_id": hashlib.blake2b(identity, digest_size=16).hexdigest(),

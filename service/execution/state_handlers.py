@@ -180,15 +180,18 @@ class StateHandlers:
             self._announce(row, after)
 
     def _sync_rest(self, row: SweepRow) -> None:
-        """Sync the results since the last pass, and all of them if one is still missing.
+        """Sync the results since the last pass, or all of them if that may not be enough.
 
-        Usually none is, so that not every run of a large sweep is read once more.
+        It is not if a result is missing, or if an earlier driver ended trials that this one ran
+        again: their runs have changed, in any order.
         """
-        self._trials.locate(row, again=True)
-        self._trials.sync(row)
-        with self._database.snapshot() as session:
-            missing = _missing(session, row)
-        if missing:
+        is_whole = row.attempt > 1
+        if not is_whole:
+            self._trials.locate(row, again=True)
+            self._trials.sync(row)
+            with self._database.snapshot() as session:
+                is_whole = _missing(session, row) > 0
+        if is_whole:
             self._trials.sync(row, whole=True)
 
     def _end(self, row: SweepRow, state: SweepState, reason: str | None) -> None:
