@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# The tests start hundreds of processes: keep bytecode also where the environment forbids it.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 # AREA=service/sensitivity or workers/journal: the tests of one folder or module.
 AREA_MODULE = $(dir $(AREA))test_$(notdir $(AREA)).py

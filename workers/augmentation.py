@@ -17,8 +17,6 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from workers.randaugment import randaugment
-
 __all__ = ["Augmentation", "augment"]
 
 Augmentation = Literal["none", "crop", "crop-flip", "randaugment"]
@@ -38,7 +36,11 @@ def augment(images: Tensor, kind: Augmentation, generator: Generator) -> Tensor:
     if kind == "none":
         return images
     images = _crop(images, generator, flip=kind != "crop")
-    return randaugment(images, generator) if kind == "randaugment" else images
+    if kind != "randaugment":
+        return images
+    from workers.randaugment import randaugment  # imports torchvision, which takes seconds
+
+    return randaugment(images, generator)
 
 
 def _crop(images: Tensor, generator: Generator, *, flip: bool) -> Tensor:

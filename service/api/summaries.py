@@ -134,7 +134,8 @@ AxisX = Annotated[
 AxisY = Annotated[
     str | None,
     Query(
-        description="Vertical axis of a heatmap; by default `weight_decay`, or the next one.",
+        description="Vertical axis of a heatmap; by default `weight_decay`, or the next one. Of"
+        " learning-curves: `data` or `chance`, where it starts.",
         examples=["training.batch_size"],
     ),
 ]

@@ -51,7 +51,12 @@ def plot(
         str | None,
         typer.Option("--x", help="Horizontal axis of a heatmap: optimizer.momentum, ..."),
     ] = None,
-    y: Annotated[str | None, typer.Option("--y", help="Vertical axis of a heatmap.")] = None,
+    y: Annotated[
+        str | None,
+        typer.Option(
+            "--y", help="Vertical axis of a heatmap; 'chance' starts that of learning-curves there."
+        ),
+    ] = None,
     rest: Annotated[
         str | None, typer.Option(help="Other hyperparameters of a heatmap: best or mean.")
     ] = None,

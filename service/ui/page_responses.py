@@ -108,9 +108,7 @@ _ENVIRONMENT.filters |= {
     "score": score_label,
     "percentage": labels.percentage,
     "split_title": split_label,
-    "value": lambda value: value_text(
-        float(f"{value:.4g}") if isinstance(value, float) else freeze_value(value)
-    ),
+    "value": lambda value: value_text(freeze_value(value)),
     "without_colour_codes": lambda text: _COLOUR_CODES.sub("", text),
 }
 _ENVIRONMENT.globals["configuration_query"] = configuration_query

@@ -1,5 +1,6 @@
 """The score and the training loss along the epochs, at the selected configurations."""
 
+import math
 from typing import Any, Literal, get_args
 
 import altair as alt
@@ -31,14 +32,16 @@ __all__ = ["PROGRESS", "draw_learning_curves", "learning_curves"]
 
 Progress = Literal["epoch", "gradient_evaluations"]
 PROGRESS: tuple[str, ...] = get_args(Progress)
+Start = Literal["data", "chance"]
 
 
-def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
+def learning_curves(table: TrialTable, x: Progress = "epoch", y: Start = "data") -> FigureData:
     """Validation score and training loss at the selected configuration, one line per seed.
 
     Args:
         table: The trials, with histories.
         x: The horizontal axis.
+        y: Where the axis of the score starts: at the worst score, or at that of a guess.
 
     Returns:
         One record per epoch and trial: ``optimizer``, ``title``, ``seed``, ``learning_rate`` and
@@ -50,6 +53,7 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
         NotAvailableError: No trial of a selected configuration has a history.
     """
     require_option("x", x, PROGRESS)
+    require_option("y", y, get_args(Start))
     records: list[Datum] = []
     metric = table.score.val_metric
     for scores in score(table, resample=False):
@@ -87,7 +91,7 @@ def learning_curves(table: TrialTable, x: Progress = "epoch") -> FigureData:
         title=f"Learning curves of the selected configurations{of_workload(table)}",
         notes=["one line per seed"],
         records=records,
-        scales=score_scales(table) | {"x": x},
+        scales=score_scales(table) | {"x": x, "y": y},
     )
 
 
@@ -110,7 +114,7 @@ def draw_learning_curves(figure: FigureData, theme: Theme) -> Any:
             .mark_line(strokeWidth=1.6, opacity=0.85)
             .encode(x=x, y=y, color=optimizer_colour(optimizers), detail="seed:N")
         )
-        has_line = metric != "train_loss" and _reaches_chance(figure, metric)
+        has_line = metric != "train_loss" and _shows_chance(figure, metric)
         layered = alt.layer(lines, chance_line(figure, theme)) if has_line else lines
         panels.append(
             layered.properties(
@@ -120,7 +124,10 @@ def draw_learning_curves(figure: FigureData, theme: Theme) -> Any:
     return alt.hconcat(*panels).properties(title=titled(figure.title, figure.notes))
 
 
-def _reaches_chance(figure: FigureData, metric: str) -> bool:
-    """Whether a curve comes to the score of a guess, so that its line does not widen the axis."""
+def _shows_chance(figure: FigureData, metric: str) -> bool:
+    """Whether to draw the score of a guess: on request, or if its line does not widen the axis."""
+    guess = figure.scale("chance")
+    if figure.scales["y"] == "chance":
+        return math.isfinite(guess)
     known = [float(value) for record in figure.records if (value := record[metric]) is not None]
-    return min(known) <= figure.scale("chance") <= max(known)
+    return min(known) <= guess <= max(known)

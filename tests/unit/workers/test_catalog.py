@@ -71,6 +71,7 @@ def test_load_broken_entry_names_its_target(target):
         broken.load("broken")
 
 
+@pytest.mark.slow
 def test_entries_of_an_installed_package_join(tmp_path):
     """A distribution on the path, as pip leaves it, in a process that has not read any yet."""
     (tmp_path / "tiger_plugin.py").write_text("def build(x): return 'tiger', x\n")
@@ -92,8 +93,16 @@ def test_entries_of_an_installed_package_join(tmp_path):
     assert "optimizer broken cannot be loaded from tiger_plugin:missing" in done.stdout
 
 
+@pytest.mark.slow
 def test_catalog_and_specification_import_no_torch():
     code = "import sys, workers.job, workers.journal; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_trial_actor_imports_no_torchvision():
+    """Importing it takes seconds in each actor; RandAugment and timm's models do when used."""
+    code = "import sys, workers.trainable; sys.exit(bool({'torchvision', 'timm'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 

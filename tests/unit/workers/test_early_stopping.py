@@ -79,6 +79,7 @@ def test_halving_judges_a_trial_once_a_rung():
     assert report(rungs, 2, {"c": 1.0}) == {"c": False}  # what is decided stays
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     values=st.lists(

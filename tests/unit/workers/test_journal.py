@@ -197,6 +197,7 @@ def test_wait_wakes_up_when_something_is_appended(journal):
     assert not journal.wait(journal.end, 0)
 
 
+@pytest.mark.slow
 def test_killed_writer_leaves_a_journal_that_the_next_one_reads(path, open_journal):
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],
@@ -216,6 +217,7 @@ def test_killed_writer_leaves_a_journal_that_the_next_one_reads(path, open_journ
     assert [entry.data["epoch"] for entry in entries] == list(range(1, recorded + 1))
 
 
+@pytest.mark.slow
 def test_second_writer_waits_for_the_end_of_the_first(path, open_journal):
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, str(path)],

@@ -34,6 +34,7 @@ def test_each_trial_has_its_own_lines(trial_log: TrialLog, tmp_path: Path) -> No
     assert "in a" not in read_trial_log(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_log_keeps_its_end_in_bounded_space(trial_log: TrialLog, tmp_path: Path) -> None:
     trial_log.follow(tmp_path)
     for number in range(5_000):

@@ -80,6 +80,7 @@ def test_measure_agrees_with_the_dense_hessian(data, normalise, model):
     assert found["hessian_lambda_max.validation"] == pytest.approx(largest, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_measure_names_every_quantity_by_split(data, normalise, model):
     spec = CurvatureSpec(images=20, max_matvecs=10, metrics=("trace",))
     found = CurvatureMeasurement(spec, data, normalise, CPU).measure(model, suffix=".best")
@@ -91,6 +92,7 @@ def test_measure_names_every_quantity_by_split(data, normalise, model):
     assert found["hessian_matvecs.validation.best"] <= 10
 
 
+@pytest.mark.slow
 def test_measurements_are_equal_for_equal_weights(data, normalise, model):
     spec = CurvatureSpec(images=20, max_matvecs=10)
     first, second = (CurvatureMeasurement(spec, data, normalise, CPU) for _ in range(2))
@@ -112,6 +114,7 @@ def test_measure_weights_that_are_not_finite_gives_no_finite_value(data, normali
 TRAINING = ("stability_ratio", "worst_case_sharpness", "average_case_sharpness")
 
 
+@pytest.mark.slow
 def test_training_quantities_agree_with_the_library(data, normalise, model):
     data = replace(data, train=image_set(200, 4))
     spec = CurvatureSpec(

@@ -46,6 +46,7 @@ def accuracy(rate, decay):
     return [1 - 0.1 * (math.log10(rate) + 2) ** 2 - 0.01 * (math.log10(decay) + 5) ** 2]
 
 
+@pytest.mark.slow
 def test_suggest_repeats_itself_and_stays_in_its_ranges():
     search = spec_of()
     found = run(search, accuracy, 20)
@@ -66,6 +67,7 @@ def test_suggest_begins_alike_for_every_optimizer():
     assert [a == b for a, b in zip(one, two, strict=True)] == [True, True, False, False]
 
 
+@pytest.mark.slow
 def test_suggest_learns_where_accuracy_is_high():
     found = run(spec_of(), accuracy, 40)
     off = [abs(math.log10(rate) + 2) for rate, _ in found]
@@ -86,6 +88,7 @@ def test_suggest_depends_on_the_past_alone():
     assert suggest(search, "sam", running) != expected
 
 
+@pytest.mark.slow
 def test_suggest_of_parallel_trials_spreads():
     search = spec_of()
     past = [tried(search, values, accuracy) for values in run(search, accuracy, 15)]
@@ -94,6 +97,7 @@ def test_suggest_of_parallel_trials_spreads():
     assert len({tried.configuration for tried in past}) == 23
 
 
+@pytest.mark.slow
 def test_suggest_skips_failed_trials():
     search = spec_of()
 
@@ -104,6 +108,7 @@ def test_suggest_skips_failed_trials():
     assert len(set(found)) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ["val_loss", "hessian_trace.validation"])
 def test_suggest_of_two_objectives_takes_infinite_ones(second):
     search = spec_of(objectives=["val_accuracy", second])
@@ -119,12 +124,14 @@ def test_suggest_of_two_objectives_takes_infinite_ones(second):
     assert sum(rate > 0.1 for rate, _ in found[20:]) <= 2
 
 
+@pytest.mark.slow
 def test_suggest_continues_where_all_diverge():
     assert len(set(run(spec_of(objectives=["val_loss"]), lambda *_: [math.inf], 20))) == 20
     both = spec_of(objectives=["val_loss", "train_loss"])
     assert len(set(run(both, lambda *_: [math.inf, math.inf], 20))) == 20
 
 
+@pytest.mark.slow
 def test_suggest_of_choices_takes_each():
     search = spec_of(weight_decay=[0, 1e-4])
     assert {decay for _, decay in run(search, lambda rate, _: accuracy(rate, 1e-5), 20)} == {
@@ -142,6 +149,7 @@ def test_suggestions_are_the_same_in_every_release():
     ]
 
 
+@pytest.mark.slow
 def test_suggest_takes_whole_numbers_and_lists():
     spec = spec_of(
         [{"name": "adam", "search": {"betas": [[0.9, 0.95], [0.9, 0.999]]}}],

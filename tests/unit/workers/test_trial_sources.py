@@ -137,6 +137,7 @@ def whole(tmp_path_factory):
     return journal.path.read_text().splitlines(keepends=True)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(cut=st.integers(0, 110))
 def test_tpe_restarted_anywhere_makes_the_same_suggestions(whole, tmp_path_factory, cut):

@@ -37,6 +37,7 @@ def test_quadratic_forms_equal_those_of_dense_hessian(model, batches, dense_hess
     torch.testing.assert_close(forms, (vectors * (dense @ vectors)).sum(0), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["hutchpp", "hutchinson"])
 def test_trace_is_the_same_with_layers_from_products_and_without_from_forms(chain, batches, method):
     operator = HessianOperator(chain, F.cross_entropy, batches)

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from sasam.curvature import HessianOperator, estimate_extremal_eigenvalues, estimate_trace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk_size", [None, 1, 4])
 @pytest.mark.parametrize("cache_bytes", [0, 6000, 2**30])
 def test_products_over_ragged_batches_equal_dense_hessian(
@@ -28,6 +29,7 @@ def test_products_over_ragged_batches_equal_dense_hessian(
     torch.testing.assert_close(operator @ dense[0], dense @ dense[0], rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_ends_and_trace_equal_those_of_dense_hessian(model, batches, dense_hessian):
     dense = dense_hessian(model)
     operator = HessianOperator(model, F.cross_entropy, batches)
@@ -90,6 +92,7 @@ def test_later_training_does_not_change_the_operator(cnn, batches):
     assert torch.equal(operator.matvec(vector), before)
 
 
+@pytest.mark.slow
 def test_no_graph_survives_the_operator(cnn, batches):
     operator = HessianOperator(cnn, F.cross_entropy, batches)
     product = operator.matvec(torch.ones(operator.size, dtype=torch.float64))

@@ -62,6 +62,7 @@ def test_average_case_agrees_with_a_loop_over_the_same_perturbations() -> None:
     assert (found.gradient_evaluations, found.forward_passes) == (0, 42)
 
 
+@pytest.mark.slow
 def test_average_case_of_a_quadratic_loss_is_the_weighted_trace() -> None:
     model, batches = network()
     inputs = batches[0][0]

@@ -44,6 +44,7 @@ def dense(operator: HessianOperator) -> torch.Tensor:
     return operator.matmat(torch.eye(operator.size, dtype=torch.float64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "limit"), SGD_OPTIONS)
 @pytest.mark.parametrize(("ratio", "is_stable"), [(0.98, True), (1.02, False)])
 def test_limit_of_sgd_is_where_a_quadratic_loss_starts_to_diverge(

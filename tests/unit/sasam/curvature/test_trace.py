@@ -48,6 +48,7 @@ def coverage(operator, truth: float, seeds: int, **arguments) -> tuple[float, fl
     return inside, math.sqrt(sum(run.standard_error**2 for run in runs) / squares)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spectrum", [outliers, flat], ids=["outliers", "flat"])
 def test_standard_error_of_xtrace_is_that_of_its_runs(rotated, spectrum):
     """The jackknife alone is 1.4 times the true error on the flat spectrum."""

@@ -43,6 +43,7 @@ def problem(values, seed):
     return torch.tensor(values, dtype=torch.float64), start
 
 
+@pytest.mark.slow
 @quick
 @given(curvatures, seeds, st.sampled_from([SAM, SASGD, SASAM]))
 def test_permuted_coordinates_give_permuted_steps(values, seed, cls):
@@ -53,6 +54,7 @@ def test_permuted_coordinates_give_permuted_steps(values, seed, cls):
     np.testing.assert_allclose(permuted, w[order.numpy()], rtol=1e-9)
 
 
+@pytest.mark.slow
 @quick
 @given(curvatures, seeds, st.sampled_from([SAM, SASGD, SASAM]))
 def test_splitting_the_vector_into_tensors_changes_nothing(values, seed, cls):
@@ -62,6 +64,7 @@ def test_splitting_the_vector_into_tensors_changes_nothing(values, seed, cls):
     np.testing.assert_allclose(pieces, w, rtol=1e-9)
 
 
+@pytest.mark.slow
 @quick
 @given(curvatures, seeds, st.floats(1e-3, 1e3), st.sampled_from([SASGD, SASAM]))
 def test_scaled_loss_divides_the_step_size_and_keeps_the_path(values, seed, scale, cls):

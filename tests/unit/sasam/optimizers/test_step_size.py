@@ -69,6 +69,7 @@ def test_eta_with_theta_init_inf_forgets_eta_0_at_once(cls):
     assert optimizer.step_size == pytest.approx(1 / (2 * 2.0))
 
 
+@pytest.mark.slow
 def test_eta_with_theta_init_1_takes_691_steps_from_1e_4_to_1e_1():
     w, closure = quadratic([1e-6], [1.0])
     optimizer = SASGD([w], lr=1e-4, theta_init=1.0)

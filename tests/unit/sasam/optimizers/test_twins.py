@@ -21,6 +21,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_step_for_100_steps_equals_textbook_twin(case, problem, twins):
     cls, options, name, twin_options = CASES[case]

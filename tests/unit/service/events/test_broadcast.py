@@ -91,6 +91,7 @@ def test_reader_that_falls_behind_misses_nothing_and_delays_no_other(
     assert fast == behind == list(range(1, total + 1))
 
 
+@pytest.mark.slow
 def test_stream_continues_to_the_end_when_more_than_a_window_arrives_with_it(
     database: Database, sweep_id: str
 ) -> None:
@@ -123,6 +124,7 @@ def test_stream_of_a_sweep_that_was_deleted_ends_for_who_is_behind(
     assert asyncio.run(read()) == list(range(1, 501))  # the page that it holds
 
 
+@pytest.mark.slow
 def test_poller_rests_without_readers_and_returns_with_them(
     database: Database, sweep_id: str
 ) -> None:

@@ -61,6 +61,7 @@ def test_draw_every_figure_is_valid_vega_lite(make_table: MakeTable, name: str) 
     assert len({frozenset(record) for record in figure.records}) == 1
 
 
+@pytest.mark.slow
 def test_draw_overview_is_a_row_of_heatmaps_a_metric_and_split(make_table: MakeTable) -> None:
     figure = compute_figure("overview", make_table(optimizers=["SA-SAM", "MSGD"]))
     spec = draw(figure)
@@ -169,6 +170,7 @@ def test_heatmap_wrong_requests_are_refused_with_what_is_possible(
         ("expected-max", {"budget": "euros"}, "invalid_budget"),
         ("expected-max", {"budget": "gradient_evaluations"}, "not_measured"),
         ("learning-curves", {"x": "hours"}, "invalid_x"),
+        ("learning-curves", {"y": "zero"}, "invalid_y"),
         ("learning-curves", {}, "needs_history"),
         ("corruptions", {}, "not_measured"),
     ],
@@ -302,6 +304,14 @@ def test_learning_curves_keep_a_line_a_seed(make_table: MakeTable) -> None:
     assert len(figure.where(optimizer="SAM", seed=1)) == 4
 
 
+@pytest.mark.parametrize(("start", "lines"), [("data", 0), ("chance", 1)])
+def test_learning_curves_start_at_chance_on_request(
+    make_table: MakeTable, start: str, lines: int
+) -> None:
+    figure = compute_figure("learning-curves", make_table(epochs=4), y=start)
+    assert json.dumps(draw(figure)).count('"strokeDash": [4, 3]') == lines
+
+
 @pytest.mark.slow
 def test_export_figure_formats(oracle_table: TrialTable) -> None:
     figure = compute_figure("accuracy-heatmap", oracle_table)
@@ -321,6 +331,7 @@ def test_export_figure_formats(oracle_table: TrialTable) -> None:
         draw(figure, theme="sepia")
 
 
+@pytest.mark.slow
 def test_compute_figure_diverged_everywhere_still_draws(make_result: MakeResult) -> None:
     rows = [
         make_result(

@@ -48,6 +48,7 @@ def test_sweep_has_the_mean_of_the_optimizers_granulated_correlations(
     assert found.n_configurations == sum(one.n for one in each)
 
 
+@pytest.mark.slow
 def test_off_the_grid_the_sentence_has_plain_kendall(oracle_table: TrialTable) -> None:
     table = TrialTable.from_results(oracle_table.results(), chance_accuracy=0.1, search="random")
     assert " here, Kendall's tau " in named(table)

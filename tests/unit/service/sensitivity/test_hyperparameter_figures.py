@@ -163,6 +163,7 @@ def test_heatmap_needs_two_axes(table: TrialTable) -> None:
     assert caught.value.code == "needs_two_axes"
 
 
+@pytest.mark.slow
 def test_curves_along_any_hyperparameter(table: TrialTable) -> None:
     figure = compute_figure("lr-curves", table, axis=MOMENTUM)
     assert figure.values("title") == ["MSGD"]

@@ -34,6 +34,7 @@ def forest(lr: np.ndarray, wd: np.ndarray, scores: np.ndarray) -> VarianceShares
     return forest_anova(axes, np.array(places), scores.ravel())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SURFACES)
 def test_forest_anova_is_near_the_exact_shares(name: str) -> None:
     lr, wd = np.meshgrid(LOGS, LOGS, indexing="ij")

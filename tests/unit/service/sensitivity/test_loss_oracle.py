@@ -187,6 +187,7 @@ def test_every_number_of_losses_is_that_of_accuracies_to_scale(make_table: Any) 
     assert some[f"{rate}.width.interval.low"] == "same"
 
 
+@pytest.mark.slow
 def test_every_number_of_compared_losses_is_that_of_accuracies_to_scale(make_table: Any) -> None:
     dumps = []
     pairs = [tables(make_table, random_seed=seed) for seed in (0, 1)]

@@ -68,6 +68,7 @@ def table_of(results, score="accuracy"):
 DIFFERENCES = ("selection_regret", "mean_regret", "mean_regret_val", "lr_sensitivity")
 
 
+@pytest.mark.slow
 def test_summarize_losses_gives_costs_of_accuracies_to_scale(accuracies):
     plain = summarize(table_of(accuracies), epsilon=0.01)
     found = summarize(table_of(accuracies, "loss"), epsilon=0.01 * SCALE)
@@ -193,6 +194,7 @@ def test_sentence_of_a_wrong_learning_rate_is_of_the_loss(accuracies):
     assert f"its loss rises by {SCORES['loss'].points(cost)} if 2 times off" in first.sentence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURES)
 def test_figure_of_losses_is_drawn(accuracies, name):
     table = table_of(accuracies, "loss")

@@ -76,6 +76,7 @@ def test_effective_dimension_is_the_learning_rate(make_result: MakeResult) -> No
     assert plane.configuration == {"learning_rate": 1e-3, "weight_decay": 0.0}
 
 
+@pytest.mark.slow
 def test_run_aggregates_have_intervals_with_three_seeds(make_table: MakeTable) -> None:
     tables = {str(seed): make_table(random_seed=seed, seeds=(0, 1, 2)) for seed in range(2)}
     found = compare_workloads(tables)

@@ -39,6 +39,7 @@ def test_wilcoxon_without_a_difference_finds_nothing() -> None:
     assert rank_tests.wilcoxon(np.zeros(6)) == (0.0, 0, 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
 def test_holm_matches_statsmodels(size: int) -> None:
     p_values = np.random.default_rng(size).random(size) ** 2
@@ -61,6 +62,7 @@ def test_friedman_all_tied_is_undefined() -> None:
     assert np.isnan(rank_tests.friedman(np.ones((6, 3)))).all()
 
 
+@pytest.mark.slow
 def test_nemenyi_matches_scikit_posthocs() -> None:
     import scikit_posthocs
 

@@ -39,6 +39,7 @@ def compared() -> SweepComparison:
     return compare_sweeps([make_sweep("a", "x"), make_sweep("b", "y")])
 
 
+@pytest.mark.slow
 def test_compare_sweeps_headlines_are_those_of_the_summaries() -> None:
     sweeps = [make_sweep("a", "VGG on C10"), make_sweep("b", "ViT on C10", random_seed=1)]
     found = compare_sweeps(sweeps)
@@ -51,6 +52,7 @@ def test_compare_sweeps_headlines_are_those_of_the_summaries() -> None:
     assert headline.lr_sensitivity_interval == summary.intervals["lr_sensitivity"]
 
 
+@pytest.mark.slow
 def test_compare_sweeps_says_what_differs_and_what_that_means() -> None:
     other = {
         **SPECIFICATION,
@@ -76,6 +78,7 @@ def test_compare_sweeps_one_workload_has_no_profiles() -> None:
     assert caught.value.allowed == ("side-by-side",)
 
 
+@pytest.mark.slow
 def test_compare_sweeps_repeated_workload_has_a_caveat() -> None:
     found = compare_sweeps([make_sweep("a", "x"), make_sweep("b", "x"), make_sweep("c", "y")])
     assert found.workloads is not None
@@ -101,6 +104,7 @@ def test_comparison_as_table_and_csv_has_one_row_per_sweep_and_optimizer(
     assert lines[0].startswith("sweep,sweep_id,optimizer,title,learning_rate")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["side-by-side", "learning-rates", "performance-profiles", "sensitivity-plane"]
 )

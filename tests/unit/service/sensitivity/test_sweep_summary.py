@@ -392,6 +392,7 @@ def test_summarize_hostile_numbers_never_reach_json(make_table: MakeTable) -> No
     assert SweepSummary.model_validate_json(text).diverged_trials == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "seconds"),
     [((4, 4, 1), 0.15), ((20, 20, 5), 2.0)],

@@ -139,6 +139,7 @@ def test_same_specification_changes_nothing(
     assert sweeps.extend(sweep_id, spec(MORE)) == once
 
 
+@pytest.mark.slow
 def test_refused_extension_changes_nothing(
     sweep_in: Callable[..., str], sweeps: SweepService, database: Database
 ) -> None:

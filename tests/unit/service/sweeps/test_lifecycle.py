@@ -182,6 +182,7 @@ def test_transition_sets_and_clears_the_end(
     assert again.reason is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "command"), list(product(SweepState, Command)))
 def test_command_in_every_state_does_or_says_why_not(
     state: SweepState,

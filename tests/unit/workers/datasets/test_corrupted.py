@@ -25,6 +25,7 @@ from workers.datasets.verify import checksum
 NAMES = ("fog", "contrast")
 
 
+@pytest.mark.slow
 def test_generated_cells_are_the_corrupted_test_images(digits: ImageDataset, cache: Path) -> None:
     found = corrupted_test_set(digits, NAMES, (4, 2), seed=3, cache_dir=cache)
     assert list(found.cells) == [("fog", 4), ("fog", 2), ("contrast", 4), ("contrast", 2)]
@@ -121,6 +122,7 @@ def test_other_seed_or_data_has_other_pixels_and_fingerprint(
     assert len({first.fingerprint, other.fingerprint, third.fingerprint}) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 7, 95, 500, 2048])
 def test_stratified_subset_is_balanced_over_classes_and_cells(
     size: int, digits: ImageDataset, cache: Path

@@ -290,6 +290,7 @@ def test_file_that_cannot_be_used_says_why(content: bytes, message: str, tmp_pat
     assert re.search(message, error.value.problem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "gif", "tif", "webp", "jp2", "ppm", "tga"])
 def test_file_that_is_damaged_anywhere_is_read_or_refused(suffix: str, tmp_path: Path) -> None:
     whole = save(rgb(), tmp_path / f"x.{suffix}").read_bytes()

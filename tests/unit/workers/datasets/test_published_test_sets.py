@@ -66,6 +66,7 @@ def test_files_are_read_as_published(
     assert found.labels.dtype == np.int64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [

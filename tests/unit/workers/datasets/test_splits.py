@@ -11,6 +11,7 @@ from workers.datasets import ImageDataset, InvalidRequestError, split, stratifie
 from workers.datasets.splits import hold_out, stratified_indices
 
 
+@pytest.mark.slow
 @given(
     labels=st.lists(st.integers(0, 4), min_size=1, max_size=60),
     share=st.floats(0.01, 1),

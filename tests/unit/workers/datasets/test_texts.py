@@ -40,6 +40,7 @@ def text_file(tmp_path):
     return load
 
 
+@pytest.mark.slow
 def test_grammar_follows_from_its_seed(grammar, tmp_path):
     one, again = grammar(), load_dataset("zipf-grammar", options=SMALL, data_dir=tmp_path / "b")
     assert one.fingerprint == again.fingerprint
@@ -62,6 +63,7 @@ def test_grammar_words_follow_zipf_within_their_category(grammar):
     assert shares == pytest.approx(expected / expected.sum(), abs=0.02)
 
 
+@pytest.mark.slow
 def test_grammar_shifts_grow_with_severity(grammar):
     dataset = grammar(train=2000, test=2000)
     shares = np.bincount(dataset.train_tokens.flatten(), minlength=64) / dataset.train_tokens.size

@@ -79,6 +79,7 @@ def test_gpt_starts_near_a_uniform_guess(tokens):
     assert loss.item() == pytest.approx(math.log(TOKENS), abs=0.1)
 
 
+@pytest.mark.slow
 def test_gpt_hessian_is_the_dense_one(network, tokens):
     inputs, labels = tokens[:, :-1], tokens[:, 1:]
     assert choose_hessian_method(network, F.cross_entropy, inputs, labels) == "exact"

@@ -21,6 +21,7 @@ def build(name, *, image_size=32, in_channels=3, num_classes=10, **kwargs):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kwargs", "expected"),
     [
@@ -44,6 +45,7 @@ def test_build_model_digits_counts_parameters():
     assert count_parameters(model) == 9 * 16 + 2 * 16 + 9 * 16 * 32 + 2 * 32 + 128 * 10 + 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "image_size", "in_channels", "kwargs"),
     [

@@ -192,6 +192,7 @@ def sweeps(draw) -> SweepSpec:
     return spec_of(search, optimizers, seeds=list(range(draw(st.integers(1, 3)))))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(sweeps())
 def test_expand_takes_each_position_once_as_a_plan_does(spec):
@@ -210,6 +211,7 @@ def test_expand_takes_each_position_once_as_a_plan_does(spec):
     assert len({trial.key for trial in spec.trials}) == spec.trial_count
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(sweeps())
 def test_optimizers_of_different_spaces_progress_together(spec):

@@ -91,6 +91,7 @@ def test_load_json_equals_yaml():
     assert load_spec("{name: small, dataset: digits, model: cnn-tiny, optimizers: [sam]}").name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "message", "got"),
     [

@@ -105,6 +105,7 @@ def test_stored_specification_of_another_version_of_a_library_is_read():
     assert read_stored(stored).optimizers[0].options() == {"old": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_names_and_options_read_from_sources_are_those_of_the_library(family):
     known = known_members(family)
@@ -114,6 +115,7 @@ def test_names_and_options_read_from_sources_are_those_of_the_library(family):
         assert known_options(family, member) == tuple(optimizer_families.options_of(constructor))
 
 
+@pytest.mark.slow
 def test_family_of_a_library_that_is_not_installed_is_left_to_the_driver():
     code = """
 import importlib.util, sys

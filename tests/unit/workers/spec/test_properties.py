@@ -153,6 +153,7 @@ FRAGMENTS = [
 ]
 
 
+@pytest.mark.slow
 @settings(deadline=SOON, max_examples=300, suppress_health_check=SLOW_INPUTS)
 @given(
     st.lists(

@@ -47,6 +47,7 @@ def trial(**changes):
     return validate_spec(data | changes).trials[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset_survives_a_round_trip(name):
     spec = preset(name)

@@ -320,6 +320,7 @@ def test_validate_several_mistakes_are_all_named(changed):
     ]
 
 
+@pytest.mark.slow
 def test_validate_thousands_of_mistakes_are_counted_not_listed(changed):
     *first, last = problems_of(changed((("seeds",), [-i for i in range(1, 20_001)])))
     assert [problem.path for problem in first] == [f"seeds[{i}]" for i in range(20)]
@@ -364,6 +365,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.dictionaries(st.sampled_from(sorted(SweepSpec.model_fields)) | st.text(max_size=5), JSON))
 def test_validate_arbitrary_data_has_no_other_error(data):

@@ -61,6 +61,7 @@ def specification(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+@pytest.mark.slow
 def test_trial_trains_with_code_from_files(tmp_path: Path) -> None:
     *_, last = run_alone(validate_spec(specification()), 0, data_dir=tmp_path, device="cpu")
     assert last["outcome"] == "completed"

@@ -62,6 +62,7 @@ def check(network):
     return check
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_built_in_optimizer_is_what_the_catalog_states(check, name):
     section = section_of(name)
@@ -73,6 +74,7 @@ def test_built_in_optimizer_is_what_the_catalog_states(check, name):
     assert found.weight_decay == stated.weight_decay is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["msgd", "adam", "adamw", "nadamw", "muon", "lion", "soap"])
 def test_stated_weight_decay_is_the_measured_one(network, name):
     stated = optimizers.entry(name).facts["weight_decay"]
@@ -104,6 +106,7 @@ def test_stated_defaults_are_those_of_the_constructor(name):
     assert optimizer_families.default_configuration(constructor) == stated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "evaluations", "decay", "defaults"),
     [
@@ -131,17 +134,20 @@ def test_check_finds_cost_decay_and_defaults(check, optimizer, evaluations, deca
     assert "resumes bit for bit" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["RAdam", "ScheduleFreeRAdam"])
 def test_check_waits_for_an_optimizer_that_changes_nothing_at_first(check, name):
     assert check(f"pytorch-optimizer:{name}").gradient_evaluations == 1
 
 
+@pytest.mark.slow
 def test_check_counts_the_evaluations_of_lbfgs(check):
     found = check("torch:LBFGS", weight_decay=0.0)
     assert found.gradient_evaluations == 20
     assert str(found).startswith("20 gradient evaluations per step, no weight decay, ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sam", "torch:LBFGS", "torch:RMSprop", "adamw", "soap"])
 def test_check_passes_in_half_precision(check, optimizer):
     assert check(optimizer, weight_decay=0.0, precision=torch.float16).gradient_evaluations >= 1

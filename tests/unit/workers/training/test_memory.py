@@ -54,6 +54,7 @@ def specification(**changes: Any) -> Any:
     return validate_spec(plain | changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "size", "most"),
     [("cnn-tiny", 8, 1), ("vgg11-slim", 32, 1), ("timm:resnet10t", 32, 1), ("vit-small", 8, 1.7)],

@@ -24,6 +24,7 @@ def problems(spec, data_dir):
     return {problem.path: problem.message for problem in error.value.problems}
 
 
+@pytest.mark.slow
 def test_preflight_good_specification_returns_facts(spec_dict, data_dir):
     facts = preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
     assert facts.parameters == 9 * 4 + 8 + 9 * 4 * 8 + 16 + 32 * 10 + 10
@@ -93,11 +94,13 @@ def test_preflight_refused_optimizer_option_names_its_position(spec_dict, data_d
     assert "max_lr" in problems(spec_dict, data_dir)["optimizers[1]"]
 
 
+@pytest.mark.slow
 def test_preflight_nesterov_without_momentum_is_found(spec_dict, data_dir):
     spec_dict["optimizers"] = [{"name": "msgd", "momentum": 0.0, "nesterov": True}]
     assert "esterov" in problems(spec_dict, data_dir)["optimizers[0]"]
 
 
+@pytest.mark.slow
 def test_preflight_checks_optimizers_that_are_not_built_in(spec_dict, data_dir, caplog):
     caplog.set_level("INFO")
     spec_dict["optimizers"] = [
@@ -134,6 +137,7 @@ def test_preflight_refuses_an_optimizer_that_cannot_be_used(
     assert message in problems(spec_dict, data_dir)["optimizers[1]"]
 
 
+@pytest.mark.slow
 def test_preflight_of_a_search_tries_the_largest_numbers(spec_dict, data_dir):
     spec_dict["search"] = {"type": "tpe", "trials": 3}
     assert preflight(validate_spec(spec_dict), data_dir=data_dir, cache_dir=data_dir / "cache")
@@ -141,6 +145,7 @@ def test_preflight_of_a_search_tries_the_largest_numbers(spec_dict, data_dir):
     assert "max_lr" in problems(spec_dict, data_dir)["optimizers[1]"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("search", "path", "message"),
     [
@@ -168,6 +173,7 @@ def test_preflight_names_the_largest_batch_where_memory_is_too_little(
     assert "make batches" in problems(spec_dict, data_dir)["search.training.batch_size[1]"]
 
 
+@pytest.mark.slow
 def test_preflight_of_several_networks_takes_the_facts_of_the_largest(spec_dict, data_dir):
     def facts(search):
         spec = validate_spec(spec_dict | {"search": spec_dict["search"] | search})
@@ -258,6 +264,7 @@ def write_photos(folder, images_each=80):
     (folder / "class 0" / "notes.txt").write_text("no image")
 
 
+@pytest.mark.slow
 def test_preflight_notes_of_the_data_are_a_fact_and_logged(spec_dict, tmp_path, caplog):
     write_photos(tmp_path / "photos")
     spec_dict["dataset"] = {

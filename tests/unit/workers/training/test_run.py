@@ -61,6 +61,7 @@ def test_run_trial_records_every_epoch_and_the_end(device_data, make_trial, opti
     assert all("outcome" not in record for record in records[:-1])
 
 
+@pytest.mark.slow
 def test_run_trial_end_has_matrix_means_and_curvature(device_data, make_trial):
     last = list(run_trial(make_trial(), device_data))[-1]
     assert last["outcome"] == "completed"
@@ -268,6 +269,7 @@ def test_run_trial_ended_leaves_its_weights(device_data, make_trial, tmp_path):
     assert saved["trial"].keys() == {"trial", "epoch", "model"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sa-sam", "sam", "adam"])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_run_trial_half_precision_learns(device_data, make_trial, optimizer, precision):
@@ -277,6 +279,7 @@ def test_run_trial_half_precision_learns(device_data, make_trial, optimizer, pre
     assert records[-1]["train_loss"] == pytest.approx(full[-1]["train_loss"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_run_trial_schedule_moves_the_step_size(device_data, make_trial):
     config = make_trial("msgd", training={"epochs": 4, "schedule": "cosine", "warmup_epochs": 1})
     sizes = [record["step_size"] for record in run_trial(config, device_data)]
@@ -342,6 +345,7 @@ def test_run_trial_without_a_known_stability_limit_says_why(device_data, make_tr
     assert "no stability ratio: the stability limit of RMSprop is unknown" in caplog.text
 
 
+@pytest.mark.slow
 def test_run_trial_with_curvature_along_training_resumes_bit_for_bit(
     device_data, make_trial, tmp_path
 ):

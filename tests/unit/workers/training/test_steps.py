@@ -93,6 +93,7 @@ def test_train_and_eval_reach_the_optimizer_that_has_them(problem):
     plain.eval()
 
 
+@pytest.mark.slow
 def test_optimizer_that_needs_a_closure_trains_with_scaled_gradients(problem):
     model, images, labels = problem
     twin = nn.Linear(4, 3)

@@ -41,6 +41,7 @@ def timeless(records):
     return [{k: v for k, v in record.items() if k != "images_per_second"} for record in records]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", range(len(SPEC["optimizers"])))
 def test_run_trial_records_what_an_image_trial_does(folder, position):
     spec = validate_spec(SPEC)
@@ -56,6 +57,7 @@ def test_run_trial_records_what_an_image_trial_does(folder, position):
     assert last["hessian_by_differences.validation"] == 0
 
 
+@pytest.mark.slow
 def test_run_trial_resumed_continues_bit_for_bit(folder, tmp_path):
     spec = validate_spec(SPEC | {"optimizers": ["sa-sam"]})
     (trial,) = spec.trials
@@ -92,6 +94,7 @@ def test_validation_is_the_mean_over_all_tokens(folder):
     assert found.ece == pytest.approx(error, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_run_trial_measures_every_curvature_and_calibration_of_texts(folder):
     metrics = [
         *("trace", "lambda_max", "critical_sharpness", "stability_ratio"),
