@@ -13,7 +13,7 @@ AREA_MODULE = $(dir $(AREA))test_$(notdir $(AREA)).py
 AREA_TESTS = $(wildcard $(foreach kind,unit integration,tests/$(kind)/$(AREA) tests/$(kind)/$(AREA_MODULE)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-method bench-coverage study study-report lock clean
+.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-smoke bench-method bench-coverage study study-report lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -73,6 +73,9 @@ fuzz: install ## Send every route 20,000 strange requests on each database (REQU
 load: install ## Let 200 clients read a running sweep for a minute, then run a sweep of 10,000 trials (an hour)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/readers.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/many.py
+
+bench-smoke: install ## Refuse costs that are twice the recorded ones: a step, a product, a summary (two minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_smoke.py
 
 bench-method: install ## Measure optimizers and curvature against their peers (CIFAR=path of an .npz)
 	$(BIN)/python tests/benchmarks/bench_optimizers.py --output docs/benchmarks-optimizers.md

@@ -13,7 +13,13 @@ import ray
 
 from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec
 
-__all__ = ["cluster_slots", "connected", "largest_node_bytes", "trial_resources"]
+__all__ = [
+    "cluster_slots",
+    "connected",
+    "largest_node_bytes",
+    "trial_numerics",
+    "trial_resources",
+]
 
 _COUNT_SECONDS = 2.0
 """How long a count of the cluster's slots is used; a cluster grows in minutes."""
@@ -58,6 +64,31 @@ def trial_resources(requested: ResourcesSpec, memory_bytes: int) -> dict[str, fl
     node_bytes = max((node["Resources"].get("memory", 0) for node in _nodes()), default=0)
     memory = min(memory_bytes, node_bytes)
     return {"CPU": cpu, "memory": memory} if memory else {"CPU": cpu}
+
+
+def trial_numerics(resources: Mapping[str, float], data_fingerprint: str) -> str:
+    """The numerics of trials with these resources, from a task that runs where a trial could.
+
+    Args:
+        resources: Resources of a trial by name.
+        data_fingerprint: Fingerprint of the data.
+    """
+    others = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
+    options = {"num_cpus": 0} | {others[name]: amount for name, amount in resources.items()}
+    task = ray.remote(_describe_numerics).options(**options)
+    numerics: str = ray.get(task.remote(dict(resources), data_fingerprint))
+    return numerics
+
+
+def _describe_numerics(resources: Mapping[str, float], data_fingerprint: str) -> str:
+    """The task."""
+    import torch  # a driver needs no torch
+
+    from workers.numerics import describe_numerics
+
+    torch.set_num_threads(max(1, int(resources.get("CPU", 1))))
+    device = torch.device("cuda" if resources.get("GPU") else "cpu")
+    return describe_numerics(device, data_fingerprint)
 
 
 def cluster_slots(specification: SweepSpec, resources: Mapping[str, float]) -> Callable[[], float]:

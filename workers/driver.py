@@ -1,5 +1,6 @@
 """Entry point of a sweep's Ray job: runs the remaining trials of the sweep with Ray Tune.
 
+    reused trials = trials of the specification that another sweep has run (if it asks for reuse)
     remaining trials = trials of the specification - trials that have ended according to the journal
     Tune runs them on reused actors; a callback writes the journal, a thread delivers it to MLflow
 
@@ -21,7 +22,7 @@ from pathlib import Path
 from ray import tune
 
 from workers.characters import escape_controls
-from workers.cluster import cluster_slots, connected, trial_resources
+from workers.cluster import cluster_slots, connected, trial_numerics, trial_resources
 from workers.code_version import git_commit
 from workers.data_changes import require_unchanged_data
 from workers.delivery import MlflowWriter
@@ -39,6 +40,7 @@ from workers.journal import Journal
 from workers.mlflow_schema import version_tag
 from workers.moments import UtcFormatter
 from workers.remote_preflight import SweepFacts, remote_preflight
+from workers.reuse import reusable_trials, reuse_trials
 from workers.shares import make_shares
 from workers.spec import SpecError
 from workers.trainable import SweepTrial
@@ -113,12 +115,14 @@ def run(job: DriverJob) -> int:
         if job.attempt > 1 and not journal.is_started:
             writer.recover()
         require_unchanged_data(journal, facts.data_fingerprint, accepted=job.accepts_changes)
-        source = remaining_trials(job.specification, journal, 1 / facts.classes)
-        total = job.specification.trial_count
-        log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
         writer.start()
         try:
             journal.append("sweep_started", tags=dict(facts.tags))
+            if job.specification.reuse:
+                _reuse(job, journal, facts)
+            source = remaining_trials(job.specification, journal, 1 / facts.classes)
+            total = job.specification.trial_count
+            log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
             is_given_up = False
             if source.left:
                 with _tolerate_after_progress(journal):
@@ -129,6 +133,17 @@ def run(job: DriverJob) -> int:
             writer.close()
             journal.close()
     return EXIT_TOO_MANY_FAILURES if is_given_up else 0
+
+
+def _reuse(job: DriverJob, journal: Journal, facts: SweepFacts) -> None:
+    """Take over results of other sweeps that the remaining trials would repeat."""
+    if not (wanted := reusable_trials(job.specification, journal)):
+        return
+    with connected():
+        resources = trial_resources(job.specification.resources, facts.trial_memory_bytes)
+        numerics = trial_numerics(resources, facts.data_fingerprint)
+    reused = reuse_trials(job, journal, wanted, numerics)
+    log.info("%d of %d trials reused from other sweeps", reused, len(wanted))
 
 
 @contextmanager

@@ -33,7 +33,13 @@ _FORMER_AXES = ("learning_rate", "weight_decay")
 """Fields of a suggestion that a release without other axes has written."""
 
 Kind = Literal[
-    "sweep_started", "suggestion", "trial_started", "epoch", "trial_ended", "sweep_ended"
+    "sweep_started",
+    "suggestion",
+    "trial_started",
+    "epoch",
+    "trial_ended",
+    "trial_reused",
+    "sweep_ended",
 ]
 
 
@@ -52,6 +58,27 @@ class JournalEntry:
     trial: str
     time_ms: int
     data: Mapping[str, Any]
+
+    @property
+    def parts(self) -> list[JournalEntry]:
+        """The start, the epochs and the end that a ``trial_reused`` stands for; else itself.
+
+        A reused trial is one entry, so that no killed driver leaves a part of it. Its epochs have
+        the times of the original trial.
+        """
+        if self.kind != "trial_reused":
+            return [self]
+        data = dict(self.data)
+        start = {"attempt": data.pop("attempt")}
+        epochs = [
+            JournalEntry("epoch", self.trial, time_ms, {"epoch": number, "metrics": metrics})
+            for number, time_ms, metrics in data.pop("epochs")
+        ]
+        return [
+            JournalEntry("trial_started", self.trial, self.time_ms, start),
+            *epochs,
+            JournalEntry("trial_ended", self.trial, self.time_ms, data),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +210,9 @@ class Journal:
             self.metrics.setdefault(entry.trial, {}).update(entry.data["metrics"])
         elif entry.kind == "trial_ended":
             self.outcomes[entry.trial] = Outcome(entry.data["outcome"])
+        elif entry.kind == "trial_reused":
+            for part in entry.parts:
+                self._remember(part)
         elif entry.kind == "sweep_started":
             self.is_started = True
         elif entry.kind == "suggestion":

@@ -28,6 +28,7 @@ __all__ = [
     "EPOCH",
     "RUNNING",
     "Artifact",
+    "Origin",
     "RunKind",
     "Tag",
     "TrialIdentity",
@@ -76,6 +77,11 @@ class Tag(StrEnum):
     """Kind of the failure of a failed trial."""
     ERROR = "sasam.error"
     """Exception and message of a failed trial."""
+    NUMERICS = "sasam.numerics"
+    """What the numbers of an ended trial depend on beside its configuration, see
+    `workers.numerics`."""
+    REUSED_FROM = "sasam.reused_from"
+    """The run of another sweep whose result a reused trial has, an `Origin` as JSON."""
     CLASSES = "sasam.classes"
     """Number of classes of the sweep's data, which gives the accuracy of chance."""
     DATA_FINGERPRINT = "sasam.data_fingerprint"
@@ -167,6 +173,43 @@ class TrialIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The run of another sweep whose result a reused trial has.
+
+    Args:
+        sweep_id: The other sweep.
+        run_id: MLflow's id of the run.
+        started_at: Start of the original trial.
+        ended_at: End of the original trial.
+    """
+
+    sweep_id: str
+    run_id: str
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @classmethod
+    def decode(cls, run: Run) -> Origin | None:
+        """The origin of a run's result; None if its own sweep computed it."""
+        text = run.data.tags.get(Tag.REUSED_FROM)
+        if not text:
+            return None
+        plain = json.loads(text)
+        started_at, ended_at = (decode_time(plain[name]) for name in ("started_ms", "ended_ms"))
+        return cls(plain["sweep_id"], plain["run_id"], started_at, ended_at)
+
+    @staticmethod
+    def of(run: Run) -> dict[str, Any]:
+        """The origin of results that are copied from a run, as plain data."""
+        return {
+            "sweep_id": run.data.tags[Tag.SWEEP],
+            "run_id": run.info.run_id,
+            "started_ms": run.info.start_time,
+            "ended_ms": run.info.end_time,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class TrialRun:
     """The MLflow run of a trial, decoded.
 
@@ -181,6 +224,8 @@ class TrialRun:
         outcome: How it ended; None while it runs.
         error: Exception and message of a failed trial.
         identity: Identity of the trial; None before it is recorded completely.
+        origin: The run of another sweep whose result it has; None if its own sweep computed it.
+            Start and end are then those of the copy.
     """
 
     key: str
@@ -193,6 +238,7 @@ class TrialRun:
     outcome: Outcome | None = None
     error: str | None = None
     identity: TrialIdentity | None = None
+    origin: Origin | None = None
 
     @classmethod
     def decode(cls, run: Run) -> TrialRun:
@@ -212,6 +258,7 @@ class TrialRun:
             outcome=Outcome(outcome) if outcome else None,
             error=run_tags.get(Tag.ERROR) if is_over else None,
             identity=TrialIdentity.decode(run),
+            origin=Origin.decode(run),
         )
 
 

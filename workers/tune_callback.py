@@ -25,6 +25,9 @@ __all__ = ["ConsecutiveFailures", "JournalCallback", "key_of"]
 
 log = logging.getLogger(__name__)
 
+_END_DETAILS = ("ood_matrix", "numerics")
+"""Items of a trial's last record that are no metrics."""
+
 
 class JournalCallback(Callback):
     """Writes the start, epochs and end of each trial to the journal, each once.
@@ -129,7 +132,7 @@ class JournalCallback(Callback):
         if "outcome" in record:
             self._shares.end(seconds)
             self.consecutive_failures = 0
-            details = {name: record[name] for name in ("ood_matrix",) if name in record}
+            details = {name: record[name] for name in _END_DETAILS if name in record}
             self._end(key, Outcome(record["outcome"]), epoch=epoch, **details)
 
     def _unfinished(self, trial: Trial) -> list[dict[str, Any]]:

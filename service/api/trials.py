@@ -24,14 +24,14 @@ from service.trials.conditions import parse_conditions
 from service.trials.repository import TrialRepository
 from service.trials.schemas import TrialDetail, TrialPage, TrialView
 from service.trials.scores import counted_scores
-from workers.durable_storage import checkpoint_path, reading
+from workers.durable_storage import Stored, checkpoint_path, reading
 from workers.metrics import CURVATURE_CURVES, METRICS
 from workers.mlflow_schema import Artifact
 from workers.spec import Value, read_stored, stored_score
 from workers.spec.narrowing import narrowed
 from workers.spec.writing import yaml_text
 
-__all__ = ["router", "stored_trial"]
+__all__ = ["router", "stored_trial", "trial_checkpoint"]
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def export_trials(
 ) -> Response:
     """All trials as CSV, one row per trial, one column per hyperparameter and metric.
 
-    Lists are written as JSON.
+    Lists are written as JSON; ``reused_from`` is the id of the sweep that computed a reused trial.
     """
     with stored.snapshot() as session:
         sweep = require_sweep(session, sweep_id)
@@ -102,11 +102,12 @@ def export_trials(
     metrics = sorted({name for row in rows for name in row.metrics})
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*_COLUMNS, *others, "status", *metrics])
+    writer.writerow([*_COLUMNS, *others, "status", "reused_from", *metrics])
     for row in rows:
         values = [getattr(row, column) for column in _COLUMNS]
         values += [_csv_value(row.hyperparameters.get(name)) for name in others]
-        writer.writerow([*values, row.status, *(row.metrics.get(name) for name in metrics)])
+        values += [row.status, (row.reused_from or {}).get("sweep_id")]
+        writer.writerow([*values, *(row.metrics.get(name) for name in metrics)])
     name = f'attachment; filename="{sweep_id}-trials.csv"'
     return Response(text.getvalue(), media_type="text/csv", headers={"Content-Disposition": name})
 
@@ -142,9 +143,11 @@ def show_checkpoint(
     stored: Annotated[Database, Depends(database)],
     config: Annotated[Settings, Depends(settings)],
 ) -> Response:
-    """The last checkpoint of a trial, a file of ``torch.save``; needs the role `submit`."""
-    stored_trial(stored, sweep_id, key)
-    path = checkpoint_path(config.resolved_storage_path, sweep_id, key)
+    """The last checkpoint of a trial, a file of ``torch.save``; needs the role `submit`.
+
+    That of a reused trial is the checkpoint of the sweep that trained it.
+    """
+    path = trial_checkpoint(stored_trial(stored, sweep_id, key)[1], config)
     with ExitStack() as stack:
         try:
             file = stack.enter_context(reading(path))
@@ -211,10 +214,19 @@ def stored_trial(database: Database, sweep_id: str, key: str) -> tuple[SweepRow,
     return sweep, row
 
 
+def trial_checkpoint(row: TrialRow, config: Settings) -> Stored:
+    """Where the checkpoint of a trial is stored; of a reused one, that of the original trial."""
+    trained_by = (row.reused_from or {}).get("sweep_id", row.sweep_id)
+    return checkpoint_path(config.resolved_storage_path, trained_by, row.key)
+
+
 _COLUMNS = ("key", "optimizer", "learning_rate", "weight_decay", "seed", "epoch")
 
 
-_VIEWED = (*_COLUMNS, "position", "hyperparameters", "status", "metrics", "error")
+_VIEWED = (
+    *(*_COLUMNS, "position", "hyperparameters", "status", "metrics", "error"),
+    "reused_from",
+)
 _TIMES = ("started_at", "ended_at")
 _PART_BYTES = 2**20
 _BEHIND_ALL_KEYS = "g"  # keys are hexadecimal

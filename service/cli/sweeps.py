@@ -51,6 +51,7 @@ Force = Annotated[
 @examples(
     "sasam submit sweep.yaml --watch",
     "sasam submit --preset digits",
+    "sasam submit sweep.yaml --reuse",
     "SWEEP=$(sasam submit sweep.yaml) && sasam watch $SWEEP",
     "sasam presets paper-vgg19 | sasam submit - --dry-run",
 )
@@ -65,6 +66,10 @@ def submit(
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only check it and show its cost.")
+    ] = False,
+    reuse: Annotated[
+        bool,
+        typer.Option("--reuse", help="Take over trials that another sweep has computed."),
     ] = False,
     idempotency_key: Annotated[
         str | None, typer.Option(help="A repetition with the same key submits no second sweep.")
@@ -89,6 +94,8 @@ def submit(
         raise CliError("name either a specification or a --preset", ExitStatus.USAGE)
     with connect(url) as client:
         text = client.preset(preset).text if preset else _read(str(spec))
+        if reuse:
+            text = _with_reuse(text)
         if dry_run:
             _show_estimate(client.sweeps.estimate(text), output or OutputFormat.TABLE)
             return
@@ -365,6 +372,13 @@ def _follow(sweep: Sweep, *, stderr: bool = False, exit_on_pause: bool = False) 
         )
         raise
     raise typer.Exit(exit_status(detail))
+
+
+def _with_reuse(text: str) -> str:
+    """A specification that takes over trials of other sweeps."""
+    from workers.spec.writing import with_setting
+
+    return with_setting(text, "reuse", True)
 
 
 def _read(spec: str) -> str:

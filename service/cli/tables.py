@@ -188,7 +188,7 @@ def trials_table(trials: Iterable[TrialView], score: Score) -> Table:
             trial.optimizer,
             *(value_text(values[name]) if name in values else "" for name in titles),
             str(trial.seed),
-            state_text(trial.status),
+            state_text(trial.status).append(", reused" if trial.reused_from else ""),
             str(trial.epoch),
             *(score_label(trial.metrics.get(n), trial.scores.get(n), score) for n in score.metrics),
         )

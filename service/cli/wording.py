@@ -42,6 +42,8 @@ def progress_words(progress: Progress) -> str:
         for name in ("running", "diverged", "pruned", "failed", "cancelled")
         if getattr(progress, name) or name in ("running", "diverged")
     ]
+    if progress.reused:
+        counts.append(f"{progress.reused} of {count_of(progress.total, 'trial')} reused")
     if progress.trials_per_minute is not None:
         counts.append(f"{progress.trials_per_minute:.1f} trials/min")
     if progress.seconds_left is not None:

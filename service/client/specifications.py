@@ -19,12 +19,20 @@ YAML = "application/yaml"
 """Media type of the body."""
 
 
-def body_of(specification: Specification) -> str:
+def body_of(specification: Specification, *, reuse: bool = False) -> str:
     """The body of a request with a specification and the files that it names.
+
+    Args:
+        specification: The specification.
+        reuse: Whether to let the sweep take over trials of other sweeps.
 
     Raises:
         SpecError: A file cannot be read, or is not Python.
     """
+    if reuse:
+        from workers.spec.writing import with_setting
+
+        return with_setting(body_of(specification), "reuse", True)
     match specification:
         case str():
             return _with_files(specification, Path())

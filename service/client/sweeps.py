@@ -39,7 +39,11 @@ class _SweepsOperations(Generic[S]):
 
     @endpoint
     def submit(
-        self, specification: Specification, *, idempotency_key: str | None = None
+        self,
+        specification: Specification,
+        *,
+        reuse: bool = False,
+        idempotency_key: str | None = None,
     ) -> Operation[S]:
         """Submit a sweep.
 
@@ -48,6 +52,8 @@ class _SweepsOperations(Generic[S]):
 
         Args:
             specification: What to run: a model, plain data, a file, or YAML or JSON text.
+            reuse: Take over trials that other sweeps have computed with the same code, libraries,
+                kind of device and data, as ``reuse: true`` in the specification does.
             idempotency_key: Submitting the same specification with the same key again returns the
                 same sweep. By default a new key, so that a lost response is safe to retry.
 
@@ -57,7 +63,8 @@ class _SweepsOperations(Generic[S]):
             SpecError: A Python file that it names cannot be read, or is not Python.
         """
         headers = {"Content-Type": YAML, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return Operation("POST", _ROOT, self._read, content=body_of(specification), headers=headers)
+        content = body_of(specification, reuse=reuse)
+        return Operation("POST", _ROOT, self._read, content=content, headers=headers)
 
     @endpoint
     def estimate(self, specification: Specification) -> Operation[DryRunView]:

@@ -155,7 +155,9 @@ def _stored(session: Session, sweep_id: str, keys: Sequence[str]) -> dict[str, T
 
 
 def _columns(run: TrialRun) -> dict[str, Any]:
-    """Columns of a trial's row that follow its run."""
+    """Columns of a trial's row that follow its run; a reused trial has the original's times."""
+    origin = run.origin
+    times = run if origin is None else origin
     return {
         "mlflow_run_id": run.run_id,
         "outcome": run.outcome,
@@ -163,8 +165,9 @@ def _columns(run: TrialRun) -> dict[str, Any]:
         "epoch": run.epoch,
         "metrics": run.metrics,
         "attempt": run.attempt,
-        "started_at": run.started_at,
-        "ended_at": run.ended_at,
+        "started_at": times.started_at,
+        "ended_at": times.ended_at,
+        "reused_from": origin and {"sweep_id": origin.sweep_id, "run_id": origin.run_id},
     }
 
 

@@ -20,7 +20,7 @@ from workers.scores import Score, ScoreName
 __all__ = ["ComparedSweep", "Headline", "SweepComparison", "SweepToCompare", "compare_sweeps"]
 
 # Parts of a specification that do not change results.
-_WITHOUT_EFFECT = ("name", "tags", "priority", "limits", "resources")
+_WITHOUT_EFFECT = ("name", "tags", "priority", "limits", "resources", "reuse")
 
 
 @dataclass(frozen=True, slots=True)

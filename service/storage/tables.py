@@ -141,7 +141,11 @@ class TrialRow(Table):
     mlflow_run_id: Mapped[str | None] = mapped_column(String(64))
     attempt: Mapped[int]
     started_at: Mapped[datetime | None]
+    """Start of the training; that of the original trial if it is reused."""
     ended_at: Mapped[datetime | None]
+    reused_from: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """``sweep_id`` and ``run_id`` of the run of another sweep whose result it has; None if its own
+    sweep computed it."""
 
     @property
     def status(self) -> str:

@@ -163,17 +163,25 @@ class SweepRepository:
         return self._session.scalars(query).all()
 
     def completed_trials(self, sweep_ids: Sequence[str]) -> Sequence[TrialRow]:
-        """The newest completed trials of some sweeps."""
-        completed = (TrialRow.outcome == Outcome.COMPLETED) & TrialRow.sweep_id.in_(sweep_ids)
-        query = select(TrialRow).where(completed).order_by(TrialRow.ended_at.desc())
+        """The newest trials that some sweeps have completed themselves."""
+        completed = (TrialRow.outcome == Outcome.COMPLETED) & TrialRow.reused_from.is_(None)
+        query = (
+            select(TrialRow)
+            .where(TrialRow.sweep_id.in_(sweep_ids), completed)
+            .order_by(TrialRow.ended_at.desc())
+        )
         return self._session.scalars(query.limit(_COMPARABLE_TRIALS)).all()
 
     def count_ended_since_start(self, sweep_ids: Sequence[str]) -> dict[str, int]:
-        """Number of trials of each sweep that have ended since its latest start."""
+        """Number of trials that each sweep has run to their end since its latest start."""
         query = (
             select(TrialRow.sweep_id, func.count().label("ended"))
             .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
-            .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.ended_at >= SweepRow.started_at)
+            .where(
+                TrialRow.sweep_id.in_(sweep_ids),
+                TrialRow.ended_at >= SweepRow.started_at,
+                TrialRow.reused_from.is_(None),
+            )
             .group_by(TrialRow.sweep_id)
         )
         return {row.sweep_id: row.ended for row in self._session.execute(query)}

@@ -39,6 +39,8 @@ class Progress(_View):
     cancelled: int = 0
     running: int = 0
     pending: int = 0
+    reused: int = 0
+    """Ended trials whose results another sweep computed; they count under their outcomes, too."""
     trials_per_minute: float | None = None
     seconds_left: float | None = None
 

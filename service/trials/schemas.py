@@ -7,7 +7,18 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-__all__ = ["TrialDetail", "TrialPage", "TrialView"]
+__all__ = ["ReusedFrom", "TrialDetail", "TrialPage", "TrialView"]
+
+
+class ReusedFrom(BaseModel):
+    """The trial of another sweep, with the same key, whose result a reused trial has."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    sweep_id: str
+    """The sweep that computed it."""
+    run_id: str
+    """Id of its run in MLflow."""
 
 
 class TrialView(BaseModel):
@@ -37,7 +48,11 @@ class TrialView(BaseModel):
     that of a guess."""
     error: str | None
     started_at: datetime | None
+    """Start of the training, which for a reused trial is that of the other sweep."""
     ended_at: datetime | None
+    """End of the training; likewise."""
+    reused_from: ReusedFrom | None = None
+    """The trial whose result it has; absent if its own sweep computed it."""
     mlflow: str | None
     """Link to its run in MLflow's UI; absent before it has one."""
 

@@ -10,13 +10,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 
 from service.api.execution import show_trial_logs
-from service.api.trials import show_trial, stored_trial
+from service.api.trials import show_trial, stored_trial, trial_checkpoint
 from service.external.mlflow_gateway import MlflowUnavailableError
 from service.problems import NotFoundProblem
 from service.security.access import Principal, Role
 from service.settings import Settings
 from service.states import TERMINAL
-from service.storage import SweepRow, TrialRow
+from service.storage import Database, SweepRow, TrialRow
+from service.sweeps.repository import SweepRepository
 from service.trials.schemas import TrialDetail
 from service.trials.scores import counted_scores
 from service.ui.dependencies import (
@@ -31,7 +32,6 @@ from service.ui.heatmap_tables import shade_class
 from service.ui.page_responses import PageRoute, figure_response, render_page
 from service.ui.trial_figures import TRIAL_FIGURES, draw_trial_figure, figure_title, trial_records
 from service.unavailable import full_message
-from workers.durable_storage import checkpoint_path
 from workers.hyperparameter_text import axis_titles, value_text
 from workers.metrics import METRICS, SPLITS
 from workers.spec import read_stored
@@ -91,6 +91,7 @@ def show_page(
         score=specification.scored_by,
         caller=caller,
         scores=counted_scores(trial, specification.scored_by, sweep.classes),
+        original=_original(trial, database),
         is_live=trial.outcome is None and sweep.state not in TERMINAL,
         epochs=configuration.training.epochs,
         hyperparameters={
@@ -149,9 +150,17 @@ def show_figure(
     return figure_response(spec, file_format)
 
 
+def _original(trial: TrialRow, database: Database) -> SweepRow | None:
+    """The sweep that computed a reused trial; None if it is not reused, or that was deleted."""
+    if trial.reused_from is None:
+        return None
+    with database.snapshot() as session:
+        return SweepRepository(session).get(trial.reused_from["sweep_id"])
+
+
 def _may_have_checkpoint(trial: TrialRow, caller: Principal, settings: Settings) -> bool:
     """Whether to offer the checkpoint of a trial; on S3 it may be gone."""
-    path = checkpoint_path(settings.resolved_storage_path, trial.sweep_id, trial.key)
+    path = trial_checkpoint(trial, settings)
     exists = path.is_file() if isinstance(path, Path) else trial.epoch > 0
     return exists and caller.role.includes(Role.SUBMIT)
 

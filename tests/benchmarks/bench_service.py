@@ -1,11 +1,11 @@
 """How many requests per second the service answers, and how long they take.
 
-    python tests/benchmarks/bench_service.py --seconds 5
+    python tests/benchmarks/bench_service.py --output docs/benchmarks.md
 
 It serves one sweep of made-up trials from a process of its own, on SQLite and on PostgreSQL, with
 10 and with 10,000 trials. One client measures how long an answer takes (median and 95th
 percentile); eight clients together measure how many requests per second are answered. Clients and
-service share the machine. Prints the rows of a Markdown table.
+service share the machine. Writes a section of the page.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import httpx
 import numpy as np
 from bench_summaries import store
+from page import machine, write_section
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -36,6 +37,12 @@ from tests.support.ports import free_port
 from tests.support.postgresql import PostgresqlServer
 from tests.support.running_service import offline_settings
 
+HEADING = "## Requests"
+ABOUT = (
+    "One service process with an ended sweep; clients and service share the machine. Median and"
+    " 95th percentile are of one client that asks again at once. Events: the whole stream, which"
+    " ends with the sweep."
+)
 CLIENTS = 8
 SIZES = {10: (2, 1, 1), 10_000: (20, 20, 5)}
 """Learning rates, weight decays and seeds for five optimizers, by the number of trials."""
@@ -53,12 +60,21 @@ LIFE = (SweepState.QUEUED, SweepState.STARTING, SweepState.RUNNING, SweepState.C
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and write the section of the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=5.0, help="per row and load")
-    seconds = parser.parse_args().seconds
-    print("| database | trials | question | median ms | p95 ms | requests/s, 8 clients | kB |")
-    print("|---|---:|---|---:|---:|---:|---:|", flush=True)
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    begin = [HEADING, "", f"Made by `tests/benchmarks/bench_service.py`: {machine()}.", ABOUT, ""]
+    write_section(arguments.output, HEADING, "\n".join(begin + table(arguments.seconds)))
+
+
+def table(seconds: float) -> list[str]:
+    """The lines of the table, which are printed as well."""
+    lines = [
+        "| database | trials | answer | median ms | p95 ms | requests/s, 8 clients | kB |",
+        "|---|---:|---|---:|---:|---:|---:|",
+    ]
     with ExitStack() as stack:
         folder, of_postgresql = (
             stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
@@ -66,17 +82,16 @@ def main() -> None:
         )
         postgresql = PostgresqlServer(Path(of_postgresql))
         stack.callback(postgresql.stop)
-        for kind in ("SQLite", "PostgreSQL"):
-            for trials in SIZES:
-                home = Path(folder) / f"{kind}-{trials}"
-                database = (
-                    {"database_url": postgresql.create_database()} if kind != "SQLite" else {}
-                )
-                settings = offline_settings(home, port=free_port(), **database)
-                with serve(settings, trials) as (url, sweep_id):
-                    for question, path in QUESTIONS.items():
-                        found = measure(url + path.format(id=sweep_id), seconds)
-                        print(f"| {kind} | {trials:,} | {question} | {found} |", flush=True)
+        for kind, trials in product(("SQLite", "PostgreSQL"), SIZES):
+            database = {"database_url": postgresql.create_database()} if kind != "SQLite" else {}
+            home = Path(folder) / f"{kind}-{trials}"
+            settings = offline_settings(home, port=free_port(), **database)
+            with serve(settings, trials) as (url, sweep_id):
+                for question, path in QUESTIONS.items():
+                    found = measure(url + path.format(id=sweep_id), seconds)
+                    lines.append(f"| {kind} | {trials:,} | {question} | {found} |")
+                    print(lines[-1], flush=True)
+    return lines
 
 
 def measure(address: str, seconds: float) -> str:

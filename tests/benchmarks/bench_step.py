@@ -13,7 +13,6 @@ import argparse
 import json
 import os
 import platform
-import re
 import statistics
 import sys
 import time
@@ -26,6 +25,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from page import write_section
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -136,7 +136,7 @@ def main() -> None:
         )
         path.write_text(json.dumps(record, indent=1) + "\n")
     if set(PARTS) <= record.keys():
-        write_section(arguments.output, section(record))
+        write_section(arguments.output, HEADING, section(record))
 
 
 def curvature_shares(rounds: int) -> dict[str, dict[str, float]]:
@@ -336,17 +336,6 @@ def table(rows: dict[str, dict[str, float]], columns: list[str]) -> list[str]:
             for name, cells in rows.items()
         ),
     ]
-
-
-def write_section(page: Path, text: str) -> None:
-    """Replace the section with this heading, or append it."""
-    before = page.read_text() if page.exists() else "# Benchmarks\n\n"
-    pattern = re.compile(rf"^{re.escape(HEADING)}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    if pattern.search(before):
-        after = pattern.sub(lambda _: text, before)
-    else:
-        after = before.rstrip("\n") + "\n\n" + text
-    page.write_text(after)
 
 
 def report(what: str) -> None:

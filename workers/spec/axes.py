@@ -92,6 +92,7 @@ _REFUSED = {
     "optimizer.search": _LISTED,
     "priority": _NO_EFFECT,
     "resources": _NO_EFFECT,
+    "reuse": _NO_EFFECT,
     "seed": _SEEDS,
     "seeds": _SEEDS,
     "training.checkpoint_every": _NO_EFFECT,

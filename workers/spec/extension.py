@@ -23,7 +23,9 @@ from workers.spec.sweep import SweepSpec
 
 __all__ = ["require_extension"]
 
-_MAY_CHANGE = frozenset({"optimizers", "search", "seeds", "files", "limits", "resources", "score"})
+_MAY_CHANGE = frozenset(
+    {"optimizers", "search", "seeds", "files", "limits", "resources", "reuse", "score"}
+)
 """Sections that may differ; those of them on which trials depend have rules of their own."""
 _GROWING = frozenset({"learning_rate", "weight_decay", "trials"})
 """Fields of a search with rules of their own."""

@@ -18,7 +18,7 @@ def narrowed(
     """The specification of one configuration alone, as plain data without defaults.
 
     Its trials have the keys that they have in the sweep. It has no early stopping, so that they run
-    to their end.
+    to their end, and reuses no results, so that they run at all.
 
     Args:
         specification: Of the sweep.
@@ -29,7 +29,8 @@ def narrowed(
     plain = without_defaults(specification)
     sections = dict(zip(specification.labels, plain["optimizers"], strict=True))
     section = {name: value for name, value in sections[label].items() if name != "search"}
-    plain.pop("early_stopping", None)
+    for setting in ("early_stopping", "reuse"):
+        plain.pop(setting, None)
     settings = specification.space(label).fixed.items()
     fixed = {name: thaw_value(value) for name, value in settings}
     return plain | {

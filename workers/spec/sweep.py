@@ -23,6 +23,7 @@ from workers.spec.sweep_rules import (
     require_measured_splits,
     require_model_of_task,
     require_plain_steps,
+    require_reusable,
     require_time_before_stopping,
     require_unaugmented,
 )
@@ -99,6 +100,7 @@ class SweepSpec(SweepSections):
         require_measured_splits(self)
         require_plain_steps(self)
         require_time_before_stopping(self)
+        require_reusable(self)
         require_measurable_objectives(self)
         return self
 

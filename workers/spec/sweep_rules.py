@@ -22,6 +22,7 @@ __all__ = [
     "require_measured_splits",
     "require_model_of_task",
     "require_plain_steps",
+    "require_reusable",
     "require_time_before_stopping",
     "require_unaugmented",
 ]
@@ -114,6 +115,18 @@ def _require_plain_steps(sweep: SweepSections, label: str, optimizer: SASAM | SA
                     f"{hint})",
                     chosen,
                 )
+
+
+def require_reusable(sweep: SweepSections) -> None:
+    """Refuse to reuse trials where results depend on the other trials of the sweep."""
+    if not sweep.reuse:
+        return
+    if sweep.early_stopping is not None:
+        message = "cannot go with early_stopping: it compares trials while they train"
+        raise PartError(("reuse",), message, sweep.reuse)
+    if isinstance(sweep.search, TpeSearch):
+        message = "needs a grid or a random search: a TPE search chooses its trials while it runs"
+        raise PartError(("reuse",), message, sweep.reuse)
 
 
 def require_time_before_stopping(sweep: SweepSections) -> None:

@@ -14,7 +14,7 @@ from workers.scores import SCORES, Score, ScoreName
 from workers.spec.axes import Axis, read_axis
 from workers.spec.code import Sources
 from workers.spec.configuration import Value
-from workers.spec.fields import STORED, Label, PartError, Section, Seed, Tags, Unique
+from workers.spec.fields import STORED, Flag, Label, PartError, Section, Seed, Tags, Unique
 from workers.spec.optimizers import OptimizerSpec
 from workers.spec.resolution import resolve_spaces
 from workers.spec.search import AshaSpec, GridSearch, SearchSpec
@@ -67,6 +67,9 @@ class SweepSections(Section):
     """Retries and limits."""
     priority: Annotated[int, Field(ge=-1000, le=1000, strict=True)] = 0
     """Higher starts first."""
+    reuse: Annotated[Flag, Field(exclude_if=not_)] = False
+    """Take over results of other sweeps: of trials with the same key that ended with the same code,
+    libraries, kind of device and data."""
     tags: Tags = Field(default_factory=dict)
     """Own tags, set on the sweep and its runs in MLflow."""
     files: Annotated[Sources, Field(exclude_if=not_)] = Field(default_factory=dict)

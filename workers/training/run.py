@@ -9,6 +9,7 @@ from collections.abc import Generator
 from workers.checkpoints import load_checkpoint, save_checkpoint
 from workers.durable_storage import Stored
 from workers.metrics import Outcome
+from workers.numerics import MIXED_NUMERICS, describe_numerics
 from workers.spec import TrialConfig
 from workers.training.trial import EpochRecord, Trial
 from workers.trial_data import DeviceData
@@ -44,9 +45,9 @@ def run_trial(
 
     Yields:
         Finite metrics by the names of `workers.metrics`, and ``epoch``, from 1. The last record has
-        ``outcome``; that of a completed trial also ``ood_matrix``, corruption -> accuracies by
-        severity; that of a diverged one ``diverged_epoch``, no metrics of the end, and no accuracy
-        where the loss is not finite.
+        ``outcome`` and ``numerics`` (see `workers.numerics`); that of a completed trial also
+        ``ood_matrix``, corruption -> accuracies by severity; that of a diverged one
+        ``diverged_epoch``, no metrics of the end, and no accuracy where the loss is not finite.
 
     Raises:
         ValueError: The model or the optimizer refuses the configuration, or the checkpoint is
@@ -59,6 +60,9 @@ def run_trial(
     if again and "outcome" in again[-1]:
         yield from again
         return
+    numerics = describe_numerics(data.device, data.host.fingerprint)
+    if recorded > len(records) or (saved is not None and saved.get("numerics") != numerics):
+        numerics = MIXED_NUMERICS
     trial = Trial(config, data)
     if saved is not None:
         trial.load_state_dict(saved["trial"])
@@ -70,13 +74,14 @@ def run_trial(
             records.append(_train_epoch(trial))
             is_due = trial.is_trained or trial.epoch % config.training.checkpoint_every == 0
             if is_due and time.monotonic() - saved_at >= save_seconds:
-                _save(checkpoint, trial, records)
+                _save(checkpoint, trial, records, numerics)
                 saved_at = time.monotonic()
         if trial.is_trained and "outcome" not in records[-1]:
             end = {"outcome": Outcome.COMPLETED.value}
             records[-1] = _finite(records[-1] | trial.measure_end()) | end
         if "outcome" in records[-1]:
-            _save(checkpoint, trial, records)
+            records[-1]["numerics"] = numerics
+            _save(checkpoint, trial, records, numerics)
         yield records[-1].copy()
 
 
@@ -105,8 +110,10 @@ def _finite(record: EpochRecord) -> EpochRecord:
     }
 
 
-def _save(checkpoint: Stored | None, trial: Trial, records: list[EpochRecord]) -> None:
+def _save(
+    checkpoint: Stored | None, trial: Trial, records: list[EpochRecord], numerics: str
+) -> None:
     """Save the trial; after its end only the weights, for later use of the network."""
     if checkpoint is not None:
         state = trial.result_state() if "outcome" in records[-1] else trial.state_dict()
-        save_checkpoint(checkpoint, {"trial": state, "records": records})
+        save_checkpoint(checkpoint, {"trial": state, "records": records, "numerics": numerics})

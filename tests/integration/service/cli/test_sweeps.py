@@ -37,6 +37,17 @@ def test_submit_file_input_and_preset(
     assert client.sweeps.get(details[0]["sweep_id"]).detail.name == "small"
 
 
+def test_submit_can_ask_to_reuse_trials(run: Any, client: Client, specification: str) -> None:
+    answer = run("submit", "-", "--reuse", "-o", "json", input=specification)
+    detail = json.loads(answer.stdout)
+    assert detail["specification"]["reuse"] is True
+    stored = client.sweeps.get(detail["sweep_id"]).specification_text()
+    assert stored == f"{specification.rstrip()}\nreuse: true\n"
+    by_client = client.sweeps.submit(specification, reuse=True).detail.specification
+    assert by_client == detail["specification"]
+    assert "reuse" not in client.sweeps.submit(specification).detail.specification
+
+
 def test_submit_not_to_a_terminal_prints_the_id_alone(
     run: Any, client: Client, specification: str
 ) -> None:

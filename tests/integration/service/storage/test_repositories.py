@@ -268,3 +268,9 @@ def test_comparable_sweeps_and_rates_are_found(sweeps: SweepService, database: D
         ids = [*same, other.sweep_id]
         assert [trial.position for trial in repository.completed_trials(ids)] == [3, 2, 1, 0]
         assert repository.count_ended_since_start(ids) == {found[0].sweep_id: 3}
+        last = specification().trials[-1].key
+        origin = {"reused_from": {"sweep_id": "another", "run_id": "run"}}
+        TrialRepository(session).record(found[0].sweep_id, last, origin)
+        assert [trial.position for trial in repository.completed_trials(ids)] == [2, 1, 0]
+        assert repository.count_ended_since_start(ids) == {found[0].sweep_id: 2}
+        assert TrialRepository(session).count_reused(ids) == {found[0].sweep_id: 1}

@@ -71,6 +71,13 @@ def test_extension_keeps_every_trial(before: dict[str, Any], changes: dict[str, 
     assert len(kept) == large.trial_count > small.trial_count
 
 
+@pytest.mark.parametrize("reuse", [True, False])
+def test_extension_may_start_and_stop_to_reuse_trials(reuse: bool) -> None:
+    plain = GRID | {"early_stopping": None}
+    small = SweepSpec.model_validate(plain | {"reuse": not reuse})
+    require_extension(small, SweepSpec.model_validate(plain | {"seeds": [2, 1, 0], "reuse": reuse}))
+
+
 def test_extension_of_a_search_keeps_its_suggestions() -> None:
     small = SweepSpec.model_validate(TPE)
     large = SweepSpec.model_validate(

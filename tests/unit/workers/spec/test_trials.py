@@ -125,6 +125,7 @@ def test_absurd_grid_is_refused_before_its_trials_are_made():
         {"name": "another"},
         {"seeds": [0, 1, 2]},
         {"priority": 3, "tags": {"owner": "vision"}},
+        {"reuse": True},
         {"resources": {"gpu": 0.25}, "limits": {"trial_retries": 0}},
     ],
 )

@@ -245,6 +245,7 @@ NAMES = [
     ),
     (("training", "compile"), "yes", "training.compile", "must be true or false", '"yes"'),
     (("training", "compile"), 1, "training.compile", "must be true or false", "1"),
+    (("reuse",), "yes", "reuse", "must be true or false", '"yes"'),
     (
         ("training", "warmup_epochs"),
         200,

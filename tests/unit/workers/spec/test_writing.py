@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from workers.spec import validate_spec
-from workers.spec.writing import without_defaults, yaml_text
+from workers.spec.writing import with_setting, without_defaults, yaml_text
 
 BASE = {
     "name": "written",
@@ -32,3 +32,31 @@ def test_written_specification_is_the_same(score: str, changes: dict[str, Any]) 
 
 def test_defaults_are_left_out() -> None:
     assert without_defaults(validate_spec(BASE)).keys() == BASE.keys()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# a comment\nname: a\nseeds:\n- 0  # the first\n",
+        "name: a",
+        '{"name": "a"}',
+        "{name: a, seeds: [0]}",
+        "name: a\nreuse: false\n",
+        "name: a\n...\n",
+        "name: |\n  a\n  b",
+    ],
+)
+def test_setting_is_added_to_the_text_of_a_specification(text: str) -> None:
+    changed = with_setting(text, "reuse", True)
+    assert yaml.safe_load(changed) == yaml.safe_load(text) | {"reuse": True}
+    assert with_setting(changed, "reuse", True) == changed
+
+
+def test_comments_stay_when_a_setting_is_added() -> None:
+    text = "# a comment\nname: a\n"
+    assert with_setting(text, "reuse", True) == f"{text}reuse: true\n"
+
+
+@pytest.mark.parametrize("text", ["name: [", "- a", "", "name: *a"])
+def test_text_that_is_no_specification_stays(text: str) -> None:
+    assert with_setting(text, "reuse", True) == text

@@ -9,6 +9,7 @@ import torch
 from workers import checkpoints
 from workers.corruptions import BENCHMARK_CORRUPTIONS
 from workers.metrics import is_metric
+from workers.numerics import MIXED_NUMERICS, describe_numerics
 from workers.scores import SCORES
 from workers.spec import validate_spec
 from workers.spec.optimizers import VARIANTS
@@ -30,15 +31,41 @@ FURTHER = [
 ]
 
 
+NOT_RESULTS = {"images_per_second", "numerics"}
+
+
 def same(first, second):
-    """Whether records are equal bit for bit, time aside."""
-    return [
-        {key: value for key, value in record.items() if key != "images_per_second"}
-        for record in first
-    ] == [
-        {key: value for key, value in record.items() if key != "images_per_second"}
-        for record in second
-    ]
+    """Whether records are equal bit for bit; time and what is known of the process aside."""
+    one, other = (
+        [{key: value for key, value in record.items() if key not in NOT_RESULTS} for record in each]
+        for each in (first, second)
+    )
+    return one == other
+
+
+def test_run_trial_resumed_under_other_numerics_has_mixed_ones(
+    device_data, make_trial, tmp_path, monkeypatch
+):
+    config = make_trial("msgd", ood=None, curvature=None)
+    whole = describe_numerics(device_data.device, device_data.host.fingerprint)
+    paths = tmp_path / "same", tmp_path / "other"
+    for path in paths:
+        begun = run_trial(config, device_data, checkpoint=path)
+        next(begun)
+        begun.close()
+
+    def end(**options):
+        return list(run_trial(config, device_data, **options))[-1]["numerics"]
+
+    assert end(checkpoint=paths[0], recorded=1) == whole
+    # Another process has recorded the first epoch; its numerics are unknown.
+    assert end(recorded=1) == MIXED_NUMERICS
+    monkeypatch.setattr(
+        "workers.training.run.describe_numerics", lambda device, data: "another machine"
+    )
+    assert end(checkpoint=paths[0]) == whole  # it had ended
+    assert end(checkpoint=paths[1]) == MIXED_NUMERICS
+    assert end() == "another machine"
 
 
 @pytest.mark.slow
@@ -48,7 +75,7 @@ def test_run_trial_records_every_epoch_and_the_end(device_data, make_trial, opti
     assert [record["epoch"] for record in records] == [1, 2, 3]
     for record in records:
         for key, value in record.items():
-            assert is_metric(key) or key in {"outcome", "ood_matrix"}
+            assert is_metric(key) or key in {"outcome", "ood_matrix", "numerics"}
             assert not isinstance(value, float) or math.isfinite(value)
         assert {"train_loss", "train_accuracy", "val_loss", "val_accuracy"} <= record.keys()
         assert record["images_per_second"] > 0
