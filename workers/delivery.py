@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _BATCH = 500
 """Entries delivered at a time."""
+_MAX_FINISHED_ITEMS = 50_000
+"""Metrics, parameters and tags of the finished runs of one request; a few seconds of MLflow."""
 _GATHER_SECONDS = 0.5
 """Interval between deliveries, in which entries gather to a batch."""
 _FIRST_BACKOFF_SECONDS = 1.0
@@ -148,10 +150,14 @@ class MlflowWriter:
         self._save_offset(behind)
 
     def _finished(self, groups: Mapping[str, Sequence[JournalEntry]]) -> dict[str, FinishedTrial]:
-        """The trials whose start and end are in this batch and that have no run, by their keys."""
-        found = {}
+        """The trials whose start and end are in this batch and that have no run, by their keys.
+
+        Those of them that fit into a request; the others get MLflow's own requests.
+        """
+        found: dict[str, FinishedTrial] = {}
+        room = _MAX_FINISHED_ITEMS
         for key, entries in groups.items():
-            if key not in self._trials or self._runs.usable(key):
+            if key not in self._trials or self._runs.usable(key) or room <= 0:
                 continue
             start, end = entries[0], entries[-1]
             ends = [entry.kind for entry in entries if entry.kind != "epoch"]
@@ -161,6 +167,7 @@ class MlflowWriter:
                     *_epoch_metrics(entries),
                     *_end_tags(end),
                 ]
+                room -= len(items)
                 found[key] = FinishedTrial(
                     trial=self._trials[key],
                     position=self._positions[key],
