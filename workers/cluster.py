@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import ray
 
-from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec, TpeSearch
+from workers.spec import ResourcesSpec, SpecError, SpecProblem, SweepSpec
 
 __all__ = [
-    "concurrency_limit",
+    "cluster_slots",
     "connected",
     "largest_node_bytes",
     "trial_numerics",
     "trial_resources",
 ]
+
+_COUNT_SECONDS = 2.0
+"""How long a count of the cluster's slots is used; a cluster grows in minutes."""
 
 
 @contextmanager
@@ -87,23 +91,23 @@ def _describe_numerics(resources: Mapping[str, float], data_fingerprint: str) ->
     return describe_numerics(device, data_fingerprint)
 
 
-def concurrency_limit(
-    specification: SweepSpec, resources: Mapping[str, float]
-) -> Callable[[], float]:
-    """A function that returns how many trials may be with Tune at the moment.
-
-    Trials of a plan may be pending, so that a cluster scales up. A TPE search makes a suggestion
-    only when it can start: a pending one would not learn from the trials that end meanwhile.
+def cluster_slots(specification: SweepSpec, resources: Mapping[str, float]) -> Callable[[], float]:
+    """A function that returns how many trials of a sweep the cluster can run at once, at least 1.
 
     Args:
         specification: Specification of the sweep.
         resources: Resources of a trial by name.
     """
     maximum = specification.resources.max_concurrent or math.inf
-    if not isinstance(specification.search, TpeSearch):
-        return lambda: maximum
+    counted, counted_at = 1.0, -math.inf
 
     def slots() -> float:
+        nonlocal counted, counted_at
+        if time.monotonic() - counted_at > _COUNT_SECONDS:
+            counted, counted_at = count(), time.monotonic()
+        return counted
+
+    def count() -> float:
         cluster: dict[str, float] = ray.cluster_resources()
         by_resource = [
             math.floor(cluster.get(name, 0) / amount + 1e-9)  # 1 / 0.1 is ten

@@ -23,7 +23,7 @@ from workers.job import DriverJob
 from workers.journal import Journal, JournalEntry
 from workers.logs import read_trial_log
 from workers.metrics import Outcome
-from workers.mlflow_runs import SweepRuns, is_refusal
+from workers.mlflow_runs import FinishedTrial, SweepRuns, is_refusal
 from workers.mlflow_schema import EPOCH, Artifact, Tag
 from workers.recovery import recover_journal
 
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _BATCH = 500
 """Entries delivered at a time."""
+_MAX_FINISHED_ITEMS = 50_000
+"""Metrics, parameters and tags of the finished runs of one request; a few seconds of MLflow."""
 _GATHER_SECONDS = 0.5
 """Interval between deliveries, in which entries gather to a batch."""
 _FIRST_BACKOFF_SECONDS = 1.0
@@ -132,7 +134,12 @@ class MlflowWriter:
             self._runs.look_up(before_create=self._start_over)
         entries, behind = self._journal.read(self._offset, limit=_BATCH)
         self._learn_suggestions()
-        for key, group in _by_trial(entries).items():
+        groups = _by_trial(entries)
+        finished = self._finished(groups)
+        is_created = self._runs.create_finished(list(finished.values()))
+        for key, group in groups.items():
+            if is_created and key in finished:
+                continue
             if key in self._trials:
                 self._deliver_trial(key, group)
             elif key:  # written by a release that defines keys differently
@@ -141,6 +148,37 @@ class MlflowWriter:
                 self._deliver_sweep(group)
         self._runs.drops_refused = False
         self._save_offset(behind)
+
+    def _finished(self, groups: Mapping[str, Sequence[JournalEntry]]) -> dict[str, FinishedTrial]:
+        """The trials whose start and end are in this batch and that have no run, by their keys.
+
+        Those of them that fit into a request; the others get MLflow's own requests.
+        """
+        found: dict[str, FinishedTrial] = {}
+        room = _MAX_FINISHED_ITEMS
+        for key, entries in groups.items():
+            if key not in self._trials or self._runs.usable(key) or room <= 0:
+                continue
+            start, end = entries[0], entries[-1]
+            ends = [entry.kind for entry in entries if entry.kind != "epoch"]
+            if ends == ["trial_started", "trial_ended"] == [start.kind, end.kind]:
+                items = [
+                    *self._start_items(key, start),
+                    *_epoch_metrics(entries),
+                    *_end_tags(end),
+                ]
+                room -= len(items)
+                found[key] = FinishedTrial(
+                    trial=self._trials[key],
+                    position=self._positions[key],
+                    attempt=start.data["attempt"],
+                    start_time_ms=start.time_ms,
+                    end_time_ms=end.time_ms,
+                    status=_status(end),
+                    items=items,
+                    files=self._artifacts(key, end),
+                )
+        return found
 
     def _load_offset(self) -> int:
         """Offset that an earlier driver reached; 0 if the file is missing or damaged."""
@@ -203,8 +241,7 @@ class MlflowWriter:
         self._runs.log(run_id, [*items, *_end_tags(end)])
         for artifact, text in self._artifacts(key, end).items():
             self._runs.store(run_id, artifact, text)
-        status = _STATUS.get(Outcome(end.data["outcome"]), "FINISHED")
-        self._runs.end(run_id, status, end.time_ms)
+        self._runs.end(run_id, _status(end), end.time_ms)
 
     def _start_items(self, key: str, start: JournalEntry | None) -> list[Param | RunTag]:
         """The configuration as parameters, and tags that reset what an earlier attempt left."""
@@ -270,6 +307,11 @@ def _end_tags(end: JournalEntry) -> list[RunTag]:
     if "origin" in end.data:
         values[Tag.REUSED_FROM] = json.dumps(end.data["origin"])
     return _run_tags(values)
+
+
+def _status(end: JournalEntry) -> str:
+    """MLflow's status of a trial that has ended."""
+    return _STATUS.get(Outcome(end.data["outcome"]), "FINISHED")
 
 
 def _run_tags(values: Mapping[Tag, object]) -> list[RunTag]:

@@ -15,20 +15,14 @@ import os
 import platform
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from ray import tune
 
 from workers.characters import escape_controls
-from workers.cluster import (
-    concurrency_limit,
-    connected,
-    largest_node_bytes,
-    trial_numerics,
-    trial_resources,
-)
+from workers.cluster import cluster_slots, connected, trial_numerics, trial_resources
 from workers.code_version import git_commit
 from workers.data_changes import require_unchanged_data
 from workers.delivery import MlflowWriter
@@ -45,10 +39,11 @@ from workers.job import (
 from workers.journal import Journal
 from workers.mlflow_schema import version_tag
 from workers.moments import UtcFormatter
+from workers.remote_preflight import SweepFacts, remote_preflight
 from workers.reuse import reusable_trials, reuse_trials
+from workers.shares import make_shares
 from workers.spec import SpecError
 from workers.trainable import SweepTrial
-from workers.training import PreflightFacts, preflight
 from workers.trial_sources import TrialSource, remaining_trials
 from workers.tune_callback import ConsecutiveFailures, JournalCallback, key_of
 from workers.tune_searcher import SweepSearcher
@@ -58,6 +53,8 @@ __all__ = ["main", "run"]
 log = logging.getLogger("workers.driver")
 
 _MAX_MESSAGE_CHARACTERS = 1_000
+_REPORT_SECONDS = 1.0
+"""Shortest interval between two results of a process."""
 
 _ENVIRONMENT = {
     # MLflow's client must not retry by itself: a repeated "create" leaves an orphaned run.
@@ -108,44 +105,42 @@ def run(job: DriverJob) -> int:
         os.environ.setdefault(name, value)
     home = Path(job.scratch_path) / "sweeps" / job.sweep_id
     _require_storage(job)
-    facts = preflight(
-        job.specification,
-        data_dir=Path(job.data_dir),
-        cache_dir=home / "data",
-        largest_node_bytes=lambda: largest_node_bytes(job.specification.resources),
-    )
-    journal = Journal(home / "journal.jsonl")
-    writer = MlflowWriter(job, journal, _environment_tags())
-    if job.attempt > 1 and not journal.is_started:
-        writer.recover()
-    require_unchanged_data(journal, facts.data_fingerprint, accepted=job.accepts_changes)
-    writer.start()
-    try:
-        journal.append("sweep_started", tags=facts.tags())
-        if job.specification.reuse:
-            _reuse(job, journal, facts)
-        source = remaining_trials(job.specification, journal, 1 / facts.classes)
-        total = job.specification.trial_count
-        log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
-        is_given_up = False
-        if source.left:
-            # The cluster is released before the rest of the journal is delivered.
-            with connected(), _tolerate_after_progress(journal):
-                is_given_up = _tune(job, source, journal, home, facts)
-        journal.append("sweep_ended", status="FAILED" if is_given_up else "FINISHED")
-    finally:
-        writer.close()
-        journal.close()
+    with ExitStack() as cluster:
+        cluster.enter_context(connected())
+        facts = remote_preflight(
+            job.specification, data_dir=Path(job.data_dir), cache_dir=home / "data"
+        )
+        journal = Journal(home / "journal.jsonl")
+        writer = MlflowWriter(job, journal, _environment_tags())
+        if job.attempt > 1 and not journal.is_started:
+            writer.recover()
+        require_unchanged_data(journal, facts.data_fingerprint, accepted=job.accepts_changes)
+        writer.start()
+        try:
+            journal.append("sweep_started", tags=dict(facts.tags))
+            if job.specification.reuse:
+                _reuse(job, journal, facts)
+            source = remaining_trials(job.specification, journal, 1 / facts.classes)
+            total = job.specification.trial_count
+            log.info("attempt %d: %d of %d trials left", job.attempt, source.left, total)
+            is_given_up = False
+            if source.left:
+                with _tolerate_after_progress(journal):
+                    is_given_up = _tune(job, source, journal, home, facts)
+            journal.append("sweep_ended", status="FAILED" if is_given_up else "FINISHED")
+        finally:
+            cluster.close()  # free for others before the rest of the journal is delivered
+            writer.close()
+            journal.close()
     return EXIT_TOO_MANY_FAILURES if is_given_up else 0
 
 
-def _reuse(job: DriverJob, journal: Journal, facts: PreflightFacts) -> None:
+def _reuse(job: DriverJob, journal: Journal, facts: SweepFacts) -> None:
     """Take over results of other sweeps that the remaining trials would repeat."""
     if not (wanted := reusable_trials(job.specification, journal)):
         return
-    with connected():
-        resources = trial_resources(job.specification.resources, facts.trial_memory_bytes)
-        numerics = trial_numerics(resources, facts.data_fingerprint)
+    resources = trial_resources(job.specification.resources, facts.trial_memory_bytes)
+    numerics = trial_numerics(resources, facts.data_fingerprint)
     reused = reuse_trials(job, journal, wanted, numerics)
     log.info("%d of %d trials reused from other sweeps", reused, len(wanted))
 
@@ -184,7 +179,7 @@ def _require_storage(job: DriverJob) -> None:
 
 
 def _tune(
-    job: DriverJob, source: TrialSource, journal: Journal, home: Path, facts: PreflightFacts
+    job: DriverJob, source: TrialSource, journal: Journal, home: Path, facts: SweepFacts
 ) -> bool:
     """Run the trials; return whether too many failed consecutively."""
     specification = job.specification
@@ -196,10 +191,13 @@ def _tune(
         "data_fingerprint": facts.data_fingerprint,
         "checkpoint_dir": str(job.trials_folder),
         "log_dir": str(home / "checkpoints"),
+        # Early stopping decides about every epoch before the next one.
+        "report_seconds": 0.0 if specification.early_stopping else _REPORT_SECONDS,
     }
-    limit = concurrency_limit(specification, resources)
-    searcher = SweepSearcher(source, settings, journal.epochs, limit)
-    callback = JournalCallback(journal, job.attempt, searcher, Retries(limits.trial_retries))
+    shares = make_shares(specification, cluster_slots(specification, resources))
+    searcher = SweepSearcher(source, settings, journal.epochs, shares)
+    retries = Retries(limits.trial_retries)
+    callback = JournalCallback(journal, job.attempt, searcher, shares, retries)
     tuner = tune.Tuner(
         tune.with_resources(SweepTrial, resources),
         tune_config=tune.TuneConfig(

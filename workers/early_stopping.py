@@ -22,14 +22,15 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from workers.journal import Journal
 from workers.spec import AshaSpec, SweepSpec, TrialConfig
+from workers.tune_scheduler import InOrderScheduler, first_waiting
 
 __all__ = ["AshaScheduler", "SuccessiveHalving", "make_scheduler"]
 
 
-def make_scheduler(specification: SweepSpec, journal: Journal) -> AshaScheduler | None:
-    """The scheduler of a sweep; None without early stopping."""
+def make_scheduler(specification: SweepSpec, journal: Journal) -> AshaScheduler | InOrderScheduler:
+    """The scheduler of a sweep."""
     if specification.early_stopping is None:
-        return None
+        return InOrderScheduler()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
     suggested = [
         trial
         for s in journal.suggestions
@@ -103,7 +104,7 @@ class AshaScheduler(FIFOScheduler):
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._halving = halving
-        self._trials: dict[str, tuple[str, str]] = {}
+        self._labels: dict[str, str] = {}
         for entry in journal.entries():
             if entry.kind == "epoch" and entry.trial in labels:
                 metrics, epoch = entry.data["metrics"], entry.data["epoch"]
@@ -112,6 +113,10 @@ class AshaScheduler(FIFOScheduler):
     def __getstate__(self) -> dict[str, Any]:
         """No state: Tune pickles its scheduler for a restore, which is not used here."""
         return {}
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
+        """The trial that gets the next free process."""
+        return first_waiting(tune_controller)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Stop a trial that falls behind."""
@@ -125,9 +130,18 @@ class AshaScheduler(FIFOScheduler):
             self._continues(trial, result)
 
     def _continues(self, trial: Trial, result: dict[str, Any]) -> bool:
-        """Record the result of a Tune trial; return whether the trial continues."""
-        if trial.trial_id not in self._trials:
-            config = TrialConfig.of_accepted_sweep(trial.config["trial"])
-            self._trials[trial.trial_id] = (config.key, config.optimizer_label)
-        key, label = self._trials[trial.trial_id]
-        return self._halving.continues(key, label, result["epoch"], result)
+        """Record the result of a Tune trial; return whether it continues.
+
+        With early stopping a Tune trial runs one trial and reports one epoch at a time.
+        """
+        if trial.trial_id not in self._labels:
+            (item,) = trial.config["trials"]
+            config = TrialConfig.of_accepted_sweep(item["trial"])
+            self._labels[trial.trial_id] = config.optimizer_label
+        label = self._labels[trial.trial_id]
+        return all(
+            self._halving.continues(
+                report["key"], label, report["record"]["epoch"], report["record"]
+            )
+            for report in result["reports"]
+        )

@@ -129,9 +129,16 @@ class Journal:
         """The offset behind the last entry."""
         return self._end
 
-    def append(self, kind: Kind, trial: str = "", **data: Any) -> None:
-        """Append an entry, which survives this process; wait while the disk is full."""
-        entry = JournalEntry(kind, trial, time.time_ns() // 1_000_000, data)
+    def append(self, kind: Kind, trial: str = "", *, ago_seconds: float = 0.0, **data: Any) -> None:
+        """Append an entry, which survives this process; wait while the disk is full.
+
+        Args:
+            kind: Kind of the event.
+            trial: Key of the trial; empty for the sweep.
+            ago_seconds: How long ago it happened, in seconds.
+            data: Details by the kind, as plain JSON.
+        """
+        entry = JournalEntry(kind, trial, int((time.time() - ago_seconds) * 1_000), data)
         line = json.dumps(asdict(entry), allow_nan=False).encode() + b"\n"
         with self._grown:
             self._write(line)

@@ -5,13 +5,19 @@ Every write can be repeated: a run is looked up before it is created.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 from requests import HTTPError
 
 from workers.hyperparameter_text import axis_titles, value_text
@@ -19,7 +25,7 @@ from workers.job import DriverJob
 from workers.mlflow_schema import RUNNING, Artifact, RunKind, Tag, identity_tags, run_filter
 from workers.spec import TrialConfig
 
-__all__ = ["SweepRuns", "is_refusal"]
+__all__ = ["FinishedTrial", "SweepRuns", "is_refusal"]
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +39,38 @@ _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """Makes MLflow's UI open the experiment as training of models, not as generative AI."""
 _INVALID = frozenset({"BAD_REQUEST", "INVALID_PARAMETER_VALUE"})
 _REFUSED = _INVALID | {"INVALID_STATE", "RESOURCE_DOES_NOT_EXIST"}
+_FINISHED_RUNS = "/api/2.0/sasam/finished-runs"
+"""Route of `workers.mlflow_app`."""
+_FINISHED_RUNS_TIMEOUT_SECONDS = 120
+"""It stores the artifacts of a hundred trials; MLflow's own requests store one at a time."""
+_MAY_BE_CARRIED_OUT = frozenset(
+    {HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT}
+)
+"""Answers of a proxy, or of MLflow without its database, that leave open what happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedTrial:
+    """All that is recorded of a trial that has ended.
+
+    Args:
+        trial: The trial.
+        position: Its position in the sweep.
+        attempt: Number of the driver that ran it.
+        start_time_ms, end_time_ms: Milliseconds since 1970.
+        status: MLflow's status of the end.
+        items: Metrics, parameters and tags.
+        files: Artifacts.
+    """
+
+    trial: TrialConfig
+    position: int
+    attempt: int
+    start_time_ms: int
+    end_time_ms: int
+    status: str
+    items: Sequence[Metric | Param | RunTag]
+    files: Mapping[Artifact, str]
 
 
 class SweepRuns:
@@ -51,6 +89,8 @@ class SweepRuns:
         self._run_ids: dict[str, str] = {}
         self._deleted: set[str] = set()
         self._artifacts_fail_since: float | None = None
+        self._takes_finished = True
+        self._is_conflict = False
         self.parent_id = ""
         """Id of the sweep's own run; empty before `look_up`."""
         self.drops_refused = False
@@ -111,17 +151,90 @@ class SweepRuns:
 
     def create(self, trial: TrialConfig, position: int, attempt: int, start_time_ms: int) -> str:
         """Create the run of a trial; returns its id."""
-        axes = self._job.specification.axes(trial.optimizer_label)
         run = self._client.create_run(
             self._experiment_id,
             start_time=start_time_ms,
-            run_name=_run_name(trial, axes),
-            tags=self._tags
-            | identity_tags(trial, position, axes)
-            | {"mlflow.parentRunId": self.parent_id, Tag.ATTEMPT.value: str(attempt)},
+            run_name=self._name(trial),
+            tags=self._tags_of(trial, position, attempt),
         )
         self._run_ids[trial.key] = str(run.info.run_id)
         return self._run_ids[trial.key]
+
+    def create_finished(self, trials: Sequence[FinishedTrial]) -> bool:
+        """Create the runs of trials that have ended, all in one transaction.
+
+        Args:
+            trials: Trials without a run.
+
+        Returns:
+            Whether the runs were created. Otherwise the server is not `workers.mlflow_app`, it
+            refuses a value or cannot store a file, or a run exists that a search for the sweep's
+            runs does not find, such as one whose tags a user changed: create one run at a time.
+
+        Raises:
+            MlflowException: The runs may exist, and must be looked up.
+        """
+        if not (trials and self._takes_finished):
+            return False
+        runs = [self._finished(finished) for finished in trials]
+        answer = http_request(
+            get_default_host_creds(self._job.mlflow_tracking_uri),
+            _FINISHED_RUNS,
+            "POST",
+            timeout=_FINISHED_RUNS_TIMEOUT_SECONDS,
+            raise_on_status=False,
+            json={"experiment_id": self._experiment_id, "runs": runs},
+        )
+        if answer.status_code in _MAY_BE_CARRIED_OUT:
+            raise MlflowException(f"status {answer.status_code} for finished runs")
+        was_conflict = self._is_conflict
+        self._is_conflict = answer.status_code == HTTPStatus.CONFLICT
+        if self._is_conflict and not was_conflict:
+            raise MlflowException("a run exists already: an answer was lost")
+        if answer.status_code in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
+            self._takes_finished = False
+        if not answer.ok:
+            return False
+        self._run_ids |= {
+            finished.trial.key: str(run["run_id"])
+            for finished, run in zip(trials, runs, strict=True)
+        }
+        return True
+
+    def _finished(self, finished: FinishedTrial) -> dict[str, Any]:
+        """A finished run for `workers.mlflow_app`.
+
+        Its id follows from the sweep's run and the trial, so that no repetition creates a second
+        run. After the sweep's run is lost, all runs are new.
+        """
+        trial, items = finished.trial, finished.items
+        identity = f"{self.parent_id}/{trial.key}".encode()
+        tags = self._tags_of(trial, finished.position, finished.attempt)
+        return {
+            "run_id": hashlib.blake2b(identity, digest_size=16).hexdigest(),
+            "name": self._name(trial),
+            "status": finished.status,
+            "start_time": finished.start_time_ms,
+            "end_time": finished.end_time_ms,
+            "tags": tags | {item.key: item.value for item in items if isinstance(item, RunTag)},
+            "params": {item.key: item.value for item in items if isinstance(item, Param)},
+            "metrics": [
+                (item.key, item.value, item.timestamp, item.step)
+                for item in items
+                if isinstance(item, Metric)
+            ],
+            "files": {name.value: text for name, text in finished.files.items()},
+        }
+
+    def _tags_of(self, trial: TrialConfig, position: int, attempt: int) -> dict[str, str]:
+        """The tags of the run of a trial when it is created."""
+        axes = self._job.specification.axes(trial.optimizer_label)
+        own = {"mlflow.parentRunId": self.parent_id, Tag.ATTEMPT.value: str(attempt)}
+        return self._tags | identity_tags(trial, position, axes) | own
+
+    def _name(self, trial: TrialConfig) -> str:
+        """Name of a trial's run."""
+        return _run_name(trial, self._job.specification.axes(trial.optimizer_label))
 
     def reopen(self, run_id: str) -> None:
         """Set a run to running."""

@@ -93,6 +93,7 @@ def mlflow_child(folder: Path, ports: Ports) -> ChildSpec:
             *("--backend-store-uri", f"sqlite:///{database}"),
             *("--artifacts-destination", str(folder / "artifacts"), "--serve-artifacts"),
             *("--host", _LOOPBACK, "--port", str(ports.mlflow), "--workers", "1"),
+            *("--app-name", "sasam"),  # MLflow with the route of `workers.mlflow_app`
             *("--allowed-hosts", f"{_LOOPBACK}:{ports.mlflow},localhost:{ports.mlflow}"),
             *("--uvicorn-opts", "--no-access-log --timeout-graceful-shutdown 1"),
         ),

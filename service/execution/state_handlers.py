@@ -9,6 +9,8 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from service.execution.driver_logs import DriverLogs
 from service.execution.lease import Lease
 from service.execution.preconditions import Preconditions
@@ -118,10 +120,11 @@ class StateHandlers:
         """Sync results; finish or restart the sweep when its driver has ended."""
         job = self._ray.state(submission_id(row.sweep_id, row.attempt))
         is_over = job is None or job.status.is_over
-        self._trials.sync(row, whole=is_over)
         if job is not None and job.status is JobStatus.SUCCEEDED:
             self._finish(row)
-        elif is_over:
+            return None
+        self._trials.sync(row, whole=is_over)
+        if is_over:
             self._recover(row, job)
         elif (reason := _overtime(row)) is not None:
             self._change(row, SweepState.CANCELLING, reason=reason)
@@ -139,13 +142,12 @@ class StateHandlers:
         elif row.state == SweepState.CANCELLING:
             self._keep_log(row)
             self._end(row, SweepState.CANCELLED, _overtime(row))
+        elif job is not None and job.status is JobStatus.SUCCEEDED:
+            self._finish(row)
         else:
             self._trials.sync(row, whole=True)
-            if job is not None and job.status is JobStatus.SUCCEEDED:
-                self._finish(row)
-            else:
-                self._keep_log(row)
-                self._change(row, SweepState.PAUSED)
+            self._keep_log(row)
+            self._change(row, SweepState.PAUSED)
         return None
 
     def _finish(self, row: SweepRow) -> None:
@@ -155,14 +157,14 @@ class StateHandlers:
         driver did not know the new trials.
         """
         self._keep_log(row)
+        self._sync_rest(row)
         is_pausing = row.state == SweepState.PAUSING
         with self._database.transaction() as session:
             self._lease.guard(session)
             stored = SweepRepository(session).lock(row.sweep_id)  # no extension until it is changed
             if stored is None:
                 return
-            counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
-            missing = counts["running"] + counts["pending"]
+            missing = _missing(session, row)
             if not missing:
                 after = SweepState.COMPLETED
             elif stored.extended_in == row.attempt:
@@ -176,6 +178,21 @@ class StateHandlers:
             self._end(row, after, reason)
         elif changed:
             self._announce(row, after)
+
+    def _sync_rest(self, row: SweepRow) -> None:
+        """Sync the results since the last pass, or all of them if that may not be enough.
+
+        It is not if a result is missing, or if an earlier driver ended trials that this one ran
+        again: their runs have changed, in any order.
+        """
+        is_whole = row.attempt > 1
+        if not is_whole:
+            self._trials.locate(row, again=True)
+            self._trials.sync(row)
+            with self._database.snapshot() as session:
+                is_whole = _missing(session, row) > 0
+        if is_whole:
+            self._trials.sync(row, whole=True)
 
     def _end(self, row: SweepRow, state: SweepState, reason: str | None) -> None:
         """End a sweep early, and close its MLflow runs."""
@@ -241,6 +258,12 @@ class StateHandlers:
         log.info("sweep %s: %s -> %s %s", row.sweep_id, row.state, after, reason)
         if after in TERMINAL and self._on_end is not None:
             self._on_end(row.sweep_id, row.mlflow_run_id)
+
+
+def _missing(session: Session, row: SweepRow) -> int:
+    """Number of trials without a result."""
+    counts = TrialRepository(session).count([row.sweep_id])[row.sweep_id]
+    return counts["running"] + counts["pending"]
 
 
 def _overtime(row: SweepRow) -> str | None:

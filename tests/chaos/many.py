@@ -13,10 +13,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from stack import Stack, command
+from process_costs import Costs
+from stack import Stack
 from sweep import ENDED, look
 
 from service.client import Client
@@ -33,17 +34,9 @@ search:
 seeds: SEEDS
 training: {epochs: 1, batch_size: 512, augmentation: none}
 curvature: null
+ood: null
 """
 SAMPLE_SECONDS = 20
-
-
-def resident_mb(pid: int) -> float:
-    """Memory of a process that may be gone."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * 4096 / 1e6
 
 
 def timed(name: str, call: Callable[[], object]) -> None:
@@ -53,9 +46,12 @@ def timed(name: str, call: Callable[[], object]) -> None:
     print(f"{name}: {time.monotonic() - started:.2f} s", flush=True)
 
 
-def drivers(stack: Stack) -> list[int]:
-    """Processes of drivers."""
-    return [pid for pid in stack.ray("workers.driver") if "-m workers.driver" in command(pid)]
+def report(costs: Costs, before: Mapping[str, float], trials: int) -> None:
+    """Print what a trial cost after the start, and the largest memory, by process."""
+    print("| process | core-seconds a trial | largest memory, MB |\n|---|---:|---:|")
+    for role, seconds in costs.seconds.items():
+        cost = (seconds - before.get(role, 0.0)) / trials
+        print(f"| {role} | {cost:.4f} | {costs.memory_mb.get(role, 0.0):.0f} |", flush=True)
 
 
 def main() -> int:
@@ -68,25 +64,27 @@ def main() -> int:
     expected = 500 * arguments.seeds
     with tempfile.TemporaryDirectory(prefix="sasam-many-") as folder:
         stack = Stack(Path(folder) / "home", cpus=arguments.cpus)
-        with stack.running(second_node=False), Client(stack.url("service")) as client:
+        with (
+            stack.running(second_node=False),
+            Costs(stack.home) as costs,
+            Client(stack.url("service")) as client,
+        ):
             text = SPECIFICATION.replace("SEEDS", str(list(range(arguments.seeds))))
             timed("dry run", lambda: client.sweeps.estimate(text))
             started = time.monotonic()
             sweep_id = client.sweeps.submit(text).sweep_id
             print(f"submitted: {time.monotonic() - started:.2f} s", flush=True)
-            (service,), most = stack.child("service"), {"service": 0.0, "driver": 0.0}
+            before: dict[str, float] = {}
+            ended_before = 0
             while (sweep := look(stack, sweep_id)) is None or sweep.state not in ENDED:
-                sizes = {
-                    "service": resident_mb(service),
-                    "driver": max(map(resident_mb, drivers(stack)), default=0.0),
-                }
-                most = {name: max(most[name], size) for name, size in sizes.items()}
                 if sweep is not None:
-                    passed = time.monotonic() - started
                     ended = sweep.progress.ended
-                    print(f"{passed:.0f} s: {ended} ended, {sizes} MB", flush=True)
+                    if ended and not before:  # the start is a cost of the sweep, not of a trial
+                        before, ended_before = costs.seconds, ended
+                    print(f"{time.monotonic() - started:.0f} s: {ended} ended", flush=True)
                 time.sleep(SAMPLE_SECONDS)
-            print(f"{sweep.state} after {time.monotonic() - started:.0f} s; most memory {most} MB")
+            print(f"{sweep.state} after {time.monotonic() - started:.0f} s")
+            report(costs, before, expected - ended_before)
             ended_sweep = client.sweeps.get(sweep_id)
             trials: list[TrialView] = []
             timed("all trials by pages", lambda: trials.extend(ended_sweep.trials()))

@@ -31,19 +31,28 @@ class MlflowServer:
         uri: Its address.
     """
 
-    def __init__(self, folder: Path, *, artifacts: str = "", port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        artifacts: str = "",
+        port: int | None = None,
+        app: str | None = "sasam",
+    ) -> None:
         """Prepare a server with its files in ``folder``.
 
         Args:
             folder: Database, artifacts and log.
             artifacts: Address of the artifact store; by default a folder in ``folder``.
             port: By default a free one.
+            app: MLflow's application: the one of `workers.mlflow_app`, or None for MLflow's own.
         """
         self.port = free_port() if port is None else port
         self.uri = f"http://127.0.0.1:{self.port}"
         self._folder = folder
         self._log = folder / "mlflow.log"
         self._artifacts = artifacts or str(folder / "artifacts")
+        self._app = () if app is None else ("--app-name", app)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -53,6 +62,7 @@ class MlflowServer:
             *("--backend-store-uri", f"sqlite:///{self._folder / 'mlflow.db'}"),
             *("--artifacts-destination", self._artifacts, "--serve-artifacts"),
             *("--host", "127.0.0.1", "--port", str(self.port)),
+            *self._app,
         ]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -80,9 +90,11 @@ class MlflowServer:
 
 
 @contextmanager
-def serve_mlflow(folder: Path, *, port: int | None = None) -> Iterator[MlflowServer]:
+def serve_mlflow(
+    folder: Path, *, port: int | None = None, app: str | None = "sasam"
+) -> Iterator[MlflowServer]:
     """Run a server that answers, and end it afterwards."""
-    server = MlflowServer(folder, port=port)
+    server = MlflowServer(folder, port=port, app=app)
     server.start()
     try:
         server.await_health()

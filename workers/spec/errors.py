@@ -48,6 +48,10 @@ class SpecError(ValueError):
         self.problems = problems
         super().__init__("; ".join(map(str, problems)))
 
+    def __reduce__(self) -> tuple[type[SpecError], tuple[list[SpecProblem]]]:
+        """Pickle the problems: Python would pass the message to the constructor."""
+        return type(self), (self.problems,)
+
 
 def shorten(value: Any) -> str:
     """A value as short text without control characters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Generator
 
 from workers.checkpoints import load_checkpoint, save_checkpoint
@@ -15,6 +16,9 @@ from workers.trial_data import DeviceData
 
 __all__ = ["run_trial"]
 
+_SAVE_SECONDS = 5.0
+"""Training that is rather repeated after a crash than saved: a checkpoint may take as long."""
+
 
 def run_trial(
     config: TrialConfig,
@@ -22,6 +26,7 @@ def run_trial(
     *,
     checkpoint: Stored | None = None,
     recorded: int = 0,
+    save_seconds: float = _SAVE_SECONDS,
 ) -> Generator[EpochRecord]:
     """Yield one record per epoch; the last one has ``outcome``.
 
@@ -32,9 +37,11 @@ def run_trial(
     Args:
         config: The trial.
         data: Its images, on the device that trains.
-        checkpoint: File to resume from and to save to, every ``training.checkpoint_every`` epochs
-            and at the end; None saves nothing.
+        checkpoint: File to resume from and to save to, at most every
+            ``training.checkpoint_every`` epochs, and at the end; None saves nothing.
         recorded: Number of recorded epochs.
+        save_seconds: Shortest interval between two checkpoints, in seconds; the one at the end is
+            always saved.
 
     Yields:
         Finite metrics by the names of `workers.metrics`, and ``epoch``, from 1. The last record has
@@ -61,11 +68,14 @@ def run_trial(
         trial.load_state_dict(saved["trial"])
     for record in again[:-1] if trial.is_trained else again:
         yield record.copy()
+    saved_at = time.monotonic()
     while not records or "outcome" not in records[-1]:
         if not trial.is_trained:
             records.append(_train_epoch(trial))
-            if trial.is_trained or trial.epoch % config.training.checkpoint_every == 0:
+            is_due = trial.is_trained or trial.epoch % config.training.checkpoint_every == 0
+            if is_due and time.monotonic() - saved_at >= save_seconds:
                 _save(checkpoint, trial, records, numerics)
+                saved_at = time.monotonic()
         if trial.is_trained and "outcome" not in records[-1]:
             end = {"outcome": Outcome.COMPLETED.value}
             records[-1] = _finite(records[-1] | trial.measure_end()) | end

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from tests.integration.workers.conftest import SPEC
-from workers.cluster import concurrency_limit, trial_resources
+from workers.cluster import cluster_slots, trial_resources
 from workers.spec import ResourcesSpec, validate_spec
 
 NODE_BYTES = 10**9
@@ -28,7 +28,7 @@ def test_trials_that_together_exceed_a_node_do_not_run_at_the_same_time() -> Non
     for memory_bytes, expected in ((NODE_BYTES // 10, 4), (NODE_BYTES // 3, 3), (NODE_BYTES, 1)):
         resources = trial_resources(specification.resources, memory_bytes)
         assert resources == {"CPU": 1.0, "memory": memory_bytes}
-        assert concurrency_limit(specification, resources)() == expected
+        assert cluster_slots(specification, resources)() == expected
 
 
 def test_estimate_beyond_the_largest_node_reserves_that_node() -> None:

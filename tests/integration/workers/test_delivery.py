@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 import requests
+from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from tests.support.driver_jobs import (
@@ -17,6 +18,7 @@ from tests.support.driver_jobs import (
     runs_of,
     trial_runs,
 )
+from tests.support.mlflow_server import serve_mlflow
 from workers import delivery, mlflow_runs
 from workers.delivery import MlflowWriter
 from workers.metrics import Outcome
@@ -26,6 +28,7 @@ from workers.trial_sources import remaining_trials
 TRACEBACK = (
     'Traceback (most recent call last):\n  File "train.py", line 1, in step\nValueError: no \0 way'
 )
+IDS_OF_A_RUN = {"run_id", "run_uuid", "experiment_id", "artifact_uri"}
 MATRIX = {"brightness": [0.5, 0.25], "contrast": [0.75, 0.5]}
 
 
@@ -67,6 +70,19 @@ def requests_sent(monkeypatch):
 
     monkeypatch.setattr(requests.Session, "send", counting)
     return counted
+
+
+@pytest.fixture
+def without_finished_runs(monkeypatch):
+    """The server does not know the route for finished runs, as MLflow's own."""
+    send = requests.Session.send
+
+    def elsewhere(self, request, **options):
+        if request.url.partition("?")[0].endswith("finished-runs"):
+            request.url += "/unknown"
+        return send(self, request, **options)
+
+    monkeypatch.setattr(requests.Session, "send", elsewhere)
 
 
 def everything(client, job):
@@ -155,18 +171,46 @@ def test_deliver_costs_few_requests(make_job, open_journal, requests_sent):
     journal = open_journal(job)
     record_sweep(journal, job)
     deliver(job, journal)
-    # Five runs; an artifact costs two, as MLflow's client asks where it goes.
+    # An artifact of the sweep costs two, as MLflow's client asks where it goes.
     assert requests_sent.pop("get") <= 4
     assert requests_sent == {
         "get-by-name": 1,
-        "create": 1 + 5,
+        "create": 1 + 1,
         "search": 1,
-        "update": 1 + 5,  # the sweep's is marked as running first
-        "log-batch": 4 + 2,
+        "update": 1 + 1,  # the sweep's is marked as running first
+        "log-batch": 2,
         "specification.json": 1,
-        "ood_matrix.json": 1,
-        "traceback.txt": 1,
+        "finished-runs": 1,  # all trials
     }
+
+
+def test_deliver_leaves_the_same_in_a_server_without_the_route_for_finished_runs(
+    client, make_job, open_journal, tmp_path
+):
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    deliver(job, journal)
+    with serve_mlflow(tmp_path, app=None) as plain:
+        elsewhere = job.model_copy(update={"mlflow_tracking_uri": plain.uri})
+        journal.path.with_suffix(".delivered").unlink()
+        deliver(elsewhere, journal)
+        other = MlflowClient(plain.uri)
+        assert content(other, elsewhere) == content(client, job)
+
+
+def content(client, job):
+    """All that MLflow has of the trials of a sweep, by their keys, except ids."""
+    found = {}
+    for key, run in trial_runs(client, job).items():
+        info = {name: value for name, value in dict(run.info).items() if name not in IDS_OF_A_RUN}
+        tags = {name: v for name, v in run.data.tags.items() if name != "mlflow.parentRunId"}
+        files = [file.path for file in client.list_artifacts(run.info.run_id)]
+        found[key] = (
+            *(info, tags, run.data.params, run.data.metrics, histories(client, run), files),
+            run.info.artifact_uri.endswith(f"/{run.info.run_id}/artifacts"),
+        )
+    return found
 
 
 def test_deliver_restarted_trial_is_the_same_run(client, make_job, open_journal):
@@ -249,7 +293,7 @@ def test_deliver_refused_values_are_left_out_alone(client, make_job, open_journa
 
 
 def test_deliver_refused_artifact_is_left_out_alone(
-    client, make_job, open_journal, monkeypatch, caplog
+    client, make_job, open_journal, without_finished_runs, monkeypatch, caplog
 ):
     """The store of artifacts refuses, as one without permissions or space does."""
     job = make_job()
@@ -326,11 +370,11 @@ def test_deliver_begins_anew_in_a_new_run_though_it_dies_on_the_way(
     class Died(BaseException):
         pass
 
-    def die(key, entries):
+    def die(trials):
         raise Died
 
     writer = MlflowWriter(job, journal, {})
-    monkeypatch.setattr(writer, "_deliver_trial", die)
+    monkeypatch.setattr(writer._runs, "create_finished", die)
     with pytest.raises(Died):
         writer._deliver_next()
     deliver(job, journal)
@@ -447,6 +491,45 @@ def test_deliver_into_an_empty_mlflow_starts_from_the_beginning(client, make_job
         assert histories(client, run)["epoch"] == [(1, 1), (2, 2)]
 
 
+def test_deliver_after_the_experiment_was_renamed_starts_from_the_beginning(
+    client, make_job, open_journal
+):
+    """The runs exist under the other name, where the sweep no longer looks for them."""
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    deliver(job, journal)
+    before = runs_of(client, job)
+    client.rename_experiment(before[0].info.experiment_id, f"{job.specification.name} (old)")
+    journal.append("sweep_ended", status="FINISHED")
+    deliver(job, journal)
+    after = runs_of(client, job)
+    assert len(after) == len(before)
+    assert not {run.info.run_id for run in after} & {run.info.run_id for run in before}
+
+
+def test_deliver_creates_a_run_in_place_of_one_whose_tags_a_user_removed(
+    client, make_job, open_journal, requests_sent
+):
+    """A search does not find it, but it has the id that a run of its trial gets."""
+    job = make_job()
+    journal = open_journal(job)
+    record_sweep(journal, job)
+    deliver(job, journal)
+    before = trial_runs(client, job)
+    lost = before.pop(job.specification.trials[0].key)
+    client.delete_tag(lost.info.run_id, "sasam.sweep")
+    requests_sent.clear()
+    journal.path.with_suffix(".delivered").unlink()
+    deliver(job, journal)
+    assert requests_sent["finished-runs"] == 2
+    after = trial_runs(client, job)
+    assert after.pop(job.specification.trials[0].key).info.run_id != lost.info.run_id
+    assert {key: run.info.run_id for key, run in after.items()} == {
+        key: run.info.run_id for key, run in before.items()
+    }
+
+
 def test_deliver_second_run_of_a_trial_is_deleted(client, make_job, open_journal):
     """A create whose answer was lost, carried out by the server after the driver had looked."""
     job = make_job()
@@ -492,10 +575,15 @@ def test_deliver_two_sweeps_of_one_name_share_an_experiment(client, make_job, op
     assert not {run.info.run_id for run in one.values()} & {run.info.run_id for run in two.values()}
 
 
-def test_deliver_over_the_death_of_the_server_loses_and_repeats_nothing(
-    mlflow_server, client, make_job, open_journal, monkeypatch, caplog
+@pytest.mark.parametrize(
+    ("route", "nth"), [("runs/create", 3), ("finished-runs", 1)], ids=["one-run", "finished-runs"]
+)
+def test_death_of_the_server_loses_and_repeats_nothing(
+    mlflow_server, client, make_job, open_journal, request, monkeypatch, caplog, route, nth
 ):
     """The server is killed after it carried out a create, before it could answer."""
+    if route == "runs/create":
+        request.getfixturevalue("without_finished_runs")
     monkeypatch.setattr(delivery, "_FIRST_BACKOFF_SECONDS", 0.1)
     job = make_job()
     journal = open_journal(job)
@@ -506,8 +594,8 @@ def test_deliver_over_the_death_of_the_server_loses_and_repeats_nothing(
     def killing(self, request, **options):
         nonlocal creates
         answer = send(self, request, **options)
-        creates += request.url.endswith("runs/create")
-        if creates == 3:
+        creates += request.url.partition("?")[0].endswith(route)
+        if creates == nth:
             creates += 1
             mlflow_server.kill()
             mlflow_server.start()
@@ -516,7 +604,7 @@ def test_deliver_over_the_death_of_the_server_loses_and_repeats_nothing(
 
     monkeypatch.setattr(requests.Session, "send", killing)
     deliver(job, journal)
-    assert creates == 6  # the run that was made was found again
+    assert creates == nth + (3 if route == "runs/create" else 1)  # what was made was found again
     assert "next try in" in caplog.text
     runs = trial_runs(client, job)
     assert len(runs) == 4

@@ -16,7 +16,7 @@ import torch
 
 from service.external.mlflow_gateway import MlflowGateway
 from tests.support.driver_jobs import ROOT, histories, start_driver, trial_runs
-from workers import driver
+from workers import driver, shares, trial_process
 from workers.failures import Retries
 from workers.journal import JournalEntry
 from workers.metrics import Outcome
@@ -25,6 +25,7 @@ from workers.spec import Configuration, SweepSpec, TpeSearch
 from workers.spec.extension import require_extension
 from workers.tpe import TriedConfiguration, suggest_configuration
 from workers.trainable import SweepTrial
+from workers.trial_process import TrialProcess
 
 
 @pytest.fixture(scope="module")
@@ -285,32 +286,81 @@ def test_tpe_over_betas_continues_with_what_it_has_learned(
         assert runs[trial.key].data.params["optimizer.betas"] == str(list(trial.optimizer.betas))
 
 
-class Flaky(SweepTrial):
-    """Fails in a way that its learning rate tells: in its second epoch, or before the first."""
+class FlakyProcess(TrialProcess):
+    """Fails in a way that the learning rate of a trial names: in its second epoch, or before."""
 
-    def _start(self, config):
-        if config["trial"]["learning_rate"] == 0.3:
+    def _records(self, item, config):
+        rate = item["trial"]["learning_rate"]
+        if rate == 0.3:
             raise RuntimeError("no images on this node")
-        super()._start(config)
+        folder = Path(config["checkpoint_dir"], item["key"])
+        return self._fail_on_the_way(super()._records(item, config), rate, folder)
 
-    def step(self):
-        if not self._checkpoint.exists():
-            return super().step()
-        tries = self._checkpoint.with_name("tries")
+    def _fail_on_the_way(self, records, rate, folder):
+        yield next(records)
+        tries = folder / "tries"
+        folder.mkdir(parents=True, exist_ok=True)
         before = tries.stat().st_size if tries.exists() else 0
         with tries.open("a") as file:
             file.write("x")
-        match self.config["trial"]["learning_rate"]:
-            case 0.1:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-            case 0.2 if before < 1:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return super().step()
+        if rate == 0.1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        if rate == 0.5 or (rate == 0.2 and before < 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield from records
 
 
-def test_failed_trials_are_tried_again_and_say_why(cluster, client, make_job, monkeypatch):
+class Flaky(SweepTrial):
+    """Runs trials in a `FlakyProcess`."""
+
+    def setup(self, config):
+        trial_process.TrialProcess = FlakyProcess
+        super().setup(config)
+
+
+@pytest.fixture
+def flaky(monkeypatch):
+    """Trials are flaky, and retried soon."""
     monkeypatch.setattr(driver, "SweepTrial", Flaky)
     monkeypatch.setattr(driver, "Retries", lambda limit: Retries(limit, first_pause_seconds=0.05))
+
+
+def tries_of(job):
+    """How often each trial reached its second epoch."""
+    folder = Path(job.storage_path) / "sweeps" / job.sweep_id / "checkpoints"
+    return {path.parent.name: path.stat().st_size for path in folder.glob("*/tries")}
+
+
+def test_death_of_a_share_loses_no_result_and_counts_only_against_the_trial_that_causes_it(
+    cluster, client, make_job, flaky, monkeypatch
+):
+    monkeypatch.setattr(shares, "_SHARE_SECONDS", 3600.0)
+    job = make_job(
+        optimizers=["msgd"],
+        search={
+            "learning_rate": [0.01, 0.02, 0.5, 0.03, 0.04, 0.05, 0.06, 0.07],
+            "weight_decay": [0],
+        },
+        ood=None,
+        limits={"trial_retries": 1},
+        resources={"max_concurrent": 1},
+    )
+    assert driver.run(job) == 0
+
+    keys = [trial.key for trial in job.specification.trials]
+    killer = keys[2]
+    entries = entries_of(job)
+    for kind in ("trial_started", "trial_ended"):
+        assert Counter(e.trial for e in entries if e.kind == kind) == dict.fromkeys(keys, 1)
+    outcomes = {e.trial: e.data["outcome"] for e in entries if e.kind == "trial_ended"}
+    assert outcomes == dict.fromkeys(keys, "completed") | {killer: "failed"}
+    assert tries_of(job)[killer] == 1 + 2  # with others, then alone with one retry
+    runs = trial_runs(client, job)
+    for key in {*keys} - {killer}:
+        assert histories(client, runs[key])["epoch"] == [(1, 1), (2, 2)]
+
+
+def test_failed_trials_are_tried_again_and_say_why(cluster, client, make_job, flaky):
     job = make_job(
         optimizers=["msgd"],
         search={"learning_rate": [0.1, 0.2, 0.3, 0.01], "weight_decay": [0]},
@@ -325,10 +375,7 @@ def test_failed_trials_are_tried_again_and_say_why(cluster, client, make_job, mo
     assert {key: tags[key]["sasam.outcome"] for key in tags} == {
         **{memory: "failed", killed: "completed", unready: "failed", healthy: "completed"}
     }
-    folder = Path(job.storage_path) / "sweeps" / job.sweep_id / "checkpoints"
-    tries = {path.parent.name: path.stat().st_size for path in folder.glob("*/tries")}
-    # A trial that goes on reports the epoch of its checkpoint again before it trains another.
-    assert tries == {memory: 2, killed: 1 + 2, healthy: 1}
+    assert tries_of(job) == {memory: 2, killed: 2, healthy: 1}
     assert tags[memory]["sasam.failure"] == "out_of_memory"
     assert tags[memory]["sasam.error"].startswith("torch.OutOfMemoryError: CUDA out of memory.")
     assert "(out of memory: choose a smaller training.batch_size, or" in tags[memory]["sasam.error"]

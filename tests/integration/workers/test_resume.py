@@ -50,7 +50,9 @@ def train(config: TrialConfig, folder: Path, checkpoint: Path, results: Connecti
     make_deterministic()
     torch.set_num_threads(1)
     data = load_trial_data(config.dataset, config.ood, data_dir=folder, cache_dir=folder / "cache")
-    for record in run_trial(config, DeviceData(data, torch.device("cpu")), checkpoint=checkpoint):
+    for record in run_trial(
+        config, DeviceData(data, torch.device("cpu")), checkpoint=checkpoint, save_seconds=0
+    ):
         record.pop("images_per_second")
         results.send(record)
 

@@ -125,10 +125,14 @@ def test_scheduler_counts_a_trial_that_tune_ends_at_a_rung(tmp_path):
     scheduler = AshaScheduler(live, journal, {})
     decisions = []
     for trial, accuracy in zip(spec.trials, [0.5, 0.1, 0.6, 0.4, 0.45, 0.55], strict=True):
-        ours = SimpleNamespace(trial_id=trial.key, config={"trial": trial.model_dump(mode="json")})
-        result = {"epoch": 1, "val_accuracy": accuracy}
-        if accuracy == 0.1:  # diverged
-            scheduler.on_trial_complete(None, ours, result | {"outcome": "diverged"})
+        item = {"key": trial.key, "trial": trial.model_dump(mode="json")}
+        ours = SimpleNamespace(trial_id=trial.key, config={"trials": [item]})
+        record = {"epoch": 1, "val_accuracy": accuracy}
+        if accuracy == 0.1:
+            record["outcome"] = "diverged"
+        result = {"reports": [{"key": trial.key, "seconds": 0.1, "record": record}]}
+        if "outcome" in record:
+            scheduler.on_trial_complete(None, ours, result)
         else:
             decisions.append(scheduler.on_trial_result(None, ours, result))
         journal.append("epoch", trial.key, epoch=1, metrics={"val_accuracy": accuracy})

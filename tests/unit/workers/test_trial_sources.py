@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from workers.journal import Journal
 from workers.metrics import Outcome
+from workers.shares import Shares
 from workers.spec import TrialConfig, validate_spec
 from workers.trial_sources import PlannedTrials, remaining_trials
 from workers.tune_searcher import SweepSearcher
@@ -254,9 +255,9 @@ def clock():
 @pytest.fixture
 def make_search(clock):
     def make(trials, limit=math.inf):
-        return SweepSearcher(
-            PlannedTrials(trials), {"data_dir": "d"}, {TRIALS[1].key: 3}, lambda: limit, clock
-        )
+        shares = Shares(lambda: 1.0, lambda: limit, is_single=True, clock=clock)
+        source = PlannedTrials(trials)
+        return SweepSearcher(source, {"data_dir": "d"}, {TRIALS[1].key: 3}, shares, clock)
 
     return make
 
@@ -267,7 +268,7 @@ TRIALS = spec_of(search={"type": "random", "trials": 2}, seeds=[0]).trials
 def take_all(search, ids):
     found = []
     while isinstance(answer := search.suggest(next(ids)), dict):
-        found.append(TrialConfig.model_validate(answer["trial"]))
+        found += [TrialConfig.model_validate(item["trial"]) for item in answer["trials"]]
     return found, answer
 
 
@@ -312,12 +313,29 @@ def test_search_gives_a_trial_back_after_its_pause_and_others_meanwhile(make_sea
 def test_search_gives_the_settings_with_each_trial(make_search):
     answer = make_search(TRIALS).suggest("a")
     assert answer["data_dir"] == "d"
-    assert TrialConfig.model_validate(answer["trial"]).key == TRIALS[0].key
+    (item,) = answer["trials"]
+    assert TrialConfig.model_validate(item["trial"]).key == item["key"] == TRIALS[0].key
 
 
 def test_search_passes_a_trial_its_recorded_epochs(make_search):
     search = make_search(TRIALS[:2])
-    assert [search.suggest(name)["recorded"] for name in "ab"] == [0, 3]
+    answers = [search.suggest(name)["trials"] for name in "ab"]
+    assert [item["recorded"] for (item,) in answers] == [0, 3]
+
+
+def test_search_hands_out_shares_and_first_what_came_back(clock):
+    shares = Shares(lambda: 1.0, lambda: math.inf, clock=clock)
+    search = SweepSearcher(PlannedTrials(TRIALS), {}, {}, shares, clock)
+    ids = map(str, count())
+    assert take_all(search, ids) == (list(TRIALS[:2]), None)  # singles, for a slot and one more
+    shares.end(0.5)
+    search.put_back([TRIALS[1]])
+    search.on_trial_complete("0")
+    (answer,) = (search.suggest("x"),)
+    assert [item["key"] for item in answer["trials"]] == [TRIALS[1].key]
+    search.on_trial_complete("1")
+    search.retry(TRIALS[0], pause_seconds=0)
+    assert [item["key"] for item in search.suggest("y")["trials"]] == [TRIALS[0].key]
 
 
 def test_tpe_of_different_spaces_tries_all_of_the_small_one(journal):

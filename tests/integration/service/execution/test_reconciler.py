@@ -444,6 +444,28 @@ def test_result_that_reaches_mlflow_late_is_taken_in_at_the_end(world: World) ->
     assert (done.state, done.progress.completed) == ("completed", 2)
 
 
+def test_failed_trial_that_the_next_driver_completes_late_is_taken_in_at_the_end(
+    world: World,
+) -> None:
+    """Its run has changed, but to an end before the latest one that was read."""
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    early, late = driver.specification.trials
+    driver.end_trial(early, Outcome.FAILED)
+    world.fail_driver(sweep_id)
+    world.run(sweep_id)
+    driver.attempt = 2
+    now = int(datetime.now(UTC).timestamp() * 1000) + 60_000
+    driver.end_trial(late, Outcome.COMPLETED, time_ms=now)
+    world.tick()
+    driver.end_trial(early, Outcome.COMPLETED, time_ms=now - 30_000)
+    world.ray.move(world.job(sweep_id), "SUCCEEDED", exit_code=0)
+    world.tick()
+    done = world.show(sweep_id)
+    assert (done.state, done.progress.completed) == ("completed", 2)
+
+
 def test_result_that_reaches_mlflow_late_is_taken_in_while_the_sweep_runs(world: World) -> None:
     sweep_id = world.submit()
     driver = world.run(sweep_id)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -12,10 +13,12 @@ from workers.numerics import MIXED_NUMERICS, describe_numerics
 from workers.scores import SCORES
 from workers.spec import validate_spec
 from workers.spec.optimizers import VARIANTS
-from workers.training import run_trial
+from workers.training import run_trial as run_trial_saving_rarely
 from workers.training.__main__ import run_alone
 from workers.training.trial import Trial
 
+run_trial = partial(run_trial_saving_rarely, save_seconds=0)
+"""Saves after every epoch that is due, however short."""
 OPTIMIZERS = ["sa-sam", "sam", "sa-sgd", "msgd", "adam"]
 FURTHER = [
     *(name for name in VARIANTS if name not in (*OPTIMIZERS, "family", "plugin")),
@@ -380,3 +383,23 @@ def test_run_trial_with_curvature_along_training_resumes_bit_for_bit(
     next(partly)
     partly.close()
     assert same(list(run_trial(config, device_data, checkpoint=path, recorded=1))[-2:], whole[-2:])
+
+
+def test_run_trial_saves_no_checkpoint_of_seconds_but_the_last(
+    device_data, make_trial, tmp_path, monkeypatch
+):
+    """What a crash costs is trained again, to the same bits."""
+    saved = []
+    save = checkpoints.save_checkpoint
+    monkeypatch.setattr(
+        "workers.training.run.save_checkpoint", lambda *args: (saved.append(1), save(*args))
+    )
+    config, path = make_trial(ood=None, curvature=None), tmp_path / "checkpoint.pt"
+    killed = run_trial_saving_rarely(config, device_data, checkpoint=path)
+    first = [next(killed), next(killed)]
+    killed.close()
+    assert not saved
+    again = list(run_trial_saving_rarely(config, device_data, checkpoint=path, recorded=2))
+    assert same(again[:2], first)
+    assert len(again) == 3
+    assert len(saved) == 1
