@@ -112,7 +112,10 @@ class TrialRow(Table):
     """One trial of a sweep."""
 
     __tablename__ = "trials"
-    __table_args__ = (Index("ix_trials_outcome", "sweep_id", "outcome"),)
+    __table_args__ = (
+        # Counts of trials by state read this index alone.
+        Index("ix_trials_progress", "sweep_id", "outcome", "ended_at", "mlflow_run_id"),
+    )
 
     sweep_id: Mapped[str] = mapped_column(
         ForeignKey("sweeps.sweep_id", ondelete="CASCADE"), primary_key=True
