@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from operator import not_
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from workers.catalog import datasets, models
+from workers.catalog.catalog import Catalog
 from workers.corruptions.names import BENCHMARK_CORRUPTIONS, CORRUPTIONS
 from workers.spec.fields import (
     KEPT_INTEGER,
@@ -48,8 +56,16 @@ _Gpus = Annotated[float, Field(ge=0, le=1_000, allow_inf_nan=False, strict=True)
 _Cpus = Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False, strict=True), KEPT_NUMBER]
 
 
+def _offer_names(schema: dict[str, Any], section: type[_Named]) -> None:
+    """Add the known names as examples, which editors offer."""
+    schema["properties"]["name"]["examples"] = [*section.catalog.entries()]
+
+
 class _Named(Section):
-    """A section that can be given as a plain name."""
+    """A section that can be given as a plain name of a catalog."""
+
+    model_config = ConfigDict(json_schema_extra=_offer_names)
+    catalog: ClassVar[Catalog]
 
     name: Name
 
@@ -58,9 +74,16 @@ class _Named(Section):
     def _expand_plain_name(cls, value: object) -> object:
         return {"name": value} if isinstance(value, str) else value
 
+    @field_validator("name")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return cls.catalog.require(value)
+
 
 class DatasetSpec(_Named):
     """The images and their split."""
+
+    catalog = datasets
 
     validation: Literal["test", "split"] = "test"
     """Validate on the test set (the paper's reading) or on a split of the training set."""
@@ -80,11 +103,6 @@ class DatasetSpec(_Named):
         tuple[Name, ...], AfterValidator(without_duplicates), Field(exclude_if=not_)
     ] = ()
     """Further published test sets of its classes, each with a score of its own at the end."""
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return datasets.require(value)
 
     @model_validator(mode="after")
     def _known_test_sets(self, info: ValidationInfo) -> DatasetSpec:
@@ -131,13 +149,10 @@ class OodSpec(Section):
 class ModelSpec(_Named):
     """The network."""
 
+    catalog = models
+
     kwargs: Keywords = Field(default_factory=dict)
     """Keyword arguments of the model, such as ``width``."""
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return models.require(value)
 
     @model_validator(mode="after")
     def _known_kwargs(self, info: ValidationInfo) -> ModelSpec:

@@ -96,13 +96,16 @@ async function complete(context) {
   const from = context.pos - word.length;
   const key = before.slice(0, before.length - word.length).match(/([\w.-]+) *: +$/)?.[1];
   const nodes = at(key ? [...path, key] : path, root);
-  const values = (some) => some.flatMap((node) => node.enum ?? (node.const === undefined ? [] : [node.const]));
+  const values = (some) =>
+    some.flatMap((node) => node.enum ?? (node.const === undefined ? (node.examples ?? []) : [node.const]));
+  // A section can be given as its name alone, such as `model: cnn-tiny`.
+  const plainNames = () => values(nodes.flatMap((node) => alternatives(node.properties?.name, root)));
   let options;
   if (key || nodes.every((node) => !node.properties)) {
-    options = values(nodes).map((value) => option(String(value), "enum"));
+    options = [...values(nodes), ...plainNames()].map((value) => option(String(value), "enum"));
   } else {
     const isName = /\[[^{]*$|^ *- +[\w.:-]*$/.test(before) && path.at(-1) === "[]";
-    const names = isName ? values(nodes.flatMap((node) => alternatives(node.properties?.name, root))) : [];
+    const names = isName ? plainNames() : [];
     const keys = new Map(nodes.flatMap((node) => Object.entries(node.properties ?? {})));
     options = [
       ...names.map((name) => option(name, "enum")),

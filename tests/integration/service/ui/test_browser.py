@@ -71,6 +71,9 @@ def test_keys_and_values_are_completed_from_the_schema(page: Page) -> None:
     assert "momentum" in offered("optimizers:\n  - name: msgd\n    mom")
     assert "weight_decay" in offered("search: {learning_rate: [0.1], wei")
     assert "msgd" in offered("optimizers: [sam, ms")
+    assert "cnn-tiny" in offered("model: cnn")
+    assert "vgg19" in offered("model: {name: vg")
+    assert "digits" in offered("dataset:\n  name: di")
 
 
 def test_heatmap_fills_and_a_cell_leads_to_its_trials(page: Page, site: Any) -> None:
