@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from sasam import SASAM
 from service.sensitivity import summarize
-from tests.unit.service.sensitivity.conftest import random_table
+from tests.support.made_up_trials import random_table
 from workers.spec import validate_spec
 
 RATIOS = Path(__file__).with_name("ratios.json")

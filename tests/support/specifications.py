@@ -1,6 +1,8 @@
 """Specifications that tests of several folders submit."""
 
-__all__ = ["SMALL"]
+from typing import Any
+
+__all__ = ["DIGITS", "SMALL"]
 
 SMALL = """
 name: small
@@ -13,3 +15,16 @@ training: {epochs: 2, batch_size: 64, augmentation: none}
 curvature: null
 """
 """A sweep of eight trials."""
+
+DIGITS: dict[str, Any] = {
+    "name": "digits",
+    "dataset": {"name": "digits", "train_size": 256, "test_size": 100},
+    "ood": {"corruptions": ["brightness", "contrast"], "severities": [1, 5], "images": 20},
+    "model": {"name": "cnn-tiny", "kwargs": {"width": 4}},
+    "optimizers": ["sam", "msgd"],
+    "search": {"learning_rate": [0.1, 0.01], "weight_decay": [0]},
+    "training": {"epochs": 2, "batch_size": 64, "augmentation": "none"},
+    "curvature": None,
+    "tags": {"owner": "vision"},
+}
+"""A sweep of four trials that end in seconds, with two corruptions, as plain data."""

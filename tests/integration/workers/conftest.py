@@ -10,22 +10,11 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support.mlflow_server import MlflowServer
+from tests.support.specifications import DIGITS
 from workers.driver import _ENVIRONMENT
 from workers.job import DriverJob
 from workers.journal import Journal
 from workers.spec import validate_spec
-
-SPEC: dict[str, Any] = {
-    "name": "digits",
-    "dataset": {"name": "digits", "train_size": 256, "test_size": 100},
-    "ood": {"corruptions": ["brightness", "contrast"], "severities": [1, 5], "images": 20},
-    "model": {"name": "cnn-tiny", "kwargs": {"width": 4}},
-    "optimizers": ["sam", "msgd"],
-    "search": {"learning_rate": [0.1, 0.01], "weight_decay": [0]},
-    "training": {"epochs": 2, "batch_size": 64, "augmentation": "none"},
-    "curvature": None,
-    "tags": {"owner": "vision"},
-}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -59,7 +48,7 @@ def make_job(
         return DriverJob(
             sweep_id=sweep_id,
             attempt=attempt,
-            specification=validate_spec(SPEC | {"name": sweep} | changes),
+            specification=validate_spec(DIGITS | {"name": sweep} | changes),
             mlflow_tracking_uri=mlflow_server.uri,
             storage_path=str(tmp_path),
             scratch_path=str(tmp_path),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import ray
 
-from tests.integration.workers.conftest import SPEC
+from tests.support.specifications import DIGITS
 from workers.cluster import cluster_slots, trial_resources
 from workers.spec import ResourcesSpec, validate_spec
 
@@ -24,7 +24,7 @@ def node() -> Iterator[None]:
 
 def test_trials_that_together_exceed_a_node_do_not_run_at_the_same_time() -> None:
     search = {"type": "tpe", "trials": 8}
-    specification = validate_spec(SPEC | {"search": search})
+    specification = validate_spec(DIGITS | {"search": search})
     for memory_bytes, expected in ((NODE_BYTES // 10, 4), (NODE_BYTES // 3, 3), (NODE_BYTES, 1)):
         resources = trial_resources(specification.resources, memory_bytes)
         assert resources == {"CPU": 1.0, "memory": memory_bytes}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.cli.errors import ExitStatus
 from service.client import Client
-from tests.integration.service.cli.conftest import Run
 from workers.spec import SpecError, parse_spec
+
+Run = Callable[..., Any]
 
 SPECIFICATION = """
 name: own

@@ -16,7 +16,7 @@ from service.sensitivity import (
     export_figure,
     summarize,
 )
-from tests.unit.service.sensitivity.conftest import random_table
+from tests.support.made_up_trials import random_table
 
 SPECIFICATION = {
     "name": "first",
