@@ -134,7 +134,8 @@ def test_tpe_sweep_continues_after_its_storage_was_lost(cluster, client, make_jo
     assert not {entry.trial for entry in entries if entry.kind == "trial_started"} & ended
     made = [entry.data for entry in entries if entry.kind == "suggestion"]
     for label in specification.labels:
-        assert [data["number"] for data in made if data["label"] == label] == [*range(5)]
+        # MLflow may not know the suggestion of a short trial that ran: its number is used again.
+        assert sorted(data["number"] for data in made if data["label"] == label) == [*range(5)]
     runs = trial_runs(client, job)
     assert sorted(int(run.data.tags["sasam.position"]) for run in runs.values()) == [*range(10)]
     for key, run in runs.items():

@@ -63,10 +63,11 @@ def test_run_trial_resumed_continues_bit_for_bit(folder, tmp_path):
     (trial,) = spec.trials
     data = data_of(spec, folder)
     whole = timeless(run_trial(trial, data))
-    records = run_trial(trial, data, checkpoint=tmp_path / "trial.pt")
+    saved = {"checkpoint": tmp_path / "trial.pt", "save_seconds": 0}
+    records = run_trial(trial, data, **saved)
     next(records)
     records.close()
-    assert timeless(run_trial(trial, data, checkpoint=tmp_path / "trial.pt", recorded=1)) == whole
+    assert timeless(run_trial(trial, data, recorded=1, **saved)) == whole
 
 
 def test_validation_is_the_mean_over_all_tokens(folder):
