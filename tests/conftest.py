@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import settings
 
-from tests.support.distribution import is_long, share_of
+from tests.support.distribution import share_of
 from tests.support.mlflow_server import mlflow_server, mlflow_uri
 from tests.support.object_store import object_store
 from tests.support.postgresql import postgresql, postgresql_server
@@ -36,11 +36,6 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark every test outside of ``tests/unit`` with ``server``."""
     if item.path.relative_to(_TESTS).parts[0] not in _WITHOUT_SERVERS:
         item.add_marker("server")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest tests first, so that all processes end together."""
-    items.sort(key=lambda item: not is_long(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist, which `-p no:xdist` leaves out

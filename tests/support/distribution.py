@@ -4,18 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-__all__ = ["is_long", "share_of"]
-
-_LONG = ("tests/chaos/", "tests/e2e/", "tests/integration/workers/")
-
-
-def is_long(nodeid: str) -> bool:
-    """Whether a test belongs to those that take minutes, which start first.
-
-    Args:
-        nodeid: pytest's name of a test.
-    """
-    return nodeid.startswith(_LONG)
+__all__ = ["share_of"]
 
 
 def share_of(nodeid: str) -> str:
