@@ -113,8 +113,14 @@ class TrialRow(Table):
 
     __tablename__ = "trials"
     __table_args__ = (
-        # Counts of trials by state read this index alone.
+        # Counts of trials read these indexes alone.
         Index("ix_trials_progress", "sweep_id", "outcome", "ended_at", "mlflow_run_id"),
+        Index(
+            "ix_trials_reused",
+            *("sweep_id", "ended_at"),
+            sqlite_where=text("reused_from IS NOT NULL"),
+            postgresql_where=text("reused_from IS NOT NULL"),
+        ),
     )
 
     sweep_id: Mapped[str] = mapped_column(

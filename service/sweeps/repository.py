@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, func, or_, select
+from sqlalchemy import ColumnElement, CursorResult, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from service.states import LIVE, TERMINAL, SweepState
@@ -172,19 +173,28 @@ class SweepRepository:
         )
         return self._session.scalars(query.limit(_COMPARABLE_TRIALS)).all()
 
-    def count_ended_since_start(self, sweep_ids: Sequence[str]) -> dict[str, int]:
+    def count_reused(self, sweep_ids: Sequence[str]) -> Counter[str]:
+        """Number of trials of each sweep whose result another sweep computed."""
+        return self._count_trials(sweep_ids, TrialRow.reused_from.is_not(None))
+
+    def count_ended_since_start(self, sweep_ids: Sequence[str]) -> Counter[str]:
         """Number of trials that each sweep has run to their end since its latest start."""
+        ended = TrialRow.ended_at >= SweepRow.started_at
+        reused = TrialRow.reused_from.is_not(None)
+        # Each count reads one index; a negated condition would read the rows.
+        return self._count_trials(sweep_ids, ended) - self._count_trials(sweep_ids, ended, reused)
+
+    def _count_trials(
+        self, sweep_ids: Sequence[str], *conditions: ColumnElement[bool]
+    ) -> Counter[str]:
+        """Number of trials of each sweep that meet the conditions."""
         query = (
-            select(TrialRow.sweep_id, func.count().label("ended"))
+            select(TrialRow.sweep_id, func.count().label("trials"))
             .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
-            .where(
-                TrialRow.sweep_id.in_(sweep_ids),
-                TrialRow.ended_at >= SweepRow.started_at,
-                TrialRow.reused_from.is_(None),
-            )
+            .where(TrialRow.sweep_id.in_(sweep_ids), *conditions)
             .group_by(TrialRow.sweep_id)
         )
-        return {row.sweep_id: row.ended for row in self._session.execute(query)}
+        return Counter({row.sweep_id: row.trials for row in self._session.execute(query)})
 
     def count_by_state(self) -> dict[SweepState, int]:
         """Number of sweeps in each state."""

@@ -64,10 +64,9 @@ def sweep_details(
 def _fields(session: Session, rows: Sequence[SweepRow], settings: Settings) -> list[dict[str, Any]]:
     """Fields of the view of each sweep."""
     ids = [row.sweep_id for row in rows]
-    trials = TrialRepository(session)
-    counts, reused = trials.count(ids), trials.count_reused(ids)
-    recent = SweepRepository(session).count_ended_since_start(ids)
-    for sweep_id, count in reused.items():
+    counts, sweeps = TrialRepository(session).count(ids), SweepRepository(session)
+    recent = sweeps.count_ended_since_start(ids)
+    for sweep_id, count in sweeps.count_reused(ids).items():
         counts[sweep_id]["reused"] = count
     return [_view(row, _progress(row, counts[row.sweep_id], recent), settings) for row in rows]
 

@@ -220,15 +220,6 @@ class TrialRepository:
                 counts[sweep_id]["pending"] += total - counts[sweep_id].total()
         return counts
 
-    def count_reused(self, sweep_ids: Sequence[str]) -> dict[str, int]:
-        """Number of trials of each sweep whose result another sweep computed; none if missing."""
-        query = (
-            select(TrialRow.sweep_id, func.count().label("reused"))
-            .where(TrialRow.sweep_id.in_(sweep_ids), TrialRow.reused_from.is_not(None))
-            .group_by(TrialRow.sweep_id)
-        )
-        return {row.sweep_id: row.reused for row in self._session.execute(query)}
-
     def details(self, sweep_id: str) -> dict[str, dict[str, Any]]:
         """Stored details of the trials that have any, by key."""
         query = select(TrialRow.key, TrialRow.details).where(

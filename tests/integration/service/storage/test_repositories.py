@@ -273,4 +273,4 @@ def test_comparable_sweeps_and_rates_are_found(sweeps: SweepService, database: D
         TrialRepository(session).record(found[0].sweep_id, last, origin)
         assert [trial.position for trial in repository.completed_trials(ids)] == [2, 1, 0]
         assert repository.count_ended_since_start(ids) == {found[0].sweep_id: 2}
-        assert TrialRepository(session).count_reused(ids) == {found[0].sweep_id: 1}
+        assert SweepRepository(session).count_reused(ids) == {found[0].sweep_id: 1}
