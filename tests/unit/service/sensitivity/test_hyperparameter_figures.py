@@ -4,7 +4,6 @@ import itertools
 import json
 from typing import Any
 
-import altair as alt
 import numpy as np
 import pytest
 
@@ -21,6 +20,7 @@ from service.sensitivity import (
     heatmap,
     heatmap_layouts,
 )
+from tests.support.vega_lite import require_valid_vega_lite
 from workers.metrics import Outcome
 
 RATE, MOMENTUM, BATCH, BETAS = (
@@ -104,7 +104,7 @@ def test_heatmap_optimizer_without_an_axis_says_so(table: TrialTable) -> None:
     assert [panel.absence for panel in layout.panels] == ["", "no momentum in its search"]
     assert "no momentum in its search" in export_figure(figure, "svg").decode()
     spec = draw(figure)
-    alt.Chart.from_dict(spec)
+    require_valid_vega_lite(spec)
     fixed = heatmap(table, "val_accuracy", x=RATE, y=BETAS, at=["optimizer.momentum=0.9"])
     assert [r["state"] for r in fixed.where(optimizer="MSGD")] == ["absent"]
     assert len(fixed.where(optimizer="Adam", state="value")) == 4
@@ -173,7 +173,7 @@ def test_curves_along_any_hyperparameter(table: TrialTable) -> None:
     assert "without this hyperparameter: Adam" in figure.notes
     for axis in (RATE, MOMENTUM, BETAS, BATCH):
         spec = draw(compute_figure("lr-curves", table, axis=axis))
-        alt.Chart.from_dict(spec)
+        require_valid_vega_lite(spec)
     with pytest.raises(UnknownNameError, match=r"did you mean 'training\.batch_size'"):
         compute_figure("lr-curves", table, axis="batch_size")
 
@@ -194,7 +194,7 @@ def test_parallel_coordinates_have_a_line_a_configuration(table: TrialTable) -> 
     assert {r["axis"] for r in figure.where(optimizer="Adam")} == {RATE, BETAS, "score"}
     ticks = figure.where(kind="tick", optimizer="Adam", axis=BETAS)
     assert [r["label"] for r in ticks] == ["[0.9, 0.95]", "[0.9, 0.999]"]
-    alt.Chart.from_dict(draw(figure))
+    require_valid_vega_lite(draw(figure))
 
 
 def test_parallel_coordinates_of_a_long_search_thin_the_lines() -> None:
@@ -221,7 +221,7 @@ def test_importance_has_a_bar_an_axis_with_its_interval(table: TrialTable) -> No
     assert bars[RATE]["low"] <= bars[RATE]["value"] <= bars[RATE]["high"]  # type: ignore[operator]
     assert (bars[BETAS]["value"], bars[BETAS]["label"]) == (None, "not searched")
     assert bars["interactions"]["value"] == pytest.approx(1 / 148)
-    alt.Chart.from_dict(draw(figure))
+    require_valid_vega_lite(draw(figure))
     assert "datum.low" in json.dumps(draw(figure))
 
 
