@@ -5,7 +5,7 @@ A driver lives as long as its sweep; without torch it takes a quarter of the mem
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from workers.cluster import largest_node_bytes
 from workers.spec import SweepSpec
 
-__all__ = ["SweepFacts", "remote_preflight"]
+__all__ = ["SweepFacts", "start_preflight"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,19 @@ class SweepFacts:
     trial_memory_bytes: int
 
 
-def remote_preflight(specification: SweepSpec, *, data_dir: Path, cache_dir: Path) -> SweepFacts:
-    """Run preflight, in a task of the connected cluster that takes none of its resources.
+def start_preflight(
+    specification: SweepSpec, *, data_dir: Path, cache_dir: Path
+) -> Callable[[], SweepFacts]:
+    """Start preflight, in a task of the connected cluster that takes none of its resources.
 
     Args:
         specification: Specification of the sweep.
         data_dir: Folder of the data sets.
         cache_dir: Folder of prepared images.
 
-    Raises:
-        SpecError: The sweep cannot run here.
-        Exception: What preflight raises else.
+    Returns:
+        Waits for the end and returns what was found. It raises SpecError if the sweep cannot run
+        here, and what preflight raises else.
     """
     node = ray.get_runtime_context().get_node_id()
     task = ray.remote(_preflight).options(
@@ -54,13 +56,18 @@ def remote_preflight(specification: SweepSpec, *, data_dir: Path, cache_dir: Pat
         max_retries=0,
         scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False),
     )
-    try:
-        facts: SweepFacts = ray.get(task.remote(specification, data_dir, cache_dir))
-    except RayTaskError as error:
-        if isinstance(error.cause, Exception):
-            raise error.cause from error
-        raise
-    return facts
+    found = task.remote(specification, data_dir, cache_dir)
+
+    def wait() -> SweepFacts:
+        try:
+            facts: SweepFacts = ray.get(found)
+        except RayTaskError as error:
+            if isinstance(error.cause, Exception):
+                raise error.cause from error
+            raise
+        return facts
+
+    return wait
 
 
 def _preflight(specification: SweepSpec, data_dir: Path, cache_dir: Path) -> SweepFacts:

@@ -16,7 +16,7 @@ import torch
 
 from service.external.mlflow_gateway import MlflowGateway
 from tests.support.driver_jobs import ROOT, histories, start_driver, trial_runs
-from workers import driver, shares, trial_process
+from workers import driver, shares, sweep_run, trial_process
 from workers.failures import Retries
 from workers.journal import JournalEntry
 from workers.metrics import Outcome
@@ -331,8 +331,10 @@ class Flaky(SweepTrial):
 @pytest.fixture
 def flaky(monkeypatch):
     """Trials are flaky, and retried soon."""
-    monkeypatch.setattr(driver, "SweepTrial", Flaky)
-    monkeypatch.setattr(driver, "Retries", lambda limit: Retries(limit, first_pause_seconds=0.05))
+    monkeypatch.setattr(sweep_run, "SweepTrial", Flaky)
+    monkeypatch.setattr(
+        sweep_run, "Retries", lambda limit: Retries(limit, first_pause_seconds=0.05)
+    )
 
 
 def tries_of(job):

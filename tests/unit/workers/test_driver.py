@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from workers.driver import _tolerate_after_progress
 from workers.job import EXIT_DEFECT, EXIT_INVALID, JOB_VARIABLE, DriverJob
 from workers.journal import Journal
+from workers.sweep_run import _tolerate_after_progress
 
 SPEC = {
     "name": "small",

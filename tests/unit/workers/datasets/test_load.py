@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
 from workers.catalog import datasets
 from workers.catalog.catalog import _plugins
@@ -37,11 +38,21 @@ def test_load_digits_gives_all_of_them_split_in_balance(digits: ImageDataset) ->
     assert facts["classes"] == len(digits.classes)
 
 
+def test_load_digits_are_those_of_scikit_learn(digits: ImageDataset) -> None:
+    bunch = load_digits()
+    ours = np.concatenate([digits.train_images, digits.test_images])[..., 0]
+    theirs = np.rint(bunch.images * (255 / 16)).astype(np.uint8)
+    labels = np.concatenate([digits.train_labels, digits.test_labels])
+    pairs = (zip(labels, ours, strict=True), zip(bunch.target, theirs, strict=True))
+    mine, expected = (sorted((int(label), x.tobytes()) for label, x in pair) for pair in pairs)
+    assert mine == expected
+
+
 def test_load_digits_twice_maps_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_dataset("digits", options={}, data_dir=tmp_path)
-    monkeypatch.delattr("sklearn.datasets.load_digits")  # not read again
+    monkeypatch.delattr("numpy.loadtxt")  # not read again
     second = load_dataset("digits", options={}, data_dir=tmp_path)
     assert second.fingerprint == first.fingerprint
     assert np.array_equal(second.test_images, first.test_images)
