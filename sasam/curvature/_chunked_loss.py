@@ -60,7 +60,7 @@ class ChunkedLoss:
         self._chain: AffineChain | None = None
 
     def use_matrices(self, chunk: Chunk) -> None:
-        """Multiply by dense matrices from now on, if the network is a small chain of layers.
+        """Multiply by the matrices of layers from now on, if the network is a small chain of them.
 
         Args:
             chunk: Some examples, on which both forms of the network must agree.

@@ -8,12 +8,12 @@ costs one gradient, differentiating it about two. So the graphs of as many chunk
 fixed number of bytes are kept from one product to the next; the others are built again, once for
 all columns of a block.
 
-A small network in which only affine layers and ReLUs follow each other is multiplied by the dense
-matrices of its layers instead (`_affine_chain`): the same values up to rounding, in less than half
-the time.
+A small network in which only affine layers and ReLUs follow each other is multiplied by the
+matrices of its layers instead (`_affine_chain`), several columns at once: the same values up to
+rounding, in less than a third of the time.
 
 `docs/benchmarks-curvature.md` has the measurements behind these choices: forward over reverse
-(`torch.func.jvp` of `grad`, which curvlinops uses), probes batched by `vmap` and the channels-last
+(`torch.func.jvp` of `grad`, which curvlinops uses), graphs batched by `vmap` and the channels-last
 format were slower.
 """
 
@@ -103,7 +103,6 @@ class HessianOperator:
         self._model, derived = copy_model(model)
         named = trainable_parameters(self._model)
         self._parameters = list(named.values())
-        self._sizes = [p.numel() for p in self._parameters]
         self._layers = slices_by_module(named)
         self._mean_loss = loss = ChunkedLoss(
             self._model, self._parameters, loss_fn, batches, denominator, chunk_size=2
@@ -140,7 +139,7 @@ class HessianOperator:
     @property
     def size(self) -> int:
         """The number of trainable weights."""
-        return sum(self._sizes)
+        return sum(p.numel() for p in self._parameters)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -220,12 +219,12 @@ class HessianOperator:
             RuntimeError: The batches are not those that the operator was made with.
         """
         self._check_columns(vectors)
-        directions = [self._split(row) for row in vectors.detach().T.contiguous()]
-        forms = vectors.new_zeros(len(directions))
+        rows = vectors.detach().T.contiguous()
+        forms = rows.new_zeros(len(rows))
         with limited_threads(self._work_bytes), without_autocast(self.device):
             for graph in self._graphs():
                 share = graph.weight / self._total_weight
-                forms.add_(torch.stack(graph.quadratic_forms(directions)), alpha=share)
+                forms.add_(graph.quadratic_forms(rows), alpha=share)
                 del graph  # before the next one is built
         return forms
 
@@ -267,17 +266,11 @@ class HessianOperator:
         """Return the sum over the chunks of these graphs in H V, with contiguous columns."""
         rows = vectors.detach().T.contiguous()
         products = torch.zeros_like(rows)
-        pairs = [(self._split(v), self._split(hv)) for v, hv in zip(rows, products, strict=True)]
         with limited_threads(self._work_bytes), without_autocast(self.device):
             for graph in graphs:
-                graph.accumulate_products(pairs, graph.weight / self._total_weight)
+                graph.accumulate_products(rows, products, graph.weight / self._total_weight)
                 del graph  # before the next one is built
         return products.T
-
-    def _split(self, vector: Tensor) -> list[Tensor]:
-        """Return views of a vector in the shapes of the weights."""
-        parts = torch.split(vector, self._sizes)
-        return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]
 
     def _graphs(self) -> Iterator[GradientGraph | ChainGraph]:
         """Yield the graph of every chunk, those that are kept first.
