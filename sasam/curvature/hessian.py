@@ -19,6 +19,7 @@ format were slower.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -110,31 +111,34 @@ class HessianOperator:
         first = loss.first_weighted()  # two examples, enough for the checks
         with limited_threads(0):
             loss.check_loss(first, derived)
-            bytes_per_chunk, bytes_per_example = loss.graph_bytes(first)
+            self._bytes_per_chunk, self._bytes_per_example = loss.graph_bytes(first)
             loss.use_matrices(first)
         chunk_bytes = _CHUNK_BYTES_CPU if self.device.type == "cpu" else _CHUNK_BYTES_ACCELERATOR
-        loss.chunk_size = chunk_size or max(1, chunk_bytes // bytes_per_example)
-        self._cache: list[GradientGraph | ChainGraph] = []
-        self._losses: list[float] = []
-        self._num_examples, self._total_weight, self._work_bytes = 0, 0.0, 0
-        weighted_loss = 0.0
-        check = DenominatorCheck(loss_fn, denominator)
-        for chunk in loss.chunks():
-            size = len(chunk.inputs)
-            self._num_examples += size
-            if chunk.weight == 0:
-                continue
-            graph_bytes = bytes_per_chunk + bytes_per_example * size
-            self._work_bytes = max(self._work_bytes, graph_bytes)
-            cache_bytes -= graph_bytes
-            with limited_threads(self._work_bytes):
-                self._losses.append(self._first_loss(chunk, check, keep=cache_bytes >= 0))
-            weighted_loss += chunk.weight * self._losses[-1]
-            self._total_weight += chunk.weight
-        self._loss = weighted_loss / self._total_weight
+        loss.chunk_size = chunk_size or max(1, chunk_bytes // self._bytes_per_example)
+        self._cache_bytes = cache_bytes
+        self._read()
         with limited_threads(self._work_bytes):
-            self._check_again()
             loss.check_mixing(first)
+
+    def on(self, batches: Iterable[tuple[Tensor, Tensor]]) -> HessianOperator:
+        """Return the operator of the same weights and loss on other batches.
+
+        The model is neither copied nor checked again, which takes most of the time that an operator
+        of a small network takes to make.
+
+        Args:
+            batches: As on construction, with examples of the same kind.
+
+        Raises:
+            ValueError: The batches are refused, as on construction.
+            RuntimeError: The loss differs between two passes over them.
+        """
+        check_readable_again(batches)
+        other = copy.copy(self)
+        other._mean_loss = self._mean_loss.on(batches)
+        other._mean_loss.first_weighted()
+        other._read()
+        return other
 
     @property
     def size(self) -> int:
@@ -295,6 +299,30 @@ class HessianOperator:
             del graph  # before the next one is built
         if index < len(self._losses):
             raise RuntimeError(_BATCHES_DIFFER)
+
+    def _read(self) -> None:
+        """Read the batches for the first time: their loss, and the graphs that are kept."""
+        loss = self._mean_loss
+        self._cache: list[GradientGraph | ChainGraph] = []
+        self._losses: list[float] = []
+        self._num_examples, self._total_weight, self._work_bytes = 0, 0.0, 0
+        weighted_loss, cache_bytes = 0.0, self._cache_bytes
+        check = loss.denominator_check()
+        for chunk in loss.chunks():
+            size = len(chunk.inputs)
+            self._num_examples += size
+            if chunk.weight == 0:
+                continue
+            graph_bytes = self._bytes_per_chunk + self._bytes_per_example * size
+            self._work_bytes = max(self._work_bytes, graph_bytes)
+            cache_bytes -= graph_bytes
+            with limited_threads(self._work_bytes):
+                self._losses.append(self._first_loss(chunk, check, keep=cache_bytes >= 0))
+            weighted_loss += chunk.weight * self._losses[-1]
+            self._total_weight += chunk.weight
+        self._loss = weighted_loss / self._total_weight
+        with limited_threads(self._work_bytes):
+            self._check_again()
 
     def _first_loss(self, chunk: Chunk, check: DenominatorCheck, *, keep: bool) -> float:
         """Return the loss of a chunk that is read for the first time; keep its graph or not."""
