@@ -191,7 +191,9 @@ class ChainGraph:
             kernel_change, offset_change = change @ self._inputs[index].T, change.sum(-1)
             if index > 0:
                 kernel_change.baddbmm_(error, moved[index - 1].mT)
-                copies = layer.kernel.T.expand(count, -1, -1) @ change
+                kernel = layer.kernel.T.expand(count, -1, -1)
+                # In place of U(ȧ), which is not needed again: fresh memory costs page faults.
+                copies = torch.bmm(kernel, change, out=moved[index - 1])
                 change = self._back(index, copies.baddbmm_(tangents[index][0].mT, error))
             gradient_change = kernel_change, offset_change
             products.append(layer.to_weights(gradient_change, self._gradients[index], own[index]))
