@@ -13,7 +13,7 @@ AREA_MODULE = $(dir $(AREA))test_$(notdir $(AREA)).py
 AREA_TESTS = $(wildcard $(foreach kind,unit integration,tests/$(kind)/$(AREA) tests/$(kind)/$(AREA_MODULE)))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench-smoke bench-method bench-coverage study study-report lock clean
+.PHONY: help install demo up test test-fast test-compose lint format types imports chaos fuzz load bench bench-smoke bench-method bench-coverage study study-report lock clean
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -70,9 +70,12 @@ fuzz: install ## Send every route 20,000 strange requests on each database (REQU
 	SASAM_FUZZ_REQUESTS=$(or $(REQUESTS),20000) SASAM_FUZZ_SEED=$(or $(SEED),0) \
 	  $(PYTEST) -p no:xdist tests/integration/service/security/test_strange_requests.py
 
-load: install ## Let 200 clients read a running sweep for a minute, then run a sweep of 10,000 trials (an hour)
+load: install ## Let 200 clients read a running sweep for a minute
 	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/readers.py
-	OMP_NUM_THREADS=1 $(BIN)/python tests/chaos/many.py
+
+bench: install ## Measure the service beside what a user would write instead, and write docs/benchmarks.md (two hours; PARTS)
+	for part in $(or $(PARTS),throughput overhead start step arrays service scale); do \
+	  OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_$$part.py --output docs/benchmarks.md || exit 1; done
 
 bench-smoke: install ## Refuse costs that are twice the recorded ones: a step, a product, a summary (two minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_smoke.py

@@ -270,10 +270,13 @@ class MlflowWriter:
 
 
 def _by_trial(entries: Iterable[JournalEntry]) -> dict[str, list[JournalEntry]]:
-    """Entries grouped by trial; those of the sweep come last, because it ends after its trials."""
+    """Entries grouped by trial, in the order of their last ones, in which trials end.
+
+    Those of the sweep come last, because it ends after its trials.
+    """
     groups: dict[str, list[JournalEntry]] = {}
     for entry in entries:
-        groups.setdefault(entry.trial, []).extend(entry.parts)
+        groups[entry.trial] = [*groups.pop(entry.trial, []), *entry.parts]
     sweep = groups.pop("", [])
     return groups | {"": sweep}
 

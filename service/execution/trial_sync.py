@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -47,6 +48,8 @@ class TrialSync:
         self._database = database
         self._results = results
         self._lease = lease
+        self._known: dict[str, datetime | None] = {}
+        """Latest end that was known before a sweep's last pass."""
 
     def locate(self, row: SweepRow, *, again: bool = False) -> None:
         """Read the sweep's run in MLflow into its row, once a driver has created the run.
@@ -65,8 +68,9 @@ class TrialSync:
     def sync(self, row: SweepRow, *, whole: bool = False) -> None:
         """Update the trials table from MLflow.
 
-        Runs may reach MLflow in another order than they ended in, so a pass reads the runs that
-        ended since the last pass, and those of the trials that are running by the table.
+        Runs may reach MLflow in another order than they ended in, and while a pass reads. So a pass
+        reads what the last pass read, what has ended since, and the runs of trials that are running
+        by the table.
 
         Args:
             row: The sweep.
@@ -75,7 +79,7 @@ class TrialSync:
         self.locate(row, again=whole)
         if row.mlflow_experiment_id is None:
             return
-        since = None if whole else row.synced_at
+        since = None if whole else self._known.get(row.sweep_id, row.synced_at)
         runs = list(self._results.trial_runs(row.mlflow_experiment_id, row.sweep_id, since=since))
         if not whole:
             runs += self._late(row.sweep_id, row.mlflow_experiment_id, runs)
@@ -93,6 +97,7 @@ class TrialSync:
             session.flush()
             if record_runs(session, row.sweep_id, runs).is_progress:
                 stored.failures = row.failures = 0
+        self._known[row.sweep_id] = row.synced_at
 
     def _late(self, sweep_id: str, experiment_id: str, read: Sequence[TrialRun]) -> list[TrialRun]:
         """Runs of trials that are running by the table but no longer in MLflow."""

@@ -140,6 +140,8 @@ class MlflowGateway:
     ) -> Iterator[TrialRun]:
         """Runs that have not ended, and those that ended at ``since`` or later; all if None.
 
+        The latter are read last, so that a run that ends in the meantime is among both.
+
         Raises:
             MlflowUnavailableError: MLflow does not answer.
         """
@@ -150,8 +152,8 @@ class MlflowGateway:
         moment = int(since.timestamp() * 1000)
         ended = f"{mine} and attributes.end_time >= {moment}"
         running = f"{mine} and attributes.status = '{RUNNING}'"
-        yield from map(TrialRun.decode, self._search([experiment_id], ended))
         yield from map(TrialRun.decode, self._search([experiment_id], running))
+        yield from map(TrialRun.decode, self._search([experiment_id], ended))
 
     def runs(self, experiment_id: str, run_ids: Sequence[str]) -> list[TrialRun]:
         """The runs of some trials; deleted ones are left out.

@@ -1,12 +1,12 @@
 """How far the service goes: a sweep of many trials on a cluster of many nodes, by simulation.
 
-    python tests/benchmarks/bench_scale.py --trials 100000 --nodes 1000
+    python tests/benchmarks/bench_scale.py --output docs/benchmarks.md
 
 Real are the service's database, reconciler, read model, summary and pages of trials, and the MLflow
 server. Ray's Jobs API is a stand-in that answers like it; a driver that does not train writes its
-runs into MLflow's database in bulk, because the product's driver is measured elsewhere. Prints a
-table, one row per stage: seconds of the clock, CPU seconds of this process (the service's part),
-its memory and the sizes of both databases.
+runs into MLflow's database in bulk, because the product's driver is measured elsewhere. Writes a
+section of the page, one row per stage: seconds of the clock, CPU seconds of this process (the
+service's part), its memory and the sizes of both databases.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from mlflow import MlflowClient
+from page import machine, write_section
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -46,6 +47,11 @@ from tests.support.reconciler_world import World
 from workers.mlflow_schema import Tag
 from workers.spec import SweepSpec, TrialConfig
 
+HEADING = "## Scale, by simulation"
+ABOUT = (
+    "Database, reconciler, read model, summary and MLflow are real; Ray's Jobs API and the driver"
+    " are stand-ins, which answer at once. CPU seconds and memory are those of the service's part."
+)
 OPTIMIZERS = ["sa-sam", "sam", "sa-sgd", "msgd", "adam"]
 RATES, DECAYS = 20, 20
 BATCHES = 10
@@ -53,7 +59,7 @@ BATCHES = 10
 
 
 class Stages:
-    """Prints what each stage costs.
+    """Measures what each stage costs, and prints it as a row of a table.
 
     Args:
         files: Databases, by the heading of their column.
@@ -61,8 +67,10 @@ class Stages:
 
     def __init__(self, files: dict[str, Path]) -> None:
         self._files = files
-        sizes = "".join(f"{name + ' MB':>12}" for name in files)
-        print(f"{'stage':44}{'s':>9}{'CPU s':>9}{'memory MB':>11}{sizes}", flush=True)
+        self.lines: list[str] = []
+        """The table."""
+        self._add("stage", "s", "CPU s", "memory MB", *(f"{name} MB" for name in files))
+        self._add("---", *["---:"] * (3 + len(files)))
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -71,8 +79,12 @@ class Stages:
         yield
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        sizes = "".join(f"{size_mb(path):12.0f}" for path in self._files.values())
-        print(f"{name:44}{wall:9.2f}{cpu:9.2f}{memory:11.0f}{sizes}", flush=True)
+        sizes = (f"{size_mb(path):.0f}" for path in self._files.values())
+        self._add(name, f"{wall:.2f}", f"{cpu:.2f}", f"{memory:.0f}", *sizes)
+
+    def _add(self, *cells: str) -> None:
+        self.lines.append(f"| {' | '.join(cells)} |")
+        print(self.lines[-1], flush=True)
 
 
 def size_mb(database: Path) -> float:
@@ -168,20 +180,23 @@ def write_runs(
 
 
 def main() -> None:
-    """Print the table."""
+    """Measure, and write the section of the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--trials", type=int, default=100_000, help="a multiple of 2,000")
     parser.add_argument("--nodes", type=int, default=1_000)
+    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory(prefix="sasam-scale-") as folder:
         home = Path(folder)
         with world_of(home, arguments.nodes, arguments.trials) as world:
-            simulate(world, home, arguments.trials)
+            rows = simulate(world, home, arguments.trials)
+    begin = [HEADING, "", f"Made by `tests/benchmarks/bench_scale.py`: {machine()}.", ABOUT, ""]
+    write_section(arguments.output, HEADING, "\n".join(begin + rows) + "\n")
 
 
-def simulate(world: World, home: Path, count: int) -> None:
-    """Take a sweep from its submission to its summary."""
+def simulate(world: World, home: Path, count: int) -> list[str]:
+    """Take a sweep from its submission to its summary; returns the table of its stages."""
     mlflow = home / "mlflow.db"
     stages = Stages({"service": Path(str(world.database.engine.url.database)), "MLflow": mlflow})
     with stages.stage("expand the specification"):
@@ -205,13 +220,15 @@ def simulate(world: World, home: Path, count: int) -> None:
     with stages.stage("end: every run read again"):
         world.tick(2)
     shown = world.show(sweep_id)
-    print(f"{shown.state}: {shown.progress.ended:,} of {len(trials):,} ended", flush=True)
+    if (shown.state, shown.progress.ended) != ("completed", len(trials)):
+        raise RuntimeError(f"{shown.state}: {shown.progress.ended:,} of {len(trials):,} ended")
     with stages.stage("first page of trials"), world.database.snapshot() as session:
         TrialRepository(session).find(sweep_id, TrialFilter(), offset=0, limit=100)
     with stages.stage("read the table of results"):
         table = trial_table(world.row(sweep_id), world.trials(sweep_id))
     with stages.stage("summary"):
         summarize(table)
+    return stages.lines
 
 
 if __name__ == "__main__":

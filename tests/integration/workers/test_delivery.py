@@ -199,6 +199,29 @@ def test_deliver_leaves_the_same_in_a_server_without_the_route_for_finished_runs
         assert content(other, elsewhere) == content(client, job)
 
 
+def test_deliver_ends_runs_in_the_order_in_which_their_trials_ended(
+    client, make_job, open_journal, monkeypatch, without_finished_runs
+):
+    """A sync reads what has ended since the latest end that it knows."""
+    job = make_job()
+    journal = open_journal(job)
+    first, second, *_ = (trial.key for trial in job.specification.trials)
+    for key in (first, second):
+        record_start(journal, key)
+    for key in (second, first):
+        journal.append("trial_ended", key, outcome=Outcome.COMPLETED, epoch=0)
+    ended, end = [], mlflow_runs.SweepRuns.end
+
+    def ending(self, run_id, status, time_ms):
+        ended.append(run_id)
+        end(self, run_id, status, time_ms)
+
+    monkeypatch.setattr(mlflow_runs.SweepRuns, "end", ending)
+    deliver(job, journal)
+    runs = trial_runs(client, job)
+    assert ended == [runs[key].info.run_id for key in (second, first)]
+
+
 def content(client, job):
     """All that MLflow has of the trials of a sweep, by their keys, except ids."""
     found = {}

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from mlflow.entities import Run
 
+from service.external.mlflow_gateway import MlflowGateway
 from service.external.ray_jobs import RayJobs, RayUnavailableError
 from service.states import Command
 from service.sweeps.selection import SweepSelection
@@ -481,6 +484,43 @@ def test_result_that_reaches_mlflow_late_is_taken_in_while_the_sweep_runs(world:
     running = world.show(sweep_id)
     assert (running.state, running.progress.completed) == ("running", 2)
     assert world.row(sweep_id).synced_at == datetime.fromtimestamp(now / 1000, UTC)
+
+
+@pytest.mark.parametrize("is_created_before", [True, False])
+def test_result_that_reaches_mlflow_while_a_pass_reads_is_taken_in_by_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch, is_created_before: bool
+) -> None:
+    """A pass makes two requests; between them a trial ends before the latest end known."""
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    early, late = driver.specification.trials
+    now = int(datetime.now(UTC).timestamp() * 1000) + 60_000
+    search = MlflowGateway._search
+    requests = 0
+
+    def disturbed(self: MlflowGateway, *options: Any) -> Iterator[Run]:
+        nonlocal requests
+        yield from search(self, *options)
+        requests += 1
+        if requests == 1 and is_created_before:
+            driver.end_trial(early, Outcome.COMPLETED, time_ms=now - 30_000)
+        elif requests == 1:
+            driver.start_trial(early)
+            driver.end_trial(late, Outcome.COMPLETED, time_ms=now)
+
+    world.tick(2)
+    if is_created_before:
+        driver.start_trial(early)
+        driver.end_trial(late, Outcome.COMPLETED, time_ms=now)
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowGateway, "_search", disturbed)
+        world.tick()
+    assert requests >= 2
+    if not is_created_before:
+        driver.end_trial(early, Outcome.COMPLETED, time_ms=now - 30_000)
+    world.tick()
+    assert world.show(sweep_id).progress.completed == 2
 
 
 def test_metrics_that_are_no_numbers_are_left_out(world: World) -> None:

@@ -23,6 +23,7 @@ _SAMPLE_SECONDS = 1.0
 _ROLES = {
     "-m workers.driver": "driver",
     "ray::ResourceTrainable": "trials",
+    "ray::SweepTrial": "trials",
     "ray::_preflight": "preflight",
     "mlflow": "MLflow",
     "service.server": "service",
