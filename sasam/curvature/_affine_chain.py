@@ -149,7 +149,7 @@ class ChainGraph:
     def _groups(self, vectors: Tensor) -> Sequence[Tensor]:
         """The rows in groups of about one size whose U(ȧ) stay in the caches."""
         most = max(1, _GROUP_BYTES // sum(inputs.nbytes for inputs in self._inputs))
-        return vectors.tensor_split(-(-len(vectors) // most))
+        return vectors.tensor_split(-(-len(vectors) // most)) if len(vectors) else ()
 
     @torch.no_grad()
     def accumulate_products(self, vectors: Tensor, totals: Tensor, weight: float) -> None:
@@ -164,12 +164,10 @@ class ChainGraph:
 
         v'Hv = ⟨ż_last, ∂²ℓ ż_last⟩ + Σₗ 2 ⟨K̇ₗ, δₗ U(ȧₗ₋₁)'⟩ + ⟨∂L/∂Kₗ, K̈ₗ⟩ + ⟨∂L/∂bₗ, b̈ₗ⟩
         """
-        return torch.cat(
-            [
-                self._forms(split_by_weight(group, self._parameters))
-                for group in self._groups(vectors)
-            ]
-        )
+        forms = vectors.new_empty(len(vectors))
+        for group, part in zip(self._groups(vectors), self._groups(forms), strict=True):
+            part.copy_(self._forms(split_by_weight(group, self._parameters)))
+        return forms
 
     def _forms(self, directions: Sequence[Tensor]) -> Tensor:
         """The quadratic forms of several directions, in the weights' shapes."""

@@ -163,6 +163,25 @@ def test_network_whose_forward_pass_differs_from_its_layers_keeps_its_graph(chai
         handle.remove()
 
 
+@pytest.mark.parametrize("kind", [ChainGraph, GradientGraph])
+def test_network_without_curvature_has_the_trace_0(chain, batches, kind, monkeypatch):
+    if kind is GradientGraph:
+        monkeypatch.setattr(AffineChain, "of", lambda *_: None)
+    with torch.no_grad():
+        for parameter in chain.parameters():
+            parameter.zero_()  # dead: only the last bias has an effect
+
+    def loss_fn(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return outputs.mean()
+
+    operator = HessianOperator(chain, loss_fn, batches)
+    assert kinds_of_graphs(operator) == {kind}
+    for columns in (operator.matmat, operator.quadratic_forms):
+        assert columns(torch.zeros(operator.size, 0, dtype=torch.float64)).numel() == 0
+    found = estimate_trace(operator, max_matvecs=48)
+    assert (found.value, found.standard_error) == (0, 0)
+
+
 def test_diverged_chain_gives_nan(chain, batches):
     with torch.no_grad():
         chain[-1].weight.fill_(math.inf)
