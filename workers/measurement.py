@@ -24,12 +24,12 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from sasam.curvature import (
-    HESSIAN_OPERATORS,
-    HessianMethod,
+    GradientDifferenceOperator,
+    HessianOperator,
     SymmetricOperator,
     UnknownStabilityError,
     average_case_sharpness,
-    choose_hessian_method,
+    choose_hessian_operator,
     estimate_critical_sharpness,
     estimate_extremal_eigenvalues,
     estimate_gradient_noise,
@@ -46,6 +46,7 @@ __all__ = ["CurvatureMeasurement"]
 log = logging.getLogger(__name__)
 
 _Batch = tuple[Tensor, Tensor]
+_Hessian = HessianOperator | GradientDifferenceOperator
 
 _ON_TRAINING_IMAGES = (
     *("critical_sharpness", "stability_ratio", "gradient_noise_scale"),
@@ -92,7 +93,7 @@ class CurvatureMeasurement:
             self._sharpness = _whole_batches(
                 _on_device(images, normalise, device), _SHARPNESS_BATCH, order
             )
-        self._method: HessianMethod | None = None
+        self._kind: type[_Hessian] | None = None
 
     def measure(
         self, model: nn.Module, optimizer: Optimizer | None = None, *, suffix: str = ""
@@ -107,9 +108,11 @@ class CurvatureMeasurement:
             suffix: End of every key.
         """
         metrics = self._training_quantities(model, optimizer, suffix)
+        hessian: _Hessian | None = None
         for name, batches in self._batches.items():
-            found = self._quantities(self._operator(model, batches))
-            found["hessian_by_differences"] = float(self._method == "differences")
+            hessian = hessian or self._hessian(model, batches)
+            found = self._quantities(hessian.on(batches))
+            found["hessian_by_differences"] = float(self._kind is GradientDifferenceOperator)
             metrics |= {f"{key}.{name}{suffix}": value for key, value in found.items()}
         return metrics
 
@@ -138,11 +141,14 @@ class CurvatureMeasurement:
         )
         return {"critical_sharpness": found.value}
 
-    def _operator(self, model: nn.Module, batches: list[_Batch]) -> SymmetricOperator:
-        """The Hessian on some images."""
-        if self._method is None:
-            self._method = choose_hessian_method(model, F.cross_entropy, *batches[0])
-        return HESSIAN_OPERATORS[self._method](model, F.cross_entropy, batches)
+    def _hessian(self, model: nn.Module, batches: list[_Batch]) -> _Hessian:
+        """The Hessian on the first two of some images, by a method that is chosen once."""
+        inputs, targets = batches[0]
+        if self._kind is not None:
+            return self._kind(model, F.cross_entropy, [(inputs[:2], targets[:2])])
+        chosen = choose_hessian_operator(model, F.cross_entropy, inputs, targets)
+        self._kind = type(chosen)
+        return chosen
 
     def _training_quantities(
         self, model: nn.Module, optimizer: Optimizer | None, suffix: str
@@ -152,7 +158,7 @@ class CurvatureMeasurement:
         if spec.measures("stability_ratio") and optimizer is not None:
             try:
                 found["stability_ratio"] = estimate_stability_ratio(
-                    self._operator(model, self._training),
+                    self._hessian(model, self._training).on(self._training),
                     optimizer,
                     model,
                     tolerance=spec.eigenvalue_tolerance,

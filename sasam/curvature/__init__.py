@@ -1,6 +1,11 @@
 """Curvature of a network's loss: its Hessian, sharpness, stability of steps, gradient noise."""
 
-from sasam.curvature.choice import HESSIAN_OPERATORS, HessianMethod, choose_hessian_method
+from sasam.curvature.choice import (
+    HESSIAN_OPERATORS,
+    HessianMethod,
+    choose_hessian_method,
+    choose_hessian_operator,
+)
 from sasam.curvature.critical_sharpness import CriticalSharpness, estimate_critical_sharpness
 from sasam.curvature.density import SpectralDensity, estimate_spectral_density
 from sasam.curvature.differences import GradientDifferenceOperator
@@ -47,6 +52,7 @@ __all__ = [
     "UnknownStabilityError",
     "average_case_sharpness",
     "choose_hessian_method",
+    "choose_hessian_operator",
     "estimate_critical_sharpness",
     "estimate_extremal_eigenvalues",
     "estimate_gradient_noise",

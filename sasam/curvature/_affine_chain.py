@@ -1,18 +1,21 @@
 """Hessian-vector products of small chains of affine layers and ReLUs, as matrix products.
 
-    zₗ = aₗ₋₁ Aₗ + bₗ        aₗ = max(zₗ, 0)        L = ℓ(z_last, targets)
+    zₗ = Kₗ U(aₗ₋₁) + bₗ        aₗ = max(zₗ, 0)        L = ℓ(z_last, targets)
 
-In eval mode a convolution, with the batch normalisation after it, is an affine map. On small images
-its dense matrix Aₗ(θ) is not much larger than its kernel, and one matrix product costs less than
-the many small operations of a convolution that is differentiated twice. A product H v
-differentiates both passes along v (Pearlmutter, "Fast exact multiplication by the Hessian", 1994).
-With δₗ = ∂L/∂zₗ, the mask mₗ of the positive zₗ, and a dot for the derivative along v:
+In eval mode a convolution, with the batch normalisation after it, is one product of a matrix Kₗ(θ)
+with a rearrangement U of its input. On small images these products cost less than the many small
+operations of a convolution that is differentiated twice, and several directions share them. A
+product H v differentiates both passes along v (Pearlmutter, "Fast exact multiplication by the
+Hessian", 1994). With δₗ = ∂L/∂zₗ, the mask mₗ of the positive zₗ, and a dot for the derivative
+along v:
 
-    żₗ = ȧₗ₋₁ Aₗ + aₗ₋₁ Ȧₗ + ḃₗ        ȧₗ = mₗ żₗ        δ̇_last = ∂²ℓ ż_last
-    δ̇ₗ₋₁ = mₗ₋₁ (δ̇ₗ Aₗ' + δₗ Ȧₗ')        (∂L/∂Aₗ)˙ = ȧₗ₋₁' δₗ + aₗ₋₁' δ̇ₗ        (∂L/∂bₗ)˙ = Σ δ̇ₗ
+    żₗ = Kₗ U(ȧₗ₋₁) + K̇ₗ U(aₗ₋₁) + ḃₗ        ȧₗ = mₗ żₗ        δ̇_last = ∂²ℓ ż_last
+    δ̇ₗ₋₁ = mₗ₋₁ U'(Kₗ' δ̇ₗ + K̇ₗ' δₗ)        (∂L/∂Kₗ)˙ = δₗ U(ȧₗ₋₁)' + δ̇ₗ U(aₗ₋₁)'
+    (∂L/∂bₗ)˙ = Σ δ̇ₗ
 
 The layers of `_affine_layers` map these derivatives to those of their weights. Products equal those
-of the differentiated graph up to rounding.
+of the differentiated graph up to rounding. `docs/benchmarks-curvature.md` has the measurements
+behind the two limits.
 """
 
 from __future__ import annotations
@@ -25,13 +28,15 @@ from torch import Tensor, nn
 
 from sasam.curvature._affine_layers import AffineLayer, ConvolutionLayer, LinearLayer
 from sasam.curvature._batches import Chunk
+from sasam.curvature._graphs import split_by_weight
 from sasam.curvature._mean_loss import LossFunction
 
 __all__ = ["AffineChain", "ChainGraph"]
 
-# Entries of a convolution's dense matrix, and their number per multiplication of the convolution.
-_MAX_ENTRIES = 2**16
-_MAX_EXPANSION = 8
+# Most entries of U(a) for one example of a convolution.
+_MAX_ENTRIES = 2**13
+# All U(ȧ) of the directions that are multiplied at once, which should stay in the caches of a CPU.
+_GROUP_BYTES = 3 * 2**20
 _IDENTITIES = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)  # in eval mode
 
 
@@ -51,7 +56,7 @@ class AffineChain:
     def of(
         cls, model: nn.Module, parameters: Sequence[Tensor], shape: torch.Size
     ) -> AffineChain | None:
-        """Read a network; None if it is no such chain, or too large for dense matrices.
+        """Read a network; None if it is no such chain, or its images are too large.
 
         Args:
             model: The network.
@@ -72,11 +77,11 @@ class AffineChain:
 
     def evaluate(self, inputs: Tensor) -> Tensor:
         """Return the outputs of the network."""
-        values = inputs.flatten(1)
+        values = inputs.flatten(1).T
         for layer, has_relu in self.layers:
-            values = torch.addmm(layer.offset, values, layer.matrix)
+            values = torch.addmm(layer.offset[:, None], layer.kernel, layer.unfold(values))
             values = values.relu() if has_relu else values
-        return values
+        return values.T
 
     def gradient_graph(self, chunk: Chunk, loss: float, loss_fn: LossFunction) -> ChainGraph:
         """Return the gradient of a chunk's loss, ready for products.
@@ -109,112 +114,140 @@ class ChainGraph:
         self.loss = loss
         self.weight = chunk.weight
         self._layers = [layer for layer, _ in layers]
-        self._inputs = [chunk.inputs.flatten(1)]
+        self._parameters = [p for layer in self._layers for p in layer.parameters]
+        self._targets = chunk.targets
+        self._loss_fn = loss_fn
+        self._inputs: list[Tensor] = []
         self._masks: list[Tensor | None] = []
+        values = chunk.inputs.flatten(1).T
         for layer, has_relu in layers:
-            outputs = torch.addmm(layer.offset, self._inputs[-1], layer.matrix)
-            mask = (outputs > 0).to(outputs.dtype) if has_relu else None
-            self._masks.append(mask)
-            self._inputs.append(outputs if mask is None else outputs.relu())
-        self._outputs = self._inputs.pop().requires_grad_()
-        with torch.enable_grad():
-            mean = loss_fn(self._outputs, chunk.targets)
-            (self._slope,) = torch.autograd.grad(mean, self._outputs, create_graph=True)
-        errors = [self._slope.detach()]
-        for layer, mask in zip(self._layers[:0:-1], self._masks[-2::-1], strict=True):
-            errors.append(_masked(errors[-1] @ layer.matrix.T, mask))
+            self._inputs.append(layer.unfold(values))
+            values = torch.addmm(layer.offset[:, None], layer.kernel, self._inputs[-1])
+            self._masks.append((values > 0).to(values.dtype) if has_relu else None)
+            values = values.relu() if has_relu else values
+        self._outputs = values.T
+        self._copies, self._slopes = self._differentiate_loss(1)
+        errors = [self._slopes.detach().T]
+        for index in range(len(self._layers) - 1, 0, -1):
+            errors.append(self._back(index, self._layers[index].kernel.T @ errors[-1]))
         self._errors = errors[::-1]
-        gradients = [
-            (inputs.T @ error, error.sum(0))
+        self._gradients = [
+            (error @ inputs.T, error.sum(1))
             for inputs, error in zip(self._inputs, self._errors, strict=True)
-        ]
-        self._kernels = [
-            layer.kernel_gradient(*gradient)
-            for layer, gradient in zip(self._layers, gradients, strict=True)
         ]
         still = [[torch.zeros_like(p) for p in layer.parameters] for layer in self._layers]
         self.gradient = torch.cat(
             [
                 part.flatten()
-                for layer, gradient, kernel, direction in zip(
-                    self._layers, gradients, self._kernels, still, strict=True
+                for layer, gradient, direction in zip(
+                    self._layers, self._gradients, still, strict=True
                 )
-                for part in layer.to_weights(gradient, kernel, direction)
+                for part in layer.to_weights(gradient, gradient, direction)
             ]
         )
 
-    @torch.no_grad()
-    def accumulate_products(
-        self, pairs: list[tuple[list[Tensor], list[Tensor]]], weight: float
-    ) -> None:
-        """Add the weighted product with each direction to its sum, all in the weights' shapes."""
-        for direction, total in pairs:
-            for part, product in zip(total, self._product(direction), strict=True):
-                part.add_(product.view_as(part), alpha=weight)
+    def _groups(self, vectors: Tensor) -> Sequence[Tensor]:
+        """The rows in groups of about one size whose U(ȧ) stay in the caches."""
+        most = max(1, _GROUP_BYTES // sum(inputs.nbytes for inputs in self._inputs))
+        return vectors.tensor_split(-(-len(vectors) // most)) if len(vectors) else ()
 
     @torch.no_grad()
-    def quadratic_forms(self, directions: list[list[Tensor]]) -> list[Tensor]:
-        """Return v'Hv of each direction, unweighted: as a second derivative, by one forward pass.
+    def accumulate_products(self, vectors: Tensor, totals: Tensor, weight: float) -> None:
+        """Add the weighted products with vectors, one per row, to the rows of their sums."""
+        for group, sums in zip(self._groups(vectors), self._groups(totals), strict=True):
+            parts = self._products(split_by_weight(group, self._parameters))
+            sums.add_(torch.cat([part.flatten(1) for part in parts], 1), alpha=weight)
 
-        v'Hv = ⟨ż_last, ∂²ℓ ż_last⟩ + Σₗ 2 ⟨δₗ, ȧₗ₋₁ Ȧₗ⟩ + ⟨∂L/∂Aₗ, Äₗ⟩ + ⟨∂L/∂bₗ, b̈ₗ⟩
+    @torch.no_grad()
+    def quadratic_forms(self, vectors: Tensor) -> Tensor:
+        """Return v'Hv of each row, unweighted: as a second derivative, by one forward pass.
+
+        v'Hv = ⟨ż_last, ∂²ℓ ż_last⟩ + Σₗ 2 ⟨K̇ₗ, δₗ U(ȧₗ₋₁)'⟩ + ⟨∂L/∂Kₗ, K̈ₗ⟩ + ⟨∂L/∂bₗ, b̈ₗ⟩
         """
-        return [self._form(direction) for direction in directions]
+        forms = vectors.new_empty(len(vectors))
+        for group, part in zip(self._groups(vectors), self._groups(forms), strict=True):
+            part.copy_(self._forms(split_by_weight(group, self._parameters)))
+        return forms
 
-    def _form(self, direction: Sequence[Tensor]) -> Tensor:
-        """The quadratic form of one direction."""
-        own, tangents, moved = self._derivatives(direction)
-        form = (moved[-1] * self._loss_change(moved[-1])).sum()
-        for index, layer in enumerate(self._layers):
-            form += layer.second_derivative(self._kernels[index], own[index])
-            if index > 0:
-                mixed = moved[index] @ tangents[index][0]
-                form += 2 * mixed.mul_(self._errors[index]).sum()
-        return form
+    def _forms(self, directions: Sequence[Tensor]) -> Tensor:
+        """The quadratic forms of several directions, in the weights' shapes."""
+        own, tangents, moved, outputs = self._derivatives(directions)
+        forms = (outputs * self._loss_change(outputs)).sum((1, 2))
+        for layer, gradient, part in zip(self._layers, self._gradients, own, strict=True):
+            forms += layer.second_derivative(gradient, part)
+        for (kernel, _), inputs, error in zip(tangents[1:], moved, self._errors[1:], strict=True):
+            forms += 2 * (kernel * (error @ inputs.mT)).sum((1, 2))
+        return forms
 
-    def _derivatives(
-        self, direction: Sequence[Tensor]
-    ) -> tuple[list[list[Tensor]], list[tuple[Tensor, Tensor]], list[Tensor]]:
-        """Derivatives along a direction: of weights, of A and b, and of inputs by layer."""
-        parts = list(direction)
-        own = [[parts.pop(0) for _ in layer.parameters] for layer in self._layers]
-        tangents = [layer.from_weights(part) for layer, part in zip(self._layers, own, strict=True)]
-        return own, tangents, self._forward(tangents)
-
-    def _loss_change(self, change: Tensor) -> Tensor:
-        """The derivative of ∂ℓ/∂z_last along a change of z_last."""
-        if not self._slope.requires_grad:  # a loss that is linear in the outputs
-            return torch.zeros_like(change)
-        (found,) = torch.autograd.grad(
-            self._slope, self._outputs, change, retain_graph=True, materialize_grads=True
-        )
-        return found
-
-    def _product(self, direction: Sequence[Tensor]) -> list[Tensor]:
-        """H v, in the order of the weights."""
-        directions, tangents, moved = self._derivatives(direction)
-        change = self._loss_change(moved.pop())
+    def _products(self, directions: Sequence[Tensor]) -> list[Tensor]:
+        """H v of several directions, in the order of the weights."""
+        own, tangents, moved, outputs = self._derivatives(directions)
+        change, count = self._loss_change(outputs), len(outputs)
         products: list[list[Tensor]] = []
         for index in range(len(self._layers) - 1, -1, -1):
-            layer, inputs, error = self._layers[index], self._inputs[index], self._errors[index]
-            matrix = inputs.T @ change
+            layer, error = self._layers[index], self._errors[index].expand(count, -1, -1)
+            kernel_change, offset_change = change @ self._inputs[index].T, change.sum(-1)
             if index > 0:
-                matrix.addmm_(moved[index].T, error)
-            gradient = matrix, change.sum(0)
-            products.append(layer.to_weights(gradient, self._kernels[index], directions[index]))
-            if index > 0:
-                change = (change @ layer.matrix.T).addmm_(error, tangents[index][0].T)
-                change = _masked(change, self._masks[index - 1])
-        return [product for own in reversed(products) for product in own]
+                kernel_change.baddbmm_(error, moved[index - 1].mT)
+                kernel = layer.kernel.T.expand(count, -1, -1)
+                # In place of U(ȧ), which is not needed again: fresh memory costs page faults.
+                copies = torch.bmm(kernel, change, out=moved[index - 1])
+                change = self._back(index, copies.baddbmm_(tangents[index][0].mT, error))
+            gradient_change = kernel_change, offset_change
+            products.append(layer.to_weights(gradient_change, self._gradients[index], own[index]))
+        return [product for parts in reversed(products) for product in parts]
 
-    def _forward(self, tangents: Sequence[tuple[Tensor, Tensor]]) -> list[Tensor]:
-        """The derivatives along a direction of the layers' inputs, and of the last outputs."""
-        moved = [torch.zeros_like(self._inputs[0])]
-        for index, (layer, (matrix, offset)) in enumerate(zip(self._layers, tangents, strict=True)):
-            outputs = torch.addmm(offset, self._inputs[index], matrix)
+    def _derivatives(
+        self, directions: Sequence[Tensor]
+    ) -> tuple[list[list[Tensor]], list[tuple[Tensor, Tensor]], list[Tensor], Tensor]:
+        """Derivatives along directions: of weights, of K and b, of U(aₗ) by layer, of z_last."""
+        parts = list(directions)
+        own = [[parts.pop(0) for _ in layer.parameters] for layer in self._layers]
+        tangents = [layer.from_weights(part) for layer, part in zip(self._layers, own, strict=True)]
+        moved: list[Tensor] = []
+        for index, (layer, (kernel, offset)) in enumerate(zip(self._layers, tangents, strict=True)):
+            inputs = self._inputs[index].expand(len(kernel), -1, -1)
+            values = torch.baddbmm(offset[..., None], kernel, inputs)
             if index > 0:
-                outputs.addmm_(moved[-1], layer.matrix)
-            moved.append(_masked(outputs, self._masks[index]))
-        return moved
+                values.baddbmm_(layer.kernel.expand(len(kernel), -1, -1), moved[-1])
+            values = _masked(values, self._masks[index])
+            if index < len(self._layers) - 1:
+                moved.append(self._layers[index + 1].unfold(values))
+        return own, tangents, moved, values
+
+    def _back(self, index: int, copies: Tensor) -> Tensor:
+        """∂L/∂z of the layer before this one, from that for U(a) of this one."""
+        values = self._layers[index].fold(copies)
+        rows, columns = len(self._layers[index - 1].offset), self._inputs[index - 1].shape[-1]
+        return _masked(values.view(*values.shape[:-2], rows, columns), self._masks[index - 1])
+
+    def _loss_change(self, changes: Tensor) -> Tensor:
+        """The derivatives of ∂ℓ/∂z_last along changes of z_last.
+
+        The loss is a mean over examples that do not mix, so all are found at once, each on a copy
+        of the examples.
+        """
+        count, _, examples = changes.shape
+        if len(self._copies) != count * examples:
+            self._copies, self._slopes = self._differentiate_loss(count)
+        if not self._slopes.requires_grad:  # a loss that is linear in the outputs
+            return torch.zeros_like(changes)
+        (found,) = torch.autograd.grad(
+            self._slopes,
+            self._copies,
+            changes.mT.flatten(0, 1),
+            retain_graph=True,
+            materialize_grads=True,
+        )
+        return found.view(count, examples, -1).mT
+
+    @torch.enable_grad()
+    def _differentiate_loss(self, count: int) -> tuple[Tensor, Tensor]:
+        """Copies of the outputs, and ∂ℓ/∂z_last of each copy by itself."""
+        copies = self._outputs.repeat(count, 1).requires_grad_()
+        loss = count * self._loss_fn(copies, torch.cat([self._targets] * count))
+        (slopes,) = torch.autograd.grad(loss, copies, create_graph=True)
+        return copies, slopes
 
 
 def _masked(values: Tensor, mask: Tensor | None) -> Tensor:
@@ -258,9 +291,7 @@ def _read_layers(
                 waiting.pop(0)
             else:
                 norm = None
-            layer = ConvolutionLayer.of(
-                module, norm, shape, max_entries=_MAX_ENTRIES, max_expansion=_MAX_EXPANSION
-            )
+            layer = ConvolutionLayer.of(module, norm, shape, max_entries=_MAX_ENTRIES)
             if layer is None:
                 return None
             layers.append((layer, False))

@@ -1,12 +1,14 @@
-"""Layers that are affine in their input, with dense matrices, for `_affine_chain`.
+"""Layers that are affine in their input, as one matrix product each, for `_affine_chain`.
 
-A layer maps rows a to a A + b. A convolution with kernel w and bias c, followed by a batch
-normalisation with the running mean μ and variance σ² and with weights γ and β, has
+A layer maps values a to K U(a) + b, where ``U`` copies each value for every weight of a kernel that
+multiplies it (im2col). Values have one row per channel, and one column per pixel and example, those
+of a pixel next to each other. For `nn.Linear`, ``U`` is the identity and K the weight. A
+convolution with kernel w and bias c, followed by a batch normalisation with the running mean μ and
+variance σ² and with weights γ and β, has
 
-    s = γ / √(σ² + ε)        A = place(w s)        b = s (c − μ) + β
+    s = γ / √(σ² + ε)        K = s w        b = s (c − μ) + β
 
-where ``place`` puts each weight of a kernel at the pairs of pixels that it connects. A and b are
-bilinear in (w, c) and γ, so a second derivative has terms of their gradient as well.
+K and b are bilinear in (w, c) and γ, so a second derivative has terms of their gradient as well.
 """
 
 from __future__ import annotations
@@ -21,36 +23,44 @@ from torch.nn import functional as F
 __all__ = ["AffineLayer", "ConvolutionLayer", "LinearLayer"]
 
 _Pair = tuple[Tensor, Tensor]
-"""Of a matrix A, shape (inputs, outputs), and an offset b, shape (outputs,)."""
+"""Of K, shape (..., output channels, rows of U), and of b, shape (..., output channels)."""
 
 
 class AffineLayer(Protocol):
-    """An affine layer as a function of its weights."""
+    """An affine layer as a function of its weights.
+
+    Methods take several directions, inputs or errors at once, along leading axes.
+    """
 
     parameters: list[Tensor]
     """Its weights."""
-    matrix: Tensor
-    """A, shape (inputs, outputs)."""
+    kernel: Tensor
+    """K, shape (output channels, rows of U)."""
     offset: Tensor
-    """b, shape (outputs,)."""
+    """b, shape (output channels,)."""
+
+    def unfold(self, values: Tensor) -> Tensor:
+        """Return U(a), shape (..., rows of U, output pixels x examples)."""
+
+    def fold(self, unfolded: Tensor) -> Tensor:
+        """Return the adjoint of `unfold`: the sum over the copies of each value."""
 
     def from_weights(self, direction: Sequence[Tensor]) -> _Pair:
-        """Return the derivatives of A and b along a direction, one tensor per weight."""
+        """Return the derivatives of K and b along a direction, one tensor per weight."""
 
-    def kernel_gradient(self, matrix: Tensor, offset: Tensor) -> _Pair:
-        """Return the gradients for the kernel and bias from those for A and b, as if s were 1."""
-
-    def to_weights(self, change: _Pair, kernel: _Pair, direction: Sequence[Tensor]) -> list[Tensor]:
+    def to_weights(
+        self, change: _Pair, gradient: _Pair, direction: Sequence[Tensor]
+    ) -> list[Tensor]:
         """Return the derivative along a direction of the gradient for each weight.
 
         Args:
-            change: Derivatives of the gradients for A and b along the direction.
-            kernel: `kernel_gradient` of the gradients themselves.
+            change: Derivatives of the gradients for K and b along the direction.
+            gradient: The gradients for K and b.
             direction: One tensor per weight.
         """
 
-    def second_derivative(self, kernel: _Pair, direction: Sequence[Tensor]) -> Tensor | float:
-        """Return ⟨∂L/∂A, Ä⟩ + ⟨∂L/∂b, b̈⟩ with the second derivatives along a direction."""
+    def second_derivative(self, gradient: _Pair, direction: Sequence[Tensor]) -> Tensor | float:
+        """Return ⟨∂L/∂K, K̈⟩ + ⟨∂L/∂b, b̈⟩ with the second derivatives along a direction."""
 
 
 class LinearLayer:
@@ -58,24 +68,31 @@ class LinearLayer:
 
     def __init__(self, module: nn.Linear) -> None:
         self.parameters: list[Tensor] = [module.weight, module.bias]
-        self.matrix = module.weight.detach().T
+        self.kernel = module.weight.detach()
         self.offset = module.bias.detach()
+        self._features = module.in_features
+
+    def unfold(self, values: Tensor) -> Tensor:
+        """Return the values, one row per feature."""
+        return values.reshape(*values.shape[:-2], self._features, -1)
+
+    def fold(self, unfolded: Tensor) -> Tensor:
+        """Return the values."""
+        return unfolded
 
     def from_weights(self, direction: Sequence[Tensor]) -> _Pair:
-        """Return the derivatives of A and b along a direction."""
+        """Return the derivatives of K and b along a direction."""
         weight, bias = direction
-        return weight.T, bias
+        return weight, bias
 
-    def kernel_gradient(self, matrix: Tensor, offset: Tensor) -> _Pair:
-        """Return the gradients of weight and bias."""
-        return matrix.T, offset
-
-    def to_weights(self, change: _Pair, kernel: _Pair, direction: Sequence[Tensor]) -> list[Tensor]:
+    def to_weights(
+        self, change: _Pair, gradient: _Pair, direction: Sequence[Tensor]
+    ) -> list[Tensor]:
         """Return the derivatives of the gradients of weight and bias."""
-        return [change[0].T, change[1]]
+        return list(change)
 
-    def second_derivative(self, kernel: _Pair, direction: Sequence[Tensor]) -> float:
-        """Return 0: A and b are linear in the weights."""
+    def second_derivative(self, gradient: _Pair, direction: Sequence[Tensor]) -> float:
+        """Return 0: K and b are linear in the weights."""
         return 0.0
 
 
@@ -85,30 +102,36 @@ class ConvolutionLayer:
     Args:
         module: The convolution.
         norm: The normalisation in eval mode.
-        taps: Which weight of a kernel connects which pixels: 0 or 1, shape (kernel height x width,
-            input pixels, output pixels).
-        out_shape: Channels, height and width of the output.
+        sources: The input pixel, counted from 1, that each weight of a kernel multiplies for each
+            output pixel; 0 for padding. Shape (kernel height x width x output pixels,).
+        shape: Channels, height and width of the input.
+        out_shape: Those of the output.
     """
 
     def __init__(
-        self, module: nn.Conv2d, norm: nn.BatchNorm2d | None, taps: Tensor, out_shape: torch.Size
+        self,
+        module: nn.Conv2d,
+        norm: nn.BatchNorm2d | None,
+        sources: Tensor,
+        shape: torch.Size,
+        out_shape: torch.Size,
     ) -> None:
         self.out_shape = out_shape
         self._has_bias, self._has_norm = module.bias is not None, norm is not None
         own = [module.weight, module.bias, *(() if norm is None else (norm.weight, norm.bias))]
         self.parameters = [parameter for parameter in own if parameter is not None]
-        self._pixels = taps.shape[1:]
-        self._taps = taps.flatten(1)
-        self._kernel = module.weight.detach().flatten(2)
-        self._zeros = self._kernel.new_zeros(len(self._kernel))
+        self._sources = sources
+        self._channels, self._pixels = shape[0], shape[1:].numel()
+        self._weight = module.weight.detach().flatten(1)
+        self._zeros = self._weight.new_zeros(len(self._weight))
         self._centred = self._zeros if module.bias is None else module.bias.detach()
         self._root, self._scale, shift = self._zeros, self._zeros + 1, self._zeros
         if norm is not None and norm.running_var is not None and norm.running_mean is not None:
             self._root = torch.rsqrt(norm.running_var + norm.eps)
             self._scale, shift = norm.weight.detach() * self._root, norm.bias.detach()
             self._centred = self._centred - norm.running_mean
-        self.matrix = self._place(self._kernel * self._scale[:, None, None])
-        self.offset = self._spread(self._scale * self._centred + shift)
+        self.kernel = self._weight * self._scale[:, None]
+        self.offset = self._scale * self._centred + shift
 
     @classmethod
     def of(
@@ -118,97 +141,80 @@ class ConvolutionLayer:
         shape: torch.Size,
         *,
         max_entries: int,
-        max_expansion: float,
     ) -> ConvolutionLayer | None:
-        """Return the layer; None if it is of another kind, or its matrix too large.
+        """Return the layer; None if it is of another kind, or its images too large.
 
         Args:
             module: The convolution.
             norm: The normalisation after it.
             shape: Channels, height and width of its input.
-            max_entries: Largest number of entries of A.
-            max_expansion: Largest number of entries of A per multiplication of the convolution.
+            max_entries: Largest number of entries of U for one example.
         """
         is_plain = module.groups == 1 and module.padding_mode == "zeros"
         if not is_plain or isinstance(module.padding, str):
             return None
         if norm is not None and (norm.running_var is None or norm.weight is None):
             return None
-        weight = module.weight
-        with torch.no_grad():
-            image = weight.new_empty(1, *shape, device="meta")
-            out_shape = _convolve(module, image, weight.to("meta")).shape[1:]
-            entries = shape.numel() * out_shape.numel()
-            multiplications = weight[0].numel() * out_shape.numel()
-            if entries > min(max_entries, max_expansion * multiplications):
-                return None
-            pixels, taps = shape[1:].numel(), weight[0, 0].numel()
-            images = torch.eye(pixels, dtype=weight.dtype, device=weight.device)
-            kernels = torch.eye(taps, dtype=weight.dtype, device=weight.device)
-            connected = _convolve(
-                module,
-                images.view(pixels, 1, *shape[1:]),
-                kernels.view(taps, 1, *weight.shape[2:]),
-            )
-        return cls(module, norm, connected.flatten(2).transpose(0, 1).contiguous(), out_shape)
+        sizes = module.kernel_size, module.dilation, module.padding, module.stride
+        numbers = torch.arange(1.0, 1 + shape[1:].numel(), dtype=torch.float64)
+        sources = F.unfold(numbers.view(1, 1, *shape[1:]), *sizes).long().flatten()
+        if shape[0] * len(sources) > max_entries:
+            return None
+        image = torch.empty(1, *shape, device="meta", dtype=module.weight.dtype)
+        kernel = module.weight.detach().to("meta")
+        out_shape = F.conv2d(
+            image, kernel, None, module.stride, module.padding, module.dilation
+        ).shape[1:]
+        return cls(module, norm, sources.to(module.weight.device), shape, out_shape)
+
+    def unfold(self, values: Tensor) -> Tensor:
+        """Return a copy of each value for each weight that it meets, and zeros for the padding."""
+        lead = values.shape[:-2]
+        pixels = values.reshape(*lead, self._channels, self._pixels, -1)
+        copies = F.pad(pixels, (0, 0, 1, 0)).index_select(-2, self._sources)
+        return copies.view(*lead, self._weight.shape[1], -1)
+
+    def fold(self, unfolded: Tensor) -> Tensor:
+        """Return the sum over the copies of each value."""
+        lead = unfolded.shape[:-2]
+        copies = unfolded.reshape(*lead, self._channels, len(self._sources), -1)
+        padded = copies.new_zeros(*lead, self._channels, 1 + self._pixels, copies.shape[-1])
+        return padded.index_add_(-2, self._sources, copies)[..., 1:, :].flatten(-2)
 
     def from_weights(self, direction: Sequence[Tensor]) -> _Pair:
-        """Return the derivatives of A and b along a direction."""
-        kernel, bias, scale, shift = self._named(direction)
-        along = kernel * self._scale[:, None, None] + self._kernel * scale[:, None, None]
-        return self._place(along), self._spread(self._scale * bias + scale * self._centred + shift)
+        """Return the derivatives of K and b along a direction."""
+        weight, bias, scale, shift = self._named(direction)
+        kernel = torch.addcmul(weight * self._scale[:, None], self._weight, scale[..., None])
+        offset = torch.addcmul(shift, self._centred, scale)
+        return kernel, torch.addcmul(offset, bias, self._scale) if self._has_bias else offset
 
-    def kernel_gradient(self, matrix: Tensor, offset: Tensor) -> _Pair:
-        """Return the gradients of kernel and bias, as if s were 1."""
-        return self._gather(matrix), offset.view(len(self._kernel), -1).sum(1)
-
-    def to_weights(self, change: _Pair, kernel: _Pair, direction: Sequence[Tensor]) -> list[Tensor]:
+    def to_weights(
+        self, change: _Pair, gradient: _Pair, direction: Sequence[Tensor]
+    ) -> list[Tensor]:
         """Return the derivatives of the gradients of kernel, bias, γ and β."""
-        moved, moved_bias = self.kernel_gradient(*change)
-        gradient, bias_gradient = kernel
         weight, bias, scale, _ = self._named(direction)
-        products = [moved * self._scale[:, None, None] + gradient * scale[:, None, None]]
+        (kernel, offset), (of_kernel, of_offset) = change, gradient
+        products = [torch.addcmul(kernel * self._scale[:, None], of_kernel, scale[..., None])]
         if self._has_bias:
-            products.append(moved_bias * self._scale + bias_gradient * scale)
+            products.append(torch.addcmul(offset * self._scale, of_offset, scale))
         if self._has_norm:
-            of_scale = (moved * self._kernel + gradient * weight).sum((1, 2))
-            of_scale += moved_bias * self._centred + bias_gradient * bias
-            products += [of_scale * self._root, moved_bias]
+            of_scale = torch.addcmul(kernel * self._weight, of_kernel, weight).sum(-1)
+            of_scale.addcmul_(offset, self._centred)
+            if self._has_bias:
+                of_scale.addcmul_(of_offset, bias)
+            products += [of_scale * self._root, offset]
         return products
 
-    def second_derivative(self, kernel: _Pair, direction: Sequence[Tensor]) -> Tensor:
+    def second_derivative(self, gradient: _Pair, direction: Sequence[Tensor]) -> Tensor:
         """Return the terms of kernel and bias times s."""
         weight, bias, scale, _ = self._named(direction)
-        of_scale = (kernel[0] * weight).sum((1, 2)) + kernel[1] * bias
-        return 2 * (of_scale * scale).sum()
+        of_scale = (gradient[0] * weight).sum(-1) + gradient[1] * bias
+        return 2 * (of_scale * scale).sum(-1)
 
     def _named(self, direction: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The parts of a direction: of w, c, s and β."""
         parts = list(direction)
-        kernel = parts.pop(0).flatten(2)
+        weight = parts.pop(0).flatten(-3)
         bias = parts.pop(0) if self._has_bias else self._zeros
         scale, shift = parts if self._has_norm else (self._zeros, self._zeros)
-        return kernel, bias, scale * self._root, shift
-
-    def _place(self, kernel: Tensor) -> Tensor:
-        """The dense matrix of a kernel, shape (output channels, input channels, taps)."""
-        out_channels, in_channels, _ = kernel.shape
-        dense = kernel.flatten(0, 1) @ self._taps
-        dense = dense.view(out_channels, in_channels, *self._pixels).permute(1, 2, 0, 3)
-        return dense.reshape(in_channels * self._pixels[0], out_channels * self._pixels[1])
-
-    def _gather(self, matrix: Tensor) -> Tensor:
-        """The adjoint of `_place`: the sum of the entries that share a weight of the kernel."""
-        out_channels, in_channels, _ = self._kernel.shape
-        dense = matrix.view(in_channels, self._pixels[0], out_channels, self._pixels[1])
-        dense = dense.permute(2, 0, 1, 3).reshape(out_channels * in_channels, -1)
-        return (dense @ self._taps.T).view_as(self._kernel)
-
-    def _spread(self, channels: Tensor) -> Tensor:
-        """One value per output from one per channel."""
-        return channels[:, None].expand(-1, self._pixels[1]).flatten()
-
-
-def _convolve(module: nn.Conv2d, images: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve with other kernels at the stride, padding and dilation of a module."""
-    return F.conv2d(images, kernels, None, module.stride, module.padding, module.dilation)
+        return weight, bias, scale * self._root, shift

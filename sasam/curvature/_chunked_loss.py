@@ -6,6 +6,7 @@ examples that no layer mixes, and the same whenever the batches are read.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -59,8 +60,18 @@ class ChunkedLoss:
         self._denominator = denominator
         self._chain: AffineChain | None = None
 
+    def on(self, batches: Iterable[tuple[Tensor, Tensor]]) -> ChunkedLoss:
+        """Return the same loss over other batches."""
+        other = copy.copy(self)
+        other._batches = batches
+        return other
+
+    def denominator_check(self) -> DenominatorCheck:
+        """Return a check that the denominators of chunks are those of the loss."""
+        return DenominatorCheck(self._loss_fn, self._denominator)
+
     def use_matrices(self, chunk: Chunk) -> None:
-        """Multiply by dense matrices from now on, if the network is a small chain of layers.
+        """Multiply by the matrices of layers from now on, if the network is a small chain of them.
 
         Args:
             chunk: Some examples, on which both forms of the network must agree.

@@ -43,13 +43,12 @@ class GradientGraph:
                 waiting += [following for following, _ in node.next_functions]
         return {name for node in seen if (name := node.name()) in _RAISING_NODES}
 
-    def accumulate_products(
-        self, pairs: list[tuple[list[Tensor], list[Tensor]]], weight: float
-    ) -> None:
-        """Add the weighted product with each direction to its sum, all in the weights' shapes."""
+    def accumulate_products(self, vectors: Tensor, totals: Tensor, weight: float) -> None:
+        """Add the weighted products with vectors, one per row, to the rows of their sums."""
         if not self._varying:
             return
-        for direction, total in pairs:
+        for vector, total in zip(vectors, totals, strict=True):
+            direction = split_by_weight(vector, self._parameters)
             products = torch.autograd.grad(
                 [self._gradients[index] for index in self._varying],
                 self._parameters,
@@ -57,21 +56,20 @@ class GradientGraph:
                 retain_graph=True,
                 allow_unused=True,
             )
-            for part, product in zip(total, products, strict=True):
+            parts = split_by_weight(total, self._parameters)
+            for part, product in zip(parts, products, strict=True):
                 if product is not None:
                     part.add_(product, alpha=weight)
 
-    def quadratic_forms(self, directions: list[list[Tensor]]) -> list[Tensor]:
-        """Return v'Hv of each direction, unweighted; it costs as much as the product."""
-        forms = []
-        for direction in directions:
-            product = [torch.zeros_like(part) for part in direction]
-            self.accumulate_products([(direction, product)], 1.0)
-            forms.append(sum_of_products(direction, product))
-        return forms
+    def quadratic_forms(self, vectors: Tensor) -> Tensor:
+        """Return v'Hv of each row, unweighted; it costs as much as the products."""
+        products = torch.zeros_like(vectors)
+        self.accumulate_products(vectors, products, 1.0)
+        return (vectors * products).sum(1)
 
 
-def sum_of_products(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
-    """Return the inner product of two vectors in parts."""
-    parts = [torch.dot(a.flatten(), b.flatten()) for a, b in zip(left, right, strict=True)]
-    return torch.stack(parts).sum()
+def split_by_weight(vectors: Tensor, parameters: Sequence[Tensor]) -> list[Tensor]:
+    """Return views of vectors, shape (..., size), in the shapes of the weights."""
+    parts = torch.split(vectors, [p.numel() for p in parameters], dim=-1)
+    lead = vectors.shape[:-1]
+    return [part.view(*lead, *p.shape) for part, p in zip(parts, parameters, strict=True)]

@@ -11,7 +11,12 @@ from torch import Tensor, nn
 from sasam.curvature.differences import GradientDifferenceOperator
 from sasam.curvature.hessian import HessianOperator
 
-__all__ = ["HESSIAN_OPERATORS", "HessianMethod", "choose_hessian_method"]
+__all__ = [
+    "HESSIAN_OPERATORS",
+    "HessianMethod",
+    "choose_hessian_method",
+    "choose_hessian_operator",
+]
 
 HessianMethod = Literal["exact", "differences"]
 
@@ -22,13 +27,15 @@ HESSIAN_OPERATORS: dict[HessianMethod, type[HessianOperator | GradientDifference
 """The operator of each method; both are made from a model, a loss and batches."""
 
 
-def choose_hessian_method(
+def choose_hessian_operator(
     model: nn.Module,
     loss_fn: Callable[[Tensor, Tensor], Tensor],
     inputs: Tensor,
     targets: Tensor,
-) -> HessianMethod:
-    """Choose "exact" unless the network can be differentiated only once on its device.
+) -> HessianOperator | GradientDifferenceOperator:
+    """Return the Hessian on the first two examples; its method `on` makes that on others.
+
+    It is exact unless the network can be differentiated only once on its device.
 
     The choice depends on the network's operators, not on its weights, and not on the memory that
     the whole measurement takes: it is made on the first two examples.
@@ -45,13 +52,16 @@ def choose_hessian_method(
         torch.OutOfMemoryError: Two examples are too many for the device.
     """
     batches = [(inputs[:2], targets[:2])]
+    operator: HessianOperator | GradientDifferenceOperator
     try:
-        _multiply_once(HessianOperator(model, loss_fn, batches))
+        operator = HessianOperator(model, loss_fn, batches)
+        _multiply_once(operator)
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as exact:  # what torch raises for every missing second derivative
         try:
-            _multiply_once(GradientDifferenceOperator(model, loss_fn, batches))
+            operator = GradientDifferenceOperator(model, loss_fn, batches)
+            _multiply_once(operator)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as differences:
@@ -59,8 +69,18 @@ def choose_hessian_method(
                 f"the network has no Hessian: differentiated twice, {exact}; by differences of "
                 f"gradients, {differences}"
             ) from differences
-        return "differences"
-    return "exact"
+    return operator
+
+
+def choose_hessian_method(
+    model: nn.Module,
+    loss_fn: Callable[[Tensor, Tensor], Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+) -> HessianMethod:
+    """Return the method of the operator that `choose_hessian_operator` returns."""
+    operator = choose_hessian_operator(model, loss_fn, inputs, targets)
+    return next(name for name, kind in HESSIAN_OPERATORS.items() if type(operator) is kind)
 
 
 def _multiply_once(operator: HessianOperator | GradientDifferenceOperator) -> None:

@@ -17,6 +17,7 @@ below 1e-3 on small ones with kinks.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
@@ -88,19 +89,24 @@ class GradientDifferenceOperator:
         self._batches = batches
         self._chunk_size = chunk_size
         self._weights = _as_vector(self._parameters)
-        self._num_examples = sum(len(inputs) for inputs, _ in self._chunks())
-        if self._num_examples == 0:
-            raise ValueError("batches must hold at least one batch, got none")
         self._step = math.sqrt(_EPSILON) * (1.0 + float(torch.linalg.vector_norm(self._weights)))
-        self._loss, again = self._mean_loss(), self._mean_loss()
-        if not math.isclose(self._loss, again, rel_tol=math.sqrt(_EPSILON)) and math.isfinite(
-            self._loss - again
-        ):
-            raise RuntimeError(
-                "the loss differs between two passes over the same batches, so it has no Hessian: "
-                "batches must be neither shuffled nor augmented, and the model must not draw "
-                "random numbers in eval mode"
-            )
+        self._read()
+
+    def on(self, batches: Iterable[tuple[Tensor, Tensor]]) -> GradientDifferenceOperator:
+        """Return the operator of the same weights and loss on other batches.
+
+        Args:
+            batches: As on construction.
+
+        Raises:
+            ValueError: The batches are refused, as on construction.
+            RuntimeError: The loss differs between two passes over them.
+        """
+        check_readable_again(batches)
+        other = copy.copy(self)
+        other._batches = batches
+        other._read()
+        return other
 
     @property
     def size(self) -> int:
@@ -169,6 +175,21 @@ class GradientDifferenceOperator:
         if other.ndim == 1:
             return self.matvec(other)
         return torch.stack([self.matvec(column) for column in other.unbind(1)], dim=1)
+
+    def _read(self) -> None:
+        """Read the batches for the first time."""
+        self._num_examples = sum(len(inputs) for inputs, _ in self._chunks())
+        if self._num_examples == 0:
+            raise ValueError("batches must hold at least one batch, got none")
+        self._loss, again = self._mean_loss(), self._mean_loss()
+        if not math.isclose(self._loss, again, rel_tol=math.sqrt(_EPSILON)) and math.isfinite(
+            self._loss - again
+        ):
+            raise RuntimeError(
+                "the loss differs between two passes over the same batches, so it has no Hessian: "
+                "batches must be neither shuffled nor augmented, and the model must not draw "
+                "random numbers in eval mode"
+            )
 
     def _move_to(self, weights: Tensor) -> None:
         parts = torch.split(weights, [p.numel() for p in self._parameters])

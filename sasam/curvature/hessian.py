@@ -8,17 +8,18 @@ costs one gradient, differentiating it about two. So the graphs of as many chunk
 fixed number of bytes are kept from one product to the next; the others are built again, once for
 all columns of a block.
 
-A small network in which only affine layers and ReLUs follow each other is multiplied by the dense
-matrices of its layers instead (`_affine_chain`): the same values up to rounding, in less than half
-the time.
+A small network in which only affine layers and ReLUs follow each other is multiplied by the
+matrices of its layers instead (`_affine_chain`), several columns at once: the same values up to
+rounding, in less than a third of the time.
 
 `docs/benchmarks-curvature.md` has the measurements behind these choices: forward over reverse
-(`torch.func.jvp` of `grad`, which curvlinops uses), probes batched by `vmap` and the channels-last
+(`torch.func.jvp` of `grad`, which curvlinops uses), graphs batched by `vmap` and the channels-last
 format were slower.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
@@ -103,7 +104,6 @@ class HessianOperator:
         self._model, derived = copy_model(model)
         named = trainable_parameters(self._model)
         self._parameters = list(named.values())
-        self._sizes = [p.numel() for p in self._parameters]
         self._layers = slices_by_module(named)
         self._mean_loss = loss = ChunkedLoss(
             self._model, self._parameters, loss_fn, batches, denominator, chunk_size=2
@@ -111,36 +111,39 @@ class HessianOperator:
         first = loss.first_weighted()  # two examples, enough for the checks
         with limited_threads(0):
             loss.check_loss(first, derived)
-            bytes_per_chunk, bytes_per_example = loss.graph_bytes(first)
+            self._bytes_per_chunk, self._bytes_per_example = loss.graph_bytes(first)
             loss.use_matrices(first)
         chunk_bytes = _CHUNK_BYTES_CPU if self.device.type == "cpu" else _CHUNK_BYTES_ACCELERATOR
-        loss.chunk_size = chunk_size or max(1, chunk_bytes // bytes_per_example)
-        self._cache: list[GradientGraph | ChainGraph] = []
-        self._losses: list[float] = []
-        self._num_examples, self._total_weight, self._work_bytes = 0, 0.0, 0
-        weighted_loss = 0.0
-        check = DenominatorCheck(loss_fn, denominator)
-        for chunk in loss.chunks():
-            size = len(chunk.inputs)
-            self._num_examples += size
-            if chunk.weight == 0:
-                continue
-            graph_bytes = bytes_per_chunk + bytes_per_example * size
-            self._work_bytes = max(self._work_bytes, graph_bytes)
-            cache_bytes -= graph_bytes
-            with limited_threads(self._work_bytes):
-                self._losses.append(self._first_loss(chunk, check, keep=cache_bytes >= 0))
-            weighted_loss += chunk.weight * self._losses[-1]
-            self._total_weight += chunk.weight
-        self._loss = weighted_loss / self._total_weight
+        loss.chunk_size = chunk_size or max(1, chunk_bytes // self._bytes_per_example)
+        self._cache_bytes = cache_bytes
+        self._read()
         with limited_threads(self._work_bytes):
-            self._check_again()
             loss.check_mixing(first)
+
+    def on(self, batches: Iterable[tuple[Tensor, Tensor]]) -> HessianOperator:
+        """Return the operator of the same weights and loss on other batches.
+
+        The model is neither copied nor checked again, which takes most of the time that an operator
+        of a small network takes to make.
+
+        Args:
+            batches: As on construction, with examples of the same kind.
+
+        Raises:
+            ValueError: The batches are refused, as on construction.
+            RuntimeError: The loss differs between two passes over them.
+        """
+        check_readable_again(batches)
+        other = copy.copy(self)
+        other._mean_loss = self._mean_loss.on(batches)
+        other._mean_loss.first_weighted()
+        other._read()
+        return other
 
     @property
     def size(self) -> int:
         """The number of trainable weights."""
-        return sum(self._sizes)
+        return sum(p.numel() for p in self._parameters)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -220,12 +223,12 @@ class HessianOperator:
             RuntimeError: The batches are not those that the operator was made with.
         """
         self._check_columns(vectors)
-        directions = [self._split(row) for row in vectors.detach().T.contiguous()]
-        forms = vectors.new_zeros(len(directions))
+        rows = vectors.detach().T.contiguous()
+        forms = rows.new_zeros(len(rows))
         with limited_threads(self._work_bytes), without_autocast(self.device):
             for graph in self._graphs():
                 share = graph.weight / self._total_weight
-                forms.add_(torch.stack(graph.quadratic_forms(directions)), alpha=share)
+                forms.add_(graph.quadratic_forms(rows), alpha=share)
                 del graph  # before the next one is built
         return forms
 
@@ -267,17 +270,11 @@ class HessianOperator:
         """Return the sum over the chunks of these graphs in H V, with contiguous columns."""
         rows = vectors.detach().T.contiguous()
         products = torch.zeros_like(rows)
-        pairs = [(self._split(v), self._split(hv)) for v, hv in zip(rows, products, strict=True)]
         with limited_threads(self._work_bytes), without_autocast(self.device):
             for graph in graphs:
-                graph.accumulate_products(pairs, graph.weight / self._total_weight)
+                graph.accumulate_products(rows, products, graph.weight / self._total_weight)
                 del graph  # before the next one is built
         return products.T
-
-    def _split(self, vector: Tensor) -> list[Tensor]:
-        """Return views of a vector in the shapes of the weights."""
-        parts = torch.split(vector, self._sizes)
-        return [part.view_as(p) for part, p in zip(parts, self._parameters, strict=True)]
 
     def _graphs(self) -> Iterator[GradientGraph | ChainGraph]:
         """Yield the graph of every chunk, those that are kept first.
@@ -302,6 +299,30 @@ class HessianOperator:
             del graph  # before the next one is built
         if index < len(self._losses):
             raise RuntimeError(_BATCHES_DIFFER)
+
+    def _read(self) -> None:
+        """Read the batches for the first time: their loss, and the graphs that are kept."""
+        loss = self._mean_loss
+        self._cache: list[GradientGraph | ChainGraph] = []
+        self._losses: list[float] = []
+        self._num_examples, self._total_weight, self._work_bytes = 0, 0.0, 0
+        weighted_loss, cache_bytes = 0.0, self._cache_bytes
+        check = loss.denominator_check()
+        for chunk in loss.chunks():
+            size = len(chunk.inputs)
+            self._num_examples += size
+            if chunk.weight == 0:
+                continue
+            graph_bytes = self._bytes_per_chunk + self._bytes_per_example * size
+            self._work_bytes = max(self._work_bytes, graph_bytes)
+            cache_bytes -= graph_bytes
+            with limited_threads(self._work_bytes):
+                self._losses.append(self._first_loss(chunk, check, keep=cache_bytes >= 0))
+            weighted_loss += chunk.weight * self._losses[-1]
+            self._total_weight += chunk.weight
+        self._loss = weighted_loss / self._total_weight
+        with limited_threads(self._work_bytes):
+            self._check_again()
 
     def _first_loss(self, chunk: Chunk, check: DenominatorCheck, *, keep: bool) -> float:
         """Return the loss of a chunk that is read for the first time; keep its graph or not."""

@@ -100,6 +100,7 @@ def test_measurements_are_equal_for_equal_weights(data, normalise, model):
     expected = first.measure(model)
     torch.manual_seed(2)
     assert second.measure(model) == expected
+    assert second.measure(model) == expected  # by the method that was chosen before
 
 
 def test_measure_weights_that_are_not_finite_gives_no_finite_value(data, normalise, model):

@@ -83,7 +83,7 @@ def small_cnn() -> nn.Sequential:
 
 
 def small_chain() -> nn.Sequential:
-    """Layers that the operator multiplies as dense matrices: affine in eval mode, or ReLUs."""
+    """Layers that the operator multiplies as matrices: affine in eval mode, or ReLUs."""
     model = nn.Sequential(
         nn.Sequential(
             nn.Conv2d(1, 3, 3, stride=2, padding=1), nn.BatchNorm2d(3), nn.ReLU(inplace=True)

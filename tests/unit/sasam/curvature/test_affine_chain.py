@@ -1,4 +1,4 @@
-"""Products by dense matrices against those of the graph that is differentiated twice."""
+"""Products by the matrices of layers against those of the graph that is differentiated twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sasam.curvature import HessianOperator, estimate_trace
+from sasam.curvature import HessianOperator, _affine_chain, estimate_trace
 from sasam.curvature._affine_chain import AffineChain, ChainGraph
 from sasam.curvature._graphs import GradientGraph
 from workers.models import build_model
@@ -35,6 +35,30 @@ def test_quadratic_forms_equal_those_of_dense_hessian(model, batches, dense_hess
     vectors = torch.randn(len(dense), 4, dtype=torch.float64)
     forms = HessianOperator(model, F.cross_entropy, batches, chunk_size=4).quadratic_forms(vectors)
     torch.testing.assert_close(forms, (vectors * (dense @ vectors)).sum(0), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("examples", [1, 23])
+def test_chain_multiplies_blocks_like_single_vectors_and_like_the_graph(
+    chain, images, labels, examples, monkeypatch
+):
+    batches = [(images[:examples], labels[:examples])]
+    operator = HessianOperator(chain, F.cross_entropy, batches)
+    with monkeypatch.context() as patch:
+        patch.setattr(AffineChain, "of", lambda *_: None)
+        by_graph = HessianOperator(chain, F.cross_entropy, batches)
+    (graph,) = operator._graphs()
+    per_direction = sum(inputs.nbytes for inputs in graph._inputs)
+    for count in (7, 1, 3):  # several groups of different sizes, one of one, one group
+        vectors = torch.randn(operator.size, count, dtype=torch.float64)
+        expected = by_graph.matmat(vectors)
+        for at_once in (1, 2, 7):
+            monkeypatch.setattr(_affine_chain, "_GROUP_BYTES", at_once * per_direction)
+            assert len(graph._groups(vectors.T)) == -(-count // at_once)
+            products, forms = operator.matmat(vectors), operator.quadratic_forms(vectors)
+            torch.testing.assert_close(products, expected, rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(forms, (vectors * expected).sum(0), rtol=1e-9, atol=1e-12)
+            single = torch.stack([operator.matvec(vector) for vector in vectors.T], 1)
+            torch.testing.assert_close(products, single, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -119,8 +143,11 @@ def test_autocast_of_the_caller_changes_no_product_in_single_precision(request, 
 
 
 def test_large_images_and_shared_weights_are_not_read_as_a_chain():
-    model = build_model(ModelSpec(name="cnn-tiny"), num_classes=10, in_channels=3, image_size=32)
-    assert read(model, (3, 32, 32)) is None
+    for size, is_chain in ((30, True), (31, False)):  # 9 copies of the pixels: at most 2**13
+        model = nn.Sequential(
+            nn.Conv2d(1, 1, 3, padding=1), nn.Flatten(), nn.Linear(size * size, 2)
+        )
+        assert (read(model, (1, size, size)) is not None) == is_chain
     shared = nn.Linear(4, 4)
     assert read(nn.Sequential(shared, nn.ReLU(), shared), (4,)) is None
 
@@ -134,6 +161,25 @@ def test_network_whose_forward_pass_differs_from_its_layers_keeps_its_graph(chai
         assert kinds_of_graphs(operator) == {GradientGraph}
     finally:
         handle.remove()
+
+
+@pytest.mark.parametrize("kind", [ChainGraph, GradientGraph])
+def test_network_without_curvature_has_the_trace_0(chain, batches, kind, monkeypatch):
+    if kind is GradientGraph:
+        monkeypatch.setattr(AffineChain, "of", lambda *_: None)
+    with torch.no_grad():
+        for parameter in chain.parameters():
+            parameter.zero_()  # dead: only the last bias has an effect
+
+    def loss_fn(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return outputs.mean()
+
+    operator = HessianOperator(chain, loss_fn, batches)
+    assert kinds_of_graphs(operator) == {kind}
+    for columns in (operator.matmat, operator.quadratic_forms):
+        assert columns(torch.zeros(operator.size, 0, dtype=torch.float64)).numel() == 0
+    found = estimate_trace(operator, max_matvecs=48)
+    assert (found.value, found.standard_error) == (0, 0)
 
 
 def test_diverged_chain_gives_nan(chain, batches):

@@ -10,7 +10,14 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
-from sasam.curvature import HessianOperator, estimate_extremal_eigenvalues, estimate_trace
+from sasam.curvature import (
+    GradientDifferenceOperator,
+    HessianOperator,
+    estimate_extremal_eigenvalues,
+    estimate_trace,
+)
+from sasam.curvature._affine_chain import ChainGraph
+from sasam.curvature._graphs import GradientGraph
 
 
 @pytest.mark.slow
@@ -93,15 +100,50 @@ def test_later_training_does_not_change_the_operator(cnn, batches):
 
 
 @pytest.mark.slow
-def test_no_graph_survives_the_operator(cnn, batches):
-    operator = HessianOperator(cnn, F.cross_entropy, batches)
+def test_no_graph_survives_the_operator(model, batches):
+    operator = HessianOperator(model, F.cross_entropy, batches)
     product = operator.matvec(torch.ones(operator.size, dtype=torch.float64))
     assert product.grad_fn is None
     assert not product.requires_grad
     del operator, product
     gc.collect()
-    live = [x for x in gc.get_objects() if type(x).__name__ == "_GradientGraph"]
-    assert not live
+    assert not [x for x in gc.get_objects() if type(x) in {ChainGraph, GradientGraph}]
+
+
+@pytest.mark.parametrize("kind", [HessianOperator, GradientDifferenceOperator])
+def test_operator_on_other_batches_equals_one_made_for_them(model, images, labels, kind):
+    first = kind(model, F.cross_entropy, [(images[:2], labels[:2])])
+    vector = torch.randn(first.size, dtype=torch.float64)
+    before = first.matvec(vector)
+    others = [(images[2:9], labels[2:9]), (images[9:], labels[9:])]
+    found, expected = first.on(others), kind(model, F.cross_entropy, others)
+    assert (found.loss, found.num_examples) == (expected.loss, 21)
+    assert torch.equal(found.matvec(vector), expected.matvec(vector))
+    assert not torch.allclose(before, expected.matvec(vector))
+    assert torch.equal(first.matvec(vector), before)
+
+
+@pytest.mark.parametrize("kind", [HessianOperator, GradientDifferenceOperator])
+def test_operator_on_other_batches_refuses_them_as_on_construction(cnn, images, labels, kind):
+    first = kind(cnn, F.cross_entropy, [(images, labels)])
+    with pytest.raises(ValueError, match="read only once"):
+        first.on(iter([(images, labels)]))
+    with pytest.raises(ValueError, match="at least one batch"):
+        first.on([])
+    with pytest.raises(ValueError, match="as many targets as inputs"):
+        first.on([(images, labels[:5])])
+
+
+def test_operator_on_other_batches_checks_their_order_and_denominator(cnn, images, labels):
+    def ignoring(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(outputs, targets, ignore_index=0)
+
+    first = HessianOperator(cnn, ignoring, [(images[labels > 0], labels[labels > 0])])
+    with pytest.raises(ValueError, match="denominator"):
+        first.on([(images, labels)])
+    shuffled = DataLoader(TensorDataset(images, labels.clamp(min=1)), batch_size=4, shuffle=True)
+    with pytest.raises(RuntimeError, match="differs between two passes"):
+        first.on(shuffled)
 
 
 def test_no_grad_and_autocast_of_the_caller_change_nothing(cnn, batches, dense_hessian):
