@@ -77,7 +77,7 @@ bench: install ## Measure the service beside what a user would write instead, an
 	for part in $(or $(PARTS),throughput overhead start step arrays service scale); do \
 	  OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_$$part.py --output docs/benchmarks.md || exit 1; done
 
-bench-smoke: install ## Refuse costs that are twice the recorded ones: a step, a product, a summary (two minutes)
+bench-smoke: install ## Refuse costs that are twice the recorded ones: a step, a product, a summary (a minute)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_smoke.py
 
 bench-method: install ## Measure optimizers and curvature against their peers (CIFAR=path of an .npz)

@@ -202,6 +202,7 @@ class CurvatureMeasurement:
             ends = estimate_extremal_eigenvalues(
                 operator,
                 method=spec.eigenvalue_method,
+                ends="largest",
                 tolerance=spec.eigenvalue_tolerance,
                 max_matvecs=max(3, spec.max_matvecs),
                 seed=_SEED,
