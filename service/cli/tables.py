@@ -145,9 +145,10 @@ def _wall_clock(estimate: DryRunView) -> str:
 
 
 def _trials(estimate: DryRunView) -> str:
-    """Number of trials, and of the new ones of an extension."""
-    new = "" if estimate.new_trials is None else f", {estimate.new_trials:,} of them new"
-    return f"{estimate.trials:,}{new}"
+    """Number of trials, of the new ones of an extension, and of those that may be reused."""
+    counts = [(estimate.new_trials, "of them new"), (estimate.reusable_trials, "reusable")]
+    known = (f", {count:,} {word}" for count, word in counts if count is not None)
+    return f"{estimate.trials:,}{''.join(known)}"
 
 
 def _curvature_cost(cost: CurvatureCostView) -> str:

@@ -8,6 +8,7 @@ from service.sweeps.curvature_cost import curvature_costs
 from service.sweeps.estimates import costs, device_seconds, wall_clock_seconds
 from service.sweeps.precision import expected_precision
 from service.sweeps.schemas import DryRunView
+from service.trials.repository import TrialRepository
 from workers.spec import SweepSpec
 
 __all__ = ["dry_run"]
@@ -35,6 +36,7 @@ def dry_run(session: Session, specification: SweepSpec, before: SweepSpec | None
     return DryRunView(
         trials=specification.trial_count,
         new_trials=None if before is None else specification.trial_count - before.trial_count,
+        reusable_trials=_reusable(session, specification, before),
         configurations={label: cost.configurations for label, cost in by_label.items()},
         gradient_evaluations=sum(counted) if len(counted) == len(evaluations) else None,
         device_seconds=seconds,
@@ -47,3 +49,12 @@ def dry_run(session: Session, specification: SweepSpec, before: SweepSpec | None
         ),
         specification=specification.model_dump(mode="json"),
     )
+
+
+def _reusable(session: Session, specification: SweepSpec, before: SweepSpec | None) -> int | None:
+    """Number of new trials that another sweep has computed; None without reuse."""
+    if not specification.reuse:
+        return None
+    known = () if before is None else before.trials
+    new = {trial.key for trial in specification.trials} - {trial.key for trial in known}
+    return TrialRepository(session).count_results(sorted(new))

@@ -166,6 +166,9 @@ class DryRunView(_View):
     trials: int
     new_trials: int | None = None
     """Trials that an extension adds, to which the costs apply; absent for a new sweep."""
+    reusable_trials: int | None = None
+    """Trials among them that another sweep has computed, which are reused where code, libraries,
+    device and data are the same; the costs include them. Absent without ``reuse``."""
     configurations: dict[str, int] = {}
     """Number of configurations of each optimizer, by its label; each runs with every seed."""
     gradient_evaluations: int | None

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from service.storage.tables import SweepRow, TrialRow
-from workers.metrics import Outcome
+from workers.metrics import RESULTS, Outcome
 from workers.mlflow_schema import TrialIdentity
 from workers.scores import Score
 from workers.spec import SweepSpec, Value
@@ -255,6 +255,15 @@ class TrialRepository:
             )
             self._session.connection().execute(statement, rows)
 
+    def count_results(self, keys: Sequence[str]) -> int:
+        """How many of these trials a sweep has trained to the end, or until they diverged."""
+        found: set[str] = set()
+        trained = TrialRow.outcome.in_(RESULTS), TrialRow.reused_from.is_(null())
+        for at in range(0, len(keys), _KEYS_PER_QUERY):
+            asked = TrialRow.key.in_(keys[at : at + _KEYS_PER_QUERY])
+            found.update(self._session.scalars(select(TrialRow.key).where(asked, *trained)))
+        return len(found)
+
     def reset_unsuccessful(self, sweep_id: str) -> None:
         """Make failed and cancelled trials pending again."""
         unsuccessful = TrialRow.outcome.in_([Outcome.FAILED, Outcome.CANCELLED])
@@ -275,6 +284,8 @@ class TrialRepository:
         )
 
 
+_KEYS_PER_QUERY = 10_000
+"""SQLite allows 32,766 parameters."""
 _PLACE = (TrialRow.position, TrialRow.key)
 """Order of the specification; a search in an extended sweep can give two trials one position."""
 _HYPERPARAMETERS = cast(TrialRow.hyperparameters, Text)

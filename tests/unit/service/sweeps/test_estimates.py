@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from service.storage import Database
+from service.storage import Database, TrialRow
 from service.sweeps.curvature_cost import curvature_costs
 from service.sweeps.estimates import Cost, costs
 from service.sweeps.service import SweepService
@@ -90,6 +91,23 @@ def test_dry_run_counts_the_configurations_of_each_optimizer(sweeps: SweepServic
     estimate = sweeps.estimate(specification(optimizers=optimizers, seeds=[0, 1, 2]))
     assert estimate.configurations == {"sam": 1, "msgd": 2}
     assert estimate.trials == 9
+
+
+def test_dry_run_counts_the_trials_that_may_be_reused(
+    sweeps: SweepService, database: Database
+) -> None:
+    run(sweeps, database, specification(), 5, None)
+    assert sweeps.estimate(specification()).reusable_trials is None
+    assert sweeps.estimate(specification(reuse=True)).reusable_trials == 1  # the other one failed
+    other = specification(reuse=True, training={"epochs": 2, "batch_size": 64})
+    assert sweeps.estimate(other).reusable_trials == 0
+
+
+def test_trials_that_were_reused_are_no_source(sweeps: SweepService, database: Database) -> None:
+    run(sweeps, database, specification(), 5, 5)
+    with database.transaction() as session:
+        session.execute(update(TrialRow).values(reused_from={"sweep_id": "a", "run_id": "b"}))
+    assert sweeps.estimate(specification(reuse=True)).reusable_trials == 0
 
 
 def test_nothing_comparable_gives_no_estimate(sweeps: SweepService, database: Database) -> None:
