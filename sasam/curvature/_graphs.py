@@ -72,4 +72,4 @@ def split_by_weight(vectors: Tensor, parameters: Sequence[Tensor]) -> list[Tenso
     """Return views of vectors, shape (..., size), in the shapes of the weights."""
     parts = torch.split(vectors, [p.numel() for p in parameters], dim=-1)
     lead = vectors.shape[:-1]
-    return [part.view(*lead, *p.shape) for part, p in zip(parts, parameters, strict=True)]
+    return [part.view((*lead, *p.shape)) for part, p in zip(parts, parameters, strict=True)]

@@ -79,6 +79,29 @@ def test_frozen_and_unused_weights_leave_the_others_right(cnn, batches, dense_he
     assert not product[:2].any()
 
 
+class _Scaled(nn.Module):
+    """A network with a weight without axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Flatten(), nn.LazyLinear(10))
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, images):
+        return self.scale * self.body(images)
+
+
+def test_weight_without_axes_has_its_products(images, batches, dense_hessian):
+    model = _Scaled().to(images.dtype)
+    model(images)
+    operator = HessianOperator(model, F.cross_entropy, batches)
+    matrix = dense_hessian(model)
+    vectors = torch.randn(operator.size, 3, dtype=images.dtype)
+    torch.testing.assert_close(operator.matmat(vectors), matrix @ vectors)
+    forms = (vectors * (matrix @ vectors)).sum(0)
+    torch.testing.assert_close(operator.quadratic_forms(vectors), forms)
+
+
 def test_caller_stays_untouched(cnn, batches):
     cnn.train()
     cnn[6].bias.grad = torch.ones(3, dtype=torch.float64)
