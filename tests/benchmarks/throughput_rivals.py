@@ -233,4 +233,6 @@ def print_end() -> None:
 RIVALS = {"ray-tune": ray_tune, "optuna": with_optuna, "processes": processes}
 
 if __name__ == "__main__":
-    main()
+    import throughput_rivals  # by its own name, so that other processes import it as well
+
+    throughput_rivals.main()
