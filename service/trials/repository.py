@@ -6,17 +6,14 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Select,
-    Text,
     and_,
     bindparam,
     case,
-    cast,
     func,
     insert,
     literal,
@@ -29,13 +26,13 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from service.storage.tables import SweepRow, TrialRow
+from service.trials.selection import HYPERPARAMETERS_TEXT, TrialFilter, TrialOrder
 from workers.metrics import RESULTS, Outcome
 from workers.mlflow_schema import TrialIdentity
 from workers.scores import Score
 from workers.spec import SweepSpec, Value
-from workers.spec.configuration import thaw_value
 
-__all__ = ["BestConfiguration", "BestScore", "TrialFilter", "TrialOrder", "TrialRepository"]
+__all__ = ["BestConfiguration", "BestScore", "TrialRepository"]
 
 
 class TrialRepository:
@@ -150,7 +147,7 @@ class TrialRepository:
             select(*place, mean.label("oriented"))
             .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
             .where(TrialRow.sweep_id.in_(sweep_ids), _counts(score))
-            .group_by(*place, _HYPERPARAMETERS)
+            .group_by(*place, HYPERPARAMETERS_TEXT)
             .having(mean.is_not(None))
             .subquery()
         )
@@ -185,12 +182,12 @@ class TrialRepository:
         mean = _mean(score, self._guess([sweep_id], score))
         place = (TrialRow.optimizer, TrialRow.learning_rate, TrialRow.weight_decay)
         query = (
-            select(TrialRow.optimizer, _HYPERPARAMETERS, *place[1:], mean, func.count())
+            select(TrialRow.optimizer, HYPERPARAMETERS_TEXT, *place[1:], mean, func.count())
             .join(SweepRow, SweepRow.sweep_id == TrialRow.sweep_id)
             .where(TrialRow.sweep_id == sweep_id, _counts(score))
-            .group_by(*place, _HYPERPARAMETERS)
+            .group_by(*place, HYPERPARAMETERS_TEXT)
             .having(mean.is_not(None))
-            .order_by((score.sign * mean).desc(), *place, _HYPERPARAMETERS)
+            .order_by((score.sign * mean).desc(), *place, HYPERPARAMETERS_TEXT)
             .limit(limit)
         )
         return [
@@ -288,38 +285,6 @@ _KEYS_PER_QUERY = 10_000
 """SQLite allows 32,766 parameters."""
 _PLACE = (TrialRow.position, TrialRow.key)
 """Order of the specification; a search in an extended sweep can give two trials one position."""
-_HYPERPARAMETERS = cast(TrialRow.hyperparameters, Text)
-"""A configuration as text: PostgreSQL cannot compare JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrialOrder:
-    """Order of trials by one value; those without it come last.
-
-    Attributes:
-        kind: "column", "metric", "number" or "text" (a hyperparameter with values of that kind).
-        name: Column, metric or hyperparameter.
-        is_descending: Whether the largest comes first.
-    """
-
-    kind: Literal["column", "metric", "number", "text"]
-    name: str
-    is_descending: bool = False
-
-    @property
-    def expression(self) -> ColumnElement[Any]:
-        """What to order by."""
-        value: ColumnElement[Any]
-        match self.kind:
-            case "column":
-                value = TrialRow.__table__.columns[self.name]
-            case "metric":
-                value = TrialRow.metrics[self.name].as_float()
-            case "number":
-                value = TrialRow.hyperparameters[self.name].as_float()
-            case "text":
-                value = TrialRow.hyperparameters[self.name].as_string()
-        return (value.desc() if self.is_descending else value.asc()).nulls_last()
 
 
 def _measured(score: Score) -> ColumnElement[float]:
@@ -340,48 +305,6 @@ def _mean(score: Score, guess: ColumnElement[float]) -> ColumnElement[float]:
     is_worse = score.sign * measured < score.sign * guess
     is_raised = or_(TrialRow.outcome == Outcome.DIVERGED, is_worse)
     return func.avg(case((is_raised, guess), else_=measured))
-
-
-@dataclass(frozen=True, slots=True)
-class TrialFilter:
-    """Conditions on trials of a sweep; None disables a condition.
-
-    Attributes:
-        status: An outcome; ``running`` and ``pending`` are trials without one.
-        optimizer: A label.
-        hyperparameters: The exact value of axes, by their names.
-    """
-
-    status: str | None = None
-    optimizer: str | None = None
-    hyperparameters: Mapping[str, Value] = field(default_factory=dict)
-
-    def apply(self, query: Select[Any], sweep_id: str) -> Select[Any]:
-        """The query with its conditions."""
-        query = query.where(TrialRow.sweep_id == sweep_id)
-        started = TrialRow.mlflow_run_id.is_not(None)
-        if self.status in {"running", "pending"}:
-            has_run = started if self.status == "running" else ~started
-            query = query.where(TrialRow.outcome.is_(None), has_run)
-        elif self.status is not None:
-            query = query.where(TrialRow.outcome == self.status)
-        if self.optimizer is not None:
-            query = query.where(TrialRow.optimizer == self.optimizer)
-        return query.where(*(_has(axis, value) for axis, value in self.hyperparameters.items()))
-
-
-def _has(axis: str, value: Value) -> ColumnElement[bool]:
-    """Whether a trial has a value on an axis.
-
-    Compares the stored text, in which keys and values are written as `json.dumps` writes them: a
-    cast of values that are no numbers would fail on PostgreSQL.
-    """
-    forms = {json.dumps(thaw_value(value))}
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        forms |= {json.dumps(float(value)), json.dumps(int(value) if value % 1 == 0 else value)}
-    text = _HYPERPARAMETERS
-    entries = [f"{json.dumps(axis)}: {form}{end}" for form in forms for end in (", ", "}")]
-    return or_(*(func.replace(text, entry, "") != text for entry in entries))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from fastapi import APIRouter, Query, Response
 from service.api.trials import Status
 from service.sweeps.service import require_sweep
 from service.trials.conditions import parse_conditions
-from service.trials.repository import TrialFilter, TrialOrder, TrialRepository
+from service.trials.repository import TrialRepository
 from service.trials.scores import counted_scores
+from service.trials.selection import TrialFilter, TrialOrder
 from service.ui.curve_overlay import MAX_OVERLAID
 from service.ui.dependencies import Caller, DatabaseDep, SweepsDep
 from service.ui.labels import metric_title, optimizer_title

@@ -39,7 +39,8 @@ from service.settings import Settings
 from service.storage import Database
 from service.summaries.loading import trial_table
 from service.sweeps.service import SweepService
-from service.trials.repository import TrialFilter, TrialRepository
+from service.trials.repository import TrialRepository
+from service.trials.selection import TrialFilter
 from tests.support.driver_stand_in import DriverStandIn
 from tests.support.mlflow_server import serve_mlflow
 from tests.support.ray_stand_in import RayStandIn

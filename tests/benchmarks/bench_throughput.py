@@ -191,8 +191,12 @@ def run_rival(name: str, specification: str, data: Path, folder: Path, cpus: int
         )
     if done.returncode:
         raise RuntimeError(f"{name} failed: {(own / 'log.txt').read_text()[-2_000:]}")
-    ends = [float(line) for line in done.stdout.splitlines() if line[:1].isdigit()]
-    return Run.of(started, ends, costs)
+    ends: dict[str, float] = {}
+    for line in done.stdout.splitlines():
+        match line.split():
+            case ["end", index, moment]:
+                ends.setdefault(index, float(moment))  # a trial that is run again counts once
+    return Run.of(started, list(ends.values()), costs)
 
 
 def rows(title: str, runs: Mapping[str, list[Run]]) -> list[str]:

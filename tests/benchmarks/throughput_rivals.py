@@ -8,7 +8,8 @@
                 per core by joblib
     processes   the product's own training in one process per core; nothing is recorded
 
-Prints the time of the end of each trial, one per line.
+Prints the position of each trial and the time of its end, one per line. Optuna may run a trial
+twice: its processes choose without knowing of each other's choice.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def ray_tune(job: Job) -> None:
 
     class Ends(tune.Callback):
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **_: Any) -> None:
-            print_end()
+            print_end(trial.config["index"])
 
     ray.init(num_cpus=job.cpus, include_dashboard=False, log_to_driver=False)
     tune.Tuner(
@@ -133,9 +134,10 @@ def _study(job: Job) -> None:
 
     def objective(trial: optuna.Trial) -> float:
         accuracy = 0.0
-        for metrics in plain_training(job, trial.suggest_categorical("index", job.indices)):
+        index = trial.suggest_categorical("index", job.indices)
+        for metrics in plain_training(job, index):
             accuracy = metrics["val_accuracy"]
-        print_end()
+        print_end(index)
         return accuracy
 
     sampler = optuna.samplers.GridSampler({"index": job.indices}, seed=0)
@@ -145,18 +147,20 @@ def _study(job: Job) -> None:
 def processes(job: Job) -> None:
     """The product's training alone."""
     with multiprocessing.get_context("spawn").Pool(job.cpus) as pool:
-        for _ in pool.imap_unordered(_own_training, [(job, index) for index in job.indices]):
-            print_end()
+        tasks = [(job, index) for index in job.indices]
+        for index in pool.imap_unordered(_own_training, tasks):
+            print_end(index)
 
 
-def _own_training(task: tuple[Job, int]) -> None:
-    """One trial."""
+def _own_training(task: tuple[Job, int]) -> int:
+    """One trial; returns its position."""
     job, index = task
     make_deterministic()
     torch.set_num_threads(1)
     kept = _kept(job)
     for _ in run_trial(kept.spec.trials[index], kept.device_data):
         pass
+    return index
 
 
 @cache
@@ -225,9 +229,9 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def print_end() -> None:
+def print_end(index: int) -> None:
     """Print when a trial ended."""
-    print(time.time(), flush=True)
+    print("end", index, time.time(), flush=True)
 
 
 RIVALS = {"ray-tune": ray_tune, "optuna": with_optuna, "processes": processes}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.trials.repository import TrialOrder
+from service.trials.selection import TrialOrder
 from service.ui.trial_list_page import _order
 from workers.spec import validate_spec
 
