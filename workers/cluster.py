@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,11 +28,16 @@ _COUNT_SECONDS = 2.0
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Connect to the Ray cluster, unless this process is connected already."""
+    """Connect the main thread to the Ray cluster, unless this process is connected already.
+
+    SIGTERM raises ``SystemExit``, and the process has all the time that it needs to end.
+    """
     if ray.is_initialized():
         yield
         return
     ray.init(logging_level=logging.WARNING, log_to_driver=False)  # trials have logs of their own
+    # Ray's C++ library has put a handler before its own Python one, which aborts after 3 s.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
     try:
         yield
     finally:

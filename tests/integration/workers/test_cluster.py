@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 import ray
 
+from tests.support.driver_jobs import ROOT
 from tests.support.specifications import DIGITS
 from workers.cluster import cluster_slots, trial_resources
 from workers.spec import ResourcesSpec, validate_spec
 
 NODE_BYTES = 10**9
+STOPPED_SLOWLY = """
+import time
+from workers.cluster import connected
+
+try:
+    with connected():
+        print("connected", flush=True)
+        time.sleep(60)
+finally:
+    time.sleep(4)
+    print("delivered", flush=True)
+"""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,3 +53,20 @@ def test_estimate_beyond_the_largest_node_reserves_that_node() -> None:
     assert reserved == {"CPU": 2.0, "memory": NODE_BYTES}
     large = ray.remote(lambda: "ran").options(num_cpus=2, memory=reserved["memory"])
     assert ray.get(large.remote(), timeout=60) == "ran"
+
+
+def test_stopped_driver_may_deliver_for_longer_than_three_seconds() -> None:
+    """Ray's own handler of SIGTERM aborts a process after three."""
+    address = ray.get_runtime_context().gcs_address
+    with subprocess.Popen(
+        [sys.executable, "-c", STOPPED_SLOWLY],
+        cwd=ROOT,
+        env=os.environ | {"RAY_ADDRESS": address},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "connected\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.read() == "delivered\n"
+    assert process.returncode == signal.SIGTERM
