@@ -1,7 +1,8 @@
 """Broadcast of events: one database poller per process, any number of readers.
 
-    poller     every half second, one query for the newest number and the state of all sweeps with
-               readers; new events are read once and kept in a window of the newest events
+    poller     every half second, and when a sweep gets its first reader, one query for the newest
+               number and the state of all sweeps with readers; new events are read once and kept in
+               a window of the newest events
     reader     takes the events it lacks from the window, or pages through the database if they are
                older, then waits for the poller
 
@@ -15,6 +16,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.exc import SQLAlchemyError
@@ -45,6 +47,8 @@ class Broadcast:
         self._database = database
         self._channels: dict[str, _Channel] = {}
         self._poller: asyncio.Task[None] | None = None
+        self._joined = asyncio.Event()
+        """Set when a sweep gets its first reader, who need not wait for the next poll."""
 
     async def follow(self, sweep_id: str, after: int) -> AsyncIterator[EventView]:
         """Events after number ``after``, until the sweep has ended or is deleted."""
@@ -67,7 +71,10 @@ class Broadcast:
             self._leave(sweep_id, channel)
 
     def _join(self, sweep_id: str) -> _Channel:
-        channel = self._channels.setdefault(sweep_id, _Channel())
+        channel = self._channels.get(sweep_id)
+        if channel is None:
+            channel = self._channels[sweep_id] = _Channel()
+            self._joined.set()
         channel.readers += 1
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll(), name="events")
@@ -81,6 +88,7 @@ class Broadcast:
     async def _poll(self) -> None:
         """Update the channels until there are none."""
         while self._channels:
+            self._joined.clear()
             heads = {sweep_id: channel.head for sweep_id, channel in self._channels.items()}
             try:
                 updates = await run_in_threadpool(self._read_updates, heads)
@@ -93,7 +101,8 @@ class Broadcast:
                     channel = self._channels.get(sweep_id)
                     if channel is not None and channel.head == heads[sweep_id]:
                         channel.update(updates.get(sweep_id))
-            await asyncio.sleep(_POLL_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._joined.wait(), _POLL_SECONDS)
 
     def _read_updates(self, heads: dict[str, int]) -> dict[str, _Update]:
         """The update of each sweep that exists; without events if its head is unknown so far."""

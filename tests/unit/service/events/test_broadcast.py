@@ -142,6 +142,20 @@ def test_poller_rests_without_readers_and_returns_with_them(
     assert asyncio.run(read()) == ["state", "state"]
 
 
+def test_reader_does_not_wait_for_the_next_poll(
+    database: Database, sweep_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.events.broadcast._POLL_SECONDS", 600)
+    end(database, sweep_id)
+
+    async def read() -> list[int]:
+        broadcast = Broadcast(database)
+        async with asyncio.timeout(30):
+            return [event.number for _ in range(2) async for event in broadcast.follow(sweep_id, 0)]
+
+    assert asyncio.run(read()) == [1, 2, 3, 1, 2, 3]
+
+
 @pytest.mark.parametrize("fault", [refuse, fail])
 def test_poller_continues_after_an_error(
     fault: Callable[[], None],
