@@ -60,20 +60,20 @@ training: {epochs: 2, batch_size: 128, augmentation: none}
 curvature: null
 """
 WORKLOADS = {
-    "two columns of the demo's grid, 10 trials": {
-        "service": DEMO,
-        "service, all measurements": MEASURED,
-    },
-    "slim VGG on noise, 10 trials": {"service": VGG},
+    "demo": (
+        "two columns of the demo's grid, 10 trials",
+        {"service": DEMO, "service, all measurements": MEASURED},
+    ),
+    "slim-vgg": ("slim VGG on noise, 10 trials", {"service": VGG}),
 }
-"""Specifications for the service; the rivals run the first."""
+"""Titles, and specifications for the service, of which the rivals run the first."""
 RIVALS = ("processes", "optuna", "ray-tune")
 ABOUT = (
     "Rivals (`tests/benchmarks/throughput_rivals.py`) measure neither curvature nor corrupted"
     " images. `ray-tune` and `optuna` are scripts as the documentation teaches them, with a"
     " DataLoader; `processes` is the product's own training in one process per core, with nothing"
     " around it. Medians of {repeats} runs in turns, with the smallest and the largest. The last"
-    " column compares the rate of the service with that of the row."
+    " column is the median of the ratios of the service's rate to that of the row, turn by turn."
 )
 LIMIT_SECONDS = 3_600
 POLL_SECONDS = 0.2
@@ -119,9 +119,10 @@ def main() -> None:
         "| trials | contender | s | trials/s after the first | core-s per trial | service is |",
         "|---|---|---:|---:|---:|---:|",
     ]
-    for title in given.workloads:
+    for workload in given.workloads:
+        title, specifications = WORKLOADS[workload]
         with tempfile.TemporaryDirectory(prefix="sasam-bench-") as folder:
-            runs = compare(WORKLOADS[title], Path(folder), given.repeats, given.cpus)
+            runs = compare(specifications, Path(folder), given.repeats, given.cpus)
         lines += rows(title, runs)
     write_section(given.output, HEADING, "\n".join(lines) + "\n")
 
@@ -201,7 +202,6 @@ def run_rival(name: str, specification: str, data: Path, folder: Path, cpus: int
 
 def rows(title: str, runs: Mapping[str, list[Run]]) -> list[str]:
     """The rows of a table for the contenders of a workload."""
-    own = median(run.rate for run in runs["service"])
     trials = int(title.split()[-2])
     lines = []
     for name, found in runs.items():
@@ -209,7 +209,8 @@ def rows(title: str, runs: Mapping[str, list[Run]]) -> list[str]:
         rate = median(run.rate for run in found)
         cores = median(run.core_seconds for run in found) / trials
         spread = f"{median(seconds):.0f} ({seconds[0]:.0f} to {seconds[-1]:.0f})"
-        ratio = "" if name == "service" else f"{own / rate:.2f} times as fast"
+        ratios = (own.rate / run.rate for own, run in zip(runs["service"], found, strict=True))
+        ratio = "" if name == "service" else f"{median(ratios):.2f} times as fast"
         lines.append(f"| {title} | {name} | {spread} | {rate:.2f} | {cores:.2f} | {ratio} |")
     return lines
 
