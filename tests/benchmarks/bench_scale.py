@@ -218,7 +218,7 @@ def simulate(world: World, home: Path, count: int) -> list[str]:
         world.tick()
     world.client.set_terminated(driver.parent, "FINISHED")
     world.ray.move(world.job(sweep_id), "SUCCEEDED", exit_code=0)
-    with stages.stage("end: every run read again"):
+    with stages.stage("end"):
         world.tick(2)
     shown = world.show(sweep_id)
     if (shown.state, shown.progress.ended) != ("completed", len(trials)):

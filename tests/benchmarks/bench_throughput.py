@@ -86,7 +86,7 @@ class Run:
     Attributes:
         seconds: Time from the submission to the end of the last trial.
         rate: Trials per second after the first.
-        core_seconds: Processor seconds of all processes.
+        core_seconds: Processor seconds of all processes per trial.
     """
 
     seconds: float
@@ -98,7 +98,7 @@ class Run:
         """The run with these moments of its trials' ends."""
         ends = sorted(ends)
         rate = (len(ends) - 1) / (ends[-1] - ends[0])
-        return cls(ends[-1] - started, rate, sum(costs.seconds.values()))
+        return cls(ends[-1] - started, rate, sum(costs.seconds.values()) / len(ends))
 
 
 def main() -> None:
@@ -202,12 +202,11 @@ def run_rival(name: str, specification: str, data: Path, folder: Path, cpus: int
 
 def rows(title: str, runs: Mapping[str, list[Run]]) -> list[str]:
     """The rows of a table for the contenders of a workload."""
-    trials = int(title.split()[-2])
     lines = []
     for name, found in runs.items():
         seconds = sorted(run.seconds for run in found)
         rate = median(run.rate for run in found)
-        cores = median(run.core_seconds for run in found) / trials
+        cores = median(run.core_seconds for run in found)
         spread = f"{median(seconds):.0f} ({seconds[0]:.0f} to {seconds[-1]:.0f})"
         ratios = (own.rate / run.rate for own, run in zip(runs["service"], found, strict=True))
         ratio = "" if name == "service" else f"{median(ratios):.2f} times as fast"
