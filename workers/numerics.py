@@ -38,7 +38,7 @@ def describe_numerics(device: torch.device, data_fingerprint: str) -> str:
         data_fingerprint: Fingerprint of their data.
     """
     parts = (
-        f"sasam {version('sasam')} {_code_digest()}",
+        f"sasam {_own_version()} {_code_digest()}",
         f"torch {torch.__version__}",
         f"packages {_packages_digest()}",
         _device(device),
@@ -66,6 +66,11 @@ def _cpu_model() -> str:
         lines = []
     models = (line.partition(":")[2] for line in lines if line.startswith("model name"))
     return " ".join(next(models, platform.machine()).split())
+
+
+@cache
+def _own_version() -> str:
+    return version("sasam")
 
 
 @cache

@@ -35,6 +35,19 @@ _SWEEP_RUN_COLUMNS = (
 """Columns of a sweep's row that `record_sweep_run` sets."""
 
 
+@dataclass(frozen=True, slots=True)
+class _LastPass:
+    """What the last pass over a sweep read.
+
+    Args:
+        since: Latest end that was known before it.
+        ended: Ids of the ended runs that it read.
+    """
+
+    since: datetime | None
+    ended: frozenset[str]
+
+
 class TrialSync:
     """Keeps the trials table in step with MLflow.
 
@@ -48,8 +61,8 @@ class TrialSync:
         self._database = database
         self._results = results
         self._lease = lease
-        self._known: dict[str, datetime | None] = {}
-        """Latest end that was known before a sweep's last pass."""
+        self._last: dict[str, _LastPass] = {}
+        """By sweep."""
 
     def locate(self, row: SweepRow, *, again: bool = False) -> None:
         """Read the sweep's run in MLflow into its row, once a driver has created the run.
@@ -69,8 +82,8 @@ class TrialSync:
         """Update the trials table from MLflow.
 
         Runs may reach MLflow in another order than they ended in, and while a pass reads. So a pass
-        reads what the last pass read, what has ended since, and the runs of trials that are running
-        by the table.
+        reads all that ended since the pass before the last one, but for those ended runs that the
+        last pass read, and the runs of trials that are running by the table.
 
         Args:
             row: The sweep.
@@ -79,8 +92,16 @@ class TrialSync:
         self.locate(row, again=whole)
         if row.mlflow_experiment_id is None:
             return
-        since = None if whole else self._known.get(row.sweep_id, row.synced_at)
-        runs = list(self._results.trial_runs(row.mlflow_experiment_id, row.sweep_id, since=since))
+        last = self._last.get(row.sweep_id, _LastPass(row.synced_at, frozenset()))
+        runs = list(
+            self._results.trial_runs(
+                row.mlflow_experiment_id,
+                row.sweep_id,
+                since=None if whole else last.since,
+                without=last.ended,
+            )
+        )
+        ended = frozenset(run.run_id for run in runs if run.ended_at is not None)
         if not whole:
             runs += self._late(row.sweep_id, row.mlflow_experiment_id, runs)
             runs = [run for run in runs if not _is_superseded(run, row.attempt)]
@@ -97,7 +118,7 @@ class TrialSync:
             session.flush()
             if record_runs(session, row.sweep_id, runs).is_progress:
                 stored.failures = row.failures = 0
-        self._known[row.sweep_id] = row.synced_at
+        self._last[row.sweep_id] = _LastPass(row.synced_at, ended)
 
     def _late(self, sweep_id: str, experiment_id: str, read: Sequence[TrialRun]) -> list[TrialRun]:
         """Runs of trials that are running by the table but no longer in MLflow."""

@@ -28,7 +28,7 @@ from workers.evaluation import Evaluator
 from workers.measurement import CurvatureMeasurement
 from workers.models import build_model, uses_channels_last
 from workers.optimizers import build_optimizer
-from workers.seeding import derive_seed
+from workers.seeding import seed_global_generator
 from workers.spec import CurvatureSpec, TrialConfig
 from workers.training.schedule import learning_rate_factor
 from workers.training.steps import Stepper
@@ -58,7 +58,7 @@ class Trial:
         self._data = data
         self._device = data.device
         training = config.training
-        torch.manual_seed(derive_seed(config.seed, "initialisation"))
+        seed_global_generator(config.seed, "initialisation", device=self._device)
         model = build_model(config.model, files=config.files, **data.host.inputs.network_arguments)
         self.model = model.to(self._device)
         channels_last = uses_channels_last(training, self.model, self._device)
@@ -97,7 +97,7 @@ class Trial:
         config = self.config
         training = config.training
         steps = len(self._data.train) // training.batch_size
-        torch.manual_seed(derive_seed(config.seed, "masks", self.epoch))
+        seed_global_generator(config.seed, "masks", self.epoch, device=self._device)
         self.model.train()
         self._stepper.train()
         self._stepper.start_epoch()

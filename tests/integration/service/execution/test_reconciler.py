@@ -523,6 +523,30 @@ def test_result_that_reaches_mlflow_while_a_pass_reads_is_taken_in_by_the_next(
     assert world.show(sweep_id).progress.completed == 2
 
 
+def test_result_that_the_last_pass_read_is_not_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep_id = world.submit()
+    driver = world.run(sweep_id)
+    driver.start()
+    early, late = driver.specification.trials
+    driver.end_trial(early, Outcome.COMPLETED)
+    world.tick(2)
+    driver.end_trial(late, Outcome.COMPLETED)
+    search = MlflowGateway._search
+    found = []
+
+    def noted(self: MlflowGateway, *options: Any) -> Iterator[Run]:
+        for run in search(self, *options):
+            found.append(run.info.run_id)
+            yield run
+
+    monkeypatch.setattr(MlflowGateway, "_search", noted)
+    world.tick()
+    assert set(found) & set(driver.runs.values()) == {driver.runs[late.key]}
+    assert world.show(sweep_id).progress.completed == 2
+
+
 def test_metrics_that_are_no_numbers_are_left_out(world: World) -> None:
     sweep_id = world.submit()
     driver = world.run(sweep_id)
