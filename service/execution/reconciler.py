@@ -60,7 +60,11 @@ class Reconciler:
         self._ray = ray
         self._settings = settings
         self._lease = lease
-        self._handlers = StateHandlers(database, ray, results, settings, lease, on_end)
+        self._wake = threading.Event()
+        """Set when the next pass need not wait: a sweep changed its state, or the loop is to end."""
+        self._handlers = StateHandlers(
+            *(database, ray, results, settings, lease), on_end=on_end, on_change=self._wake.set
+        )
         self._housekeeping = Housekeeping(database, ray, results, settings, lease)
         self._on_pass = on_pass
         self._cleaned_at = -float("inf")
@@ -75,6 +79,7 @@ class Reconciler:
     def stop(self) -> None:
         """End the loop after the current pass, and release the leader lease."""
         self._stopping.set()
+        self._wake.set()
         self._thread.join()
         self._lease.stop()
 
@@ -115,8 +120,10 @@ class Reconciler:
             log.warning("housekeeping waits: %s", full_message(error))
 
     def _loop(self) -> None:
-        while not self._stopping.wait(self._settings.reconcile_seconds):
-            if not self._lease.is_held:
+        while not self._stopping.is_set():
+            self._wake.wait(self._settings.reconcile_seconds)
+            self._wake.clear()
+            if self._stopping.is_set() or not self._lease.is_held:
                 continue
             started, failed = time.monotonic(), True
             try:

@@ -46,6 +46,7 @@ class StateHandlers:
         settings: Limits and addresses.
         lease: The leader lease, which must be held to act.
         on_end: Called once per end of a sweep, with the sweep's id and its MLflow run.
+        on_change: Called after a sweep has changed its state, for the next step to follow at once.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class StateHandlers:
         settings: Settings,
         lease: Lease,
         on_end: Callable[[str, str | None], object] | None,
+        on_change: Callable[[], object],
     ) -> None:
         self._database = database
         self._ray = ray
@@ -63,6 +65,7 @@ class StateHandlers:
         self._settings = settings
         self._lease = lease
         self._on_end = on_end
+        self._on_change = on_change
         self._trials = TrialSync(database, results, lease)
         self._logs = DriverLogs(database, ray)
         self._handlers = {
@@ -254,8 +257,9 @@ class StateHandlers:
             self._announce(row, after, values.get("reason", ""))
 
     def _announce(self, row: SweepRow, after: SweepState, reason: object = "") -> None:
-        """Log a transition, and report the end of a sweep."""
+        """Log and report a transition."""
         log.info("sweep %s: %s -> %s %s", row.sweep_id, row.state, after, reason)
+        self._on_change()
         if after in TERMINAL and self._on_end is not None:
             self._on_end(row.sweep_id, row.mlflow_run_id)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -660,6 +661,19 @@ def test_loop_continues_after_a_failed_pass(
     assert seen.wait(30)
     reconciler.stop()
     assert "disk full" in caplog.text
+
+
+def test_pass_after_a_change_of_state_does_not_wait(world: World) -> None:
+    sweep_id = world.submit()
+    reconciler = world.reconcile_with(reconcile_seconds=3600)
+    reconciler.start()
+    reconciler._wake.set()  # the pass that claims the sweep; the next one launches its driver
+    deadline = time.monotonic() + 30
+    while not world.ray.jobs and time.monotonic() < deadline:
+        time.sleep(0.05)
+    reconciler.stop()
+    assert world.show(sweep_id).state == "starting"
+    assert len(world.ray.jobs) == 1
 
 
 def test_token_is_sent_and_read_again_each_time(world: World, tmp_path: Any) -> None:
