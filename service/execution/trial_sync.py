@@ -62,7 +62,7 @@ class TrialSync:
         self._results = results
         self._lease = lease
         self._last: dict[str, _LastPass] = {}
-        """By sweep."""
+        """By sweep; none after a pass that read every run."""
 
     def locate(self, row: SweepRow, *, again: bool = False) -> None:
         """Read the sweep's run in MLflow into its row, once a driver has created the run.
@@ -118,7 +118,10 @@ class TrialSync:
             session.flush()
             if record_runs(session, row.sweep_id, runs).is_progress:
                 stored.failures = row.failures = 0
-        self._last[row.sweep_id] = _LastPass(row.synced_at, ended)
+        if whole:
+            self._last.pop(row.sweep_id, None)
+        else:
+            self._last[row.sweep_id] = _LastPass(row.synced_at, ended)
 
     def _late(self, sweep_id: str, experiment_id: str, read: Sequence[TrialRun]) -> list[TrialRun]:
         """Runs of trials that are running by the table but no longer in MLflow."""
