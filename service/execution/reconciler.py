@@ -61,7 +61,7 @@ class Reconciler:
         self._settings = settings
         self._lease = lease
         self._wake = threading.Event()
-        """Set when the next pass need not wait: a sweep changed its state, or the loop is to end."""
+        """Set when the next pass need not wait: a sweep has changed its state, or the loop ends."""
         self._handlers = StateHandlers(
             *(database, ray, results, settings, lease), on_end=on_end, on_change=self._wake.set
         )
