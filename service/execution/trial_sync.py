@@ -41,11 +41,11 @@ class _LastPass:
 
     Args:
         since: Latest end that was known before it.
-        ended: Ids of the ended runs that it read.
+        results: Ids of the runs with a result that it read; no driver runs such a trial again.
     """
 
     since: datetime | None
-    ended: frozenset[str]
+    results: frozenset[str]
 
 
 class TrialSync:
@@ -82,8 +82,8 @@ class TrialSync:
         """Update the trials table from MLflow.
 
         Runs may reach MLflow in another order than they ended in, and while a pass reads. So a pass
-        reads all that ended since the pass before the last one, but for those ended runs that the
-        last pass read, and the runs of trials that are running by the table.
+        reads all that ended since the pass before the last one, but for the results that the last
+        pass read, and the runs of trials that are running by the table.
 
         Args:
             row: The sweep.
@@ -98,10 +98,10 @@ class TrialSync:
                 row.mlflow_experiment_id,
                 row.sweep_id,
                 since=None if whole else last.since,
-                without=last.ended,
+                without=last.results,
             )
         )
-        ended = frozenset(run.run_id for run in runs if run.ended_at is not None)
+        results = frozenset(run.run_id for run in runs if run.outcome in RESULTS)
         if not whole:
             runs += self._late(row.sweep_id, row.mlflow_experiment_id, runs)
             runs = [run for run in runs if not _is_superseded(run, row.attempt)]
@@ -121,7 +121,7 @@ class TrialSync:
         if whole:
             self._last.pop(row.sweep_id, None)
         else:
-            self._last[row.sweep_id] = _LastPass(row.synced_at, ended)
+            self._last[row.sweep_id] = _LastPass(row.synced_at, results)
 
     def _late(self, sweep_id: str, experiment_id: str, read: Sequence[TrialRun]) -> list[TrialRun]:
         """Runs of trials that are running by the table but no longer in MLflow."""

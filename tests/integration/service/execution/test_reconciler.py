@@ -548,6 +548,23 @@ def test_result_that_the_last_pass_read_is_not_read_again(
     assert world.show(sweep_id).progress.completed == 2
 
 
+def test_failed_trial_that_is_repeated_between_two_passes_is_read_again(world: World) -> None:
+    sweep_id = world.submit(optimizers=["sam", "msgd", "adam"])
+    driver = world.run(sweep_id)
+    driver.start()
+    first, repeated, other = driver.specification.trials
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    driver.end_trial(first, Outcome.COMPLETED, time_ms=now - 60_000)
+    world.tick(2)
+    driver.end_trial(repeated, Outcome.FAILED, time_ms=now - 50_000)
+    driver.end_trial(other, Outcome.COMPLETED, time_ms=now)
+    world.tick()
+    assert world.show(sweep_id).progress.failed == 1
+    driver.end_trial(repeated, Outcome.COMPLETED, time_ms=now - 30_000)  # by a slower clock
+    world.tick()
+    assert world.show(sweep_id).progress.completed == 3
+
+
 def test_metrics_that_are_no_numbers_are_left_out(world: World) -> None:
     sweep_id = world.submit()
     driver = world.run(sweep_id)
