@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     max_driver_attempts: int = Field(default=5, ge=1)
     """Number of drivers that may die without progress before the sweep fails."""
     reconcile_seconds: float = Field(default=1.0, gt=0)
-    """Pause between two passes of the reconciler."""
+    """Pause between two passes of the reconciler; none after a sweep has changed its state."""
     lease_seconds: float = Field(default=10.0, gt=0)
     """Leader lease duration: another service takes over from a leader that is silent so long."""
     housekeeping_seconds: float = Field(default=30.0, gt=0)

@@ -260,8 +260,10 @@ class StateHandlers:
         """Log and report a transition."""
         log.info("sweep %s: %s -> %s %s", row.sweep_id, row.state, after, reason)
         self._on_change()
-        if after in TERMINAL and self._on_end is not None:
-            self._on_end(row.sweep_id, row.mlflow_run_id)
+        if after in TERMINAL:
+            self._trials.forget(row.sweep_id)
+            if self._on_end is not None:
+                self._on_end(row.sweep_id, row.mlflow_run_id)
 
 
 def _missing(session: Session, row: SweepRow) -> int:

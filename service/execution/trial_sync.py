@@ -41,7 +41,7 @@ class _LastPass:
 
     Args:
         since: Latest end that was known before it.
-        results: Ids of the runs with a result that it read; no driver runs such a trial again.
+        results: Ids of the runs with a new result; no driver runs such a trial again.
     """
 
     since: datetime | None
@@ -62,7 +62,7 @@ class TrialSync:
         self._results = results
         self._lease = lease
         self._last: dict[str, _LastPass] = {}
-        """By sweep; none after a pass that read every run."""
+        """By sweep that has not ended."""
 
     def locate(self, row: SweepRow, *, again: bool = False) -> None:
         """Read the sweep's run in MLflow into its row, once a driver has created the run.
@@ -83,7 +83,8 @@ class TrialSync:
 
         Runs may reach MLflow in another order than they ended in, and while a pass reads. So a pass
         reads all that ended since the pass before the last one, but for the results that the last
-        pass read, and the runs of trials that are running by the table.
+        pass read (of very many, some are read again), and the runs of trials that are running by
+        the table.
 
         Args:
             row: The sweep.
@@ -101,7 +102,9 @@ class TrialSync:
                 without=last.results,
             )
         )
-        results = frozenset(run.run_id for run in runs if run.outcome in RESULTS)
+        results = frozenset(
+            run.run_id for run in runs if run.outcome in RESULTS and _is_since(run, row.synced_at)
+        )
         if not whole:
             runs += self._late(row.sweep_id, row.mlflow_experiment_id, runs)
             runs = [run for run in runs if not _is_superseded(run, row.attempt)]
@@ -119,9 +122,13 @@ class TrialSync:
             if record_runs(session, row.sweep_id, runs).is_progress:
                 stored.failures = row.failures = 0
         if whole:
-            self._last.pop(row.sweep_id, None)
+            self.forget(row.sweep_id)
         else:
             self._last[row.sweep_id] = _LastPass(row.synced_at, results)
+
+    def forget(self, sweep_id: str) -> None:
+        """Drop what is remembered of a sweep that has ended."""
+        self._last.pop(sweep_id, None)
 
     def _late(self, sweep_id: str, experiment_id: str, read: Sequence[TrialRun]) -> list[TrialRun]:
         """Runs of trials that are running by the table but no longer in MLflow."""
@@ -226,6 +233,10 @@ def _events(
             epochs[run.key] = run.epoch
     if epochs:
         yield EventKind.PROGRESS, {"epochs": epochs}
+
+
+def _is_since(run: TrialRun, moment: datetime | None) -> bool:
+    return moment is None or (run.ended_at is not None and run.ended_at >= moment)
 
 
 def _is_superseded(run: TrialRun, attempt: int) -> bool:

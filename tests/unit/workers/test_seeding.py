@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from workers.seeding import derive_seed, stream
+from workers.seeding import derive_seed, seed_global_generator, stream
 
 
 def test_derive_seed_differs_by_every_argument():
@@ -27,3 +27,10 @@ def test_stream_does_not_touch_the_global_generator():
     first = torch.rand(3, generator=stream(1, "order", 2))
     assert torch.equal(first, torch.rand(3, generator=stream(1, "order", 2)))
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_global_generator_draws_the_same_numbers_as_after_torchs_own_seeding():
+    torch.manual_seed(derive_seed(1, "masks", 2))
+    expected = torch.rand(3)
+    seed_global_generator(1, "masks", 2, device=torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected)

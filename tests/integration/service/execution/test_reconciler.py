@@ -548,6 +548,22 @@ def test_result_that_the_last_pass_read_is_not_read_again(
     assert world.show(sweep_id).progress.completed == 2
 
 
+def test_more_results_than_a_search_leaves_out_are_all_taken_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.external.mlflow_gateway._MAX_LEFT_OUT", 1)
+    sweep_id = world.submit(optimizers=["sam", "msgd", "adam"])
+    driver = world.run(sweep_id)
+    driver.start()
+    *both, last = driver.specification.trials
+    for trial in both:
+        driver.end_trial(trial, Outcome.COMPLETED)
+    world.tick(2)
+    driver.end_trial(last, Outcome.COMPLETED)
+    world.tick()
+    assert world.show(sweep_id).progress.completed == 3
+
+
 def test_failed_trial_that_is_repeated_between_two_passes_is_read_again(world: World) -> None:
     sweep_id = world.submit(optimizers=["sam", "msgd", "adam"])
     driver = world.run(sweep_id)
