@@ -30,7 +30,7 @@ def seed_global_generator(seed: int, purpose: str, epoch: int = 0, *, device: to
     """Seed the generators that layers draw from: the CPU's, and those of the other devices.
 
     For a trial on the CPU the others are left alone: unless they are in use, ``torch.manual_seed``
-    spends 1 ms on remembering where it was called.
+    formats the whole stack of calls, 0.2 ms and more.
     """
     derived = derive_seed(seed, purpose, epoch)
     if device.type == "cpu":
